@@ -1,0 +1,60 @@
+import { open } from 'node:fs/promises'
+import { FormatError } from './format-error.js'
+
+/**
+ * Bytes that can be read anywhere: a file, an HTTP range, a test buffer. Parsers take nothing else.
+ */
+export interface ByteSource {
+  /** What to call these bytes in a message: a path or an address. */
+  readonly name: string
+  /** Size in bytes. */
+  readonly byteLength: number
+  /** Bytes `start` (inclusive) to `end` (exclusive). Rejects with INPUT_TRUNCATED where they are not all there; never a short read. */
+  slice(start: number, end: number): Promise<Uint8Array>
+  /** Frees what the source holds. A source is not used after it. */
+  close(): Promise<void>
+}
+
+/** A source over bytes in memory. `slice` returns views, not copies. */
+export function bufferSource(bytes: Uint8Array, name = 'buffer'): ByteSource {
+  return {
+    name,
+    byteLength: bytes.byteLength,
+    async slice(start, end) {
+      checkRange(name, start, end, bytes.byteLength)
+      return bytes.subarray(start, end)
+    },
+    async close() {},
+  }
+}
+
+/** Opens a local file. Rejects with Node's own ENOENT, EACCES, EISDIR, which src/errors.ts puts into words. */
+export async function fileSource(path: string): Promise<ByteSource> {
+  const handle = await open(path, 'r')
+  const { size } = await handle.stat()
+  return {
+    name: path,
+    byteLength: size,
+    async slice(start, end) {
+      checkRange(path, start, end, size)
+      const bytes = new Uint8Array(end - start)
+      let filled = 0
+      while (filled < bytes.byteLength) {
+        const { bytesRead } = await handle.read(bytes, filled, bytes.byteLength - filled, start + filled)
+        if (bytesRead === 0) throw truncated(path, end, start + filled)
+        filled += bytesRead
+      }
+      return bytes
+    },
+    close: () => handle.close(),
+  }
+}
+
+function checkRange(name: string, start: number, end: number, byteLength: number): void {
+  if (!(start >= 0 && end >= start)) throw new RangeError(`slice(${start}, ${end}) of ${name}`)
+  if (end > byteLength) throw truncated(name, end, byteLength)
+}
+
+function truncated(name: string, wanted: number, present: number): FormatError {
+  return new FormatError('INPUT_TRUNCATED', { file: name, wanted, present })
+}

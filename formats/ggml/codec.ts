@@ -1,0 +1,120 @@
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { FormatError } from '../format-error.js'
+import { type GgmlTypeName, ggmlBytes, ggmlType } from './types.js'
+
+/** Elements that cross into the kernels' memory in one call; it bounds that memory. */
+const elementsPerCall = 1 << 20
+const pageBytes = 65536
+
+/**
+ * Turns rows of f32 into ggml blocks and back, with the kernels of formats/ggml/kernels compiled to WebAssembly.
+ * Deterministic: the same input gives the same bytes on every machine. One codec serves one thread.
+ */
+export interface Codec {
+  /** Whether there is a kernel that writes the type. */
+  canQuantize(type: GgmlTypeName): boolean
+  /** Whether there is a kernel that reads the type. */
+  canDequantize(type: GgmlTypeName): boolean
+  /**
+   * Quantizes whole rows.
+   * @param rows row-major, a multiple of `rowLength` values, all finite.
+   * @param importance one weight >= 0 for each column (mean square of the activations); without it every column counts the same.
+   * @returns rows * rowLength / blockSize blocks.
+   * @throws FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
+   */
+  quantize(type: GgmlTypeName, rows: Float32Array, rowLength: number, importance?: Float32Array): Uint8Array
+  /**
+   * Reads blocks back, bit for bit as ggml does.
+   * @param bytes exactly the blocks of `elements` values.
+   * @throws FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
+   */
+  dequantize(type: GgmlTypeName, bytes: Uint8Array, elements: number): Float32Array
+}
+
+type QuantizeKernel = (source: number, target: number, rows: number, rowLength: number, importance: number) => void
+type DequantizeKernel = (source: number, target: number, elements: number) => void
+
+/**
+ * Loads the kernels into a memory of their own.
+ * @param wasm the compiled module; by default the one that `npm run build` made.
+ */
+export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
+  const bytes = wasm ?? (await readFile(createRequire(import.meta.url).resolve('#kernels.wasm')))
+  const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 })
+  const abort = (): never => {
+    throw new Error('a kernel aborted')
+  }
+  const { instance } = await WebAssembly.instantiate(bytes, { env: { memory, abort } })
+  const kernels = instance.exports
+  ;(kernels['initialize'] as (() => void) | undefined)?.()
+  const heapBase = alignUp((kernels['heapBase'] as () => number)(), 64)
+
+  const kernel = <T>(verb: 'quantize' | 'dequantize', type: GgmlTypeName): T => {
+    const found = kernels[`${verb}_${type.toLowerCase()}`]
+    if (found === undefined) throw new FormatError('GGML_TYPE_UNKNOWN', { type, where: `the kernels that ${verb}` })
+    return found as T
+  }
+  const reserve = (end: number): void => {
+    const missing = end - memory.buffer.byteLength
+    if (missing > 0) memory.grow(Math.ceil(missing / pageBytes))
+  }
+
+  return {
+    canQuantize: (type) => `quantize_${type.toLowerCase()}` in kernels,
+    canDequantize: (type) => `dequantize_${type.toLowerCase()}` in kernels,
+
+    quantize(type, rows, rowLength, importance) {
+      const run = kernel<QuantizeKernel>('quantize', type)
+      const { blockSize } = ggmlType(type)
+      if (rowLength % blockSize !== 0) throw new FormatError('GGML_ROW_MISALIGNED', { type, rowLength, blockSize })
+      if (rows.length % rowLength !== 0) throw new RangeError(`${rows.length} values are not whole rows of ${rowLength}`)
+      if (importance !== undefined && importance.length !== rowLength) {
+        throw new RangeError(`${importance.length} importance weights for rows of ${rowLength}`)
+      }
+      const rowBytes = ggmlBytes(type, rowLength)
+      const rowCount = rows.length / rowLength
+      const rowsPerCall = Math.max(1, Math.floor(elementsPerCall / rowLength))
+      const importanceAt = heapBase
+      const sourceAt = alignUp(importanceAt + 4 * rowLength, 64)
+      const targetAt = alignUp(sourceAt + 4 * rowLength * Math.min(rowsPerCall, rowCount), 64)
+      reserve(targetAt + rowBytes * Math.min(rowsPerCall, rowCount))
+      if (importance !== undefined) new Float32Array(memory.buffer, importanceAt, rowLength).set(importance)
+      const blocks = new Uint8Array(rowBytes * rowCount)
+      for (let row = 0; row < rowCount; row += rowsPerCall) {
+        const count = Math.min(rowsPerCall, rowCount - row)
+        new Float32Array(memory.buffer, sourceAt, count * rowLength).set(
+          rows.subarray(row * rowLength, (row + count) * rowLength),
+        )
+        run(sourceAt, targetAt, count, rowLength, importance === undefined ? 0 : importanceAt)
+        blocks.set(new Uint8Array(memory.buffer, targetAt, count * rowBytes), row * rowBytes)
+      }
+      return blocks
+    },
+
+    dequantize(type, bytes, elements) {
+      const run = kernel<DequantizeKernel>('dequantize', type)
+      const { blockSize, blockBytes } = ggmlType(type)
+      if (elements % blockSize !== 0) throw new FormatError('GGML_ROW_MISALIGNED', { type, rowLength: elements, blockSize })
+      if (bytes.byteLength !== ggmlBytes(type, elements))
+        throw new RangeError(`${bytes.byteLength} bytes for ${elements} values of ${type}`)
+      const perCall = elementsPerCall // a multiple of every block size
+      const sourceAt = heapBase
+      const targetAt = alignUp(sourceAt + (Math.min(perCall, elements) / blockSize) * blockBytes, 64)
+      reserve(targetAt + 4 * Math.min(perCall, elements))
+      const values = new Float32Array(elements)
+      for (let done = 0; done < elements; done += perCall) {
+        const count = Math.min(perCall, elements - done)
+        const from = (done / blockSize) * blockBytes
+        new Uint8Array(memory.buffer, sourceAt).set(bytes.subarray(from, from + (count / blockSize) * blockBytes))
+        run(sourceAt, targetAt, count)
+        values.set(new Float32Array(memory.buffer, targetAt, count), done)
+      }
+      return values
+    },
+  }
+}
+
+function alignUp(value: number, step: number): number {
+  return Math.ceil(value / step) * step
+}

@@ -1,0 +1,8 @@
+// The kernels' table of contents: one family of block types per file.
+// Exports are found by name: quantize_TYPE(source, target, rows, rowLength, importance) and dequantize_TYPE(source, target, elements),
+// TYPE in lower case. Addresses are bytes in a memory that the caller owns; `importance` is 0 for none.
+
+/** First byte of the memory that the caller may use. */
+export function heapBase(): usize {
+  return __heap_base
+}

@@ -1,0 +1,1 @@
+export type { FileRange, PlainType, Recipe, Shape } from './types.js'
