@@ -86,6 +86,7 @@ const formatErrors = {
 
 const toolErrors = {
   // The command line
+  USAGE: { exit: 'usage', message: '{problem}.', suggestion: 'See `mq {command} --help`.' },
   FLAG_INVALID: { exit: 'usage', message: '--{flag} {value}: {problem}.', suggestion: 'See `mq {command} --help`.' },
   FLAGS_CONFLICT: { exit: 'usage', message: '{problem}.', suggestion: 'See `mq {command} --help`.' },
   PRESET_UNKNOWN: { exit: 'usage', message: 'There is no preset {preset}.', suggestion: 'Presets are: {known}.' },

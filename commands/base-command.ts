@@ -1,0 +1,67 @@
+import { Command, Errors } from '@oclif/core'
+import { MqError } from '../src/errors.js'
+import { finish, type WithProgress } from '../src/progress.js'
+import { ProgressBar } from '../src/terminal/index.js'
+
+/**
+ * What every command shares: `--json`, one line for an error, a bar for long work, and an orderly end on Ctrl-C.
+ * A command parses flags, calls one function of src/, and shows the result; what `run()` returns is what `--json` prints.
+ */
+export abstract class MqCommand extends Command {
+  static override enableJsonFlag = true
+
+  readonly #interrupt = new AbortController()
+
+  /** Aborted by the first Ctrl-C or SIGTERM. Pass it to all long work. */
+  protected get signal(): AbortSignal {
+    return this.#interrupt.signal
+  }
+
+  override async init(): Promise<void> {
+    await super.init()
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => this.#interrupt.abort())
+  }
+
+  /** Runs work to its end behind a progress bar on stderr and returns its result. */
+  protected async follow<Result>(work: WithProgress<Result>): Promise<Result> {
+    const bar = new ProgressBar()
+    try {
+      return await finish(work, (progress) => bar.update(progress))
+    } finally {
+      bar.clear()
+    }
+  }
+
+  /** Shows any error as `mq: CODE: what was wrong. What to do.` and sets the exit status. No stack trace but with MQ_DEBUG=1. */
+  protected override async catch(thrown: Error & { exitCode?: number }): Promise<void> {
+    if (thrown instanceof Errors.ExitError) throw thrown
+    const error = thrown instanceof Errors.CLIError ? usageError(thrown, this.id ?? '') : MqError.from(thrown)
+    process.exitCode = error.exit
+    if (this.jsonEnabled()) {
+      this.logJson(this.toErrorJson(error))
+    } else {
+      process.stderr.write(`mq: ${error.code}: ${oneLine(error.message)} ${oneLine(error.suggestion)}\n`)
+    }
+    if (process.env['MQ_DEBUG'] === '1') process.stderr.write(`${inspectCauses(thrown)}\n`)
+  }
+
+  protected override toErrorJson(error: unknown): unknown {
+    const { code, message, suggestion, details } = MqError.from(error)
+    return { error: { code, message, suggestion, details } }
+  }
+}
+
+function usageError(error: Error, commandId: string): MqError {
+  const problem = oneLine(error.message.replace(/See more help with --help\s*$/, '')).replace(/\.$/, '')
+  return MqError.of('USAGE', { problem, command: commandId.replaceAll(':', ' ') }, { cause: error })
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s*\n\s*/g, ' ').trim()
+}
+
+function inspectCauses(thrown: unknown): string {
+  const lines: string[] = []
+  for (let error = thrown; error instanceof Error; error = error.cause) lines.push(error.stack ?? error.message)
+  return lines.join('\ncaused by: ')
+}

@@ -1,0 +1,3 @@
+export { formatBytes, formatCount, formatSeconds } from './format.js'
+export { type BarStream, ProgressBar } from './progress-bar.js'
+export { type Column, formatTable } from './table.js'
