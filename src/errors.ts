@@ -214,6 +214,11 @@ const toolErrors = {
     message: '{what} is {value}, and the gate asks for {limit}.',
     suggestion: 'Give the model more bits, or loosen the gate.',
   },
+  REPORT_INVALID: {
+    exit: 'input',
+    message: '{file} is not a report of `mq verify`: {problem}.',
+    suggestion: 'Run `mq verify` on the model again.',
+  },
   REPORT_MISMATCH: {
     exit: 'gate',
     message: '{report} does not belong to {file}, or says that a gate failed.',

@@ -1,0 +1,2 @@
+export { readReport, reportPath, type VerifyReport, writeReport } from './report.js'
+export { type Estimate, perplexityOf, perplexityRatio } from './statistics.js'
