@@ -1,0 +1,14 @@
+export { type GgufLayout, type GgufTensorShape, layoutGguf } from './layout.js'
+export { type OpenGguf, type OpenGgufTensor, openGguf } from './open.js'
+export { type GgufHeader, readGguf } from './reader.js'
+export { parseShardName, planShards, shardMetadata, shardName } from './shards.js'
+export {
+  type GgufTensorInfo,
+  type Metadata,
+  type MetadataArray,
+  type MetadataScalarType,
+  type MetadataTypeName,
+  type MetadataValue,
+  metadataTypeIds,
+} from './types.js'
+export { type GgufInput, writeGguf } from './writer.js'
