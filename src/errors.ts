@@ -170,6 +170,11 @@ const toolErrors = {
     message: 'The plan does not fit this model: {problem}.',
     suggestion: 'Make the plan again with `mq plan`.',
   },
+  IMPORTANCE_MISMATCH: {
+    exit: 'input',
+    message: 'The importance matrix does not fit the tensor {tensor}: {problem}.',
+    suggestion: 'Make it again from this model with `mq imatrix`.',
+  },
   BUDGET_IMPOSSIBLE: {
     exit: 'usage',
     message: 'The model cannot be made as small as {asked}: the least is {least} bits per weight.',
@@ -245,6 +250,11 @@ const toolErrors = {
     exit: 'input',
     message: 'The registry {path} is damaged: {problem}.',
     suggestion: 'Publish the model again.',
+  },
+  REGISTRY_BUSY: {
+    exit: 'environment',
+    message: 'The registry {path} is being written by another process.',
+    suggestion: 'Wait for it to end, and run the command again.',
   },
   MODEL_NOT_FOUND: { exit: 'input', message: '{name} is not in {registry}.', suggestion: '`mq registry ls` shows what is.' },
   PORT_TAKEN: {

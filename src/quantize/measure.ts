@@ -1,0 +1,114 @@
+import type { GgmlTypeName } from '../../formats/ggml/types.js'
+import type { Blueprint, BlueprintTensor } from '../blueprint.js'
+import type { WithProgress } from '../progress.js'
+import { rowLength } from '../recipe/index.js'
+import { type Importance, sampleTensor } from './cut.js'
+import { runTasks } from './pool.js'
+import { addErrorSums, type ErrorSums } from './statistics.js'
+import { type MeasureTask, type RowRun, runElements } from './task.js'
+
+/** What a type does to a tensor, on a sample of its rows. */
+export interface TypeDamage {
+  /** Sum of w (x - x')^2 over sum of w x^2; 0 where the sample is all zeros. w is the column's importance, or 1. */
+  readonly relativeError: number
+  /** Mean of w (x - x')^2. */
+  readonly errorPerWeight: number
+  /** Mean of w x^2: the same for every type. */
+  readonly meanSquare: number
+}
+
+export interface MeasureRequest {
+  readonly tensor: string
+  /** Types whose blocks fit the tensor's rows. */
+  readonly types: readonly GgmlTypeName[]
+  /** Rows to sample over all experts; by default some 256 Ki weights' worth, and at least one row of each expert. */
+  readonly rows?: number
+}
+
+export interface MeasureOptions {
+  readonly blueprint: Blueprint
+  readonly requests: readonly MeasureRequest[]
+  /** Worker threads; by default one for each core. */
+  readonly threads?: number
+  readonly memoryBytes?: number
+  readonly importance?: Importance
+  readonly signal?: AbortSignal
+}
+
+/** Tensor name -> type -> what the type does to it, for every pair that was asked for, in the order of the requests. */
+export type Measurements = Map<string, Map<GgmlTypeName, TypeDamage>>
+
+const sampleElements = 2 ** 18
+/** Values of a task: small enough that many types on one task do not leave the other threads idle. */
+const taskElements = 2 ** 17
+
+/**
+ * Measures what types do to tensors by quantizing a sample of their rows: short runs evenly spaced over all experts. Only these rows are
+ * read. The same model, requests and importance give the same figures, whatever the threads.
+ * @throws MqError TENSOR_NOT_FINITE, IMPORTANCE_MISMATCH, INTERRUPTED; FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
+ */
+export async function* measure(options: MeasureOptions): WithProgress<Measurements> {
+  const { blueprint, requests, importance } = options
+  const byName = new Map(blueprint.tensors.map((tensor) => [tensor.name, tensor]))
+  const parts = requests.flatMap((request) => {
+    const tensor = byName.get(request.tensor)
+    if (tensor === undefined) throw new RangeError(`no tensor ${request.tensor} to measure`)
+    return tasksOf(tensor, request, importance)
+  })
+  const total = parts.reduce((sum, task) => sum + workOf(task), 0)
+  const sums = new Map<MeasureTask, readonly ErrorSums[]>()
+  const pool = runTasks(parts, { ...options, setup: { files: blueprint.files }, what: 'the measurement' })
+  let done = 0
+  for await (const finished of pool) {
+    sums.set(finished.task, finished.sums)
+    done += workOf(finished.task)
+    yield { stage: 'measure', done, total, unit: 'bytes', item: finished.task.tensor }
+  }
+  return gather(parts, sums)
+}
+
+function tasksOf(tensor: BlueprintTensor, { types, rows }: MeasureRequest, importance: Importance | undefined): MeasureTask[] {
+  const wanted =
+    rows ?? Math.max(Math.ceil(sampleElements / rowLength(tensor)), tensor.shape.length > 2 ? (tensor.shape[0] ?? 1) : 1)
+  const groups: RowRun[][] = []
+  let elements = Number.POSITIVE_INFINITY
+  for (const run of sampleTensor(tensor, wanted, importance)) {
+    if (elements + runElements(run) > taskElements) {
+      groups.push([])
+      elements = 0
+    }
+    groups.at(-1)?.push(run)
+    elements += runElements(run)
+  }
+  return groups.map((runs) => ({ kind: 'measure', tensor: tensor.name, runs, types }))
+}
+
+/** Bytes of f32 quantized, once for each type: what progress counts. */
+function workOf({ runs, types }: MeasureTask): number {
+  return runs.reduce((sum, run) => sum + 4 * runElements(run), 0) * types.length
+}
+
+/** Adds the parts up in the order of the tasks, not of their ends, so that the figures are the same each time. */
+function gather(tasks: readonly MeasureTask[], sums: ReadonlyMap<MeasureTask, readonly ErrorSums[]>): Measurements {
+  const totals = new Map<string, Map<GgmlTypeName, ErrorSums>>()
+  for (const task of tasks) {
+    const ofTensor = totals.get(task.tensor) ?? new Map<GgmlTypeName, ErrorSums>()
+    totals.set(task.tensor, ofTensor)
+    sums.get(task)?.forEach((part, index) => {
+      const type = task.types[index] as GgmlTypeName
+      const before = ofTensor.get(type)
+      ofTensor.set(type, before === undefined ? part : addErrorSums(before, part))
+    })
+  }
+  return new Map(
+    [...totals].map(([tensor, types]) => [tensor, new Map([...types].map(([type, total]) => [type, typeDamage(total)]))]),
+  )
+}
+
+function typeDamage({ count, squaredError, squaredNorm }: ErrorSums): TypeDamage {
+  return {
+    relativeError: squaredNorm === 0 ? 0 : squaredError / squaredNorm,
+    errorPerWeight: squaredError / count,
+    meanSquare: squaredNorm / count,
+  }
+}

@@ -1,0 +1,107 @@
+import { createRequire } from 'node:module'
+import { availableParallelism } from 'node:os'
+import { Piscina } from 'piscina'
+import { MqError } from '../errors.js'
+import { errorOf } from './failure.js'
+import type { ErrorSums } from './statistics.js'
+import { runElements, type WorkerReply, type WorkerSetup, type WorkerTask } from './task.js'
+
+export interface PoolOptions {
+  readonly setup: WorkerSetup
+  /** Worker threads; by default one for each core that this process may use. */
+  readonly threads?: number
+  /** What all tasks under way may hold in memory together. */
+  readonly memoryBytes?: number
+  readonly signal?: AbortSignal
+  /** What is being done, for INTERRUPTED. */
+  readonly what: string
+}
+
+export interface FinishedTask<Task> {
+  readonly task: Task
+  readonly sums: readonly ErrorSums[]
+  readonly seconds: number
+}
+
+const defaultMemoryBytes = 512 * 2 ** 20
+
+/** Source bytes, f32 values, the kernels' copies of both sides, blocks, values read back: about this much for each f32 byte of a task. */
+const memoryFactor = 5
+
+/**
+ * Runs tasks on worker threads and yields each as it ends, in no particular order. Tasks are taken from the iterable only as their
+ * memory fits. Whatever ends it - the last task, a failure, an abort, the consumer - no worker runs on after it.
+ */
+export async function* runTasks<Task extends WorkerTask>(
+  tasks: Iterable<Task>,
+  { setup, threads = availableParallelism(), memoryBytes = defaultMemoryBytes, signal, what }: PoolOptions,
+): AsyncGenerator<FinishedTask<Task>, void, void> {
+  if (signal?.aborted === true) throw MqError.of('INTERRUPTED', { what })
+  const pool = new Piscina<Task, WorkerReply>({
+    filename: createRequire(import.meta.url).resolve('#quantize-worker'),
+    minThreads: threads,
+    maxThreads: threads,
+    workerData: setup,
+  })
+  const queue = tasks[Symbol.iterator]()
+  const finished: FinishedTask<Task>[] = []
+  let failure: Error | undefined
+  let wake = (): void => {}
+  let underWay = 0
+  let heldBytes = 0
+
+  const fail = (error: Error): void => {
+    failure ??= error
+    wake()
+  }
+  // One more task than it runs waits at each thread, so that none idles while this one is told of the last.
+  const fits = (task: Task): boolean => underWay === 0 || (underWay < 2 * threads && heldBytes + taskBytes(task) <= memoryBytes)
+  const abort = (): void => fail(MqError.of('INTERRUPTED', { what }))
+  const start = async (task: Task): Promise<void> => {
+    const bytes = taskBytes(task)
+    underWay += 1
+    heldBytes += bytes
+    try {
+      const reply = await pool.run(task)
+      if (reply.ok) finished.push({ task, sums: reply.sums, seconds: reply.seconds })
+      else fail(errorOf(reply.failure))
+    } catch (error) {
+      fail(MqError.of('INTERNAL', { problem: `a worker thread ended at ${task.tensor}: ${messageOf(error)}` }, { cause: error }))
+    }
+    underWay -= 1
+    heldBytes -= bytes
+    wake()
+  }
+
+  signal?.addEventListener('abort', abort, { once: true })
+  try {
+    let next = queue.next()
+    for (;;) {
+      while (next.done !== true && fits(next.value)) {
+        void start(next.value)
+        next = queue.next()
+      }
+      if (failure !== undefined) throw failure
+      if (finished.length > 0) {
+        yield* finished.splice(0)
+        continue
+      }
+      if (underWay === 0) return
+      await new Promise<void>((resolve) => {
+        wake = resolve
+      })
+    }
+  } finally {
+    signal?.removeEventListener('abort', abort)
+    await pool.destroy()
+  }
+}
+
+function taskBytes(task: WorkerTask): number {
+  const runs = task.kind === 'quantize' ? [task.run] : task.runs
+  return runs.reduce((bytes, run) => bytes + 4 * memoryFactor * runElements(run), 0)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
