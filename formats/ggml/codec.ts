@@ -30,6 +30,8 @@ export interface Codec {
    * @throws FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
    */
   dequantize(type: GgmlTypeName, bytes: Uint8Array, elements: number): Float32Array
+  /** Index of the first infinity or NaN; -1 where all are finite. */
+  firstNonFinite(values: Float32Array): number
 }
 
 type QuantizeKernel = (source: number, target: number, rows: number, rowLength: number, importance: number) => void
@@ -111,6 +113,18 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
         values.set(new Float32Array(memory.buffer, targetAt, count), done)
       }
       return values
+    },
+
+    firstNonFinite(values) {
+      const scan = kernels['first_non_finite'] as (source: number, elements: number) => number
+      reserve(heapBase + 4 * Math.min(elementsPerCall, values.length))
+      for (let done = 0; done < values.length; done += elementsPerCall) {
+        const part = values.subarray(done, done + elementsPerCall)
+        new Float32Array(memory.buffer, heapBase, part.length).set(part)
+        const found = scan(heapBase, part.length)
+        if (found >= 0) return done + found
+      }
+      return -1
     },
   }
 }

@@ -6,3 +6,6 @@
 export function heapBase(): usize {
   return __heap_base
 }
+
+export * from './float'
+export * from './q8-0'

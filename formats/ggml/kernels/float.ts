@@ -1,0 +1,95 @@
+// F32, F16, BF16: one value a block. Eight values a step, then the rest one by one in the first lane.
+import { floatsToBfloats, floatsToHalves, halvesToFloats } from './half'
+
+export function quantize_f32(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
+  memory.copy(target, source, 4 * <usize>rows * <usize>rowLength)
+}
+
+export function dequantize_f32(source: usize, target: usize, elements: i32): void {
+  memory.copy(target, source, 4 * <usize>elements)
+}
+
+export function quantize_f16(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
+  const elements = rows * rowLength
+  const whole = elements & ~7
+  for (let i = 0; i < whole; i += 8) {
+    const low = floatsToHalves(v128.load(source, 0))
+    const high = floatsToHalves(v128.load(source, 16))
+    v128.store(target, i16x8.narrow_i32x4_u(low, high))
+    source += 32
+    target += 16
+  }
+  for (let i = whole; i < elements; i++) {
+    v128.store_lane<u16>(target, floatsToHalves(v128.load_zero<u32>(source)), 0)
+    source += 4
+    target += 2
+  }
+}
+
+export function dequantize_f16(source: usize, target: usize, elements: i32): void {
+  const whole = elements & ~7
+  for (let i = 0; i < whole; i += 8) {
+    const halves = v128.load(source)
+    v128.store(target, halvesToFloats(i32x4.extend_low_i16x8_u(halves)), 0)
+    v128.store(target, halvesToFloats(i32x4.extend_high_i16x8_u(halves)), 16)
+    source += 16
+    target += 32
+  }
+  for (let i = whole; i < elements; i++) {
+    v128.store_lane<u32>(target, halvesToFloats(i32x4.splat(load<u16>(source))), 0)
+    source += 2
+    target += 4
+  }
+}
+
+export function quantize_bf16(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
+  const elements = rows * rowLength
+  const whole = elements & ~7
+  for (let i = 0; i < whole; i += 8) {
+    const low = floatsToBfloats(v128.load(source, 0))
+    const high = floatsToBfloats(v128.load(source, 16))
+    v128.store(target, i16x8.narrow_i32x4_u(low, high))
+    source += 32
+    target += 16
+  }
+  for (let i = whole; i < elements; i++) {
+    v128.store_lane<u16>(target, floatsToBfloats(v128.load_zero<u32>(source)), 0)
+    source += 4
+    target += 2
+  }
+}
+
+export function dequantize_bf16(source: usize, target: usize, elements: i32): void {
+  const whole = elements & ~7
+  for (let i = 0; i < whole; i += 8) {
+    const bfloats = v128.load(source)
+    v128.store(target, i32x4.shl(i32x4.extend_low_i16x8_u(bfloats), 16), 0)
+    v128.store(target, i32x4.shl(i32x4.extend_high_i16x8_u(bfloats), 16), 16)
+    source += 16
+    target += 32
+  }
+  for (let i = whole; i < elements; i++) {
+    store<u32>(target, <u32>load<u16>(source) << 16)
+    source += 2
+    target += 4
+  }
+}
+
+/** Where the first infinity or NaN of f32 values lies; -1 where all are finite. */
+export function first_non_finite(source: usize, elements: i32): i32 {
+  const exponent = i32x4.splat(0x7f800000)
+  const whole = elements & ~15
+  let at = 0
+  for (; at < whole; at += 16) {
+    const from = source + (<usize>at << 2)
+    const a = i32x4.eq(v128.and(v128.load(from, 0), exponent), exponent)
+    const b = i32x4.eq(v128.and(v128.load(from, 16), exponent), exponent)
+    const c = i32x4.eq(v128.and(v128.load(from, 32), exponent), exponent)
+    const d = i32x4.eq(v128.and(v128.load(from, 48), exponent), exponent)
+    if (v128.any_true(v128.or(v128.or(a, b), v128.or(c, d)))) break
+  }
+  for (; at < elements; at++) {
+    if ((load<u32>(source + (<usize>at << 2)) & 0x7f800000) == 0x7f800000) return at
+  }
+  return -1
+}
