@@ -1,0 +1,15 @@
+/** What is known of the inputs of one weight. */
+export interface ImportanceEntry {
+  /** Mean of x^2 for each column, one run of columns after the other for a stack of experts. */
+  readonly meanSquares: Float32Array
+  /** Tokens seen by each matrix of the stack; one number where the file keeps only the sum. */
+  readonly counts: readonly number[]
+}
+
+/** An importance matrix: for each weight, how strong its inputs were on a calibration text. */
+export interface ImportanceMatrix {
+  /** GGUF tensor name -> its entry. */
+  readonly entries: ReadonlyMap<string, ImportanceEntry>
+  /** Names of the calibration texts, as the file gives them. */
+  readonly datasets: readonly string[]
+}
