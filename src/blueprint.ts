@@ -2,30 +2,33 @@ import type { Metadata } from '../formats/gguf/types.js'
 import type { Recipe, Shape } from './recipe/index.js'
 
 /** What a tensor does in the model: what the allocator reasons about and what a user names in `--floor ROLE=TYPE`. */
-export type TensorRole =
-  | 'embedding'
-  | 'output'
-  | 'norm'
-  | 'router' // expert gate and its correction bias
-  | 'attention-q' // q_proj, or MLA's q_b
-  | 'attention-q-a' // MLA: q down-projection
-  | 'attention-k'
-  | 'attention-v'
-  | 'attention-qkv'
-  | 'attention-kv-a' // MLA: kv_a_proj_with_mqa
-  | 'attention-k-b' // MLA: k_b, split and transposed from kv_b
-  | 'attention-v-b'
-  | 'attention-output'
-  | 'ffn-gate' // dense layers
-  | 'ffn-up'
-  | 'ffn-down'
-  | 'shared-expert-gate'
-  | 'shared-expert-up'
-  | 'shared-expert-down'
-  | 'expert-gate' // routed experts, stacked
-  | 'expert-up'
-  | 'expert-down'
-  | 'other'
+export const tensorRoles = [
+  'embedding',
+  'output',
+  'norm',
+  'router', // expert gate and its correction bias
+  'attention-q', // q_proj, or MLA's q_b
+  'attention-q-a', // MLA: q down-projection
+  'attention-k',
+  'attention-v',
+  'attention-qkv',
+  'attention-kv-a', // MLA: kv_a_proj_with_mqa
+  'attention-k-b', // MLA: k_b, split and transposed from kv_b
+  'attention-v-b',
+  'attention-output',
+  'ffn-gate', // dense layers
+  'ffn-up',
+  'ffn-down',
+  'shared-expert-gate',
+  'shared-expert-up',
+  'shared-expert-down',
+  'expert-gate', // routed experts, stacked
+  'expert-up',
+  'expert-down',
+  'other',
+] as const
+
+export type TensorRole = (typeof tensorRoles)[number]
 
 /** One tensor of the file to be. */
 export interface BlueprintTensor {

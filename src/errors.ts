@@ -162,6 +162,11 @@ const toolErrors = {
     message: 'The tensor {tensor} holds NaN or infinite weights (first in row {row}).',
     suggestion: 'The checkpoint is damaged: download or export it again.',
   },
+  TENSOR_OVERFLOW: {
+    exit: 'input',
+    message: 'The tensor {tensor} holds weights too large for {type} (first in row {row}).',
+    suggestion: 'Store it as BF16 or F32.',
+  },
 
   // Plans
   PLAN_INVALID: { exit: 'input', message: '{file} is not a valid plan: {problem}.', suggestion: 'Make it again with `mq plan`.' },

@@ -5,20 +5,19 @@ import { MqError, type ToolErrorCode } from '../errors.js'
 export type Failure =
   | { readonly kind: 'format'; readonly code: FormatErrorCode; readonly details: FormatError['details'] }
   | { readonly kind: 'tool'; readonly code: ToolErrorCode; readonly details: MqError['details'] }
-  | { readonly kind: 'other'; readonly message: string; readonly stack: string; readonly code?: string; readonly path?: string }
+  | { readonly kind: 'other'; readonly message: string; readonly stack: string; readonly system: SystemDetails }
+
+/** What Node adds to the errors of system calls. */
+type SystemDetails = Partial<Record<'code' | 'syscall' | 'path', string>>
 
 /** Puts any thrown thing into data. */
 export function failureOf(thrown: unknown): Failure {
   if (thrown instanceof FormatError) return { kind: 'format', code: thrown.code, details: thrown.details }
   if (thrown instanceof MqError) return { kind: 'tool', code: thrown.code as ToolErrorCode, details: thrown.details }
   const error: NodeJS.ErrnoException = thrown instanceof Error ? thrown : new Error(String(thrown))
-  return {
-    kind: 'other',
-    message: error.message,
-    stack: error.stack ?? '',
-    ...(error.code === undefined ? {} : { code: error.code }),
-    ...(error.path === undefined ? {} : { path: error.path }),
-  }
+  const { message, stack = '', code, syscall, path } = error
+  const system = Object.fromEntries(Object.entries({ code, syscall, path }).filter(([, value]) => value !== undefined))
+  return { kind: 'other', message, stack, system }
 }
 
 /** The error that the data stands for. Node's own errors keep their code, by which MqError.from puts them into words. */
@@ -28,9 +27,7 @@ export function errorOf(failure: Failure): Error {
       return new FormatError(failure.code, failure.details)
     case 'tool':
       return MqError.of(failure.code, failure.details)
-    case 'other': {
-      const { message, stack, code, path } = failure
-      return Object.assign(new Error(message), { stack }, code === undefined ? {} : { code }, path === undefined ? {} : { path })
-    }
+    case 'other':
+      return Object.assign(new Error(failure.message), { stack: failure.stack }, failure.system)
   }
 }

@@ -1,2 +1,5 @@
+export { checkPlan } from './check-plan.js'
 export type { Importance } from './cut.js'
 export { type Measurements, type MeasureOptions, type MeasureRequest, measure, type TypeDamage } from './measure.js'
+export { planText, readPlan, writePlan } from './plan-file.js'
+export { type QuantizedTensor, type QuantizeOptions, type QuantizeResult, quantize } from './quantize.js'

@@ -106,9 +106,11 @@ function gather(tasks: readonly MeasureTask[], sums: ReadonlyMap<MeasureTask, re
 }
 
 function typeDamage({ count, squaredError, squaredNorm }: ErrorSums): TypeDamage {
+  // Values too large for the type are stored as infinity.
+  const error = Number.isFinite(squaredError) ? squaredError : Number.POSITIVE_INFINITY
   return {
-    relativeError: squaredNorm === 0 ? 0 : squaredError / squaredNorm,
-    errorPerWeight: squaredError / count,
+    relativeError: squaredError === 0 ? 0 : error / squaredNorm,
+    errorPerWeight: error / count,
     meanSquare: squaredNorm / count,
   }
 }

@@ -20,6 +20,8 @@ export interface RowRun {
 export interface QuantizeTask {
   readonly kind: 'quantize'
   readonly tensor: string
+  /** Which of the tensor's tasks this is, counted from 0. */
+  readonly part: number
   readonly run: RowRun
   readonly type: GgmlTypeName
   /** The file to write into, and where. */

@@ -29,7 +29,14 @@ async function quantize({ tensor, run, type, output, offset, measured }: Quantiz
   const values = await finiteRows(tensor, run)
   const blocks = codec.quantize(type, values, rowLength(run.recipe), run.importance)
   writeFully(descriptor(output, 'r+'), blocks, offset)
-  return measured ? [errorSums(values, codec.dequantize(type, blocks, values.length))] : []
+  if (!measured) return []
+  const stored = codec.dequantize(type, blocks, values.length)
+  const sums = errorSums(values, stored)
+  if (!Number.isFinite(sums.squaredError)) {
+    const row = run.tensorRow + Math.floor(codec.firstNonFinite(stored) / rowLength(run.recipe))
+    throw MqError.of('TENSOR_OVERFLOW', { tensor, row, type })
+  }
+  return [sums]
 }
 
 async function measure({ tensor, runs, types }: MeasureTask): Promise<ErrorSums[]> {
@@ -47,15 +54,9 @@ async function measure({ tensor, runs, types }: MeasureTask): Promise<ErrorSums[
 
 async function finiteRows(tensor: string, { recipe, start, end, tensorRow }: RowRun): Promise<Float32Array> {
   const values = await evaluateRows(recipe, start, end, read, codec)
-  const at = firstNonFinite(values)
+  const at = codec.firstNonFinite(values)
   if (at >= 0) throw MqError.of('TENSOR_NOT_FINITE', { tensor, row: tensorRow + Math.floor(at / rowLength(recipe)) })
   return values
-}
-
-function firstNonFinite(values: Float32Array): number {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
-  for (let i = 0; i < bits.length; i++) if (((bits[i] as number) & 0x7f800000) === 0x7f800000) return i
-  return -1
 }
 
 async function read({ file, start, end }: FileRange): Promise<Uint8Array> {
