@@ -9,3 +9,7 @@ export function heapBase(): usize {
 
 export * from './float'
 export * from './q8-0'
+export * from './dequantize-plain'
+export * from './dequantize-table'
+export * from './dequantize-k'
+export * from './dequantize-codebook'
