@@ -1,0 +1,46 @@
+import { Flags } from '@oclif/core'
+import { defaultRegistryDirectory, type ListedModel, listModels } from '../../src/registry/index.js'
+import { formatBytes, formatTable } from '../../src/terminal/index.js'
+import { MqCommand } from '../base-command.js'
+
+export default class RegistryLs extends MqCommand {
+  static override summary = 'List the models of the local registry.'
+  static override examples = ['<%= config.bin %> registry ls', '<%= config.bin %> registry ls --registry /srv/models --json']
+
+  static override flags = {
+    registry: Flags.string({ description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]' }),
+  }
+
+  override async run(): Promise<{ registry: string; models: ListedModel[] }> {
+    const { flags } = await this.parse(RegistryLs)
+    const registry = flags.registry ?? defaultRegistryDirectory()
+    const models = await listModels(registry)
+    this.log(models.length === 0 ? `${registry} holds no models yet. Put one there with \`mq publish\`.` : table(models))
+    return { registry, models }
+  }
+}
+
+function table(models: readonly ListedModel[]): string {
+  return formatTable(
+    [
+      { title: 'name' },
+      { title: 'format' },
+      { title: 'architecture' },
+      { title: 'types' },
+      { title: 'files', align: 'right' },
+      { title: 'size', align: 'right' },
+      { title: 'verified' },
+      { title: 'digest' },
+    ],
+    models.map((model) => [
+      model.name,
+      model.format,
+      model.architecture ?? '',
+      model.quantization ?? '',
+      String(model.files),
+      formatBytes(model.sizeBytes),
+      model.verified ? 'yes' : '',
+      model.digest.slice(0, 'sha256:'.length + 12),
+    ]),
+  )
+}

@@ -1,0 +1,39 @@
+import { once } from 'node:events'
+import { Flags } from '@oclif/core'
+import { defaultHost, defaultPort, defaultRegistryDirectory, startRegistry } from '../../src/registry/index.js'
+import { MqCommand } from '../base-command.js'
+
+export default class RegistryServe extends MqCommand {
+  static override summary = 'Serve the local registry over HTTP until Ctrl-C.'
+  static override description =
+    `Clients of the Hugging Face hub read from it: set HF_ENDPOINT to its address for llama.cpp (-hf NAMESPACE/NAME:TAG), huggingface_hub, hf and mq.
+There is no access control: everyone who reaches the port reads everything. It listens on this machine alone unless --host says otherwise.`
+  static override examples = [
+    '<%= config.bin %> registry serve',
+    '<%= config.bin %> registry serve --registry /srv/models --host 0.0.0.0 --port 8484',
+    'HF_ENDPOINT=http://127.0.0.1:8484 llama-server -hf kjv/llama:Q4_K_M',
+  ]
+
+  static override flags = {
+    registry: Flags.string({ description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]' }),
+    host: Flags.string({ default: defaultHost, description: 'Address to listen on.' }),
+    port: Flags.integer({ default: defaultPort, min: 0, max: 65_535, description: 'Port to listen on; 0 for any that is free.' }),
+    quiet: Flags.boolean({ char: 'q', description: 'No line on stderr for each request.' }),
+  }
+
+  override async run(): Promise<void> {
+    const { flags } = await this.parse(RegistryServe)
+    const registry = flags.registry ?? defaultRegistryDirectory()
+    const { url, port, close } = await startRegistry({
+      registry,
+      host: flags.host,
+      port: flags.port,
+      ...(!flags.quiet && { log: (line: string) => void process.stderr.write(`${line}\n`) }),
+    })
+    // Said now and not at the end, for programs that wait for the address.
+    this.log(`${url} serves ${registry}`)
+    if (this.jsonEnabled()) this.logJson({ url, port, registry })
+    if (!this.signal.aborted) await once(this.signal, 'abort')
+    await close()
+  }
+}

@@ -1,0 +1,1 @@
+export { selectCheckpoint } from './select-checkpoint.js'

@@ -1,0 +1,81 @@
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
+import { Hono } from 'hono'
+import { MqError } from '../../errors.js'
+import { openStore } from '../store/index.js'
+import { createCatalog } from './catalog.js'
+import { hubApi } from './hub-api.js'
+import { ociPull } from './oci.js'
+import { logRequests } from './request-log.js'
+import { resolveFiles } from './resolve.js'
+
+/** Time that running downloads get to end when the server is closed. */
+const graceMs = 1000
+
+export interface RegistryOptions {
+  /** The registry's folder. */
+  readonly registry: string
+  /** Where to listen; this machine alone unless told otherwise. */
+  readonly host?: string
+  /** 0 for any free port. */
+  readonly port?: number
+  /** Takes one line for each finished request. */
+  readonly log?: (line: string) => void
+}
+
+/** A registry that answers. */
+export interface RunningRegistry {
+  /** Address for clients, without a slash at the end. */
+  readonly url: string
+  readonly port: number
+  /** Stops taking requests, gives running ones a moment, and frees the port. */
+  close(): Promise<void>
+}
+
+export const defaultHost = '127.0.0.1'
+export const defaultPort = 8484
+
+/** Serves a registry's folder over HTTP. Rejects with PORT_TAKEN where it cannot listen. */
+export async function startRegistry(options: RegistryOptions): Promise<RunningRegistry> {
+  const { registry, host = defaultHost, port = defaultPort, log } = options
+  const server = createAdaptorServer({
+    fetch: createApp(registry, log).fetch,
+    overrideGlobalObjects: false,
+    serverOptions: { maxHeaderSize: 16 << 10, headersTimeout: 15_000, requestTimeout: 60_000, keepAliveTimeout: 30_000 },
+  }) as Server
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(MqError.of('PORT_TAKEN', { port, host, problem: error.message }, { cause: error })))
+    server.listen(port, host, resolve)
+  })
+  const bound = (server.address() as AddressInfo).port
+  const shown = host.includes(':') ? `[${host}]` : host
+  return { url: `http://${shown}:${bound}`, port: bound, close: () => closeServer(server) }
+}
+
+function createApp(registry: string, log: ((line: string) => void) | undefined): Hono<{ Bindings: HttpBindings }> {
+  const catalog = createCatalog(openStore(registry))
+  const app = new Hono<{ Bindings: HttpBindings }>()
+  if (log !== undefined) app.use(logRequests(log))
+  app.route('/api/models', hubApi(catalog))
+  app.route('/v2', ociPull(catalog))
+  app.route('/', resolveFiles(catalog))
+  app.notFound((context) => context.json({ error: 'Not found' }, 404))
+  app.onError((thrown, context) => {
+    const error = MqError.from(thrown)
+    log?.(`${error.code}: ${error.message}`)
+    // Paths of this machine stay on this machine.
+    return context.json({ error: `The registry cannot answer: ${error.code}` }, 500)
+  })
+  return app
+}
+
+async function closeServer(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => resolve())
+  })
+  server.closeIdleConnections()
+  const timer = setTimeout(() => server.closeAllConnections(), graceMs)
+  await closed
+  clearTimeout(timer)
+}

@@ -1,0 +1,62 @@
+import type { Source } from './source.js'
+import {
+  addBytes,
+  annotations,
+  type BlobIdentity,
+  type Descriptor,
+  encodeJson,
+  type Manifest,
+  mediaTypes,
+  type Store,
+} from './store/index.js'
+
+/** The layer of one of a model's files. `title` is its path in the repository. */
+export function fileLayer(source: Source, title: string, { digest, size }: BlobIdentity): Descriptor {
+  const notes = { [annotations.title]: title, ...(source.format === 'safetensors' && { [annotations.filePath]: title }) }
+  return { mediaType: layerType(source, title), digest, size, annotations: notes }
+}
+
+/** The layer of a report of `mq verify`. */
+export function reportLayer(title: string, { digest, size }: BlobIdentity): Descriptor {
+  return { mediaType: mediaTypes.verifyReport, digest, size, annotations: { [annotations.title]: title } }
+}
+
+/**
+ * Stores the configuration and the manifest of a model. There is no time of publication in either: it would give the same model
+ * another digest each time.
+ * Source: the model specification of docker/model-runner, whose pull reads `config.format` and counts `rootfs.diff_ids`.
+ */
+export async function addManifest(
+  store: Store,
+  source: Source,
+  layers: Descriptor[],
+): Promise<{ descriptor: Descriptor; manifest: Manifest }> {
+  const configType = source.format === 'gguf' ? mediaTypes.ggufConfig : mediaTypes.filesConfig
+  const { format, quantization, architecture, sizeBytes } = source
+  const config = {
+    config: {
+      format,
+      ...(quantization !== undefined && { quantization }),
+      ...(architecture !== undefined && { architecture }),
+      size: String(sizeBytes),
+    },
+    descriptor: {},
+    rootfs: { type: 'rootfs', diff_ids: layers.map(({ digest }) => digest) },
+  }
+  const manifest: Manifest = {
+    schemaVersion: 2,
+    mediaType: mediaTypes.manifest,
+    artifactType: configType,
+    config: { mediaType: configType, ...(await addBytes(store, encodeJson(config))) },
+    layers,
+  }
+  const identity = await addBytes(store, encodeJson(manifest))
+  return { descriptor: { mediaType: mediaTypes.manifest, ...identity, artifactType: configType }, manifest }
+}
+
+function layerType({ format }: Source, title: string): string {
+  if (format === 'gguf') return mediaTypes.gguf
+  if (title.endsWith('.safetensors')) return mediaTypes.safetensors
+  if (title.endsWith('.jinja')) return mediaTypes.chatTemplate
+  return /^licen[cs]e/i.test(title) ? mediaTypes.license : mediaTypes.modelFile
+}

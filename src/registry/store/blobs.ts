@@ -1,0 +1,157 @@
+import { createHash } from 'node:crypto'
+import { constants, copyFile, type FileHandle, mkdir, open, readFile, rename, rm, stat, statfs } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { MqError } from '../../errors.js'
+import type { Descriptor } from './manifest.js'
+import { blobsDirectory, type Store, syncDirectory } from './store.js'
+import { temporaryPath, writeAtomically } from './temporary.js'
+
+const chunkBytes = 4 << 20
+const digestPattern = /^sha256:[0-9a-f]{64}$/
+
+/** What a blob is, by content alone. */
+export type BlobIdentity = Pick<Descriptor, 'digest' | 'size'>
+
+/** Whether `text` is a digest that this store can hold: `sha256:` and 64 hexadecimal digits. */
+export function isDigest(text: string): boolean {
+  return digestPattern.test(text)
+}
+
+/** Path of a blob, whether it is there or not. `digest` must have passed {@link isDigest}. */
+export function blobPath(store: Store, digest: string): string {
+  if (!isDigest(digest)) throw MqError.of('REGISTRY_CORRUPT', { path: store.directory, problem: `${digest} is not a digest` })
+  return join(blobsDirectory(store), digest.slice('sha256:'.length))
+}
+
+/** Stores a few bytes: a manifest, a configuration. */
+export async function addBytes(store: Store, bytes: Uint8Array): Promise<BlobIdentity> {
+  const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+  await writeAtomically(store, blobPath(store, digest), bytes)
+  return { digest, size: bytes.byteLength }
+}
+
+/** Reads a small blob and checks it against its digest. Rejects with REGISTRY_CORRUPT. */
+export async function readBytes(store: Store, { digest, size }: BlobIdentity): Promise<Buffer> {
+  const path = blobPath(store, digest)
+  const corrupt = (problem: string): MqError => MqError.of('REGISTRY_CORRUPT', { path: store.directory, problem })
+  const { size: present } = await stat(path).catch(() => ({ size: -1 }))
+  if (present !== size)
+    throw corrupt(present < 0 ? `the blob ${digest} is missing` : `${digest} has ${present} bytes, not ${size}`)
+  const bytes = await readFile(path)
+  if (`sha256:${createHash('sha256').update(bytes).digest('hex')}` !== digest)
+    throw corrupt(`the content of ${digest} has changed`)
+  return bytes
+}
+
+/**
+ * Stores a file of any size, reading it once: on file systems that share blocks it is cloned and the clone is hashed, elsewhere it is
+ * copied and hashed in the same pass. The file itself is never linked, so that editing it later cannot harm the store.
+ * Yields the bytes done so far. Rejects with DISK_FULL, or FILE_UNREADABLE when the file changes meanwhile.
+ */
+export async function* addFile(store: Store, path: string, signal?: AbortSignal): AsyncGenerator<number, BlobIdentity, void> {
+  const temporary = temporaryPath(store)
+  try {
+    const before = await stat(path)
+    const cloned = await tryClone(path, temporary)
+    if (!cloned) await requireSpace(store, path, before.size)
+    const digest = cloned ? yield* hashFile(temporary, signal) : yield* copyAndHash(path, temporary, signal)
+    const after = await stat(path)
+    if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) {
+      throw MqError.of('FILE_UNREADABLE', { path, problem: 'it changed while it was read' })
+    }
+    await putAside(temporary)
+    await rename(temporary, blobPath(store, digest))
+    await syncDirectory(blobsDirectory(store))
+    return { digest, size: before.size }
+  } finally {
+    await rm(temporary, { force: true })
+  }
+}
+
+async function tryClone(path: string, temporary: string): Promise<boolean> {
+  try {
+    await copyFile(path, temporary, constants.COPYFILE_FICLONE_FORCE)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw error
+    return false
+  }
+}
+
+async function requireSpace(store: Store, path: string, needed: number): Promise<void> {
+  await mkdir(blobsDirectory(store), { recursive: true })
+  const { bavail, bsize } = await statfs(blobsDirectory(store))
+  if (bavail * bsize < needed) {
+    throw MqError.of('DISK_FULL', { path: `${store.directory} (for ${basename(path)})`, needed, available: bavail * bsize })
+  }
+}
+
+async function* hashFile(path: string, signal: AbortSignal | undefined): AsyncGenerator<number, string, void> {
+  const source = await open(path, 'r')
+  try {
+    return yield* pass(source, undefined, signal)
+  } finally {
+    await source.close()
+  }
+}
+
+async function* copyAndHash(
+  path: string,
+  temporary: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<number, string, void> {
+  const source = await open(path, 'r')
+  try {
+    const target = await open(temporary, 'wx')
+    try {
+      return yield* pass(source, target, signal)
+    } finally {
+      await target.close()
+    }
+  } finally {
+    await source.close()
+  }
+}
+
+/** One pass over `source`: each chunk is hashed while the next is read and, where there is a target, while it is written. */
+async function* pass(
+  source: FileHandle,
+  target: FileHandle | undefined,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<number, string, void> {
+  const hash = createHash('sha256')
+  let [current, spare] = [Buffer.allocUnsafe(chunkBytes), Buffer.allocUnsafe(chunkBytes)]
+  let done = 0
+  let { bytesRead } = await source.read(current, 0, chunkBytes, 0)
+  while (bytesRead > 0) {
+    signal?.throwIfAborted()
+    const chunk = current.subarray(0, bytesRead)
+    const writing = target === undefined ? undefined : writeAll(target, chunk, done)
+    const reading = source.read(spare, 0, chunkBytes, done + chunk.byteLength)
+    hash.update(chunk)
+    done += chunk.byteLength
+    const [next] = await Promise.all([reading, writing])
+    bytesRead = next.bytesRead
+    ;[current, spare] = [spare, current]
+    yield done
+  }
+  return `sha256:${hash.digest('hex')}`
+}
+
+async function writeAll(target: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
+  for (let filled = 0; filled < chunk.byteLength; ) {
+    const { bytesWritten } = await target.write(chunk, filled, chunk.byteLength - filled, position + filled)
+    filled += bytesWritten
+  }
+}
+
+/** Syncs a finished file and makes it read-only: content under a digest never changes. */
+async function putAside(path: string): Promise<void> {
+  const handle = await open(path, 'r+')
+  try {
+    await handle.sync()
+    await handle.chmod(0o444)
+  } finally {
+    await handle.close()
+  }
+}

@@ -1,0 +1,25 @@
+export { addBytes, addFile, type BlobIdentity, blobPath, isDigest, readBytes } from './blobs.js'
+export {
+  annotations,
+  type Descriptor,
+  encodeJson,
+  limits,
+  type Manifest,
+  type ModelConfig,
+  mediaTypes,
+  parseModelConfig,
+} from './manifest.js'
+export { isCommit, type ModelName, parseModelName, repositoryOf } from './model-name.js'
+export { findRepository, listRepositories, type Repository, updateIndex } from './repository.js'
+export {
+  isRelativePath,
+  type Revisions,
+  readManifest,
+  readRevisions,
+  readTags,
+  type Snapshot,
+  type SnapshotFile,
+  type Tagged,
+} from './snapshot.js'
+export { defaultRegistryDirectory, openStore, prepareStore, type Store } from './store.js'
+export { sweepTemporaries } from './temporary.js'

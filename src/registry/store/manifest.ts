@@ -1,0 +1,113 @@
+import * as v from 'valibot'
+import { MqError } from '../../errors.js'
+import type { Store } from './store.js'
+
+/** Media types of what a repository holds. Those of Docker's model runner where there is one, so that it takes our manifests. */
+export const mediaTypes = {
+  manifest: 'application/vnd.oci.image.manifest.v1+json',
+  index: 'application/vnd.oci.image.index.v1+json',
+  /** Configuration of a model of GGUF files. */
+  ggufConfig: 'application/vnd.docker.ai.model.config.v0.1+json',
+  /** Configuration of a model of one layer for each file of a folder. */
+  filesConfig: 'application/vnd.docker.ai.model.config.v0.2+json',
+  gguf: 'application/vnd.docker.ai.gguf.v3',
+  safetensors: 'application/vnd.docker.ai.safetensors',
+  chatTemplate: 'application/vnd.docker.ai.chat.template.jinja',
+  license: 'application/vnd.docker.ai.license',
+  modelFile: 'application/vnd.docker.ai.model.file',
+  /** What `mq verify` found. */
+  verifyReport: 'application/vnd.mq.verify.v1+json',
+} as const
+
+export const annotations = {
+  /** Path of a layer's file. */
+  title: 'org.opencontainers.image.title',
+  /** The same, as Docker's model runner reads it from one-layer-a-file models. */
+  filePath: 'org.cncf.model.filepath',
+  /** Tag of a manifest in index.json. */
+  tag: 'org.opencontainers.image.ref.name',
+} as const
+
+/** Bounds of what is read back from disk or from a client. */
+export const limits = { manifestBytes: 4 << 20, indexBytes: 16 << 20, manifests: 10_000, layers: 10_000 } as const
+
+const digestSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/))
+const annotationsSchema = v.record(v.pipe(v.string(), v.maxLength(512)), v.pipe(v.string(), v.maxLength(65_536)))
+
+const descriptorSchema = v.looseObject({
+  mediaType: v.pipe(v.string(), v.maxLength(255)),
+  digest: digestSchema,
+  size: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  artifactType: v.optional(v.pipe(v.string(), v.maxLength(255))),
+  annotations: v.optional(annotationsSchema),
+})
+
+const manifestSchema = v.looseObject({
+  schemaVersion: v.literal(2),
+  mediaType: v.optional(v.literal(mediaTypes.manifest)),
+  artifactType: v.optional(v.string()),
+  config: descriptorSchema,
+  layers: v.pipe(v.array(descriptorSchema), v.maxLength(limits.layers)),
+  annotations: v.optional(annotationsSchema),
+})
+
+const indexSchema = v.looseObject({
+  schemaVersion: v.literal(2),
+  mediaType: v.optional(v.literal(mediaTypes.index)),
+  manifests: v.pipe(v.array(descriptorSchema), v.maxLength(limits.manifests)),
+  annotations: v.optional(annotationsSchema),
+})
+
+const configSchema = v.looseObject({
+  config: v.looseObject({
+    format: v.optional(v.string()),
+    architecture: v.optional(v.string()),
+    quantization: v.optional(v.string()),
+  }),
+})
+
+/** Points to a blob: OCI image specification, descriptor.md. */
+export type Descriptor = v.InferOutput<typeof descriptorSchema>
+/** One tag's content: OCI image specification, manifest.md. */
+export type Manifest = v.InferOutput<typeof manifestSchema>
+/** A repository's tags: OCI image specification, image-index.md. */
+export type Index = v.InferOutput<typeof indexSchema>
+/** What a model's configuration blob says, as far as it is shown. */
+export type ModelConfig = v.InferOutput<typeof configSchema>['config']
+
+export function parseManifest(store: Store, bytes: Uint8Array, name: string): Manifest {
+  return parse(manifestSchema, store, bytes, `manifest ${name}`)
+}
+
+export function parseIndex(store: Store, bytes: Uint8Array, path: string): Index {
+  return parse(indexSchema, store, bytes, path)
+}
+
+export function parseModelConfig(store: Store, bytes: Uint8Array, name: string): ModelConfig {
+  return parse(configSchema, store, bytes, `configuration ${name}`).config
+}
+
+/** JSON with a fixed order of keys and no spaces: the same manifest is the same bytes everywhere. */
+export function encodeJson(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value))
+}
+
+function parse<Schema extends v.GenericSchema>(
+  schema: Schema,
+  store: Store,
+  bytes: Uint8Array,
+  what: string,
+): v.InferOutput<Schema> {
+  const corrupt = (problem: string): MqError =>
+    MqError.of('REGISTRY_CORRUPT', { path: store.directory, problem: `${what}: ${problem}` })
+  let json: unknown
+  try {
+    json = JSON.parse(Buffer.from(bytes).toString('utf8'))
+  } catch {
+    throw corrupt('it is not JSON')
+  }
+  const result = v.safeParse(schema, json)
+  if (result.success) return result.output
+  const [issue] = result.issues
+  throw corrupt(`${v.getDotPath(issue) ?? 'it'}: ${issue.message}`)
+}

@@ -1,0 +1,55 @@
+import { MqError } from '../../errors.js'
+
+/** What a model is called in a registry: `kjv/llama:Q4_K_M`. */
+export interface ModelName {
+  readonly namespace: string
+  readonly name: string
+  readonly tag?: string
+}
+
+// Letters and digits in runs, parted by one separator: what the OCI, Hugging Face and llama.cpp all take, but for the case of letters.
+const componentPattern = /^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$/
+const tagPattern = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/
+const commitPattern = /^[0-9a-f]{40}$/
+const longestComponent = 96
+
+/** First path segments that mean something else to a client of the HTTP faces. */
+const reservedNamespaces = new Set(['api', 'v2', 'models', 'datasets', 'spaces', 'buckets', 'repos'])
+
+/**
+ * Reads `NAMESPACE/NAME` or `NAMESPACE/NAME:TAG`.
+ * Because only letters, digits and single separators pass, a name can never leave the registry's folder.
+ * Throws NAME_INVALID.
+ */
+export function parseModelName(text: string): ModelName {
+  const invalid = (problem: string): MqError => MqError.of('NAME_INVALID', { name: text.slice(0, 200), problem })
+  const [repository = '', tag, ...rest] = text.split(':')
+  if (rest.length > 0) throw invalid('there is more than one ":"')
+  const [namespace = '', name = '', ...deeper] = repository.split('/')
+  if (name === '' || deeper.length > 0) throw invalid('it needs one "/", between namespace and name')
+  for (const component of [namespace, name]) {
+    if (component.length > longestComponent) throw invalid(`a part is longer than ${longestComponent} characters`)
+    if (!componentPattern.test(component)) throw invalid('its parts are letters and digits, with single ".", "_" or "-" between')
+  }
+  if (reservedNamespaces.has(namespace.toLowerCase())) throw invalid(`"${namespace}" is part of the registry's own addresses`)
+  if (/\.git$/i.test(name)) throw invalid('".git" at the end means something else to Hugging Face clients')
+  if (tag === undefined) return { namespace, name }
+  checkTag(tag, invalid)
+  return { namespace, name, tag }
+}
+
+/** `NAMESPACE/NAME` of a name, without its tag. */
+export function repositoryOf({ namespace, name }: ModelName): string {
+  return `${namespace}/${name}`
+}
+
+/** Whether a revision is written like a commit: 40 hexadecimal digits. */
+export function isCommit(revision: string): boolean {
+  return commitPattern.test(revision)
+}
+
+function checkTag(tag: string, invalid: (problem: string) => MqError): void {
+  if (!tagPattern.test(tag))
+    throw invalid('a tag has up to 128 letters, digits, ".", "_" or "-", and begins with none of ".", "-"')
+  if (isCommit(tag.toLowerCase())) throw invalid('a tag of 40 hexadecimal digits would read as a commit')
+}

@@ -1,0 +1,151 @@
+import { mkdir, open, readdir, readFile, readlink, rename, stat, symlink } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { MqError } from '../../errors.js'
+import { withLock } from './lock.js'
+import { encodeJson, type Index, limits, mediaTypes, parseIndex } from './manifest.js'
+import { type ModelName, parseModelName, repositoryOf } from './model-name.js'
+import { prepareStore, repositoriesDirectory, type Store } from './store.js'
+import { writeAtomically } from './temporary.js'
+
+const imageLayout = { imageLayoutVersion: '1.0.0' }
+
+/** A repository that is there. */
+export interface Repository {
+  /** `NAMESPACE/NAME`, spelled as when it was made. */
+  readonly name: string
+  readonly directory: string
+}
+
+/** Names of all repositories, sorted. */
+export async function listRepositories(store: Store): Promise<string[]> {
+  const root = repositoriesDirectory(store)
+  const names: string[] = []
+  for (const namespace of await folders(root)) {
+    for (const name of await folders(join(root, namespace))) {
+      if (isName(`${namespace}/${name}`) && (await hasIndex(join(root, namespace, name)))) names.push(`${namespace}/${name}`)
+    }
+  }
+  return names.sort()
+}
+
+/**
+ * The repository of a name, whatever the case of its letters: OCI clients know lower case only, Hugging Face clients both.
+ * undefined where there is none.
+ */
+export async function findRepository(store: Store, { namespace, name }: ModelName): Promise<Repository | undefined> {
+  const root = repositoriesDirectory(store)
+  const exact = join(root, namespace, name)
+  const [realNamespaces, wanted] = [await folders(root), [namespace.toLowerCase(), name.toLowerCase()] as const]
+  if (realNamespaces.includes(namespace) && (await folders(join(root, namespace))).includes(name) && (await hasIndex(exact))) {
+    return { name: `${namespace}/${name}`, directory: exact }
+  }
+  for (const realNamespace of realNamespaces.filter((entry) => entry.toLowerCase() === wanted[0])) {
+    for (const realName of await folders(join(root, realNamespace))) {
+      const directory = join(root, realNamespace, realName)
+      if (realName.toLowerCase() === wanted[1] && (await hasIndex(directory))) {
+        return { name: `${realNamespace}/${realName}`, directory }
+      }
+    }
+  }
+  return undefined
+}
+
+/** A repository's tags. Rejects with REGISTRY_CORRUPT where index.json is not one. */
+export async function readIndex(store: Store, repository: Repository): Promise<Index> {
+  const path = indexPath(repository.directory)
+  const { size } = await stat(path)
+  if (size > limits.indexBytes) {
+    throw MqError.of('REGISTRY_CORRUPT', { path: store.directory, problem: `${path} has ${size} bytes` })
+  }
+  return parseIndex(store, await readFile(path), path)
+}
+
+/**
+ * Changes a repository's tags, making the repository if need be. Writers take turns, readers see the old tags or the new.
+ * @param repair starts over where index.json is damaged, keeping the damaged file beside it.
+ */
+export async function updateIndex(
+  store: Store,
+  model: ModelName,
+  change: (index: Index) => Index,
+  { repair = false } = {},
+): Promise<Repository> {
+  await prepareStore(store)
+  return withLock(store, repositoryOf(model), async (lock) => {
+    const found = await findRepository(store, model)
+    const repository = found ?? (await makeRepository(store, model))
+    const index = found === undefined ? emptyIndex() : await readOrRepair(store, repository, repair)
+    const changed = encodeJson(change(index))
+    await lock.confirm()
+    await writeAtomically(store, indexPath(repository.directory), changed)
+    return repository
+  })
+}
+
+function indexPath(directory: string): string {
+  return join(directory, 'index.json')
+}
+
+function emptyIndex(): Index {
+  return { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [] }
+}
+
+async function readOrRepair(store: Store, repository: Repository, repair: boolean): Promise<Index> {
+  try {
+    return await readIndex(store, repository)
+  } catch (error) {
+    if (!repair || MqError.from(error).code !== 'REGISTRY_CORRUPT') throw error
+    await rename(indexPath(repository.directory), `${indexPath(repository.directory)}.damaged`)
+    return emptyIndex()
+  }
+}
+
+async function makeRepository(store: Store, { namespace, name }: ModelName): Promise<Repository> {
+  const root = repositoriesDirectory(store)
+  // An existing namespace keeps its spelling, so that `KJV/a` and `kjv/b` are neighbours.
+  const namespaces = await folders(root)
+  const spelled =
+    namespaces.find((entry) => entry === namespace) ?? namespaces.find((entry) => sameName(entry, namespace)) ?? namespace
+  const directory = join(root, spelled, name)
+  await mkdir(directory, { recursive: true })
+  await writeAtomically(store, join(directory, 'oci-layout'), encodeJson(imageLayout))
+  await linkBlobs(store, directory)
+  return { name: `${spelled}/${name}`, directory }
+}
+
+async function linkBlobs(store: Store, directory: string): Promise<void> {
+  const path = join(directory, 'blobs')
+  const shared = join(store.directory, 'blobs')
+  // Relative, so that the registry can be moved or mounted elsewhere. Windows has junctions, which are absolute.
+  const [target, type] =
+    process.platform === 'win32' ? [shared, 'junction' as const] : [relative(directory, shared), 'dir' as const]
+  try {
+    await symlink(target, path, type)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || (await readlink(path).catch(() => '')) === '') throw error
+  }
+}
+
+async function folders(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => [])
+  return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
+}
+
+async function hasIndex(directory: string): Promise<boolean> {
+  const handle = await open(indexPath(directory), 'r').catch(() => undefined)
+  await handle?.close()
+  return handle !== undefined
+}
+
+function sameName(a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase()
+}
+
+function isName(text: string): boolean {
+  try {
+    parseModelName(text)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,120 @@
+import { createHash } from 'node:crypto'
+import { MqError } from '../../errors.js'
+import { readBytes } from './blobs.js'
+import { annotations, type Descriptor, limits, type Manifest, mediaTypes, parseManifest } from './manifest.js'
+import { type Repository, readIndex } from './repository.js'
+import type { Store } from './store.js'
+
+/** A file of a revision. */
+export interface SnapshotFile {
+  /** Path within the repository, such as `llama-Q4_K_M.gguf`. */
+  readonly path: string
+  readonly mediaType: string
+  readonly digest: string
+  readonly sizeBytes: number
+}
+
+/** What a repository holds under one name at one time. */
+export interface Snapshot {
+  /** 40 hexadecimal digits that follow from the files' paths and contents alone: the same files are the same commit anywhere. */
+  readonly commit: string
+  readonly files: readonly SnapshotFile[]
+}
+
+/** A tag and what it points to. */
+export interface Tagged {
+  readonly tag: string
+  readonly descriptor: Descriptor
+  readonly manifest: Manifest
+  /** Place in the order in which tags were last published, counted from 0. */
+  readonly order: number
+}
+
+/** A repository as Hugging Face clients see it: `main` holds the files of all tags, each tag is a revision of its own. */
+export interface Revisions {
+  readonly main: Snapshot
+  readonly tags: ReadonlyMap<string, Snapshot>
+}
+
+const rememberedManifests = 512
+// Content under a digest does not change, so what was read once need not be read again.
+const known = new Map<string, Manifest>()
+
+/** All tags of a repository with their manifests, shorter tags first. Rejects with REGISTRY_CORRUPT. */
+export async function readTags(store: Store, repository: Repository): Promise<Tagged[]> {
+  const { manifests } = await readIndex(store, repository)
+  const tags = new Map<string, Omit<Tagged, 'tag' | 'manifest'>>()
+  for (const [order, descriptor] of manifests.entries()) {
+    const tag = descriptor.annotations?.[annotations.tag]
+    if (tag !== undefined && descriptor.mediaType === mediaTypes.manifest) tags.set(tag, { descriptor, order })
+  }
+  const tagged = await Promise.all(
+    [...tags].map(async ([tag, rest]) => ({ tag, ...rest, manifest: await readManifest(store, rest.descriptor) })),
+  )
+  return tagged.sort(byTag)
+}
+
+/** The manifest of a descriptor. Rejects with REGISTRY_CORRUPT. */
+export async function readManifest(store: Store, descriptor: Descriptor): Promise<Manifest> {
+  const key = `${store.directory}\n${descriptor.digest}`
+  const remembered = known.get(key)
+  if (remembered !== undefined) return remembered
+  if (descriptor.size > limits.manifestBytes) {
+    throw MqError.of('REGISTRY_CORRUPT', { path: store.directory, problem: `the manifest has ${descriptor.size} bytes` })
+  }
+  const manifest = parseManifest(store, await readBytes(store, descriptor), descriptor.digest)
+  for (const oldest of known.keys()) {
+    if (known.size < rememberedManifests) break
+    known.delete(oldest)
+  }
+  known.set(key, manifest)
+  return manifest
+}
+
+/** The files of a tag, in the order of its manifest. */
+function snapshotOf({ layers }: Manifest): Snapshot {
+  const files = layers.flatMap(({ annotations: notes, mediaType, digest, size }) => {
+    const path = notes?.[annotations.title]
+    return path !== undefined && isRelativePath(path) ? [{ path, mediaType, digest, sizeBytes: size }] : []
+  })
+  return { commit: commitOf(files), files }
+}
+
+/**
+ * All revisions of a repository. Where two tags hold a file of the same path, `main` has that of the tag `main`, else of the one
+ * published last. Rejects with REGISTRY_CORRUPT.
+ */
+export async function readRevisions(store: Store, repository: Repository): Promise<Revisions> {
+  const tagged = await readTags(store, repository)
+  const files = new Map<string, { file: SnapshotFile; rank: number }>()
+  const tags = new Map<string, Snapshot>()
+  for (const { tag, manifest, order } of tagged) {
+    const snapshot = snapshotOf(manifest)
+    const rank = tag === 'main' ? Number.POSITIVE_INFINITY : order
+    tags.set(tag, snapshot)
+    for (const file of snapshot.files) {
+      if ((files.get(file.path)?.rank ?? -1) < rank) files.set(file.path, { file, rank })
+    }
+  }
+  const union = [...files.values()].map(({ file }) => file)
+  return { main: { commit: commitOf(union), files: union }, tags }
+}
+
+/** Whether a path of a manifest stays inside the folder it is joined to, on any system. */
+export function isRelativePath(path: string): boolean {
+  if (path === '' || path.length > 1024 || /[\\\0:]/.test(path)) return false
+  return path.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..')
+}
+
+/**
+ * llama.cpp takes the first file whose path matches `TAG[.-]` unanchored, so `F16` would find `x-BF16.gguf` if that came first.
+ * A tag that ends or continues another is longer than it; shorter tags first gives each tag its own file.
+ */
+function byTag(a: Tagged, b: Tagged): number {
+  return a.tag.length - b.tag.length || (a.tag < b.tag ? -1 : 1)
+}
+
+function commitOf(files: readonly SnapshotFile[]): string {
+  const lines = files.map(({ path, digest, sizeBytes }) => `${path}\0${digest}\0${sizeBytes}\n`).sort()
+  return createHash('sha1').update(lines.join('')).digest('hex')
+}
