@@ -1,0 +1,68 @@
+import { FormatError } from '../format-error.js'
+import { asArray, asObject, asText, type JsonObject } from './json.js'
+import { classicSplit, knownPreTokenizers } from './known-pre-tokenizers.js'
+
+/**
+ * llama.cpp's name of the way a tokenizer cuts text before merging, recognised from the regular expressions of tokenizer.json. It
+ * depends on no vocabulary, unlike llama.cpp's converter, which compares a hash of token ids.
+ * @param tokens whether a text is one of the tokenizer's own (added) tokens: some names differ in nothing else.
+ * @throws FormatError PRE_TOKENIZER_UNKNOWN, saying what was found.
+ */
+export function recognisePreTokenizer(preTokenizer: unknown, tokens: (text: string) => boolean, file: string): string {
+  const steps = splits(asObject(preTokenizer), file)
+  const found = knownPreTokenizers.find(
+    ({ regexes, token }) =>
+      regexes.length === steps.length &&
+      regexes.every((regex, index) => canonical(regex) === steps[index]) &&
+      (token === undefined || tokens(token)),
+  )
+  if (found === undefined)
+    throw unknown(file, `it splits text by ${steps.map((step) => shorten(step)).join(', then ') || 'nothing'}`)
+  return found.name
+}
+
+/** The regular expressions that a text is split by, one after the other. */
+function splits(preTokenizer: JsonObject | undefined, file: string): string[] {
+  switch (preTokenizer?.['type']) {
+    case 'Sequence':
+      return (asArray(preTokenizer['pretokenizers']) ?? []).flatMap((step) => splits(asObject(step), file))
+    case 'Split': {
+      const pattern = asObject(preTokenizer['pattern'])
+      const regex = asText(pattern?.['Regex']) ?? escapeRegex(asText(pattern?.['String']))
+      // What matches becomes a piece either way: with Removed and invert, what lies between the matches is removed, and nothing does.
+      const inverted = preTokenizer['invert'] === true
+      const behavior = preTokenizer['behavior']
+      if (regex === undefined || behavior !== (inverted ? 'Removed' : 'Isolated')) {
+        throw unknown(file, `it splits text with the behavior ${JSON.stringify(behavior)}`)
+      }
+      return [canonical(regex)]
+    }
+    case 'Digits':
+      return [canonical(preTokenizer['individual_digits'] === true ? String.raw`\p{N}` : String.raw`\p{N}+`)]
+    case 'ByteLevel':
+      return preTokenizer['use_regex'] === false ? [] : [canonical(classicSplit)]
+    default:
+      throw unknown(file, `it has the step ${JSON.stringify(preTokenizer?.['type'] ?? null)}`)
+  }
+}
+
+/** The same expression, however it is written: escapes of control characters, needless escapes, the two ways to ignore case. */
+function canonical(regex: string): string {
+  return regex
+    .replaceAll('\r', String.raw`\r`)
+    .replaceAll('\n', String.raw`\n`)
+    .replaceAll(String.raw`\"`, '"')
+    .replaceAll("(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])", "(?i:'s|'t|'re|'ve|'m|'ll|'d)")
+}
+
+function escapeRegex(text: string | undefined): string | undefined {
+  return text?.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
+}
+
+function shorten(regex: string): string {
+  return regex.length <= 60 ? regex : `${regex.slice(0, 57)}...`
+}
+
+function unknown(file: string, problem: string): FormatError {
+  return new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem })
+}

@@ -1,0 +1,50 @@
+import type { MetadataValue } from '../../formats/gguf/types.js'
+import type { Checkpoint } from '../checkpoint/index.js'
+import type { Recipe, Shape } from '../recipe/index.js'
+
+/** A tensor of the output. */
+export interface NamedRecipe {
+  readonly name: string
+  readonly recipe: Recipe
+}
+
+/** A tensor that a checkpoint of the architecture holds. */
+export interface ExpectedTensor {
+  readonly shape: Shape
+  /** Whether a checkpoint without it is broken. */
+  readonly required: boolean
+  /**
+   * What becomes of it. Called once for each tensor, in the order of the checkpoint; several inputs of one output (experts) give
+   * nothing until the last of them.
+   */
+  place(recipe: Recipe): readonly NamedRecipe[]
+}
+
+/** What an architecture makes of a config.json. */
+export interface Model {
+  /** GGUF's name of the architecture. */
+  readonly architecture: string
+  readonly layers: number
+  /** Routed experts of a layer; 0 for a dense model. */
+  readonly experts: number
+  /** Entries of the token embedding. */
+  readonly vocabularySize: number
+  /** In the order of the file, without the `{arch}.` prefix. */
+  readonly keys: readonly (readonly [string, MetadataValue])[]
+  /** By the checkpoint's names. */
+  readonly expected: ReadonlyMap<string, ExpectedTensor>
+  /** Tensors that are computed from config.json; they come first. */
+  readonly computed: readonly NamedRecipe[]
+  /** Whether a tensor of the checkpoint is left out: the reason for the user, or `silently`; undefined where it is not. */
+  leaveOut(name: string): string | undefined
+  /** Things the user should know. */
+  readonly notes: readonly string[]
+}
+
+/** One family of architectures: the only place that knows its names, keys and transforms. */
+export interface Family {
+  /** What config.json calls them under `architectures`. */
+  readonly classes: readonly string[]
+  /** Reads config.json. @throws MqError CONFIG_INVALID. */
+  describe(checkpoint: Checkpoint, className: string): Model
+}
