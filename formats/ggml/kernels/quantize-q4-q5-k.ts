@@ -1,0 +1,47 @@
+// Encoders of Q4_K and Q5_K: 256 values as 8 sub-blocks of 32, value = d * scale * code - dmin * minimum, 6-bit scales and minimums.
+//
+// Memory map, Q4_K (144 bytes): d f16, dmin f16, 12 bytes of scales and minimums, 128 bytes of codes.
+//             Q5_K (176 bytes): the same with 32 bytes of fifth bits before the 128 bytes of low bits.
+// Codes: byte 32 p + i holds value 64 p + i in the low half and 64 p + 32 + i in the high half; bit b of the fifth bits' byte i
+// belongs to value 32 b + i. Source of the layout: ggml-common.h, block_q4_K and block_q5_K.
+
+import { encodeAffine, minimumCodes, scaleCodes } from './affine'
+import { codes } from './lanes'
+import { packBits, packNibbles } from './packing'
+
+export function quantize_q4_k(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
+  const blocks = rowLength >> 8
+  for (let row = 0; row < rows; row++) {
+    for (let block = 0; block < blocks; block++) {
+      encodeAffine(source, target, importance == 0 ? 0 : importance + 1024 * block, 32, 15, 63, 2)
+      packScales(target + 4)
+      packNibbles(codes, target + 16, 256, 32)
+      source += 1024
+      target += 144
+    }
+  }
+}
+
+export function quantize_q5_k(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
+  const blocks = rowLength >> 8
+  for (let row = 0; row < rows; row++) {
+    for (let block = 0; block < blocks; block++) {
+      encodeAffine(source, target, importance == 0 ? 0 : importance + 1024 * block, 32, 31, 63, 2)
+      packScales(target + 4)
+      packBits(target + 16, 4)
+      packNibbles(codes, target + 48, 256, 32)
+      source += 1024
+      target += 176
+    }
+  }
+}
+
+function packScales(to: usize): void {
+  for (let j: usize = 0; j < 4; j++) {
+    const s = <u32>load<f32>(scaleCodes + 4 * j), m = <u32>load<f32>(minimumCodes + 4 * j)
+    const s4 = <u32>load<f32>(scaleCodes + 4 * j, 16), m4 = <u32>load<f32>(minimumCodes + 4 * j, 16)
+    store<u8>(to + j, s | ((s4 >> 4) << 6))
+    store<u8>(to + j, m | ((m4 >> 4) << 6), 4)
+    store<u8>(to + j, (s4 & 15) | ((m4 & 15) << 4), 8)
+  }
+}
