@@ -1,0 +1,76 @@
+import { readFile } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
+import { bufferSource, fileSource } from '../../../formats/byte-source.js'
+import { checkShards, readSafetensorsHeader, readShardIndex, type SafetensorsHeader } from '../../../formats/safetensors/index.js'
+
+const folder = 'samples/deepseek-kjv-moe'
+const read = (index: unknown) =>
+  readShardIndex(bufferSource(Buffer.from(typeof index === 'string' ? index : JSON.stringify(index)), 'index.json'))
+
+test('the index of a sample is read, and fits its shards', async () => {
+  const source = await fileSource(`${folder}/model.safetensors.index.json`)
+  const index = await readShardIndex(source)
+  await source.close()
+  const json = JSON.parse(await readFile(`${folder}/model.safetensors.index.json`, 'utf8')) as { weight_map: object }
+  expect(Object.fromEntries(index.weightMap)).toEqual(json.weight_map)
+  expect(index.files).toEqual(['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'])
+  const headers = new Map<string, SafetensorsHeader>()
+  for (const file of index.files) {
+    const shard = await fileSource(`${folder}/${file}`)
+    headers.set(file, await readSafetensorsHeader(shard))
+    await shard.close()
+  }
+  expect(() => checkShards(index, headers)).not.toThrow()
+})
+
+describe('a bad index is refused', () => {
+  test.each([
+    ['no JSON', 'its JSON cannot be parsed', '{'],
+    ['no map', 'it has no weight_map object', {}],
+    ['a list for a map', 'it has no weight_map object', { weight_map: ['a'] }],
+    ['an empty map', 'its weight_map is empty', { weight_map: {} }],
+    ['a tensor twice', 'the name "a" stands in it twice', '{"weight_map":{"a":"x","a":"y"}}'],
+    ['a file that is a number', 'it places the tensor "a" in 1, which is not a plain file name', { weight_map: { a: 1 } }],
+  ])('%s', async (_, problem, index) => {
+    await expect(read(index)).rejects.toMatchObject({
+      code: 'SAFETENSORS_INDEX_INVALID',
+      details: { file: 'index.json', problem },
+    })
+  })
+
+  test.each(['../secret', '/etc/passwd', 'a/b', 'a\\b', 'C:x', '..', '.', '', 'a\0', 'a\n', 'x'.repeat(256)])(
+    'a shard outside the folder: %j',
+    async (file) => {
+      await expect(read({ weight_map: { a: file } })).rejects.toMatchObject({ code: 'SAFETENSORS_INDEX_INVALID' })
+    },
+  )
+
+  test('one too large, before it is read', async () => {
+    const vast = { ...bufferSource(new Uint8Array()), name: 'vast', byteLength: 2 ** 40 }
+    await expect(readShardIndex(vast)).rejects.toMatchObject({ code: 'SAFETENSORS_INDEX_INVALID' })
+  })
+})
+
+describe('shards that do not fit are refused', () => {
+  const header = (...names: string[]): SafetensorsHeader => ({
+    tensors: new Map(names.map((name) => [name, { dtype: 'U8', shape: [0], start: 0, end: 0 }])),
+    metadata: new Map(),
+  })
+
+  test.each<[what: string, problem: string, headers: Record<string, SafetensorsHeader>]>([
+    ['a missing shard', 'the shard y is missing', { x: header('a') }],
+    ['a missing tensor', 'the tensor "b" is not in y', { x: header('a'), y: header() }],
+    ['a tensor too many', 'x holds the tensor "c", which the index does not name', { x: header('a', 'c'), y: header('b') }],
+    ['a tensor in two shards', 'the tensor "b" stands both in y and in x', { x: header('a', 'b'), y: header('b') }],
+    [
+      'a shard too many',
+      'z holds the tensor "d", which the index does not name',
+      { x: header('a'), y: header('b'), z: header('d') },
+    ],
+  ])('%s', async (_, problem, headers) => {
+    const index = await read({ weight_map: { a: 'x', b: 'y' } })
+    expect(() => checkShards(index, new Map(Object.entries(headers)))).toThrow(
+      expect.objectContaining({ code: 'SAFETENSORS_INDEX_INVALID', details: { file: 'index.json', problem } }),
+    )
+  })
+})
