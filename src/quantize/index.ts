@@ -1,5 +1,7 @@
 export { checkPlan } from './check-plan.js'
 export type { Importance } from './cut.js'
 export { type Measurements, type MeasureOptions, type MeasureRequest, measure, type TypeDamage } from './measure.js'
+export { checkTarget } from './output-file.js'
 export { planText, readPlan, writePlan } from './plan-file.js'
 export { type QuantizedTensor, type QuantizeOptions, type QuantizeResult, quantize } from './quantize.js'
+export { type QuantizeReport, type RoleSummary, reportOf, reportText } from './report.js'

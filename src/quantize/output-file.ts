@@ -71,7 +71,11 @@ function partialName(path: string): string {
   return `${path}.partial`
 }
 
-async function checkTarget(path: string, inputs: readonly string[], force: boolean): Promise<void> {
+/**
+ * Checks that a file may be written here, which costs nothing: call it before work that takes long, too.
+ * @throws MqError OUTPUT_EXISTS, FILE_UNWRITABLE.
+ */
+export async function checkTarget(path: string, inputs: readonly string[], force: boolean): Promise<void> {
   const folder = dirname(path)
   const folderStats = await statOf(folder)
   if (folderStats === undefined) throw unwritable(path, `the folder ${folder} does not exist`)

@@ -13,6 +13,7 @@ import { withPlanMetadata } from './gguf-metadata.js'
 import { OrderedSums } from './ordered-sums.js'
 import { beginOutput, inWords } from './output-file.js'
 import { runTasks } from './pool.js'
+import { isCopy } from './requantized.js'
 import { type QuantizeTask, runElements } from './task.js'
 
 export interface QuantizeOptions {
@@ -69,7 +70,7 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
   const { blueprint, output: path, force = false } = options
   const startedAt = performance.now()
   const plan = checkPlan(options.plan, blueprint)
-  await checkKernels(plan)
+  await checkKernels(blueprint, plan)
   const layout = layoutGguf(
     withPlanMetadata(blueprint.metadata, plan.fileType),
     plan.tensors.map(({ name, shape, type }) => ({ name, type, dimensions: shape.toReversed() })),
@@ -131,23 +132,29 @@ function* tasksOf(
 ): Generator<QuantizeTask> {
   for (const { tensor, info } of works) {
     const { name, type } = info
-    const measured = !storesExactly(type, tensor.recipe)
+    const method = isCopy(tensor.recipe, type) ? 'copy' : storesExactly(type, tensor.recipe) ? 'exact' : 'measure'
     const rowBytes = ggmlBytes(type, rowLength(tensor))
     let part = 0
     for (const run of cutTensor(tensor, taskElements, importance)) {
       const offset = dataOffset + info.offset + run.tensorRow * rowBytes
-      yield { kind: 'quantize', tensor: name, part, run, type, output, offset, measured }
+      yield { kind: 'quantize', tensor: name, part, run, type, output, offset, method }
       part += 1
     }
   }
 }
 
-/** Refuses a type that no kernel writes before the first byte, not in the middle. */
-async function checkKernels({ tensors }: Plan): Promise<void> {
+/** Refuses a type that no kernel writes, or reads from the source, before the first byte and not in the middle. */
+async function checkKernels({ tensors }: Blueprint, plan: Plan): Promise<void> {
   const codec = await openCodec()
-  for (const type of new Set(tensors.map((tensor) => tensor.type))) {
-    if (!codec.canQuantize(type)) throw new FormatError('GGML_TYPE_UNKNOWN', { type, where: 'the kernels that quantize' })
-  }
+  tensors.forEach(({ recipe }, index) => {
+    const type = plan.tensors[index]?.type as GgmlTypeName
+    if (recipe.op === 'ggml' && !codec.canDequantize(recipe.type)) throw noKernel(recipe.type, 'dequantize')
+    if (!isCopy(recipe, type) && !codec.canQuantize(type)) throw noKernel(type, 'quantize')
+  })
+}
+
+function noKernel(type: GgmlTypeName, verb: string): FormatError {
+  return new FormatError('GGML_TYPE_UNKNOWN', { type, where: `the kernels that ${verb}` })
 }
 
 function resultOf({ info: { name, type }, sums: { total }, seconds }: TensorWork): QuantizedTensor {

@@ -27,8 +27,10 @@ export interface QuantizeTask {
   /** The file to write into, and where. */
   readonly output: string
   readonly offset: number
-  /** Whether the error is worth measuring: not where the type holds every value of the source exactly. */
-  readonly measured: boolean
+  /**
+   * `copy`: the source holds these blocks already. `exact`: the type holds every value of the source, so there is no error to measure.
+   */
+  readonly method: 'copy' | 'exact' | 'measure'
 }
 
 /** Rows to be quantized in several types, for their errors alone. */

@@ -2,6 +2,7 @@ import { openSync, readSync, writeSync } from 'node:fs'
 import { workerData } from 'piscina'
 import { FormatError } from '../../formats/format-error.js'
 import { openCodec } from '../../formats/ggml/codec.js'
+import { ggmlBytes } from '../../formats/ggml/types.js'
 import { MqError } from '../errors.js'
 import { evaluateRows, type FileRange, rowLength } from '../recipe/index.js'
 import { failureOf } from './failure.js'
@@ -25,11 +26,12 @@ export default async function run(task: WorkerTask): Promise<WorkerReply> {
   }
 }
 
-async function quantize({ tensor, run, type, output, offset, measured }: QuantizeTask): Promise<ErrorSums[]> {
+async function quantize(task: QuantizeTask): Promise<ErrorSums[]> {
+  const { tensor, run, type, output, offset, method } = task
   const values = await finiteRows(tensor, run)
-  const blocks = codec.quantize(type, values, rowLength(run.recipe), run.importance)
+  const blocks = method === 'copy' ? await storedBlocks(run) : codec.quantize(type, values, rowLength(run.recipe), run.importance)
   writeFully(descriptor(output, 'r+'), blocks, offset)
-  if (!measured) return []
+  if (method !== 'measure') return []
   const stored = codec.dequantize(type, blocks, values.length)
   const sums = errorSums(values, stored)
   if (!Number.isFinite(sums.squaredError)) {
@@ -57,6 +59,14 @@ async function finiteRows(tensor: string, { recipe, start, end, tensorRow }: Row
   const at = codec.firstNonFinite(values)
   if (at >= 0) throw MqError.of('TENSOR_NOT_FINITE', { tensor, row: tensorRow + Math.floor(at / rowLength(recipe)) })
   return values
+}
+
+/** The bytes of rows as their file has them. */
+async function storedBlocks({ recipe, start, end }: RowRun): Promise<Uint8Array> {
+  if (recipe.op !== 'ggml') throw new RangeError(`nothing to copy in ${recipe.op}`)
+  const { file, start: first } = recipe.range
+  const rowBytes = ggmlBytes(recipe.type, rowLength(recipe))
+  return read({ file, start: first + start * rowBytes, end: first + end * rowBytes })
 }
 
 async function read({ file, start, end }: FileRange): Promise<Uint8Array> {

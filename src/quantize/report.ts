@@ -1,0 +1,136 @@
+import type { GgmlTypeName } from '../../formats/ggml/types.js'
+import type { Blueprint, TensorRole } from '../blueprint.js'
+import type { Plan, PlanTensor } from '../plan.js'
+import { elementCount } from '../recipe/index.js'
+import { type Column, formatBytes, formatCount, formatSeconds, formatTable } from '../terminal/index.js'
+import type { QuantizedTensor, QuantizeResult } from './quantize.js'
+import { requantizedNotes } from './requantized.js'
+
+/** Tensors of one role together. */
+export interface RoleSummary {
+  readonly role: TensorRole
+  readonly tensors: number
+  /** How many tensors have which type. */
+  readonly types: Readonly<Partial<Record<GgmlTypeName, number>>>
+  readonly elements: number
+  readonly sizeBytes: number
+  readonly bitsPerWeight: number
+  /** Mean over the weights of those tensors whose error is known; absent where none is. */
+  readonly relativeError?: number
+}
+
+/** What a command says about a file that it made, or would make. */
+export interface QuantizeReport {
+  readonly source: string
+  /** The file; absent where nothing was written. */
+  readonly path?: string
+  readonly goal: string
+  /** Of the whole file; of the tensors alone where nothing was written. */
+  readonly sizeBytes: number
+  readonly dataBytes: number
+  readonly bitsPerWeight: number
+  readonly roles: readonly RoleSummary[]
+  readonly tensors: readonly (PlanTensor | QuantizedTensor)[]
+  readonly notes: readonly string[]
+  readonly seconds?: number
+}
+
+/** Puts together what is known of a plan and, if it was carried out, of its result. */
+export function reportOf(source: string, blueprint: Blueprint, plan: Plan, result?: QuantizeResult): QuantizeReport {
+  const errors = new Map((result?.tensors ?? plan.tensors).map(({ name, relativeError }) => [name, relativeError]))
+  return {
+    source,
+    ...(result === undefined ? {} : { path: result.path, seconds: result.seconds }),
+    goal: plan.goal,
+    sizeBytes: result?.sizeBytes ?? plan.dataBytes,
+    dataBytes: plan.dataBytes,
+    bitsPerWeight: plan.bitsPerWeight,
+    roles: summarizeRoles(plan.tensors, errors),
+    tensors: result?.tensors ?? plan.tensors,
+    notes: [...new Set([...blueprint.notes, ...requantizedNotes(blueprint, plan), ...plan.notes])],
+  }
+}
+
+/** The report as lines for the screen. */
+export function reportText({ source, path, goal, roles, sizeBytes, bitsPerWeight, notes, seconds }: QuantizeReport): string {
+  const elements = roles.reduce((sum, role) => sum + role.elements, 0)
+  const size = `${formatCount(elements)} weights, ${formatBytes(sizeBytes)}, ${bitsPerWeight.toFixed(3)} bits per weight`
+  return [
+    `${source} -> ${path ?? `(nothing written: ${goal})`}`,
+    '',
+    roleTable(roles),
+    '',
+    ...notes.map((note) => `Note: ${note}`),
+    seconds === undefined ? `${size}.` : `${size}, in ${formatSeconds(seconds)}.`,
+  ].join('\n')
+}
+
+function summarizeRoles(tensors: readonly PlanTensor[], errors: ReadonlyMap<string, number | undefined>): RoleSummary[] {
+  const roles = new Map<TensorRole, PlanTensor[]>()
+  for (const tensor of tensors) roles.set(tensor.role, [...(roles.get(tensor.role) ?? []), tensor])
+  return [...roles].map(([role, members]) => summarize(role, members, errors))
+}
+
+function summarize(
+  role: TensorRole,
+  members: readonly PlanTensor[],
+  errors: ReadonlyMap<string, number | undefined>,
+): RoleSummary {
+  const types: Partial<Record<GgmlTypeName, number>> = {}
+  let elements = 0
+  let sizeBytes = 0
+  let measured = 0
+  let error = 0
+  for (const { name, shape, type, sizeBytes: bytes } of members) {
+    const count = elementCount(shape)
+    const relativeError = errors.get(name)
+    types[type] = (types[type] ?? 0) + 1
+    elements += count
+    sizeBytes += bytes
+    if (relativeError === undefined) continue
+    measured += count
+    error += count * relativeError
+  }
+  return {
+    role,
+    tensors: members.length,
+    types,
+    elements,
+    sizeBytes,
+    bitsPerWeight: (8 * sizeBytes) / elements,
+    ...(measured === 0 ? {} : { relativeError: error / measured }),
+  }
+}
+
+const columns: readonly Column[] = [
+  { title: 'role' },
+  { title: 'tensors', align: 'right' },
+  { title: 'types' },
+  { title: 'size', align: 'right' },
+  { title: 'bits', align: 'right' },
+  { title: 'relative error', align: 'right' },
+]
+
+function roleTable(roles: readonly RoleSummary[]): string {
+  const rows = roles
+    .toSorted((a, b) => b.sizeBytes - a.sizeBytes)
+    .map(({ role, tensors, types, sizeBytes, bitsPerWeight, relativeError }) => [
+      role,
+      String(tensors),
+      typesText(types),
+      formatBytes(sizeBytes),
+      bitsPerWeight.toFixed(2),
+      relativeError === undefined ? '' : errorText(relativeError),
+    ])
+  return formatTable(columns, rows)
+}
+
+/** `Q6_K`, or `Q4_K 21, Q6_K 3` where there are several. */
+function typesText(types: RoleSummary['types']): string {
+  const entries = Object.entries(types).sort(([, a], [, b]) => b - a)
+  return entries.length === 1 ? (entries[0]?.[0] ?? '') : entries.map(([type, count]) => `${type} ${count}`).join(', ')
+}
+
+function errorText(error: number): string {
+  return error === 0 ? '0' : error < 1e-4 ? error.toExponential(1) : error.toPrecision(2)
+}
