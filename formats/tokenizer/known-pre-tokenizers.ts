@@ -29,6 +29,7 @@ const casedWords = (suffix: string, digits: string): string => {
   return `${start}*${lower}+${suffix}|${start}+${lower}*${suffix}|${digits}${rest}`
 }
 
+const punctuationBeforeWord = '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+'
 const hanAndHangul = '[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+'
 const hanAndKana = '[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+'
 /** Letters of the scripts that have two cases. */
@@ -78,7 +79,7 @@ export const knownPreTokenizers: readonly KnownPreTokenizer[] = [
     regexes: [
       threeDigits,
       hanAndKana,
-      `${'[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+'}${String.raw`|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|${spaces}`}`,
+      punctuationBeforeWord + String.raw`|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|${spaces}`,
     ],
   },
   { name: 'gpt-4o', regexes: [casedWords(`${contraction}?`, threeDigits)] },

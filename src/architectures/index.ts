@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../checkpoint/index.js'
 import { MqError } from '../errors.js'
-import { sameShape } from '../recipe/index.js'
+import { sameShape, showShape } from '../recipe/index.js'
 import { deepseek2 } from './deepseek2.js'
 import { llama } from './llama.js'
 import { silently } from './tensor-table.js'
@@ -8,7 +8,7 @@ import type { Family, Model, NamedRecipe } from './types.js'
 
 export { isBaseKey } from './base.js'
 export { bool, float32, text, uint32 } from './metadata.js'
-export type { Model, NamedRecipe } from './types.js'
+export type { Entry, Model, NamedRecipe } from './types.js'
 
 const families: readonly Family[] = [llama, deepseek2]
 
@@ -60,8 +60,7 @@ export function placeTensors(checkpoint: Checkpoint, model: Model): PlacedTensor
     }
     const shape = checkpoint.shapeOf(name) ?? []
     if (!sameShape(shape, expected.shape)) {
-      const [actual, wanted] = [shape, expected.shape].map((dimensions) => `[${dimensions.join(', ')}]`) as [string, string]
-      throw MqError.of('TENSOR_SHAPE', { tensor: name, shape: actual, expected: wanted })
+      throw MqError.of('TENSOR_SHAPE', { tensor: name, shape: showShape(shape), expected: showShape(expected.shape) })
     }
     seen.add(name)
     tensors.push(...expected.place(checkpoint.tensor(name)))

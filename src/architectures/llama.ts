@@ -3,10 +3,10 @@ import type { Checkpoint } from '../checkpoint/index.js'
 import { constant, interleaveHalves, type Recipe } from '../recipe/index.js'
 import { baseKeys } from './base.js'
 import { configError, count, parseConfig, positive, size } from './config.js'
-import { float32, uint32 } from './metadata.js'
+import { bool, float32, uint32 } from './metadata.js'
 import { llama3Factors, readRope, ropeFields, ropeKeys } from './rope.js'
 import { isComputedBuffer, silently, tensorTable } from './tensor-table.js'
-import type { Family, Model } from './types.js'
+import type { Entry, Family, Model } from './types.js'
 
 const schema = v.object({
   vocab_size: size,
@@ -69,8 +69,21 @@ function describeLlama(checkpoint: Checkpoint, className: string): Model {
     expected: llamaTensors(config, { heads, keyValueHeads, headLength }),
     computed: rope.kind === 'llama3' ? [{ name: 'rope_freqs.weight', recipe: constant(llama3Factors(rope, headLength)) }] : [],
     leaveOut: (name) => (isComputedBuffer(name) ? silently : undefined),
+    adjustTokenizer: (entries, tokenizerConfig) => adjustTokenizer(entries, tokenizerConfig, config.vocab_size),
     notes,
   }
+}
+
+function adjustTokenizer(
+  entries: readonly Entry[],
+  tokenizerConfig: Readonly<Record<string, unknown>> | undefined,
+  vocabularySize: number,
+): readonly Entry[] {
+  const prefix = tokenizerConfig?.['add_prefix_space']
+  const spaced: readonly Entry[] =
+    typeof prefix === 'boolean' ? [['tokenizer.ggml.add_space_prefix', bool(prefix)], ...entries] : entries
+  // llama.cpp's converter knows the small Granite models (and so SmolLM) by this number alone.
+  return vocabularySize === 49_152 ? [...new Map([...spaced, ['tokenizer.ggml.add_bos_token', bool(false)]])] : spaced
 }
 
 function llamaTensors(

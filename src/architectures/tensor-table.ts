@@ -32,7 +32,7 @@ export function tensorTable(): TensorTable {
       expected.set(from, { shape, required: true, place })
     },
     addExperts(experts, kinds) {
-      const stacks = kinds.map(() => new Array<Recipe>(experts))
+      const stacks = kinds.map((): Recipe[] => [])
       let waiting = experts * kinds.length
       for (const [kind, { from, shape }] of kinds.entries()) {
         for (let expert = 0; expert < experts; expert++) {

@@ -30,16 +30,21 @@ export interface Model {
   /** Entries of the token embedding. */
   readonly vocabularySize: number
   /** In the order of the file, without the `{arch}.` prefix. */
-  readonly keys: readonly (readonly [string, MetadataValue])[]
+  readonly keys: readonly Entry[]
   /** By the checkpoint's names. */
   readonly expected: ReadonlyMap<string, ExpectedTensor>
   /** Tensors that are computed from config.json; they come first. */
   readonly computed: readonly NamedRecipe[]
   /** Whether a tensor of the checkpoint is left out: the reason for the user, or `silently`; undefined where it is not. */
   leaveOut(name: string): string | undefined
+  /** What the architecture adds to a tokenizer's metadata, given its tokenizer_config.json; by default nothing. */
+  adjustTokenizer?(entries: readonly Entry[], tokenizerConfig: Readonly<Record<string, unknown>> | undefined): readonly Entry[]
   /** Things the user should know. */
   readonly notes: readonly string[]
 }
+
+/** A metadata key and its value. */
+export type Entry = readonly [string, MetadataValue]
 
 /** One family of architectures: the only place that knows its names, keys and transforms. */
 export interface Family {

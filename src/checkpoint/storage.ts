@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { MqError } from '../errors.js'
-import { blockScale, type Recipe, reshape, type Shape } from '../recipe/index.js'
+import { blockScale, elementCount, type Recipe, reshape, type Shape, sameShape, showShape } from '../recipe/index.js'
 
 /** How a checkpoint keeps its weights. */
 export type Storage =
@@ -59,12 +59,12 @@ export function scaled(name: string, weight: Recipe, scale: Recipe, block: reado
   }
   const [blockRows, blockColumns] = block ?? (scale.shape[0] === rows && rows > 1 ? [1, columns] : [rows, columns])
   const expected = [Math.ceil(rows / blockRows), Math.ceil(columns / blockColumns)] as const
-  const count = expected[0] * expected[1]
-  const fits = block === undefined ? count === scale.shape.reduce((a, b) => a * b, 1) : `${scale.shape}` === `${expected}`
-  if (!fits) throw shapeError(`${name}${fp8ScaleSuffix}`, scale.shape, `[${expected.join(', ')}]`)
+  // Without blocks, the multipliers come as a scalar, a vector or a column.
+  const fits = block === undefined ? elementCount(expected) === elementCount(scale.shape) : sameShape(expected, scale.shape)
+  if (!fits) throw shapeError(`${name}${fp8ScaleSuffix}`, scale.shape, showShape(expected))
   return blockScale(weight, reshape(scale, expected), blockRows, blockColumns)
 }
 
 function shapeError(tensor: string, shape: Shape, expected: string): MqError {
-  return MqError.of('TENSOR_SHAPE', { tensor, shape: `[${shape.join(', ')}]`, expected })
+  return MqError.of('TENSOR_SHAPE', { tensor, shape: showShape(shape), expected })
 }

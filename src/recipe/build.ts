@@ -1,5 +1,5 @@
 import { type GgmlTypeName, ggmlBytes } from '../../formats/ggml/types.js'
-import { elementCount, sameShape } from './shape.js'
+import { elementCount, sameShape, showShape } from './shape.js'
 import type { FileRange, PlainType, Recipe, Shape } from './types.js'
 
 /** Bytes of one value of each plain type. */
@@ -35,22 +35,25 @@ export function ggml(type: GgmlTypeName, range: FileRange, shape: Shape): Recipe
 /** `weight`, rows x columns, times one factor of `scale` for each blockRows x blockColumns of it. */
 export function blockScale(weight: Recipe, scale: Recipe, blockRows: number, blockColumns: number): Recipe {
   const [rows, columns, ...more] = weight.shape
-  if (rows === undefined || columns === undefined || more.length > 0) throw new RangeError(`block-scale of ${weight.shape}`)
+  if (rows === undefined || columns === undefined || more.length > 0)
+    throw new RangeError(`block-scale of ${showShape(weight.shape)}`)
   const expected = [Math.ceil(rows / blockRows), Math.ceil(columns / blockColumns)]
-  if (!sameShape(scale.shape, expected)) throw new RangeError(`scales ${scale.shape} where ${expected} are needed`)
+  if (!sameShape(scale.shape, expected))
+    throw new RangeError(`scales ${showShape(scale.shape)} where ${showShape(expected)} are needed`)
   return { op: 'block-scale', weight, scale, blockRows, blockColumns, shape: weight.shape }
 }
 
 /** Llama's rotary permutation of the first dimension (heads * d) of a matrix or a vector: new h*d + 2j + i is old h*d + i*d/2 + j. */
 export function interleaveHalves(input: Recipe, heads: number): Recipe {
   const [rows = 0, ...more] = input.shape
-  if (more.length > 1 || rows % (2 * heads) !== 0) throw new RangeError(`${input.shape} is not ${heads} heads of two halves`)
+  if (more.length > 1 || rows % (2 * heads) !== 0)
+    throw new RangeError(`${showShape(input.shape)} is not ${heads} heads of two halves`)
   return { op: 'interleave-halves', input, heads, shape: input.shape }
 }
 
 /** The same values under another shape. */
 export function reshape(input: Recipe, shape: Shape): Recipe {
-  if (elementCount(input.shape) !== elementCount(shape)) throw new RangeError(`${input.shape} as ${shape}`)
+  if (elementCount(input.shape) !== elementCount(shape)) throw new RangeError(`${showShape(input.shape)} as ${showShape(shape)}`)
   return { op: 'reshape', input, shape }
 }
 
@@ -58,7 +61,7 @@ export function reshape(input: Recipe, shape: Shape): Recipe {
 export function slice(input: Recipe, axis: number, start: number, end: number): Recipe {
   const size = input.shape[axis]
   if (size === undefined || axis === input.shape.length - 1 || !(start >= 0 && start < end && end <= size)) {
-    throw new RangeError(`entries ${start} to ${end} of dimension ${axis} of ${input.shape}`)
+    throw new RangeError(`entries ${start} to ${end} of dimension ${axis} of ${showShape(input.shape)}`)
   }
   return { op: 'slice', input, axis, start, end, shape: input.shape.with(axis, end - start) }
 }
@@ -66,7 +69,7 @@ export function slice(input: Recipe, axis: number, start: number, end: number): 
 /** The last two dimensions exchanged. */
 export function transpose(input: Recipe): Recipe {
   const [columns, rows, ...outer] = input.shape.toReversed()
-  if (columns === undefined || rows === undefined) throw new RangeError(`transpose of ${input.shape}`)
+  if (columns === undefined || rows === undefined) throw new RangeError(`transpose of ${showShape(input.shape)}`)
   return { op: 'transpose', input, shape: [...outer.reverse(), columns, rows] }
 }
 
@@ -93,7 +96,7 @@ export function add(input: Recipe, value: number): Recipe {
 
 /** Values known beforehand; each is rounded to f32 when it is evaluated. */
 export function constant(values: readonly number[], shape: Shape = [values.length]): Recipe {
-  if (elementCount(shape) !== values.length) throw new RangeError(`${values.length} values as ${shape}`)
+  if (elementCount(shape) !== values.length) throw new RangeError(`${values.length} values as ${showShape(shape)}`)
   return { op: 'constant', values, shape }
 }
 

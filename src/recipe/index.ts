@@ -14,5 +14,5 @@ export {
 } from './build.js'
 export { evaluateRows, type ReadRange } from './evaluate.js'
 export { preferredRowStep } from './row-step.js'
-export { elementCount, rowCount, rowLength, sameShape } from './shape.js'
+export { elementCount, rowCount, rowLength, sameShape, showShape } from './shape.js'
 export type { FileRange, PlainType, Recipe, Shape } from './types.js'

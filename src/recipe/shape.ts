@@ -19,3 +19,8 @@ export function rowCount({ shape }: Pick<Recipe, 'shape'>): number {
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((size, axis) => size === b[axis])
 }
+
+/** A shape for a message: `[2, 3]`. */
+export function showShape(shape: Shape): string {
+  return `[${shape.join(', ')}]`
+}
