@@ -10,7 +10,8 @@ export function withPlanMetadata(metadata: Metadata, fileType: number): Metadata
   const fileTypeEntry: [string, MetadataValue] = ['general.file_type', { type: 'uint32', value: fileType }]
   const versionEntry: [string, MetadataValue] = ['general.quantization_version', { type: 'uint32', value: 2 }]
   const entries = [...metadata].filter(([key]) => key !== fileTypeEntry[0] && key !== versionEntry[0])
-  const prefix = `${String(metadata.get('general.architecture')?.value)}.`
+  const architecture = metadata.get('general.architecture')
+  const prefix = `${architecture?.type === 'string' ? architecture.value : ''}.`
   const isBase = ([key]: readonly [string, MetadataValue]): boolean =>
     key.startsWith(prefix) && isBaseKey(key.slice(prefix.length))
   const tokenizerAt = entries.findIndex(([key]) => key.startsWith('tokenizer.'))
