@@ -29,11 +29,11 @@ export interface OutputOptions {
 export async function beginOutput(path: string, { header, fileBytes, inputs, force }: OutputOptions): Promise<OutputFile> {
   const folder = dirname(path)
   await checkTarget(path, inputs, force)
-  await checkSpace(path, folder, fileBytes)
   const partialPath = partialName(path)
   const discard = (): Promise<void> => rm(partialPath, { force: true })
   try {
     await withFile(partialPath, 'w', async (file) => {
+      await checkSpace(path, folder, fileBytes)
       await file.writeFile(header)
       await file.truncate(fileBytes)
     })

@@ -15,6 +15,8 @@ export interface PoolOptions {
   readonly signal?: AbortSignal
   /** What is being done, for INTERRUPTED. */
   readonly what: string
+  /** The module that threads run, compiled; a test may give another. */
+  readonly worker?: string
 }
 
 export interface FinishedTask<Task> {
@@ -22,6 +24,8 @@ export interface FinishedTask<Task> {
   readonly sums: readonly ErrorSums[]
   readonly seconds: number
 }
+
+const require = createRequire(import.meta.url)
 
 const defaultMemoryBytes = 512 * 2 ** 20
 
@@ -34,11 +38,12 @@ const memoryFactor = 5
  */
 export async function* runTasks<Task extends WorkerTask>(
   tasks: Iterable<Task>,
-  { setup, threads = availableParallelism(), memoryBytes = defaultMemoryBytes, signal, what }: PoolOptions,
+  options: PoolOptions,
 ): AsyncGenerator<FinishedTask<Task>, void, void> {
+  const { setup, threads = availableParallelism(), memoryBytes = defaultMemoryBytes, signal, what } = options
   if (signal?.aborted === true) throw MqError.of('INTERRUPTED', { what })
   const pool = new Piscina<Task, WorkerReply>({
-    filename: createRequire(import.meta.url).resolve('#quantize-worker'),
+    filename: options.worker ?? require.resolve('#quantize-worker'),
     minThreads: threads,
     maxThreads: threads,
     workerData: setup,
@@ -54,6 +59,10 @@ export async function* runTasks<Task extends WorkerTask>(
     failure ??= error
     wake()
   }
+  const crash = (cause: unknown, where = ''): void => {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    fail(MqError.of('INTERNAL', { problem: `a worker thread ended${where}: ${reason}` }, { cause }))
+  }
   // One more task than it runs waits at each thread, so that none idles while this one is told of the last.
   const fits = (task: Task): boolean => underWay === 0 || (underWay < 2 * threads && heldBytes + taskBytes(task) <= memoryBytes)
   const abort = (): void => fail(MqError.of('INTERRUPTED', { what }))
@@ -66,13 +75,15 @@ export async function* runTasks<Task extends WorkerTask>(
       if (reply.ok) finished.push({ task, sums: reply.sums, seconds: reply.seconds })
       else fail(errorOf(reply.failure))
     } catch (error) {
-      fail(MqError.of('INTERNAL', { problem: `a worker thread ended at ${task.tensor}: ${messageOf(error)}` }, { cause: error }))
+      crash(error, ` at ${task.tensor}`)
     }
     underWay -= 1
     heldBytes -= bytes
     wake()
   }
 
+  // A thread that does not even start belongs to no task.
+  pool.on('error', (error: Error) => crash(error))
   signal?.addEventListener('abort', abort, { once: true })
   try {
     let next = queue.next()
@@ -100,8 +111,4 @@ export async function* runTasks<Task extends WorkerTask>(
 function taskBytes(task: WorkerTask): number {
   const runs = task.kind === 'quantize' ? [task.run] : task.runs
   return runs.reduce((bytes, run) => bytes + 4 * memoryFactor * runElements(run), 0)
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
