@@ -4,6 +4,8 @@ import { type PlainType, plain, plainTypeBytes, type Recipe, type Shape } from '
 import { readHeaders, readJsonFile, readTextFile } from './files.js'
 import { fp8ScaleSuffix, isStorageDetail, scaled, storageOf } from './storage.js'
 
+export { readHeaders, readJsonFile } from './files.js'
+
 /** A folder as Hugging Face's transformers saves a model: config.json, *.safetensors, tokenizer files. */
 export interface Checkpoint {
   /** Absolute path of the folder. */

@@ -1,0 +1,32 @@
+import { format } from 'node:util'
+import type { Command } from '@oclif/core'
+import { vi } from 'vitest'
+
+export interface CommandOutcome {
+  readonly stdout: string
+  readonly stderr: string
+  readonly exitCode: number
+}
+
+/** Runs a command in this process, without bin/ and dist/, and returns what it wrote. */
+export async function runCommand(command: typeof Command, argv: string[]): Promise<CommandOutcome> {
+  const written = { stdout: '', stderr: '' }
+  const spies = [
+    vi.spyOn(console, 'log').mockImplementation((...values: unknown[]) => void (written.stdout += `${format(...values)}\n`)),
+    ...(['stdout', 'stderr'] as const).map((stream) =>
+      vi.spyOn(process[stream], 'write').mockImplementation((text) => {
+        written[stream] += String(text)
+        return true
+      }),
+    ),
+  ]
+  const before = process.exitCode
+  process.exitCode = 0
+  try {
+    await (command as unknown as { run(argv: string[], options: string): Promise<unknown> }).run(argv, import.meta.url)
+    return { ...written, exitCode: process.exitCode }
+  } finally {
+    process.exitCode = before
+    for (const spy of spies) spy.mockRestore()
+  }
+}
