@@ -212,6 +212,11 @@ const toolErrors = {
     message: '{file} has {tokens} tokens, and {needed} are needed.',
     suggestion: 'Give a longer text, or a smaller --ctx.',
   },
+  PROMPT_TOO_LONG: {
+    exit: 'input',
+    message: 'The prompt has {tokens} tokens, and the context holds {contextLength}.',
+    suggestion: 'Give a larger --ctx, or a shorter prompt.',
+  },
   CHAT_TEMPLATE_INVALID: {
     exit: 'input',
     message: 'The chat template of {file} does not work: {problem}.',
@@ -223,6 +228,11 @@ const toolErrors = {
     exit: 'gate',
     message: '{what} is {value}, and the gate asks for {limit}.',
     suggestion: 'Give the model more bits, or loosen the gate.',
+  },
+  REFERENCE_MISMATCH: {
+    exit: 'input',
+    message: '{file} and {reference} do not split the text into the same tokens.',
+    suggestion: 'Compare a model with what it was made from.',
   },
   REPORT_INVALID: {
     exit: 'input',
@@ -240,6 +250,11 @@ const toolErrors = {
     exit: 'network',
     message: '{url} does not answer: {problem}.',
     suggestion: 'Check the address and the connection, and run the command again: it goes on where it stopped.',
+  },
+  HUB_ANSWER_INVALID: {
+    exit: 'network',
+    message: '{url} gave an answer that cannot be used: {problem}.',
+    suggestion: 'Check that this is the address of a Hugging Face hub or of a registry.',
   },
   REPO_MISSING: {
     exit: 'network',

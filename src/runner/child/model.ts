@@ -1,0 +1,105 @@
+import { MqError } from '../../errors.js'
+import type { LoadRequest, ModelInfo, TokenizeRequest } from '../protocol.js'
+import { llamaVersion } from '../version.js'
+import { type Address, type Llama, loadLibraries, offThread } from './binding.js'
+import { Context, type ContextSize } from './context.js'
+import { LlamaRefusal } from './refusal.js'
+import { loadMode, modelFields, setFields } from './structs.js'
+
+/** A model in llama.cpp's memory, and at most one context of it at a time. Ends with its process. */
+export interface LoadedModel {
+  readonly llama: Llama
+  readonly address: Address
+  readonly vocab: Address
+  readonly info: ModelInfo
+  readonly options: LoadRequest
+  /** A context of this size, made anew only where the last one had another. Empty. */
+  context(size: ContextSize): Promise<Context>
+}
+
+/** Loads a model. @throws LlamaRefusal where llama.cpp does not; MqError LLAMA_MISSING, LLAMA_VERSION. */
+export async function load(options: LoadRequest): Promise<LoadedModel> {
+  const llama = loadLibraries(options.libraries)
+  const params = setFields(llama.modelDefaultParams(), modelFields, {
+    n_gpu_layers: options.gpuLayers,
+    load_mode: options.mmap ? loadMode.mmap : loadMode.none,
+  })
+  const address = await offThread(llama.modelLoad, options.path, params)
+  if (address === null) throw new LlamaRefusal('the model was not loaded')
+  const vocab = llama.modelVocab(address)
+  const reject = (problem: string): never => {
+    throw MqError.of('MODEL_REJECTED', { file: options.path, problem })
+  }
+  if (llama.modelHasEncoder(address) || !llama.modelHasDecoder(address)) reject('it is not a decoder of text')
+  if (llama.vocabType(vocab) === 0) reject('it has no vocabulary')
+
+  let context: Context | undefined
+  const info = describe(llama, address, vocab)
+  return {
+    llama,
+    address,
+    vocab,
+    info,
+    options,
+    async context(size) {
+      if (context !== undefined && !sameSize(context.size, size)) {
+        context.free()
+        context = undefined
+      }
+      context ??= await Context.create(llama, address, info.vocabulary, { ...size, threads: options.threads })
+      context.clear()
+      return context
+    },
+  }
+}
+
+/** Token ids of a text. */
+export function tokenize({ llama, vocab }: LoadedModel, { text, special, parseSpecial }: TokenizeRequest): Int32Array {
+  const bytes = Buffer.from(text)
+  // a token stands for at least one byte, but for BOS, EOS and a leading space
+  const tokens = new Int32Array(bytes.byteLength + 8)
+  const count = llama.tokenize(vocab, bytes, bytes.byteLength, tokens, tokens.length, special, parseSpecial)
+  if (count < 0) throw new LlamaRefusal('the text was not tokenized')
+  return tokens.slice(0, count)
+}
+
+function sameSize(a: ContextSize, b: ContextSize): boolean {
+  return a.contextLength === b.contextLength && a.sequences === b.sequences && a.batch === b.batch
+}
+
+function describe(llama: Llama, model: Address, vocab: Address): ModelInfo {
+  const metadata = (key: string) => readText((text) => llama.modelMetadata(model, key, text, text.byteLength))
+  const tokenText = (token: number) => (token < 0 ? '' : (llama.vocabText(vocab, token) ?? ''))
+  const chatTemplate = llama.modelChatTemplate(model, null)
+  return {
+    architecture: metadata('general.architecture') ?? 'unknown',
+    description: readText((text) => llama.modelDescription(model, text, text.byteLength)) ?? '',
+    parameters: llama.modelParameters(model),
+    sizeBytes: llama.modelSizeBytes(model),
+    vocabulary: llama.vocabTokens(vocab),
+    trainedContext: llama.modelTrainedContext(model),
+    addsBos: llama.vocabAddsBos(vocab),
+    bosToken: tokenText(llama.vocabBos(vocab)),
+    eosToken: tokenText(llama.vocabEos(vocab)),
+    ...(chatTemplate === null ? {} : { chatTemplate }),
+    sampling: {
+      ...numberAs('temperature', metadata('general.sampling.temp')),
+      ...numberAs('topK', metadata('general.sampling.top_k')),
+      ...numberAs('topP', metadata('general.sampling.top_p')),
+      ...numberAs('minP', metadata('general.sampling.min_p')),
+    },
+    llamaVersion,
+  }
+}
+
+function numberAs<Name extends string>(name: Name, text: string | undefined): { [name in Name]?: number } {
+  const value = text === undefined ? Number.NaN : Number(text)
+  return (Number.isFinite(value) ? { [name]: value } : {}) as { [name in Name]?: number }
+}
+
+/** What a function of llama.cpp writes into a buffer; undefined where it returns a negative length. */
+function readText(write: (buffer: Uint8Array) => number): string | undefined {
+  const buffer = new Uint8Array(1024)
+  const length = write(buffer)
+  return length < 0 ? undefined : Buffer.from(buffer.subarray(0, Math.min(length, buffer.length - 1))).toString('utf8')
+}

@@ -1,0 +1,93 @@
+/**
+ * Layouts of the structs that cross by value into llama.cpp v0.5.0. They are opaque bytes here: filled by llama.cpp's own
+ * `*_default_params()`, then changed at the offsets below. Another version lays them out differently, hence the pinned version.
+ * Source: include/llama.h of v0.5.0, 64-bit, natural alignment.
+ */
+export const structs = {
+  llama_model_params: 80,
+  llama_context_params: 160,
+  llama_batch: 56,
+  llama_sampler_chain_params: 1,
+} as const
+
+type Kind = 'int32' | 'uint32' | 'bool' | 'pointer'
+
+interface Field {
+  readonly offset: number
+  readonly kind: Kind
+}
+
+/** struct llama_model_params */
+export const modelFields = {
+  n_gpu_layers: { offset: 16, kind: 'int32' },
+  load_mode: { offset: 24, kind: 'int32' },
+} as const satisfies Record<string, Field>
+
+/** enum llama_load_mode */
+export const loadMode = { none: 0, mmap: 1 } as const
+
+/** struct llama_context_params; cb_eval is called for each node of the graph, which is how activations are collected. */
+export const contextFields = {
+  n_ctx: { offset: 0, kind: 'uint32' },
+  n_batch: { offset: 4, kind: 'uint32' },
+  n_ubatch: { offset: 8, kind: 'uint32' },
+  n_seq_max: { offset: 12, kind: 'uint32' },
+  n_threads: { offset: 28, kind: 'int32' },
+  n_threads_batch: { offset: 32, kind: 'int32' },
+  cb_eval: { offset: 88, kind: 'pointer' },
+  cb_eval_user_data: { offset: 96, kind: 'pointer' },
+  no_perf: { offset: 130, kind: 'bool' },
+  swa_full: { offset: 132, kind: 'bool' },
+  kv_unified: { offset: 133, kind: 'bool' },
+} as const satisfies Record<string, Field>
+
+/** struct llama_batch: a count and six arrays of that length; `seq_id` is an array of pointers to arrays. */
+export const batchFields = {
+  n_tokens: { offset: 0, kind: 'int32' },
+  token: { offset: 8, kind: 'pointer' },
+  embd: { offset: 16, kind: 'pointer' },
+  pos: { offset: 24, kind: 'pointer' },
+  n_seq_id: { offset: 32, kind: 'pointer' },
+  seq_id: { offset: 40, kind: 'pointer' },
+  logits: { offset: 48, kind: 'pointer' },
+} as const satisfies Record<string, Field>
+
+/** A struct as koffi passes it by value. */
+export interface StructValue {
+  readonly bytes: Uint8Array
+}
+
+type Values<Fields extends Record<string, Field>> = {
+  readonly [Name in keyof Fields]?: Fields[Name]['kind'] extends 'pointer'
+    ? bigint
+    : Fields[Name]['kind'] extends 'bool'
+      ? boolean
+      : number
+}
+
+/** Sets fields of a struct in place and returns it. */
+export function setFields<Fields extends Record<string, Field>>(
+  struct: StructValue,
+  fields: Fields,
+  values: Values<Fields>,
+): StructValue {
+  const view = new DataView(struct.bytes.buffer, struct.bytes.byteOffset, struct.bytes.byteLength)
+  for (const [name, value] of Object.entries(values)) {
+    const field = fields[name]
+    if (field !== undefined) setField(view, field, value as number | bigint | boolean)
+  }
+  return struct
+}
+
+function setField(view: DataView, { offset, kind }: Field, value: number | bigint | boolean): void {
+  switch (kind) {
+    case 'int32':
+      return view.setInt32(offset, Number(value), true)
+    case 'uint32':
+      return view.setUint32(offset, Number(value), true)
+    case 'bool':
+      return view.setUint8(offset, Number(value))
+    case 'pointer':
+      return view.setBigUint64(offset, BigInt(value), true)
+  }
+}

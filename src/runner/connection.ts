@@ -1,0 +1,161 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { MqError } from '../errors.js'
+import { LogTail } from './log-tail.js'
+import type { Command, Failure, OperationName, Operations, Reply, RunCommandOf } from './protocol.js'
+
+/** How the child ended. */
+interface End {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+/** What llama.cpp is asked to do, in the words of an error: `measured` `the perplexity of x.gguf`. */
+export interface Work {
+  readonly did: string
+  readonly what: string
+}
+
+/** The process that holds llama.cpp, as typed calls. */
+export interface Connection {
+  /**
+   * Runs an operation in the child: yields its events, returns its result. Leaving early cancels it.
+   * @throws MqError as the child says; LLAMA_CRASHED where it ends; INTERRUPTED after an abort.
+   */
+  call<Name extends OperationName>(
+    operation: Name,
+    request: Operations[Name]['request'],
+    work: Work,
+  ): AsyncGenerator<Operations[Name]['event'], Operations[Name]['result'], void>
+  /** The last complaint in llama.cpp's log, after ending the child so that the log is whole. */
+  lastWords(): Promise<string | undefined>
+  /** Ends the child; calls under way fail. */
+  close(): Promise<void>
+}
+
+/** llama.cpp refused; the connection is closed and its log holds the reason. */
+export class Refused extends Error {
+  override readonly name = 'Refused'
+}
+
+/** Starts the child. An abort of `signal` ends it at once, whatever it does. */
+export function connect(signal?: AbortSignal): Connection {
+  const child = startChild()
+  const log = new LogTail()
+  const calls = new Map<number, ReplyQueue>()
+  let nextId = 1
+  let end: End | undefined
+
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => log.push(text))
+  child.on('message', (reply: Reply) => calls.get(reply.id)?.push(reply))
+  const kill = (): void => void child.kill('SIGKILL')
+  const ended = new Promise<void>((resolve) => {
+    const finish = (how: End): void => {
+      end = how
+      signal?.removeEventListener('abort', kill)
+      for (const replies of calls.values()) replies.push(undefined)
+      resolve()
+    }
+    // 'close' comes after the last line of the log, as 'exit' may not; 'error' without a process id is a child that never was
+    child.once('close', (code: number | null, childSignal: NodeJS.Signals | null) => finish({ code, signal: childSignal }))
+    child.on('error', (error) => {
+      log.push(`error: ${error.message}\n`)
+      if (child.pid === undefined) finish({ code: null, signal: null })
+    })
+  })
+  signal?.addEventListener('abort', kill, { once: true })
+  if (signal?.aborted === true) kill()
+
+  const send = (command: Command): void => {
+    // a child that has just ended cannot be told anything; `ended` says so
+    if (child.connected) child.send(command, () => {})
+  }
+  const endError = ({ did, what }: Work): MqError => {
+    if (signal?.aborted === true) return MqError.of('INTERRUPTED', { what })
+    return MqError.of('LLAMA_CRASHED', { doing: `${did} ${what}`, problem: log.problem() ?? describeEnd(end) })
+  }
+
+  const close = async (): Promise<void> => {
+    kill()
+    await ended
+  }
+
+  return {
+    async *call(operation, request, work) {
+      const id = nextId
+      nextId += 1
+      const replies = replyQueue()
+      calls.set(id, replies)
+      if (end !== undefined) replies.push(undefined)
+      let over = false
+      try {
+        send({ id, operation, request } as RunCommandOf<typeof operation> as Command)
+        for (;;) {
+          const reply = await replies.next()
+          over = reply?.kind !== 'event'
+          if (reply === undefined) throw endError(work)
+          if (reply.kind === 'event') yield reply.event
+          else if (reply.kind === 'result') return reply.result
+          else if (reply.kind === 'failure') throw errorOf(reply.failure)
+          else throw MqError.of('INTERRUPTED', { what: work.what })
+        }
+      } finally {
+        if (!over) {
+          send({ id, operation: 'cancel' })
+          while ((await replies.next())?.kind === 'event');
+        }
+        calls.delete(id)
+      }
+    },
+    async lastWords() {
+      await close()
+      return log.problem()
+    },
+    close,
+  }
+}
+
+function startChild(): ChildProcess {
+  return fork(createRequire(import.meta.url).resolve('#llama-child'), [], {
+    serialization: 'advanced',
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    execArgv: [],
+    // ggml would start a debugger on itself; one thread for native calls keeps them in order
+    env: { ...process.env, GGML_NO_BACKTRACE: '1', UV_THREADPOOL_SIZE: '1' },
+  })
+}
+
+interface ReplyQueue {
+  /** undefined: there will be no more. */
+  push(reply: Reply | undefined): void
+  next(): Promise<Reply | undefined>
+}
+
+function replyQueue(): ReplyQueue {
+  const waiting: (Reply | undefined)[] = []
+  let wake = (): void => {}
+  return {
+    push(reply) {
+      waiting.push(reply)
+      wake()
+    },
+    async next() {
+      while (waiting.length === 0) {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      }
+      return waiting.shift()
+    },
+  }
+}
+
+function errorOf(failure: Failure): Error {
+  return failure.kind === 'llama' ? new Refused() : MqError.of(failure.code, failure.details)
+}
+
+function describeEnd(end: End | undefined): string {
+  if (end?.signal === 'SIGKILL') return 'the process was killed, perhaps for want of memory'
+  if (end?.signal !== null && end?.signal !== undefined) return `the process ended with ${end.signal}`
+  return `the process ended with status ${end?.code ?? 'unknown'}`
+}

@@ -1,0 +1,3 @@
+export { type GenerateOptions, LlamaModel, type LoadOptions, loadModel, type PerplexityOptions } from './model.js'
+export type { Perplexity } from './perplexity.js'
+export type { ChatMessage, Generated, ModelInfo } from './protocol.js'

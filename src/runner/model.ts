@@ -1,0 +1,188 @@
+import { randomInt } from 'node:crypto'
+import { access, constants } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { resolve } from 'node:path'
+import { MqError } from '../errors.js'
+import type { WithProgress } from '../progress.js'
+import { type Connection, connect, Refused, type Work } from './connection.js'
+import { findLibraries } from './libraries.js'
+import { collectPerplexity, type Perplexity } from './perplexity.js'
+import type { ChatMessage, Generated, ModelInfo, OperationName, Operations, TokenizeRequest } from './protocol.js'
+
+export interface LoadOptions {
+  /** Threads of llama.cpp; by default one for each core that this process may use. */
+  readonly threads?: number
+  /** Tokens that a prompt and its answer may hold; by default as trained, up to 4096. */
+  readonly contextLength?: number
+  /** Tokens that are decoded together; by default 2048, as in llama-perplexity. */
+  readonly batch?: number
+  /** Maps the file into memory instead of reading it; by default true. */
+  readonly mmap?: boolean
+  /** Layers that a GPU takes, where there is one; by default none. */
+  readonly gpuLayers?: number
+  /** Ends llama.cpp at once, whatever it does. */
+  readonly signal?: AbortSignal
+}
+
+export interface PerplexityOptions {
+  /** Tokens of a chunk; by default 512. */
+  readonly contextLength?: number
+  /** At most so many chunks of the text; by default all. */
+  readonly chunks?: number
+}
+
+export interface GenerateOptions {
+  /** Text, or messages to put into the model's chat template. One of the two. */
+  readonly prompt?: string
+  readonly messages?: readonly ChatMessage[]
+  /** Sends `prompt` as it is, where it would be put as a user's message into the chat template. */
+  readonly raw?: boolean
+  /** By default until the answer or the context ends. */
+  readonly maxTokens?: number
+  /** 0: always the likeliest token. What is not given is as the model's makers say in its file, else as llama.cpp has it. */
+  readonly temperature?: number
+  /** 0: all. */
+  readonly topK?: number
+  readonly topP?: number
+  readonly minP?: number
+  /** The same seed gives the same text; by default another each time. */
+  readonly seed?: number
+}
+
+/** A chat template that has not ended by now loops. */
+const chatTemplateSeconds = 10
+
+/** A model loaded by llama.cpp, in a process of its own. `await using`, or close(). */
+export class LlamaModel implements AsyncDisposable {
+  readonly path: string
+  readonly info: ModelInfo
+  readonly #connection: Connection
+
+  constructor(path: string, info: ModelInfo, connection: Connection) {
+    this.path = path
+    this.info = info
+    this.#connection = connection
+  }
+
+  /** Token ids of a text. `special` adds BOS and EOS where the vocabulary asks for them; `parseSpecial` reads their names in the text. */
+  async tokenize(text: string, options: Partial<Omit<TokenizeRequest, 'text'>> = {}): Promise<Int32Array> {
+    const { special = false, parseSpecial = false } = options
+    return await lastOf(this.#call('tokenize', { text, special, parseSpecial }, { did: 'read', what: 'a text' }))
+  }
+
+  /**
+   * Perplexity of a text, to the digit as llama-perplexity defines it.
+   * @throws MqError TEXT_TOO_SHORT below two chunks; LLAMA_CRASHED; INTERRUPTED.
+   */
+  perplexity(text: string, options: PerplexityOptions = {}): WithProgress<Perplexity> {
+    const { contextLength = 512, chunks } = options
+    const request = { text, contextLength, ...(chunks === undefined ? {} : { chunks }) }
+    return collectPerplexity(
+      this.#call('perplexity', request, { did: 'measured', what: `the perplexity of ${this.path}` }),
+      contextLength,
+    )
+  }
+
+  /** The prompt that the model's chat template makes of messages. @throws MqError CHAT_TEMPLATE_INVALID */
+  async renderChat(messages: readonly ChatMessage[]): Promise<string> {
+    const rendered = lastOf(this.#call('renderChat', { messages }, { did: 'rendered', what: 'a chat template' }))
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      const problem = `it had not ended after ${chatTemplateSeconds} seconds`
+      timer = setTimeout(() => {
+        reject(MqError.of('CHAT_TEMPLATE_INVALID', { file: this.path, problem }))
+        void this.close()
+      }, 1000 * chatTemplateSeconds)
+    })
+    try {
+      return await Promise.race([rendered, late])
+    } finally {
+      clearTimeout(timer)
+      rendered.catch(() => {})
+    }
+  }
+
+  /**
+   * Text that the model writes, piece by piece, never cut inside a character.
+   * @throws MqError PROMPT_TOO_LONG; CHAT_TEMPLATE_INVALID; LLAMA_CRASHED; INTERRUPTED.
+   */
+  async *generate(options: GenerateOptions): AsyncGenerator<string, Generated, void> {
+    const { sampling } = this.info
+    return yield* this.#call(
+      'generate',
+      {
+        prompt: await this.#promptOf(options),
+        maxTokens: options.maxTokens ?? Number.MAX_SAFE_INTEGER,
+        temperature: options.temperature ?? sampling.temperature ?? 0.8,
+        topK: options.topK ?? sampling.topK ?? 40,
+        topP: options.topP ?? sampling.topP ?? 0.95,
+        minP: options.minP ?? sampling.minP ?? 0.05,
+        seed: options.seed ?? randomInt(2 ** 32 - 1),
+      },
+      { did: 'wrote', what: `the answer of ${this.path}` },
+    )
+  }
+
+  /** Ends llama.cpp and gives its memory back. */
+  async close(): Promise<void> {
+    await this.#connection.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #promptOf({ prompt, messages, raw = false }: GenerateOptions): Promise<string> {
+    if (messages !== undefined) return await this.renderChat(messages)
+    if (prompt === undefined) throw new TypeError('a prompt or messages are needed')
+    if (raw || this.info.chatTemplate === undefined) return prompt
+    return await this.renderChat([{ role: 'user', content: prompt }])
+  }
+
+  async *#call<Name extends OperationName>(
+    operation: Name,
+    request: Operations[Name]['request'],
+    work: Work,
+  ): AsyncGenerator<Operations[Name]['event'], Operations[Name]['result'], void> {
+    try {
+      return yield* this.#connection.call(operation, request, work)
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error
+      const problem = (await this.#connection.lastWords()) ?? 'it does not say why'
+      throw MqError.of('LLAMA_CRASHED', { doing: `${work.did} ${work.what}`, problem }, { cause: error })
+    }
+  }
+}
+
+/**
+ * Loads a GGUF file (the first shard of a split one) into a process of its own.
+ * @throws MqError FILE_MISSING, FILE_UNREADABLE; MODEL_REJECTED where llama.cpp does not take it; LLAMA_CRASHED where that ends it;
+ *   LLAMA_MISSING, LLAMA_VERSION; INTERRUPTED.
+ */
+export async function loadModel(path: string, options: LoadOptions = {}): Promise<LlamaModel> {
+  const { threads = availableParallelism(), contextLength, batch = 2048, mmap = true, gpuLayers = 0, signal } = options
+  const libraries = findLibraries()
+  await access(path, constants.R_OK).catch((error: unknown) => {
+    throw MqError.from(error, path)
+  })
+  const request = { path: resolve(path), libraries, threads, batch, mmap, gpuLayers }
+  const connection = connect(signal)
+  try {
+    const loading = connection.call('load', contextLength === undefined ? request : { ...request, contextLength }, {
+      did: 'loaded',
+      what: path,
+    })
+    return new LlamaModel(path, await lastOf(loading), connection)
+  } catch (error) {
+    const words = await connection.lastWords()
+    if (!(error instanceof Refused)) throw error
+    throw MqError.of('MODEL_REJECTED', { file: path, problem: words ?? 'it does not say why' }, { cause: error })
+  }
+}
+
+async function lastOf<Result>(events: AsyncGenerator<unknown, Result, void>): Promise<Result> {
+  for (;;) {
+    const step = await events.next()
+    if (step.done === true) return step.value
+  }
+}

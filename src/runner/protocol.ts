@@ -1,0 +1,124 @@
+import type { MqError, ToolErrorCode } from '../errors.js'
+
+/**
+ * What this process and the child that holds llama.cpp say to each other. The child serves one command at a time, in order: to each it
+ * sends any number of events and then one result, failure or `cancelled`.
+ */
+export interface Operations {
+  load: { request: LoadRequest; event: never; result: ModelInfo }
+  tokenize: { request: TokenizeRequest; event: never; result: Int32Array }
+  renderChat: { request: { readonly messages: readonly ChatMessage[] }; event: never; result: string }
+  perplexity: { request: PerplexityRequest; event: PerplexityStep; result: { readonly tokens: number } }
+  generate: { request: GenerateRequest; event: string; result: Generated }
+}
+
+export type OperationName = keyof Operations
+
+export type Command = RunCommand | { readonly id: number; readonly operation: 'cancel' }
+
+export type RunCommand = { [Name in OperationName]: RunCommandOf<Name> }[OperationName]
+
+export interface RunCommandOf<Name extends OperationName> {
+  readonly id: number
+  readonly operation: Name
+  readonly request: Operations[Name]['request']
+}
+
+export type Reply<Name extends OperationName = OperationName> =
+  | { readonly id: number; readonly kind: 'event'; readonly event: Operations[Name]['event'] }
+  | { readonly id: number; readonly kind: 'result'; readonly result: Operations[Name]['result'] }
+  | { readonly id: number; readonly kind: 'failure'; readonly failure: Failure }
+  | { readonly id: number; readonly kind: 'cancelled' }
+
+export type Failure =
+  /** An error of the table. */
+  | { readonly kind: 'coded'; readonly code: ToolErrorCode; readonly details: MqError['details'] }
+  /** llama.cpp said no; why stands in its log alone. */
+  | { readonly kind: 'llama' }
+
+export interface LoadRequest {
+  readonly path: string
+  /** Where llama.cpp's libraries lie. */
+  readonly libraries: string
+  readonly threads: number
+  /** Tokens that a conversation may hold; absent: as trained, up to 4096. */
+  readonly contextLength?: number
+  /** Tokens that one decode takes. */
+  readonly batch: number
+  readonly mmap: boolean
+  readonly gpuLayers: number
+}
+
+/** What llama.cpp says of a loaded model. */
+export interface ModelInfo {
+  /** GGUF architecture, such as `llama` or `deepseek2`. */
+  readonly architecture: string
+  /** llama.cpp's line for it, such as `llama 8B Q4_K - Medium`. */
+  readonly description: string
+  readonly parameters: number
+  /** Bytes of all tensors. */
+  readonly sizeBytes: number
+  /** Tokens in the vocabulary. */
+  readonly vocabulary: number
+  /** Context length that the model was trained on. */
+  readonly trainedContext: number
+  /** Whether texts start with the BOS token. */
+  readonly addsBos: boolean
+  /** Empty where the vocabulary has none. */
+  readonly bosToken: string
+  readonly eosToken: string
+  /** Jinja source of tokenizer.chat_template. */
+  readonly chatTemplate?: string
+  /** general.sampling.*: how its makers sample from it. */
+  readonly sampling: { readonly temperature?: number; readonly topK?: number; readonly topP?: number; readonly minP?: number }
+  readonly llamaVersion: string
+}
+
+export interface TokenizeRequest {
+  readonly text: string
+  /** Adds BOS and EOS where the vocabulary asks for them. */
+  readonly special: boolean
+  /** Reads `<|eot_id|>` and its like in the text as the tokens that they name. */
+  readonly parseSpecial: boolean
+}
+
+export interface ChatMessage {
+  readonly role: string
+  readonly content: string
+}
+
+export interface PerplexityRequest {
+  readonly text: string
+  readonly contextLength: number
+  /** At most so many chunks of the text. */
+  readonly chunks?: number
+}
+
+export interface PerplexityStep {
+  readonly chunksDone: number
+  readonly chunks: number
+  /** -ln p of the tokens scored since the last event, in the order of the text. */
+  readonly negativeLogLikelihoods: Float64Array
+}
+
+export interface GenerateRequest {
+  readonly prompt: string
+  readonly maxTokens: number
+  /** 0: always the likeliest token. */
+  readonly temperature: number
+  /** 0: all. */
+  readonly topK: number
+  readonly topP: number
+  readonly minP: number
+  readonly seed: number
+}
+
+export interface Generated {
+  readonly tokens: number
+  readonly promptTokens: number
+  /** From the end of the prompt to the last token. */
+  readonly seconds: number
+  readonly promptSeconds: number
+  /** The model ended its answer, `maxTokens` were there, or the context was full. */
+  readonly stopped: 'end' | 'length' | 'context'
+}
