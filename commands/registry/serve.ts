@@ -24,16 +24,16 @@ There is no access control: everyone who reaches the port reads everything. It l
   override async run(): Promise<void> {
     const { flags } = await this.parse(RegistryServe)
     const registry = flags.registry ?? defaultRegistryDirectory()
-    const { url, port, close } = await startRegistry({
+    const running = await startRegistry({
       registry,
       host: flags.host,
       port: flags.port,
       ...(!flags.quiet && { log: (line: string) => void process.stderr.write(`${line}\n`) }),
     })
     // Said now and not at the end, for programs that wait for the address.
-    this.log(`${url} serves ${registry}`)
-    if (this.jsonEnabled()) this.logJson({ url, port, registry })
+    this.log(`${running.url} serves ${registry}`)
+    if (this.jsonEnabled()) this.logJson({ url: running.url, port: running.port, registry })
     if (!this.signal.aborted) await once(this.signal, 'abort')
-    await close()
+    await running.close()
   }
 }

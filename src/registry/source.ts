@@ -5,8 +5,8 @@ import { type OpenGguf, openGguf, parseShardName, shardName } from '../../format
 import { checkShards, readSafetensorsHeader, readShardIndex, type SafetensorsHeader } from '../../formats/safetensors/index.js'
 import { MqError } from '../errors.js'
 import { selectCheckpoint } from '../hub/index.js'
+import { isRelativePath } from '../relative-path.js'
 import { fileTypeName } from './file-type.js'
-import { isRelativePath } from './store/index.js'
 
 /** What is about to be published, checked: its files and what is known about it. */
 export interface Source {

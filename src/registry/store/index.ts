@@ -12,7 +12,6 @@ export {
 export { isCommit, type ModelName, parseModelName, repositoryOf } from './model-name.js'
 export { findRepository, listRepositories, type Repository, updateIndex } from './repository.js'
 export {
-  isRelativePath,
   type Revisions,
   readManifest,
   readRevisions,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { MqError } from '../../errors.js'
+import { isRelativePath } from '../../relative-path.js'
 import { readBytes } from './blobs.js'
 import { annotations, type Descriptor, limits, type Manifest, mediaTypes, parseManifest } from './manifest.js'
 import { type Repository, readIndex } from './repository.js'
@@ -98,12 +99,6 @@ export async function readRevisions(store: Store, repository: Repository): Promi
   }
   const union = [...files.values()].map(({ file }) => file)
   return { main: { commit: commitOf(union), files: union }, tags }
-}
-
-/** Whether a path of a manifest stays inside the folder it is joined to, on any system. */
-export function isRelativePath(path: string): boolean {
-  if (path === '' || path.length > 1024 || /[\\\0:]/.test(path)) return false
-  return path.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..')
 }
 
 /**

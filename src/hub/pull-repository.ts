@@ -1,0 +1,99 @@
+import { resolve } from 'node:path'
+import { MqError } from '../errors.js'
+import type { WithProgress } from '../progress.js'
+import { type ConnectOptions, connect } from './connect.js'
+import { hubEndpoint } from './endpoint.js'
+import { fetchFiles } from './fetch-files.js'
+import { type Listing, listRepository, type RemoteFile } from './listing.js'
+import { parseRemoteName } from './repository-name.js'
+import { selectCheckpoint } from './select-checkpoint.js'
+import { selectGguf } from './select-gguf.js'
+
+/** The endpoint is $HF_ENDPOINT, else the Hugging Face hub, unless said otherwise. */
+export interface PullOptions extends ConnectOptions {
+  /** `NS/NAME`; `NS/NAME:TAG` for one GGUF of several; `@REVISION` after it as an alternative to `revision`. */
+  readonly repo: string
+  /** Branch, tag or commit; `main` unless said otherwise. */
+  readonly revision?: string
+  readonly directory: string
+  /** Which files, such as `*.json`; `*` and `?` match "/" too. Without it: all that a conversion needs, or one GGUF. */
+  readonly include?: readonly string[]
+  /** Files at a time; 4 unless said otherwise. */
+  readonly concurrency?: number
+}
+
+export interface Pulled {
+  readonly repo: string
+  /** 40 hexadecimal digits. */
+  readonly commit: string
+  readonly directory: string
+  /** Paths within the folder, all of them present and verified. */
+  readonly files: readonly string[]
+  /** Bytes fetched, without those of files that were there. */
+  readonly bytes: number
+  /** Files that were there already. */
+  readonly skipped: number
+}
+
+/**
+ * Brings a model from a hub or registry into a folder, several files at a time. A file has its final name only when its hash is right;
+ * until then it is `NAME.partial`, from which a later run goes on.
+ *
+ * Rejects with NAME_INVALID, FLAG_INVALID, REPO_MISSING, MODEL_NOT_FOUND, CHECKPOINT_EMPTY, NETWORK, HUB_ANSWER_INVALID,
+ * DOWNLOAD_CORRUPT, DISK_FULL.
+ */
+export async function* pullRepository(options: PullOptions): WithProgress<Pulled> {
+  const { repo, tag, revision } = parseRemoteName(options.repo)
+  const client = await connect(options, hubEndpoint())
+  const listing = await listRepository(client, repo, options.revision ?? revision ?? 'main')
+  const files = choose(listing, tag, options.include, client.endpoint)
+  const directory = resolve(options.directory)
+  const { bytes, skipped } = yield* fetchFiles({
+    client,
+    listing,
+    files,
+    directory,
+    concurrency: options.concurrency ?? 4,
+    checkPresent: true,
+  })
+  return { repo, commit: listing.commit, directory, files: files.map(({ path }) => path), bytes, skipped }
+}
+
+function choose(
+  { repo, files }: Listing,
+  tag: string | undefined,
+  include: readonly string[] | undefined,
+  endpoint: string,
+): RemoteFile[] {
+  const paths = files.map(({ path }) => path)
+  const chosen = new Set(choosePaths(repo, paths, tag, include, endpoint))
+  return files.filter(({ path }) => chosen.has(path))
+}
+
+function choosePaths(
+  repo: string,
+  paths: readonly string[],
+  tag: string | undefined,
+  include: readonly string[] | undefined,
+  endpoint: string,
+): string[] {
+  if (include !== undefined && include.length > 0) {
+    const patterns = include.map(globPattern)
+    const matching = paths.filter((path) => patterns.some((pattern) => pattern.test(path)))
+    if (matching.length > 0) return matching
+    const problem = `no file of ${repo} matches`
+    throw MqError.of('FLAG_INVALID', { flag: 'include', value: include.join(' '), problem, command: 'pull' })
+  }
+  const isCheckpoint = paths.some((path) => path.endsWith('.safetensors'))
+  if (tag === undefined && isCheckpoint) return selectCheckpoint(paths)
+  const models = selectGguf(paths, tag)
+  if (models.length > 0) return [...models, ...models.map((path) => `${path}.verify.json`)]
+  throw tag === undefined
+    ? MqError.of('CHECKPOINT_EMPTY', { path: repo, problem: 'it has neither *.safetensors nor *.gguf' })
+    : MqError.of('MODEL_NOT_FOUND', { name: `${repo}:${tag}`, registry: endpoint })
+}
+
+function globPattern(glob: string): RegExp {
+  const escaped = glob.replaceAll(/[.+^${}()|[\]\\]/g, '\\$&')
+  return new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`, 's')
+}
