@@ -132,5 +132,7 @@ function typesText(types: RoleSummary['types']): string {
 }
 
 function errorText(error: number): string {
-  return error === 0 ? '0' : error < 1e-4 ? error.toExponential(1) : error.toPrecision(2)
+  if (error === 0) return '0'
+  if (error < 1e-9) return '<1e-9'
+  return error < 1e-4 ? error.toExponential(1) : error.toPrecision(2)
 }

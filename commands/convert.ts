@@ -1,0 +1,60 @@
+import { Args, Flags } from '@oclif/core'
+import { makeBlueprint, planUniform } from '../src/convert/index.js'
+import { outputName, outputPath } from '../src/output-name.js'
+import { type QuantizeReport, quantize, reportOf, reportText } from '../src/quantize/index.js'
+import { MqCommand } from './base-command.js'
+
+const types = { f32: 'F32', f16: 'F16', bf16: 'BF16', q8_0: 'Q8_0' } as const
+
+export default class Convert extends MqCommand {
+  static override summary = 'Convert a checkpoint to GGUF in one plain type.'
+  static override description =
+    `Reads a folder with config.json, *.safetensors and tokenizer.json, or a GGUF file, and writes a GGUF file that llama.cpp loads.
+Weights go straight from the source to their place in the file; it has its name only when it is whole. For fewer bits see \`mq quantize\`, which reads checkpoints, too.`
+  static override examples = [
+    '<%= config.bin %> convert samples/llama-kjv',
+    '<%= config.bin %> convert DeepSeek-R1 --type q8_0 -o /models/DeepSeek-R1-Q8_0.gguf',
+    '<%= config.bin %> convert my-model --pre llama-bpe --threads 4',
+  ]
+
+  static override args = {
+    path: Args.string({ required: true, description: 'Folder of a checkpoint, or a .gguf file.' }),
+  }
+
+  static override flags = {
+    type: Flags.option({ options: [...Object.keys(types), 'auto'] as (keyof typeof types | 'auto')[] })({
+      char: 't',
+      default: 'auto',
+      description: 'Type of the weights; auto is what most of the checkpoint has. Norms, routers and vectors stay f32.',
+    }),
+    output: Flags.string({
+      char: 'o',
+      description: 'File to write, or a folder. [default: a name as llama.cpp gives, in the working folder]',
+    }),
+    threads: Flags.integer({ min: 1, max: 1024, description: 'Worker threads. [default: one for each core]' }),
+    pre: Flags.string({ description: "llama.cpp's name of the pre-tokenizer, where it is not recognised, such as llama-bpe." }),
+    force: Flags.boolean({ char: 'f', description: 'Replace a file that is there already.' }),
+  }
+
+  override async run(): Promise<QuantizeReport> {
+    const { args, flags } = await this.parse(Convert)
+    const blueprint = await makeBlueprint(args.path, flags.pre === undefined ? {} : { pre: flags.pre })
+    const type = flags.type === 'auto' ? blueprint.sourceType : types[flags.type]
+    const plan = planUniform(blueprint, type)
+    const output = await outputPath(flags.output, outputName(blueprint.metadata, type))
+    const result = await this.follow(
+      quantize({
+        blueprint,
+        plan,
+        output,
+        force: flags.force,
+        signal: this.signal,
+        ...(flags.threads !== undefined && { threads: flags.threads }),
+      }),
+    )
+    const report = reportOf(args.path, blueprint, plan, result)
+    this.log(reportText(report))
+    this.log(`Next: mq quantize ${args.path} --bits 4.5`)
+    return report
+  }
+}
