@@ -1,4 +1,15 @@
 #!/usr/bin/env node
-import { execute } from '@oclif/core'
+import { Errors, flush, handle, run } from '@oclif/core'
 
-await execute({ dir: import.meta.url })
+try {
+  await run(process.argv.slice(2), import.meta.url)
+  await flush()
+} catch (error) {
+  // What goes wrong inside a command is shown by the command; here is what never reached one.
+  if (error instanceof Errors.CLIError && / not found$/.test(error.message)) {
+    process.stderr.write(`mq: USAGE: There is no ${error.message.replace(/ not found$/, '').replaceAll(':', ' ')}. See \`mq --help\`.\n`)
+    process.exitCode = 2
+  } else {
+    await handle(error)
+  }
+}

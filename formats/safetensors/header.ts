@@ -54,17 +54,17 @@ export async function readSafetensorsHeader(source: ByteSource): Promise<Safeten
 }
 
 function readTensor(name: string, entry: unknown, dataStart: number, fail: (problem: string) => Error): SafetensorsTensor {
-  const what = `the tensor ${quote(name)}`
-  if (!isJsonObject(entry)) throw fail(`${what} is not described by an object`)
+  const bad = (problem: string): Error => fail(`the tensor ${quote(name)} ${problem}`)
+  if (!isJsonObject(entry)) throw bad('is not described by an object')
   const { dtype, shape, data_offsets: offsets } = entry
-  if (!isSafetensorsDtype(dtype)) throw fail(`${what} has the unknown element type ${quote(dtype)}`)
-  if (!isCounts(shape)) throw fail(`${what} has a shape that is not a list of whole numbers`)
-  if (!isCounts(offsets) || offsets.length !== 2) throw fail(`${what} has data_offsets that are not two whole numbers`)
+  if (!isSafetensorsDtype(dtype)) throw bad(`has the unknown element type ${quote(dtype)}`)
+  if (!isCounts(shape)) throw bad('has a shape that is not a list of whole numbers')
+  if (!isCounts(offsets) || offsets.length !== 2) throw bad('has data_offsets that are not two whole numbers')
   const [from, to] = offsets as [number, number]
   const sizeBytes = tensorBytes(dtype, shape)
-  if (sizeBytes === undefined) throw fail(`${what} has the shape ${quote(shape)}, which is no whole number of bytes of ${dtype}`)
+  if (sizeBytes === undefined) throw bad(`has the shape ${quote(shape)}, which is no whole number of bytes of ${dtype}`)
   if (to - from !== sizeBytes) {
-    throw fail(`${what} spans bytes ${from} to ${to} where its shape ${quote(shape)} of ${dtype} needs ${sizeBytes} bytes`)
+    throw bad(`spans bytes ${from} to ${to} where its shape ${quote(shape)} of ${dtype} needs ${sizeBytes} bytes`)
   }
   return { dtype, shape, start: dataStart + from, end: dataStart + to }
 }

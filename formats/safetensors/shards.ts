@@ -29,8 +29,8 @@ export async function readShardIndex(source: ByteSource): Promise<ShardIndex> {
   if (!isJsonObject(map)) throw fail('it has no weight_map object')
   const weightMap = new Map<string, string>()
   for (const [tensor, file] of Object.entries(map)) {
-    if (typeof file !== 'string' || !isPlainFileName(file)) {
-      throw fail(`it places the tensor ${quote(tensor)} in ${quote(file)}, which is not a plain file name`)
+    if (typeof file !== 'string' || !isShardName(file)) {
+      throw fail(`it places the tensor ${quote(tensor)} in ${quote(file)}, which is not the plain name of a .safetensors file`)
     }
     weightMap.set(tensor, file)
   }
@@ -60,7 +60,7 @@ export function checkShards(index: ShardIndex, headers: ReadonlyMap<string, Safe
   }
 }
 
-function isPlainFileName(name: string): boolean {
+function isShardName(name: string): boolean {
   // oxlint-disable-next-line no-control-regex -- control characters have no place in a file name
-  return name !== '' && name !== '.' && name !== '..' && name.length <= 255 && !/[/\\:\u0000-\u001f]/.test(name)
+  return name.endsWith('.safetensors') && name.length <= 255 && !/[/\\:\u0000-\u001f]/.test(name)
 }

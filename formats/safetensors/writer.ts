@@ -1,4 +1,5 @@
-import { appendTensorData, type TensorData, writeWholeFile } from '../whole-file.js'
+import { appendTensorData, type TensorData } from '../tensor-data.js'
+import { writeWholeFile } from '../whole-file.js'
 import { dtypeBits, type SafetensorsDtype, tensorBytes } from './dtypes.js'
 
 /** A tensor to be written. */

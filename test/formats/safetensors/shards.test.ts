@@ -30,7 +30,11 @@ describe('a bad index is refused', () => {
     ['a list for a map', 'it has no weight_map object', { weight_map: ['a'] }],
     ['an empty map', 'its weight_map is empty', { weight_map: {} }],
     ['a tensor twice', 'the name "a" stands in it twice', '{"weight_map":{"a":"x","a":"y"}}'],
-    ['a file that is a number', 'it places the tensor "a" in 1, which is not a plain file name', { weight_map: { a: 1 } }],
+    [
+      'a file that is a number',
+      'it places the tensor "a" in 1, which is not the plain name of a .safetensors file',
+      { weight_map: { a: 1 } },
+    ],
   ])('%s', async (_, problem, index) => {
     await expect(read(index)).rejects.toMatchObject({
       code: 'SAFETENSORS_INDEX_INVALID',
@@ -38,12 +42,18 @@ describe('a bad index is refused', () => {
     })
   })
 
-  test.each(['../secret', '/etc/passwd', 'a/b', 'a\\b', 'C:x', '..', '.', '', 'a\0', 'a\n', 'x'.repeat(256)])(
+  test.each(['../secret', '/etc/passwd', 'a/b', 'a\\b', 'C:x', 'a\0', 'a\n', 'x'.repeat(256)])(
     'a shard outside the folder: %j',
-    async (file) => {
-      await expect(read({ weight_map: { a: file } })).rejects.toMatchObject({ code: 'SAFETENSORS_INDEX_INVALID' })
+    async (name) => {
+      await expect(read({ weight_map: { a: `${name}.safetensors` } })).rejects.toMatchObject({
+        code: 'SAFETENSORS_INDEX_INVALID',
+      })
     },
   )
+
+  test.each(['..', '.', '', 'pytorch_model.bin', 'model.safetensors.index.json'])('a file that is no shard: %j', async (file) => {
+    await expect(read({ weight_map: { a: file } })).rejects.toMatchObject({ code: 'SAFETENSORS_INDEX_INVALID' })
+  })
 
   test('one too large, before it is read', async () => {
     const vast = { ...bufferSource(new Uint8Array()), name: 'vast', byteLength: 2 ** 40 }
@@ -58,17 +68,25 @@ describe('shards that do not fit are refused', () => {
   })
 
   test.each<[what: string, problem: string, headers: Record<string, SafetensorsHeader>]>([
-    ['a missing shard', 'the shard y is missing', { x: header('a') }],
-    ['a missing tensor', 'the tensor "b" is not in y', { x: header('a'), y: header() }],
-    ['a tensor too many', 'x holds the tensor "c", which the index does not name', { x: header('a', 'c'), y: header('b') }],
-    ['a tensor in two shards', 'the tensor "b" stands both in y and in x', { x: header('a', 'b'), y: header('b') }],
+    ['a missing shard', 'the shard y.safetensors is missing', { 'x.safetensors': header('a') }],
+    ['a missing tensor', 'the tensor "b" is not in y.safetensors', { 'x.safetensors': header('a'), 'y.safetensors': header() }],
+    [
+      'a tensor too many',
+      'x.safetensors holds the tensor "c", which the index does not name',
+      { 'x.safetensors': header('a', 'c'), 'y.safetensors': header('b') },
+    ],
+    [
+      'a tensor in two shards',
+      'the tensor "b" stands both in y.safetensors and in x.safetensors',
+      { 'x.safetensors': header('a', 'b'), 'y.safetensors': header('b') },
+    ],
     [
       'a shard too many',
-      'z holds the tensor "d", which the index does not name',
-      { x: header('a'), y: header('b'), z: header('d') },
+      'z.safetensors holds the tensor "d", which the index does not name',
+      { 'x.safetensors': header('a'), 'y.safetensors': header('b'), 'z.safetensors': header('d') },
     ],
   ])('%s', async (_, problem, headers) => {
-    const index = await read({ weight_map: { a: 'x', b: 'y' } })
+    const index = await read({ weight_map: { a: 'x.safetensors', b: 'y.safetensors' } })
     expect(() => checkShards(index, new Map(Object.entries(headers)))).toThrow(
       expect.objectContaining({ code: 'SAFETENSORS_INDEX_INVALID', details: { file: 'index.json', problem } }),
     )

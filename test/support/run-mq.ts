@@ -1,0 +1,18 @@
+import { fileURLToPath } from 'node:url'
+import { execa } from 'execa'
+
+const entry = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
+
+/** Runs the built command line as a user does. Never rejects: a failure is an exit code and what stands on stderr. */
+export async function runMq(
+  args: readonly string[],
+  options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>>; readonly input?: string } = {},
+): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }> {
+  const { exitCode, stdout, stderr } = await execa(process.execPath, [entry, ...args], {
+    ...options,
+    reject: false,
+    timeout: 120_000,
+    ...(options.input === undefined ? { stdin: 'ignore' } : {}),
+  })
+  return { exitCode, stdout, stderr }
+}
