@@ -95,7 +95,9 @@ function alignmentOf(metadata: Metadata, cursor: HeaderCursor): number {
   const entry = metadata.get('general.alignment')
   if (entry === undefined) return defaultAlignment
   if (entry.type !== 'uint32' || !isAlignment(entry.value)) {
-    throw cursor.fail(`its general.alignment is ${entry.type === 'array' ? 'a list' : entry.value}, not a power of two (uint32)`)
+    throw cursor.fail(
+      `its general.alignment is ${entry.type === 'array' ? 'a list' : quote(entry.value)}, not a power of two (uint32)`,
+    )
   }
   return entry.value
 }

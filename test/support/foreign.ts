@@ -63,7 +63,7 @@ export const foreign: Foreign = {
     if (reason !== undefined) throw new Error(reason)
     const inside = ['sh', '-c', enter, 'sh', root, cwd, share, command, ...args]
     try {
-      const { stdout, stderr } = await execa('unshare', ['--mount', '--propagation', 'private', ...inside], {
+      const { stdout, stderr } = await execa('env', ['unshare', '--mount', '--propagation', 'private', ...inside], {
         env,
         timeout,
         stdin: 'ignore',
