@@ -18,7 +18,7 @@ export interface TokenizerFiles {
   readonly config?: unknown
   /** config.json, for the ids of special tokens. */
   readonly modelConfig?: unknown
-  /** chat_template.jinja, or the named templates of additional_chat_templates with it. */
+  /** The text of chat_template.jinja. */
   readonly chatTemplate?: string | undefined
   /** chat_template.json. */
   readonly chatTemplateJson?: unknown

@@ -63,7 +63,12 @@ export function ropeKeys(rope: Rope, checkpoint: Checkpoint, notes: string[]): [
   const base: [string, MetadataValue] = ['rope.freq_base', float32(rope.theta)]
   switch (rope.kind) {
     case 'default':
-    case 'llama3': // a tensor of factors says it
+      return [base]
+    case 'llama3':
+      // The tensor of factors says the rest.
+      if ((rope.low_freq_factor ?? 1) >= (rope.high_freq_factor ?? 4)) {
+        throw configError(checkpoint, 'rope_scaling has a low_freq_factor that is not below its high_freq_factor')
+      }
       return [base]
     case 'linear':
       return [['rope.scaling.type', text('linear')], ['rope.scaling.factor', float32(required('factor'))], base]
@@ -87,24 +92,24 @@ export function ropeKeys(rope: Rope, checkpoint: Checkpoint, notes: string[]): [
 }
 
 /**
- * Llama 3's division of each frequency: 1 for short waves, `factor` for long ones, smooth between. Computed in f32, step by step as
- * llama.cpp's converter does, so that the values agree to the last bit but for pow, which may differ by one.
+ * Llama 3's division of each frequency: 1 for short waves, `factor` for long ones, smooth between. Computed in f32 step by step as
+ * llama.cpp's converter does in torch, where a number divided by a tensor is the tensor's reciprocal times the number: so the values
+ * agree to the last bit, but where torch's pow is not the nearest f32.
  * @returns headLength / 2 values.
  */
 export function llama3Factors(rope: Rope, headLength: number): number[] {
   const f32 = Math.fround
+  const reciprocal = (value: number): number => f32(1 / value)
   const factor = f32(rope.factor ?? 8)
   const low = rope.low_freq_factor ?? 1
   const high = rope.high_freq_factor ?? 4
   const context = rope.original_max_position_embeddings ?? 8192
-  const longest = f32(context / low)
-  const shortest = f32(context / high)
   return Array.from({ length: headLength / 2 }, (_, index) => {
-    const frequency = f32(1 / f32(rope.theta ** f32((2 * index) / headLength)))
-    const wavelength = f32((2 * Math.PI) / frequency)
-    if (wavelength < shortest) return 1
-    if (wavelength > longest) return factor
-    const smooth = f32(f32(f32(context / wavelength) - f32(low)) / f32(high - low))
-    return f32(1 / f32(f32(f32(1 - smooth) / factor) + smooth))
+    const frequency = reciprocal(f32(f32(rope.theta) ** f32((2 * index) / headLength)))
+    const wavelength = f32(reciprocal(frequency) * f32(2 * Math.PI))
+    if (wavelength < f32(context / high)) return 1
+    if (wavelength > f32(context / low)) return factor
+    const smooth = f32(f32(f32(reciprocal(wavelength) * context) - f32(low)) / f32(high - low))
+    return reciprocal(f32(f32(f32(1 - smooth) / factor) + smooth))
   })
 }
