@@ -1,6 +1,6 @@
-export { type GgufLayout, type GgufTensorShape, layoutGguf } from './layout.js'
+export { layoutGguf } from './layout.js'
 export { type OpenGguf, type OpenGgufTensor, openGguf } from './open.js'
-export { type GgufHeader, readGguf } from './reader.js'
+export { readGguf } from './reader.js'
 export { parseShardName, planShards, shardMetadata, shardName } from './shards.js'
 export {
   type GgufTensorInfo,
@@ -11,4 +11,4 @@ export {
   type MetadataValue,
   metadataTypeIds,
 } from './types.js'
-export { type GgufInput, writeGguf } from './writer.js'
+export { writeGguf } from './writer.js'
