@@ -1,4 +1,4 @@
-export { layoutGguf } from './layout.js'
+export { type GgufLayout, layoutGguf } from './layout.js'
 export { type OpenGguf, type OpenGgufTensor, openGguf } from './open.js'
 export { readGguf } from './reader.js'
 export { parseShardName, planShards, shardMetadata, shardName } from './shards.js'
