@@ -23,7 +23,6 @@ Weights go straight from the source to their place in the file; it has its name 
 
   static override flags = {
     type: Flags.option({ options: [...Object.keys(types), 'auto'] as (keyof typeof types | 'auto')[] })({
-      char: 't',
       default: 'auto',
       description: 'Type of the weights; auto is what most of the checkpoint has. Norms, routers and vectors stay f32.',
     }),
@@ -31,7 +30,7 @@ Weights go straight from the source to their place in the file; it has its name 
       char: 'o',
       description: 'File to write, or a folder. [default: a name as llama.cpp gives, in the working folder]',
     }),
-    threads: Flags.integer({ min: 1, max: 1024, description: 'Worker threads. [default: one for each core]' }),
+    threads: Flags.integer({ char: 't', min: 1, max: 1024, description: 'Worker threads. [default: one for each core]' }),
     pre: Flags.string({ description: "llama.cpp's name of the pre-tokenizer, where it is not recognised, such as llama-bpe." }),
     force: Flags.boolean({ char: 'f', description: 'Replace a file that is there already.' }),
   }

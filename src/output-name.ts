@@ -17,7 +17,7 @@ export function outputName(metadata: Metadata, encoding: string): string {
     text('size_label'),
     text('finetune'),
     text('version'),
-    encoding.toUpperCase(),
+    encoding,
   ]
   const stem = parts.map(fileNamePart).filter(Boolean).join('-')
   return `${stem.slice(0, maxStemLength) || 'ggml-model'}.gguf`

@@ -1,6 +1,7 @@
 export type { Writable } from './candidates.js'
 export { type Measure, type PlanBitsOptions, planBits } from './plan-bits.js'
 export { knownPresets, type PlanPresetOptions, planPreset } from './plan-preset.js'
+export { type PlanTypeOptions, planType } from './plan-type.js'
 export { showPlan } from './summary.js'
 export { parseTensorTypes, type TensorTypeOverride } from './tensor-types.js'
 export { writableTypes } from './writable-types.js'

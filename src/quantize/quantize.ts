@@ -9,11 +9,10 @@ import type { WithProgress } from '../progress.js'
 import { rowLength } from '../recipe/index.js'
 import { checkPlan } from './check-plan.js'
 import { cutTensor, type Importance } from './cut.js'
-import { storesExactly } from './exact.js'
+import { isCopy, storesExactly } from './exact.js'
 import { OrderedSums } from './ordered-sums.js'
 import { beginOutput, inWords } from './output-file.js'
 import { runTasks } from './pool.js'
-import { isCopy } from './requantized.js'
 import { type QuantizeTask, runElements } from './task.js'
 
 export interface QuantizeOptions {
@@ -71,10 +70,7 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
   const startedAt = performance.now()
   const plan = checkPlan(options.plan, blueprint)
   await checkKernels(blueprint, plan)
-  const layout = layoutGguf(
-    withPlanMetadata(blueprint.metadata, plan.fileType),
-    plan.tensors.map(({ name, shape, type }) => ({ name, type, dimensions: shape.toReversed() })),
-  )
+  const layout = layoutOf(blueprint, plan)
   const { header, fileBytes, dataOffset } = layout
   const works = new Map(
     blueprint.tensors.map((tensor, index) => [tensor.name, newWork(tensor, layout.tensors[index] as GgufTensorInfo)]),
@@ -110,6 +106,18 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
     tensors: [...works.values()].map(resultOf),
     seconds: (performance.now() - startedAt) / 1000,
   }
+}
+
+/** Size of the file that a plan comes to, to the byte. */
+export function plannedBytes(blueprint: Blueprint, plan: Plan): number {
+  return layoutOf(blueprint, checkPlan(plan, blueprint)).fileBytes
+}
+
+function layoutOf(blueprint: Blueprint, plan: Plan): ReturnType<typeof layoutGguf> {
+  return layoutGguf(
+    withPlanMetadata(blueprint.metadata, plan.fileType),
+    plan.tensors.map(({ name, shape, type }) => ({ name, type, dimensions: shape.toReversed() })),
+  )
 }
 
 /** A tensor on its way into the file. */

@@ -3,8 +3,7 @@ import type { Blueprint, TensorRole } from '../blueprint.js'
 import type { Plan, PlanTensor } from '../plan.js'
 import { elementCount } from '../recipe/index.js'
 import { type Column, formatBytes, formatCount, formatSeconds, formatTable } from '../terminal/index.js'
-import type { QuantizedTensor, QuantizeResult } from './quantize.js'
-import { requantizedNotes } from './requantized.js'
+import { plannedBytes, type QuantizedTensor, type QuantizeResult } from './quantize.js'
 
 /** Tensors of one role together. */
 export interface RoleSummary {
@@ -25,8 +24,9 @@ export interface QuantizeReport {
   /** The file; absent where nothing was written. */
   readonly path?: string
   readonly goal: string
-  /** Of the whole file; of the tensors alone where nothing was written. */
+  /** Of the whole file. */
   readonly sizeBytes: number
+  /** Of the tensors alone. */
   readonly dataBytes: number
   readonly bitsPerWeight: number
   readonly roles: readonly RoleSummary[]
@@ -42,12 +42,12 @@ export function reportOf(source: string, blueprint: Blueprint, plan: Plan, resul
     source,
     ...(result === undefined ? {} : { path: result.path, seconds: result.seconds }),
     goal: plan.goal,
-    sizeBytes: result?.sizeBytes ?? plan.dataBytes,
+    sizeBytes: result?.sizeBytes ?? plannedBytes(blueprint, plan),
     dataBytes: plan.dataBytes,
     bitsPerWeight: plan.bitsPerWeight,
     roles: summarizeRoles(plan.tensors, errors),
     tensors: result?.tensors ?? plan.tensors,
-    notes: [...new Set([...blueprint.notes, ...requantizedNotes(blueprint, plan), ...plan.notes])],
+    notes: [...new Set([...blueprint.notes, ...plan.notes])],
   }
 }
 

@@ -29,3 +29,13 @@ export function parseSize(text: string, flag: string, command: string): number {
   if (Number.isSafeInteger(bytes) && bytes > 0) return bytes
   throw MqError.of('FLAG_INVALID', { flag, value: text, problem: 'it is not a size such as 512MB or 1.5GiB', command })
 }
+
+/**
+ * A number above 0.
+ * @throws MqError FLAG_INVALID.
+ */
+export function parsePositive(text: string, flag: string, command: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text)
+  if (value > 0 && Number.isFinite(value)) return value
+  throw MqError.of('FLAG_INVALID', { flag, value: text, problem: 'it is not a number above 0', command })
+}
