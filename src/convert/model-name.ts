@@ -36,8 +36,9 @@ export function nameParts(modelId: string, parameters: number): NameParts {
   }
   markBasename(parts)
   const joined = (kind: Kind, without?: Kind): string | undefined => {
-    const texts = parts.filter(({ kinds }) => kinds.has(kind) && !(without !== undefined && kinds.has(without)))
-    return [...new Set(texts.map(({ text }) => text))].join('-') || undefined
+    const found = parts.filter(({ kinds }) => kinds.has(kind) && !(without !== undefined && kinds.has(without)))
+    const texts = found.map(({ text }) => text)
+    return (kind === 'size' ? [...new Set(texts)] : texts).join('-') || undefined
   }
   const sizeLabel = joined('size')
   const finetune = joined('finetune')

@@ -3,7 +3,9 @@ import type { Blueprint } from '../../src/blueprint.js'
 import type { ReadRange } from '../../src/recipe/index.js'
 
 /** Opens the files of a blueprint, for tests that evaluate its recipes. */
-export async function openBlueprintFiles({ files }: Blueprint): Promise<AsyncDisposable & { readonly read: ReadRange }> {
+export async function openBlueprintFiles({
+  files,
+}: Pick<Blueprint, 'files'>): Promise<AsyncDisposable & { readonly read: ReadRange }> {
   const sources = await Promise.all(files.map(fileSource))
   return {
     read: async ({ file, start, end }) => (sources[file] as ByteSource).slice(start, end),

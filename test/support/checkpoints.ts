@@ -33,7 +33,7 @@ export async function writeCheckpoint(folder: string, { config, tensors, files =
 /** A tensor of finite values that follow from its name and shape alone. */
 export function smallTensor(name: string, dtype: SmallDtype, shape: readonly number[]): SafetensorsInput {
   const length = shape.reduce((product, size) => product * size, 1)
-  let state = [...name].reduce((hash, letter) => (Math.imul(hash, 31) + letter.charCodeAt(0)) >>> 0, 1)
+  let state = Buffer.from(name).reduce((hash, byte) => (Math.imul(hash, 31) + byte) >>> 0, 1)
   const next = (): number => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0
     return state

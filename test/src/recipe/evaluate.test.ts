@@ -1,0 +1,219 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { Codec } from '../../../formats/ggml/codec.js'
+import {
+  add,
+  blockScale,
+  concat,
+  constant,
+  elementCount,
+  evaluateRows,
+  type FileRange,
+  interleaveHalves,
+  plain,
+  preferredRowStep,
+  type Recipe,
+  reshape,
+  rowCount,
+  rowLength,
+  type Shape,
+  slice,
+  stack,
+  transpose,
+} from '../../../src/recipe/index.js'
+
+const noCodec = {} as Codec
+
+/** A file whose values count up from 0, so that a value names its place. */
+function countingFile(values: number): { read: (range: FileRange) => Promise<Uint8Array>; ranges: FileRange[] } {
+  const bytes = new Uint8Array(Float32Array.from({ length: values }, (_, index) => index).buffer)
+  const ranges: FileRange[] = []
+  return {
+    ranges,
+    async read(range) {
+      ranges.push(range)
+      return bytes.subarray(range.start, range.end)
+    },
+  }
+}
+
+const leaf = (shape: Shape, at = 0): Recipe =>
+  plain('F32', { file: 0, start: 4 * at, end: 4 * (at + elementCount(shape)) }, shape)
+
+async function all(recipe: Recipe): Promise<number[]> {
+  const { read } = countingFile(100_000)
+  return [...(await evaluateRows(recipe, 0, rowCount(recipe), read, noCodec))]
+}
+
+/** The plainest evaluator: element by element, by index. */
+function valueAt(recipe: Recipe, index: readonly number[]): number {
+  const flat = (shape: Shape, place: readonly number[]): number =>
+    shape.reduce((sum, size, axis) => sum * size + (place[axis] as number), 0)
+  const unflat = (shape: Shape, at: number): number[] =>
+    shape.map((size, axis) => Math.floor(at / elementCount(shape.slice(axis + 1))) % size)
+  const [first = 0, ...rest] = index
+  switch (recipe.op) {
+    case 'plain':
+      return recipe.range.start / 4 + flat(recipe.shape, index)
+    case 'constant':
+      return Math.fround(recipe.values[flat(recipe.shape, index)] as number)
+    case 'add':
+      return Math.fround(valueAt(recipe.input, index) + recipe.value)
+    case 'reshape':
+      return valueAt(recipe.input, unflat(recipe.input.shape, flat(recipe.shape, index)))
+    case 'slice':
+      return valueAt(recipe.input, index.with(recipe.axis, (index[recipe.axis] as number) + recipe.start))
+    case 'transpose':
+      return valueAt(recipe.input, [...index.slice(0, -2), index.at(-1) as number, index.at(-2) as number])
+    case 'stack':
+      return valueAt(recipe.inputs[first] as Recipe, rest)
+    case 'concat': {
+      let before = 0
+      for (const input of recipe.inputs) {
+        const size = input.shape[0] as number
+        if (first < before + size) return valueAt(input, [first - before, ...rest])
+        before += size
+      }
+      throw new Error('beyond the end')
+    }
+    case 'interleave-halves': {
+      const head = (recipe.shape[0] as number) / recipe.heads
+      const inHead = first % head
+      return valueAt(recipe.input, [first - inHead + (inHead % 2) * (head / 2) + Math.floor(inHead / 2), ...rest])
+    }
+    case 'block-scale': {
+      const [row, column] = index as [number, number]
+      const scale = valueAt(recipe.scale, [Math.floor(row / recipe.blockRows), Math.floor(column / recipe.blockColumns)])
+      return Math.fround(valueAt(recipe.weight, index) * scale)
+    }
+    case 'ggml':
+      throw new Error('not here')
+  }
+}
+
+function expectedValues(recipe: Recipe): number[] {
+  return Array.from({ length: elementCount(recipe.shape) }, (_, at) =>
+    valueAt(
+      recipe,
+      recipe.shape.map((size, axis) => Math.floor(at / elementCount(recipe.shape.slice(axis + 1))) % size),
+    ),
+  )
+}
+
+const small = fc.integer({ min: 1, max: 5 })
+
+/** Any recipe, up to some operations deep. */
+const anyRecipe: fc.Arbitrary<Recipe> = fc.letrec<{ recipe: Recipe }>((tie) => ({
+  recipe: fc.oneof(
+    { maxDepth: 5, withCrossShrink: true },
+    fc.array(small, { minLength: 1, maxLength: 4 }).chain((shape) => fc.nat(50).map((at) => leaf(shape, at))),
+    small.map((length) => constant(Array.from({ length }, (_, index) => index / 3))),
+    fc.tuple(tie('recipe'), small).map(([input, value]) => add(input, value)),
+    tie('recipe').map((input) => reshape(input, input.shape.toReversed())),
+    tie('recipe').map((input) => reshape(input, [elementCount(input.shape)])),
+    tie('recipe').map((input) => (input.shape.length < 2 ? reshape(input, [1, ...input.shape]) : transpose(input))),
+    fc.tuple(tie('recipe'), small).map(([input, count]) => stack(Array.from({ length: count }, (_, index) => add(input, index)))),
+    fc
+      .tuple(tie('recipe'), small)
+      .map(([input, count]) => concat(Array.from({ length: count }, (_, index) => add(input, index)))),
+    fc.tuple(tie('recipe'), fc.nat(), fc.nat(), fc.nat()).map(([input, a, b, c]) => {
+      if (input.shape.length < 2) return input
+      const axis = a % (input.shape.length - 1)
+      const size = input.shape[axis] as number
+      const start = b % size
+      return slice(input, axis, start, start + 1 + (c % (size - start)))
+    }),
+    fc.tuple(tie('recipe'), small, small).map(([input, heads, half]) => {
+      const rows = 2 * heads * half
+      const flat = reshape(input, [elementCount(input.shape), 1])
+      return interleaveHalves(concat(Array.from({ length: rows }, (_, index) => add(slice(flat, 0, 0, 1), index))), heads)
+    }),
+    fc.tuple(tie('recipe'), small, small, fc.nat(50)).map(([input, blockRows, blockColumns, at]) => {
+      const columns = rowLength(input)
+      const weight = reshape(input, [elementCount(input.shape) / columns, columns])
+      const blocks = [Math.ceil(rowCount(weight) / blockRows), Math.ceil(columns / blockColumns)]
+      return blockScale(weight, leaf(blocks, at), blockRows, blockColumns)
+    }),
+  ),
+})).recipe
+
+describe('evaluateRows', () => {
+  it('gives any range of rows of any recipe as an evaluator by index does', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyRecipe, fc.nat(), fc.nat(), async (recipe, a, b) => {
+        fc.pre(elementCount(recipe.shape) < 3000)
+        const rows = rowCount(recipe)
+        const start = a % (rows + 1)
+        const end = start + (b % (rows - start + 1))
+        const { read } = countingFile(10_000)
+        const values = await evaluateRows(recipe, start, end, read, noCodec)
+        const length = rowLength(recipe)
+        expect([...values]).toEqual(expectedValues(recipe).slice(start * length, end * length))
+      }),
+      { numRuns: 400 },
+    )
+  })
+
+  it("permutes heads as llama.cpp's permute does", async () => {
+    // numpy: arange(8).reshape(2, 2, 2).swapaxes(1, 2).reshape(8), two heads of four rows.
+    expect(await all(interleaveHalves(leaf([8, 1]), 2))).toEqual([0, 2, 1, 3, 4, 6, 5, 7])
+    expect(await all(interleaveHalves(leaf([8]), 2))).toEqual([0, 2, 1, 3, 4, 6, 5, 7])
+  })
+
+  it('multiplies in f32, one factor for each block, cropped at the edges', async () => {
+    const scale = constant([1, 10, 100, 1000], [2, 2])
+    expect(await all(blockScale(leaf([3, 3]), scale, 2, 2))).toEqual([0, 1, 20, 3, 4, 50, 600, 700, 8000])
+  })
+
+  it('reads only what the rows need', async () => {
+    const ranges = async (recipe: Recipe, start: number, end: number): Promise<number[][]> => {
+      const { read, ranges } = countingFile(4096)
+      await evaluateRows(recipe, start, end, read, noCodec)
+      return ranges.map((range) => [range.start / 4, range.end / 4])
+    }
+    expect(await ranges(leaf([64, 8]), 10, 12)).toEqual([[80, 96]])
+    expect(await ranges(stack([leaf([4, 8]), leaf([4, 8], 100), leaf([4, 8], 200)]), 5, 6)).toEqual([[108, 116]])
+    // Rows 4 to 7 of the head: the even ones from its first half, the odd ones from its second.
+    expect(await ranges(interleaveHalves(leaf([16, 2]), 1), 4, 8)).toEqual([
+      [4, 8],
+      [20, 24],
+    ])
+    // The matrix of the third head alone.
+    expect(await ranges(transpose(slice(leaf([4, 6, 8]), 1, 0, 2)), 16, 24)).toEqual([[96, 112]])
+  })
+
+  it('refuses rows that there are not', async () => {
+    const { read } = countingFile(8)
+    await expect(evaluateRows(leaf([2, 4]), 1, 3, read, noCodec)).rejects.toThrow(RangeError)
+    await expect(evaluateRows(leaf([2, 4]), -1, 1, read, noCodec)).rejects.toThrow(RangeError)
+  })
+})
+
+describe('constructors', () => {
+  it.each([
+    ['fewer bytes than the shape needs', () => plain('F16', { file: 0, start: 0, end: 7 }, [4])],
+    ['scales for other blocks', () => blockScale(leaf([4, 4]), leaf([2, 2]), 4, 2)],
+    ['heads that do not divide the rows', () => interleaveHalves(leaf([6, 2]), 2)],
+    ['another number of values', () => reshape(leaf([4]), [5])],
+    ['a slice of the last axis', () => slice(leaf([4, 4]), 1, 0, 1)],
+    ['a slice beyond the end', () => slice(leaf([4, 4]), 0, 3, 5)],
+    ['a vector to transpose', () => transpose(leaf([4]))],
+    ['unequal experts', () => stack([leaf([2, 2]), leaf([2, 3])])],
+    ['nothing to stack', () => stack([])],
+    ['rows of other lengths', () => concat([leaf([2, 2]), leaf([2, 3])])],
+  ])('refuse %s', (_, make) => {
+    expect(make).toThrow(RangeError)
+  })
+})
+
+describe('preferredRowStep', () => {
+  it.each<[string, Recipe, number]>([
+    ['any row of a plain tensor', leaf([64, 8]), 1],
+    ['the rows of an fp8 block', blockScale(leaf([64, 8]), leaf([4, 1]), 16, 8), 16],
+    ['a head', interleaveHalves(leaf([64, 8]), 4), 16],
+    ['a matrix to be transposed', transpose(leaf([4, 6, 8])), 8],
+    ['no more than there are', blockScale(leaf([3, 8]), leaf([1, 1]), 128, 128), 3],
+  ])('is %s', (_, recipe, step) => {
+    expect(preferredRowStep(recipe)).toBe(step)
+  })
+})
