@@ -120,8 +120,8 @@ function startChild(): ChildProcess {
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     execArgv: [],
-    // ggml would start a debugger on itself; one thread for native calls keeps them in order
-    env: { ...process.env, GGML_NO_BACKTRACE: '1', UV_THREADPOOL_SIZE: '1' },
+    // ggml would start a debugger on itself; native calls run on the pool's threads
+    env: { ...process.env, GGML_NO_BACKTRACE: '1', UV_THREADPOOL_SIZE: '16' },
   })
 }
 

@@ -1,5 +1,5 @@
 import type { WithProgress } from '../progress.js'
-import type { PerplexityStep } from './protocol.js'
+import type { PerplexityResult, PerplexityStep } from './protocol.js'
 
 /** Perplexity of a text under a model. */
 export interface Perplexity {
@@ -17,39 +17,29 @@ export interface Perplexity {
   readonly negativeLogLikelihoods: Float64Array
 }
 
-/** Puts the steps of a measurement together, as progress in chunks. */
+/** Shows the steps of a measurement as progress in chunks, and sums it up. */
 export async function* collectPerplexity(
-  steps: AsyncGenerator<PerplexityStep, { readonly tokens: number }, void>,
+  steps: AsyncGenerator<PerplexityStep, PerplexityResult, void>,
   contextLength: number,
 ): WithProgress<Perplexity> {
-  const parts: Float64Array[] = []
-  let chunks = 0
   try {
     for (;;) {
       const step = await steps.next()
-      if (step.done === true) return { ...summarize(parts), chunks, contextLength, tokens: step.value.tokens }
-      parts.push(step.value.negativeLogLikelihoods)
-      chunks = step.value.chunksDone
-      yield { stage: 'perplexity', done: chunks, total: step.value.chunks, unit: 'chunks' }
+      if (step.done === true) return summarize(step.value, contextLength)
+      yield { stage: 'perplexity', done: step.value.chunksDone, total: step.value.chunks, unit: 'chunks' }
     }
   } finally {
-    await steps.return({ tokens: 0 })
+    // leaving early cancels the measurement
+    await steps.return(undefined as never)
   }
 }
 
 /** Source: the end of perplexity() in tools/perplexity/perplexity.cpp of llama.cpp. */
-function summarize(
-  parts: readonly Float64Array[],
-): Pick<Perplexity, 'perplexity' | 'standardError' | 'scoredTokens' | 'negativeLogLikelihoods'> {
-  const values = new Float64Array(parts.reduce((count, part) => count + part.length, 0))
-  let offset = 0
-  for (const part of parts) {
-    values.set(part, offset)
-    offset += part.length
-  }
+function summarize(result: PerplexityResult, contextLength: number): Perplexity {
+  const values = result.negativeLogLikelihoods
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length
   const perplexity = Math.exp(mean)
   const standardError = perplexity * Math.sqrt(variance / (values.length - 1))
-  return { perplexity, standardError, scoredTokens: values.length, negativeLogLikelihoods: values }
+  return { ...result, perplexity, standardError, scoredTokens: values.length, contextLength }
 }

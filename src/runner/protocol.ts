@@ -8,7 +8,7 @@ export interface Operations {
   load: { request: LoadRequest; event: never; result: ModelInfo }
   tokenize: { request: TokenizeRequest; event: never; result: Int32Array }
   renderChat: { request: { readonly messages: readonly ChatMessage[] }; event: never; result: string }
-  perplexity: { request: PerplexityRequest; event: PerplexityStep; result: { readonly tokens: number } }
+  perplexity: { request: PerplexityRequest; event: PerplexityStep; result: PerplexityResult }
   generate: { request: GenerateRequest; event: string; result: Generated }
 }
 
@@ -97,7 +97,13 @@ export interface PerplexityRequest {
 export interface PerplexityStep {
   readonly chunksDone: number
   readonly chunks: number
-  /** -ln p of the tokens scored since the last event, in the order of the text. */
+}
+
+export interface PerplexityResult {
+  /** Tokens of the whole text. */
+  readonly tokens: number
+  readonly chunks: number
+  /** -ln p of each scored token, in the order of the text. */
   readonly negativeLogLikelihoods: Float64Array
 }
 

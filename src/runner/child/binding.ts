@@ -12,6 +12,8 @@ type Native<Call extends (...args: never[]) => unknown> = Call & {
   readonly async: (...args: [...Parameters<Call>, (error: Error | null, result: ReturnType<Call>) => void]) => void
 }
 
+const nativeStackBytes = 16 * 2 ** 20
+
 /** The functions of llama.cpp that are called here, under their own names. Source: include/llama.h of v0.5.0. */
 export type Llama = ReturnType<typeof bindLlama>
 
@@ -21,6 +23,8 @@ export type Llama = ReturnType<typeof bindLlama>
  * @throws MqError LLAMA_VERSION where the library is not the one whose structs are known here; LLAMA_MISSING where it does not load.
  */
 export function loadLibraries(folder: string): Llama {
+  // recursion over the graph of a large model needs more than koffi's 128 KiB
+  koffi.config({ sync_stack_size: nativeStackBytes, async_stack_size: nativeStackBytes })
   const [base, ggml, llama] = libraryFiles.map((file) => loadLibrary(join(folder, file)))
   if (base === undefined || ggml === undefined || llama === undefined) throw new Error('three libraries')
   const version = (llama.func('const char *llama_version()') as Native<() => string>)()
@@ -36,7 +40,7 @@ export function loadLibraries(folder: string): Llama {
   return bound
 }
 
-/** Calls a native function on another thread, so that this one stays open to messages. One runs at a time. */
+/** Calls a native function on another thread, so that this one stays open to messages. */
 export async function offThread<Arguments extends unknown[], Result>(
   call: Native<(...args: Arguments) => Result>,
   ...args: Arguments

@@ -9,10 +9,10 @@ export interface ContextSize {
   readonly sequences: number
   /** Tokens that one decode takes. */
   readonly batch: number
+  readonly threads: number
 }
 
 export interface ContextOptions extends ContextSize {
-  readonly threads: number
   /** Address of a registered ggml_backend_sched_eval_callback, to look at activations; absent: none. */
   readonly evalCallback?: Address
 }
@@ -50,7 +50,7 @@ export class Context {
     })
     const address = await offThread(llama.contextInit, model, params)
     if (address === null) throw new LlamaRefusal('the context was not made')
-    return new Context(llama, address, vocabulary, { contextLength, sequences, batch })
+    return new Context(llama, address, vocabulary, { contextLength, sequences, batch, threads })
   }
 
   /** Forgets all tokens. */

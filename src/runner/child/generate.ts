@@ -1,8 +1,9 @@
 import { MqError } from '../../errors.js'
 import type { Generated, GenerateRequest } from '../protocol.js'
 import type { Address, Llama } from './binding.js'
-import type { Context } from './context.js'
+import type { Context, ContextSize } from './context.js'
 import { type LoadedModel, tokenize } from './model.js'
+import { generationThreads } from './threads.js'
 
 const defaultContextLength = 4096
 
@@ -15,7 +16,8 @@ export async function* generate(model: LoadedModel, request: GenerateRequest): A
   const contextLength = options.contextLength ?? Math.min(info.trainedContext, defaultContextLength)
   const prompt = promptTokens(model, request.prompt)
   if (prompt.length >= contextLength) throw MqError.of('PROMPT_TOO_LONG', { tokens: prompt.length, contextLength })
-  const context = await model.context({ contextLength, sequences: 1, batch: Math.min(options.batch, contextLength) })
+  const batch = Math.min(options.batch, contextLength)
+  const context = await emptyContext(model, { contextLength, sequences: 1, batch, threads: generationThreads(model) })
   const startedAt = performance.now()
   await decodePrompt(context, prompt)
   const promptAt = performance.now()
@@ -64,6 +66,13 @@ function promptTokens(model: LoadedModel, text: string): Int32Array {
   const bos = model.llama.vocabBos(model.vocab)
   if (bos < 0 || tokens[0] === bos || (!model.info.addsBos && tokens.length > 0)) return tokens
   return Int32Array.of(bos, ...tokens)
+}
+
+async function emptyContext(model: LoadedModel, size: ContextSize): Promise<Context> {
+  const [context] = await model.contexts(size, 1)
+  if (context === undefined) throw new Error('no context')
+  context.clear()
+  return context
 }
 
 async function decodePrompt(context: Context, prompt: Int32Array): Promise<void> {

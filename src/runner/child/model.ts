@@ -6,15 +6,15 @@ import { Context, type ContextSize } from './context.js'
 import { LlamaRefusal } from './refusal.js'
 import { loadMode, modelFields, setFields } from './structs.js'
 
-/** A model in llama.cpp's memory, and at most one context of it at a time. Ends with its process. */
+/** A model in llama.cpp's memory, and its contexts of the last size asked for. Ends with its process. */
 export interface LoadedModel {
   readonly llama: Llama
   readonly address: Address
   readonly vocab: Address
   readonly info: ModelInfo
   readonly options: LoadRequest
-  /** A context of this size, made anew only where the last one had another. Empty. */
-  context(size: ContextSize): Promise<Context>
+  /** Contexts of this size, made anew only where the last ones had another. They hold what they held. */
+  contexts(size: ContextSize, count: number): Promise<readonly Context[]>
 }
 
 /** Loads a model. @throws LlamaRefusal where llama.cpp does not; MqError LLAMA_MISSING, LLAMA_VERSION. */
@@ -33,7 +33,7 @@ export async function load(options: LoadRequest): Promise<LoadedModel> {
   if (llama.modelHasEncoder(address) || !llama.modelHasDecoder(address)) reject('it is not a decoder of text')
   if (llama.vocabType(vocab) === 0) reject('it has no vocabulary')
 
-  let context: Context | undefined
+  let contexts: Context[] = []
   const info = describe(llama, address, vocab)
   return {
     llama,
@@ -41,14 +41,13 @@ export async function load(options: LoadRequest): Promise<LoadedModel> {
     vocab,
     info,
     options,
-    async context(size) {
-      if (context !== undefined && !sameSize(context.size, size)) {
-        context.free()
-        context = undefined
+    async contexts(size, count) {
+      if (contexts.some((context) => !sameSize(context.size, size))) {
+        for (const context of contexts) context.free()
+        contexts = []
       }
-      context ??= await Context.create(llama, address, info.vocabulary, { ...size, threads: options.threads })
-      context.clear()
-      return context
+      while (contexts.length < count) contexts.push(await Context.create(llama, address, info.vocabulary, size))
+      return contexts.slice(0, count)
     },
   }
 }
@@ -64,7 +63,7 @@ export function tokenize({ llama, vocab }: LoadedModel, { text, special, parseSp
 }
 
 function sameSize(a: ContextSize, b: ContextSize): boolean {
-  return a.contextLength === b.contextLength && a.sequences === b.sequences && a.batch === b.batch
+  return a.contextLength === b.contextLength && a.sequences === b.sequences && a.batch === b.batch && a.threads === b.threads
 }
 
 function describe(llama: Llama, model: Address, vocab: Address): ModelInfo {

@@ -1,7 +1,11 @@
 import { MqError } from '../../errors.js'
-import type { PerplexityRequest, PerplexityStep } from '../protocol.js'
+import type { PerplexityRequest, PerplexityResult, PerplexityStep } from '../protocol.js'
 import type { Context } from './context.js'
 import { type LoadedModel, tokenize } from './model.js'
+import { planLanes } from './threads.js'
+
+/** LLAMA_MAX_SEQ of llama.cpp. */
+const maxSequences = 256
 
 /** Rows of logits that the model gives for one chunk, with the tokens that came instead. */
 export interface ScoredRows {
@@ -9,6 +13,8 @@ export interface ScoredRows {
   readonly logits: Float32Array
   /** The token that stands in the text after each row's position. */
   readonly targets: Int32Array
+  /** Of the first row, among all scored rows of the text. */
+  readonly index: number
 }
 
 export interface TextChunks {
@@ -32,48 +38,62 @@ export function cutText(
 }
 
 /**
- * Runs chunks through the model, as many together as its batch holds, and hands the logits of each chunk's scored positions over in the
- * order of the text: those from contextLength / 2 on, but the last, each against the token after it. Every chunk starts with BOS where
- * the vocabulary adds it. Yields the number of chunks done.
+ * Runs chunks through the model, as many together as its batch holds, and hands over the logits of each chunk's scored positions: those
+ * from contextLength / 2 on, but the last, each against the token after it. Every chunk starts with BOS where the vocabulary adds it.
+ * Chunks come in no particular order; the rows of one, in that of the text. Yields the number of chunks done.
  * Source: perplexity() in tools/perplexity/perplexity.cpp of llama.cpp.
  */
 export async function* scoreChunks(
   model: LoadedModel,
-  { tokens, contextLength, count }: TextChunks,
+  chunks: TextChunks,
   score: (rows: ScoredRows) => void,
 ): AsyncGenerator<number, void, void> {
-  const { batch } = model.options
-  const sequences = Math.max(1, Math.min(256, Math.floor(batch / contextLength)))
-  const context = await model.context({ contextLength, sequences, batch: Math.min(batch, sequences * contextLength) })
-  for (let chunk = 0; chunk < count; chunk += sequences) {
-    const together = Math.min(sequences, count - chunk)
-    context.clear()
-    for (let position = 0; position < contextLength; position += context.size.batch) {
-      const end = Math.min(position + context.size.batch, contextLength)
-      await scorePart(model, context, tokens, { chunk, together, position, end }, score)
+  const { contextLength, count } = chunks
+  const sequences = Math.max(1, Math.min(maxSequences, Math.floor(model.options.batch / contextLength)))
+  const batch = Math.min(model.options.batch, sequences * contextLength)
+  const groups = Array.from({ length: Math.ceil(count / sequences) }, (_, group) => ({
+    firstChunk: group * sequences,
+    together: Math.min(sequences, count - group * sequences),
+  }))
+  const { lanes, threads } = planLanes(model, { groups: groups.length, outputs: batch })
+  const waiting = groups.values()
+  const underWay = new Map<Context, Promise<{ context: Context; together: number }>>()
+  const start = (context: Context): void => {
+    const group = waiting.next().value
+    if (group === undefined) underWay.delete(context)
+    else underWay.set(context, scoreGroup(model, context, chunks, group, score))
+  }
+  let done = 0
+  try {
+    for (const context of await model.contexts({ contextLength, sequences, batch, threads }, lanes)) start(context)
+    while (underWay.size > 0) {
+      const { context, together } = await Promise.race(underWay.values())
+      start(context)
+      done += together
+      yield done
     }
-    yield chunk + together
+  } finally {
+    // a context must not be touched while it decodes
+    await Promise.allSettled(underWay.values())
   }
 }
 
-/** -ln p of the tokens that perplexity scores. */
+/** -ln p of the tokens that perplexity scores, in the order of the text. */
 export async function* perplexity(
   model: LoadedModel,
   request: PerplexityRequest,
-): AsyncGenerator<PerplexityStep, { tokens: number }, void> {
+): AsyncGenerator<PerplexityStep, PerplexityResult, void> {
   const chunks = cutText(model, request)
-  let values: number[] = []
-  const score = ({ logits, targets }: ScoredRows): void => {
+  const negativeLogLikelihoods = new Float64Array(chunks.count * scoredOfChunk(chunks.contextLength))
+  const score = ({ logits, targets, index }: ScoredRows): void => {
     const vocabulary = logits.length / targets.length
     targets.forEach((target, row) => {
-      values.push(negativeLogLikelihood(logits.subarray(row * vocabulary, (row + 1) * vocabulary), target))
+      const rowLogits = logits.subarray(row * vocabulary, (row + 1) * vocabulary)
+      negativeLogLikelihoods[index + row] = negativeLogLikelihood(rowLogits, target)
     })
   }
-  for await (const chunksDone of scoreChunks(model, chunks, score)) {
-    yield { chunksDone, chunks: chunks.count, negativeLogLikelihoods: Float64Array.from(values) }
-    values = []
-  }
-  return { tokens: chunks.tokens.length }
+  for await (const chunksDone of scoreChunks(model, chunks, score)) yield { chunksDone, chunks: chunks.count }
+  return { tokens: chunks.tokens.length, chunks: chunks.count, negativeLogLikelihoods }
 }
 
 /** -ln softmax(logits)[target], natural logarithm, summed in double precision. */
@@ -85,40 +105,70 @@ export function negativeLogLikelihood(logits: Float32Array, target: number): num
   return max - (logits[target] as number) + Math.log(sum)
 }
 
-interface Part {
-  /** First chunk, and how many run together. */
-  readonly chunk: number
+/** Chunks that are decoded together, each as a sequence of its own. */
+interface Group {
+  readonly firstChunk: number
   readonly together: number
-  /** Positions of each chunk, the end excluded. */
-  readonly position: number
+}
+
+/** Positions of each chunk, the end excluded. */
+interface Part {
+  readonly start: number
   readonly end: number
+}
+
+/** Where a chunk is longer than a batch, it goes through in parts. */
+async function scoreGroup(
+  model: LoadedModel,
+  context: Context,
+  chunks: TextChunks,
+  group: Group,
+  score: (rows: ScoredRows) => void,
+): Promise<{ context: Context; together: number }> {
+  const { contextLength } = chunks
+  const { batch } = context.size
+  context.clear()
+  for (let start = 0; start < contextLength; start += batch) {
+    await scorePart(model, context, chunks, group, { start, end: Math.min(start + batch, contextLength) }, score)
+  }
+  return { context, together: group.together }
 }
 
 async function scorePart(
   model: LoadedModel,
   context: Context,
-  tokens: Int32Array,
-  { chunk, together, position, end }: Part,
+  { tokens, contextLength }: TextChunks,
+  { firstChunk, together }: Group,
+  { start, end }: Part,
   score: (rows: ScoredRows) => void,
 ): Promise<void> {
-  const { contextLength } = context.size
-  const first = Math.max(position, Math.floor(contextLength / 2))
+  const firstScored = Math.floor(contextLength / 2)
+  const first = Math.max(start, firstScored)
   const rows = Math.min(end, contextLength - 1) - first
   const bos = model.info.addsBos ? model.llama.vocabBos(model.vocab) : undefined
-  const starts: number[] = []
+  const batchIndices: number[] = []
   context.batch.clear()
   for (let sequence = 0; sequence < together; sequence += 1) {
-    const offset = (chunk + sequence) * contextLength
-    for (let at = position; at < end; at += 1) {
-      const token = at === 0 && bos !== undefined ? bos : (tokens[offset + at] as number)
-      const index = context.batch.add(token, at, sequence, at >= first)
-      if (at === first) starts[sequence] = index
+    const offset = (firstChunk + sequence) * contextLength
+    for (let position = start; position < end; position += 1) {
+      const token = position === 0 && bos !== undefined ? bos : (tokens[offset + position] as number)
+      const batchIndex = context.batch.add(token, position, sequence, position >= firstScored)
+      if (position === first) batchIndices[sequence] = batchIndex
     }
   }
   await context.decode()
   if (rows <= 0) return
-  for (const [sequence, index] of starts.entries()) {
-    const offset = (chunk + sequence) * contextLength + first + 1
-    score({ logits: context.logits(index, rows), targets: tokens.subarray(offset, offset + rows) })
+  for (const [sequence, batchIndex] of batchIndices.entries()) {
+    const chunk = firstChunk + sequence
+    const next = chunk * contextLength + first + 1
+    score({
+      logits: context.logits(batchIndex, rows),
+      targets: tokens.subarray(next, next + rows),
+      index: chunk * scoredOfChunk(contextLength) + first - firstScored,
+    })
   }
+}
+
+function scoredOfChunk(contextLength: number): number {
+  return contextLength - 1 - Math.floor(contextLength / 2)
 }
