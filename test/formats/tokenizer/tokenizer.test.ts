@@ -1,0 +1,183 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { FormatError } from '../../../formats/format-error.js'
+import { type TokenizerFiles, type TokenizerOptions, tokenizerMetadata } from '../../../formats/tokenizer/index.js'
+
+const added = (id: number, content: string, special = true): object => ({ id, content, special, normalized: false })
+const token = (id: string): object => ({ SpecialToken: { id, type_id: 0 } })
+const text = (id: string): object => ({ Sequence: { id, type_id: 0 } })
+
+const tokenizer = {
+  model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: [['a', 'b']] },
+  pre_tokenizer: { type: 'ByteLevel' },
+  added_tokens: [added(4, '<s>'), added(5, '</s>'), added(6, '<|im_end|>', false), added(7, 'word▁two', false)],
+}
+
+type Change = Partial<Omit<TokenizerFiles, 'name'>>
+
+function entries(files: Change = {}, options: TokenizerOptions = {}): Map<string, unknown> {
+  const found = tokenizerMetadata({ name: 'tokenizer.json', tokenizer, ...files }, options)
+  return new Map(found.map(([key, { value }]) => [key.replace('tokenizer.', '').replace('ggml.', ''), value]))
+}
+
+describe('the vocabulary', () => {
+  it('has a place for every id: holes are unused, added tokens special or the user’s', () => {
+    const found = entries({}, { vocabularySize: 10 })
+    expect(found.get('tokens')).toEqual(['a', 'b', 'ab', '[PAD3]', '<s>', '</s>', '<|im_end|>', 'word two', '[PAD8]', '[PAD9]'])
+    // 1 normal, 3 control, 4 user-defined, 5 unused: enum of llama.cpp's converter.
+    expect(found.get('token_type')).toEqual([1, 1, 1, 5, 3, 3, 3, 4, 5, 5])
+  })
+
+  it('takes added tokens that only tokenizer_config.json names', () => {
+    const config = { added_tokens_decoder: { '3': { content: '<pad>' }, '4': { content: 'not this' } } }
+    expect(entries({ config }).get('tokens')).toEqual(['a', 'b', 'ab', '<pad>', '<s>', '</s>', '<|im_end|>', 'word two'])
+  })
+
+  it('writes merges as two texts with a space between', () => {
+    expect(entries().get('merges')).toEqual(['a b'])
+    const model = { ...tokenizer.model, merges: ['a b', 'b a'] }
+    expect(entries({ tokenizer: { ...tokenizer, model } }).get('merges')).toEqual(['a b', 'b a'])
+    const spaced = { ...tokenizer.model, merges: [[' a', 'b c']] }
+    expect(entries({ tokenizer: { ...tokenizer, model: spaced } }).get('merges')).toEqual(['Ġa bĠc'])
+  })
+
+  it.each<[string, object, TokenizerOptions, string]>([
+    ['ids beyond the embedding', {}, { vocabularySize: 7 }, 'token id 7, and the model has 7'],
+    ['an id twice', { model: { ...tokenizer.model, vocab: { a: 0, b: 0 } } }, {}, 'the id 0 stands for two'],
+    ['an id that is no number', { model: { ...tokenizer.model, vocab: { a: 'x' } } }, {}, '"a" is "x"'],
+    ['no vocabulary', { model: { type: 'BPE', merges: [['a', 'b']] } }, {}, 'no vocab'],
+    ['no merges', { model: { ...tokenizer.model, merges: [] } }, {}, 'no merges'],
+    ['a merge of three', { model: { ...tokenizer.model, merges: [['a', 'b', 'c']] } }, {}, 'not a pair'],
+    ['an added token without text', { added_tokens: [{ id: 4 }] }, {}, 'lacks its id or content'],
+    ['an id far beyond any vocabulary', { added_tokens: [added(2 ** 40, 'x')] }, {}, 'tokens'],
+  ])('is refused with %s', (_, change, options, words) => {
+    expect(() => entries({ tokenizer: { ...tokenizer, ...change } }, options)).toThrow(
+      expect.objectContaining({
+        code: 'TOKENIZER_INVALID',
+        details: { file: 'tokenizer.json', problem: expect.stringContaining(words) as string },
+      }) as Error,
+    )
+  })
+})
+
+describe('other kinds of tokenizers', () => {
+  it.each([
+    ['Unigram', { model: { type: 'Unigram', vocab: [] } }],
+    ['WordPiece', { model: { type: 'WordPiece', vocab: {} } }],
+    ['a BPE with byte fallback', { model: { ...tokenizer.model, byte_fallback: true } }],
+    ['a BPE on characters', { pre_tokenizer: { type: 'Whitespace' } }],
+  ])('%s is refused', (_, change) => {
+    expect(() => entries({ tokenizer: { ...tokenizer, ...change } })).toThrow(
+      expect.objectContaining({ code: 'TOKENIZER_UNSUPPORTED' }) as Error,
+    )
+  })
+})
+
+describe('special tokens', () => {
+  const ids = (files: Change): object => {
+    const keys = ['bos', 'eos', 'unknown', 'seperator', 'padding', 'mask', 'eot', 'eom']
+    const found = entries(files)
+    return Object.fromEntries(keys.flatMap((key) => (found.has(`${key}_token_id`) ? [[key, found.get(`${key}_token_id`)]] : [])))
+  }
+  const adds = (files: Change): object => {
+    const found = entries(files)
+    return Object.fromEntries(
+      ['bos', 'eos', 'sep'].flatMap((key) => (found.has(`add_${key}_token`) ? [[key, found.get(`add_${key}_token`)]] : [])),
+    )
+  }
+
+  it('are named by tokenizer_config.json, as a text or an object, and else by config.json', () => {
+    const config = { bos_token: '<s>', eos_token: { content: '</s>' }, pad_token: null }
+    expect(ids({ config, modelConfig: { bos_token_id: 0, eos_token_id: 1, pad_token_id: 2 } })).toEqual({
+      bos: 4,
+      eos: 5,
+      padding: 2,
+    })
+    expect(ids({ modelConfig: { eos_token_id: [1, 2], text_config: { bos_token_id: 1 } } })).toEqual({ bos: 1 })
+    expect(ids({ config: { bos_token: 'unheard of' } })).toEqual({})
+  })
+
+  it('stand around a text where the template puts them, unless tokenizer_config.json says otherwise', () => {
+    const post_processor = {
+      type: 'TemplateProcessing',
+      single: [token('<s>'), text('A'), token('</s>')],
+      pair: [token('<s>'), text('A'), token('</s>'), text('B'), token('</s>')],
+    }
+    const config = { bos_token: '<s>', eos_token: '</s>' }
+    const files = { tokenizer: { ...tokenizer, post_processor }, config }
+    expect(adds(files)).toEqual({ bos: true, eos: true, sep: false })
+    expect(adds({ ...files, config: { ...config, add_eos_token: false } })).toEqual({ bos: true, eos: false, sep: false })
+    const inSequence = { type: 'Sequence', processors: [{ type: 'ByteLevel' }, post_processor] }
+    expect(adds({ ...files, tokenizer: { ...tokenizer, post_processor: inSequence } })).toEqual({
+      bos: true,
+      eos: true,
+      sep: false,
+    })
+  })
+
+  it('tell the end of a turn from the end of a text where they differ', () => {
+    const post_processor = { type: 'TemplateProcessing', single: [text('A'), token('</s>')], pair: [] }
+    const config = { eos_token: '<|im_end|>' }
+    expect(ids({ tokenizer: { ...tokenizer, post_processor }, config })).toEqual({ eos: 5, eot: 6 })
+  })
+
+  it('all stand around a text with RobertaProcessing', () => {
+    const post_processor = { type: 'RobertaProcessing', sep: ['</s>', 5], cls: ['<s>', 4] }
+    const config = { bos_token: '<s>', eos_token: '</s>' }
+    const files = { tokenizer: { ...tokenizer, post_processor }, config }
+    expect(adds(files)).toEqual({ bos: true, eos: true, sep: true })
+    expect(ids(files)).toEqual({ bos: 4, eos: 5, seperator: 5 })
+  })
+})
+
+describe('chat templates', () => {
+  const templates = (files: Change): unknown[][] => [...entries(files)].filter(([key]) => key.startsWith('chat_template'))
+
+  it('come from tokenizer_config.json first, then chat_template.jinja, then chat_template.json', () => {
+    const chatTemplateJson = { chat_template: 'json' }
+    expect(templates({ chatTemplateJson })).toEqual([['chat_template', 'json']])
+    expect(templates({ chatTemplateJson, chatTemplate: 'jinja' })).toEqual([['chat_template', 'jinja']])
+    const config = { chat_template: 'config' }
+    expect(templates({ chatTemplateJson, chatTemplate: 'jinja', config })).toEqual([['chat_template', 'config']])
+  })
+
+  it('may be several, by name', () => {
+    const chat_template = [
+      { name: 'tool-use', template: 'b' },
+      { name: 'default', template: 'a' },
+      { name: 'rag', template: 'c' },
+      { name: '', template: 'd' },
+    ]
+    expect(templates({ config: { chat_template } })).toEqual([
+      ['chat_template.tool_use', 'b'],
+      ['chat_template.rag', 'c'],
+      ['chat_templates', ['tool_use', 'rag']],
+      ['chat_template', 'a'],
+    ])
+  })
+})
+
+it('says in a FormatError what is wrong with any JSON', () => {
+  const shaken = fc.record(
+    {
+      model: fc.oneof(fc.jsonValue(), fc.record({ type: fc.constant('BPE'), vocab: fc.jsonValue(), merges: fc.jsonValue() })),
+      pre_tokenizer: fc.oneof(fc.jsonValue(), fc.constant({ type: 'ByteLevel' })),
+      post_processor: fc.oneof(
+        fc.jsonValue(),
+        fc.record({ type: fc.constant('TemplateProcessing'), single: fc.jsonValue(), pair: fc.jsonValue() }),
+      ),
+      added_tokens: fc.jsonValue(),
+    },
+    { requiredKeys: [] },
+  )
+  fc.assert(
+    fc.property(shaken, fc.jsonValue(), fc.jsonValue(), (change, config, modelConfig) => {
+      try {
+        entries({ tokenizer: { ...tokenizer, ...change }, config, modelConfig })
+      } catch (error) {
+        expect(error).toBeInstanceOf(FormatError)
+      }
+    }),
+    { numRuns: 500 },
+  )
+})
