@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { openCodec } from '../../../formats/ggml/codec.js'
 import { openGguf } from '../../../formats/gguf/index.js'
 import { finish } from '../../../src/progress.js'
 import { quantize } from '../../../src/quantize/index.js'
@@ -120,12 +121,23 @@ describe('the file', () => {
   })
 
   test('weighs columns by their importance, expert by expert', async () => {
-    // Nothing but Q8_0 and floats is sure to be there, and they ignore importance: its size alone is checked.
-    const blueprint = await smallModel(folder, [{ name: 'a.weight', shape: [2, 3, 64], stacked: true }])
-    const plan = smallPlan(blueprint, 'Q8_0')
-    for (const size of [64, 128]) {
-      await finish(quantize({ blueprint, plan, output, force: true, importance: () => new Float32Array(size).fill(1) }))
-    }
+    const values = wave(2 * 3 * 256)
+    const blueprint = await smallModel(folder, [{ name: 'a.weight', shape: [2, 3, 256], values, stacked: true }])
+    const plan = smallPlan(blueprint, 'Q4_K')
+    const weights = Float32Array.from({ length: 512 }, (_, index) => (index < 256 ? 1 + (index % 7) : 100 / (1 + (index % 31))))
+    const codec = await openCodec()
+    const blocksOf = (expert: number, importance: Float32Array): Uint8Array =>
+      codec.quantize('Q4_K', values.subarray(expert * 768, (expert + 1) * 768), 256, importance)
+
+    await finish(quantize({ blueprint, plan, output, importance: () => weights }))
+    const own = [blocksOf(0, weights.subarray(0, 256)), blocksOf(1, weights.subarray(256))]
+    expect(Buffer.compare(await tensorBytes(output, 'a.weight'), Buffer.concat(own))).toBe(0)
+
+    await finish(quantize({ blueprint, plan, output, force: true, importance: () => weights.subarray(256) }))
+    const shared = [0, 1].map((expert) => blocksOf(expert, weights.subarray(256)))
+    expect(Buffer.compare(await tensorBytes(output, 'a.weight'), Buffer.concat(shared))).toBe(0)
+    expect(Buffer.compare(Buffer.concat(shared), Buffer.concat(own))).not.toBe(0)
+
     const wrong = quantize({ blueprint, plan, output, force: true, importance: () => new Float32Array(65) })
     await expect(finish(wrong)).rejects.toMatchObject({ code: 'IMPORTANCE_MISMATCH' })
   })
