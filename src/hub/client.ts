@@ -25,15 +25,18 @@ export interface ClientOptions {
   readonly signal: AbortSignal
   /** First pause before trying again, in milliseconds. */
   readonly pauseMs: number
+  /** Whether the endpoint has answered before. One that never did is not asked again: its address is probably wrong. */
+  readonly reached?: boolean
 }
 
 export function createClient(options: ClientOptions): HubClient {
   const { endpoint, token, signal, pauseMs } = options
   const { origin } = new URL(endpoint)
+  let reached = options.reached ?? false
   return {
     endpoint,
     signal,
-    withSignal: (other) => createClient({ ...options, signal: other }),
+    withSignal: (other) => createClient({ ...options, signal: other, reached }),
     async request(url, init = {}) {
       const headers = new Headers(init.headers)
       headers.set('User-Agent', 'mq')
@@ -43,9 +46,12 @@ export function createClient(options: ClientOptions): HubClient {
       const timer = setTimeout(() => answered.abort(), answerWithinMs)
       const signals = [signal, answered.signal, ...(init.signal ? [init.signal] : [])]
       try {
-        return check(await fetch(url, { ...init, headers, signal: AbortSignal.any(signals) }))
+        const response = await fetch(url, { ...init, headers, signal: AbortSignal.any(signals) })
+        reached = true
+        return check(response)
       } catch (error) {
-        throw error instanceof TransientError ? error : lostConnection(error, signal)
+        if (error instanceof TransientError) throw error
+        throw reached || signal.aborted || !isUnreachable(error) ? lostConnection(error, signal) : noConnection(error, endpoint)
       } finally {
         clearTimeout(timer)
       }
@@ -64,11 +70,22 @@ export function createClient(options: ClientOptions): HubClient {
 /** What a failed fetch or a body cut short is: INTERRUPTED's AbortError if the user ended it, else worth another try. */
 export function lostConnection(error: unknown, signal: AbortSignal): unknown {
   if (signal.aborted) return signal.reason
-  const { cause, name } = error as Error
-  if (name === 'AbortError') return new TransientError('no answer in time', { cause: error })
-  const reason = cause instanceof Error ? (cause as NodeJS.ErrnoException) : undefined
-  const problem = reason === undefined ? (error as Error).message : reason.message || (reason.code ?? 'no connection')
-  return new TransientError(problem, { cause: error })
+  return new TransientError(problemOf(error as Error), { cause: error })
+}
+
+function isUnreachable(error: unknown): boolean {
+  const { cause } = error as { cause?: NodeJS.ErrnoException }
+  return ['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH'].includes(cause?.code ?? '')
+}
+
+function noConnection(error: unknown, endpoint: string): MqError {
+  return MqError.of('NETWORK', { url: endpoint, problem: problemOf(error as Error) }, { cause: error })
+}
+
+function problemOf({ name, message, cause }: Error): string {
+  if (name === 'AbortError') return 'no answer in time'
+  if (!(cause instanceof Error)) return message
+  return cause.message || ((cause as NodeJS.ErrnoException).code ?? 'no connection')
 }
 
 function check(response: Response): Response {

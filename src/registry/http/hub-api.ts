@@ -10,6 +10,11 @@ import { findEntry, listTree, type TreeEntry } from './tree.js'
 
 const maxListed = 1000
 const maxBodyBytes = 1 << 20
+const boundedBody = bodyLimit({
+  maxSize: maxBodyBytes,
+  // The rest of the body is not read, so the connection cannot be used again.
+  onError: (context) => context.json({ error: `The body is longer than ${maxBodyBytes} bytes.` }, 413, { Connection: 'close' }),
+})
 const pathsSchema = v.pipe(v.array(v.pipe(v.string(), v.maxLength(1024))), v.maxLength(10_000))
 
 /** The reading half of the Hugging Face hub's API for models, under /api/models. Source: the requests of its clients, as recorded. */
@@ -38,7 +43,7 @@ export function hubApi(catalog: Catalog): Hono<{ Bindings: HttpBindings }> {
     }),
   )
 
-  app.post('/:namespace/:name/paths-info/:revision', bodyLimit({ maxSize: maxBodyBytes }), async (context) => {
+  app.post('/:namespace/:name/paths-info/:revision', boundedBody, async (context) => {
     const asked = await readPaths(context)
     if (asked === undefined) return context.json({ error: 'The body names no paths.' }, 400)
     return withRevision(context, catalog, context.req.param('revision'), (entry, snapshot) => {

@@ -55,7 +55,8 @@ export async function startRegistry(options: RegistryOptions): Promise<RunningRe
 
 function createApp(registry: string, log: ((line: string) => void) | undefined): Hono<{ Bindings: HttpBindings }> {
   const catalog = createCatalog(openStore(registry))
-  const app = new Hono<{ Bindings: HttpBindings }>()
+  // Not strict: OCI clients ask for `/v2/`, with the slash.
+  const app = new Hono<{ Bindings: HttpBindings }>({ strict: false })
   if (log !== undefined) app.use(logRequests(log))
   app.route('/api/models', hubApi(catalog))
   app.route('/v2', ociPull(catalog))
