@@ -2,9 +2,11 @@
 // Exports are found by name: quantize_TYPE(source, target, rows, rowLength, importance) and dequantize_TYPE(source, target, elements),
 // TYPE in lower case. Addresses are bytes in a memory that the caller owns; `importance` is 0 for none.
 
+import { scratchEnd } from './scratch'
+
 /** First byte of the memory that the caller may use. */
 export function heapBase(): usize {
-  return __heap_base
+  return scratchEnd()
 }
 
 export * from './float'
@@ -19,3 +21,5 @@ export * from './quantize-q3-k'
 export * from './quantize-q4-q5-k'
 export * from './quantize-q6-k'
 export * from './quantize-iq4'
+export * from './quantize-iq2'
+export * from './quantize-iq3'

@@ -1,0 +1,89 @@
+// Encoders of IQ2_XXS, IQ2_XS and IQ2_S. Source of the layouts: ggml-common.h; dequantize-codebook.ts describes them.
+import { pointsOfIq2S, pointsOfIq2Xs, pointsOfIq2Xxs } from './codebooks'
+import { encodeCodebook, pointOf, scaleOf, signsOf } from './codebook-encode'
+
+/** The levels 8, 25, 43 in units of 8: then a scale is d times an odd number. */
+const levels = memory.data<f32>([1, 3.125, 5.375])
+
+export function quantize_iq2_xxs(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
+  const blocks = rowLength >> 8
+  for (let row = 0; row < rows; row++) {
+    for (let block = 0; block < blocks; block++) {
+      const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
+      const d = encodeCodebook(source, weights, 32, 8, levels, pointsOfIq2Xxs, 256, true, 1, true)
+      if (d == 0) memory.fill(target, 0, 66)
+      else packIq2Xxs(target, d)
+      source += 1024
+      target += 66
+    }
+  }
+}
+
+function packIq2Xxs(to: usize, d: u32): void {
+  store<u16>(to, d)
+  for (let run: usize = 0; run < 8; run++) {
+    const at = to + 2 + 8 * run
+    let rest = scaleOf(run) << 28
+    for (let group: usize = 0; group < 4; group++) {
+      store<u8>(at + group, pointOf(4 * run + group))
+      rest |= (signsOf(4 * run + group, 32) & 127) << (7 * <u32>group)
+    }
+    store<u32>(at, rest, 4)
+  }
+}
+
+export function quantize_iq2_xs(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
+  const blocks = rowLength >> 8
+  for (let row = 0; row < rows; row++) {
+    for (let block = 0; block < blocks; block++) {
+      const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
+      const d = encodeCodebook(source, weights, 16, 8, levels, pointsOfIq2Xs, 512, true, 1, false)
+      if (d == 0) memory.fill(target, 0, 74)
+      else packIq2Xs(target, d)
+      source += 1024
+      target += 74
+    }
+  }
+}
+
+function packIq2Xs(to: usize, d: u32): void {
+  store<u16>(to, d)
+  for (let group: usize = 0; group < 32; group++) {
+    store<u16>(to + 2 * group, pointOf(group) | ((signsOf(group, 16) & 127) << 9), 2)
+  }
+  packScales(to + 66)
+}
+
+export function quantize_iq2_s(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
+  const blocks = rowLength >> 8
+  for (let row = 0; row < rows; row++) {
+    for (let block = 0; block < blocks; block++) {
+      const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
+      const d = encodeCodebook(source, weights, 16, 8, levels, pointsOfIq2S, 1024, false, 2, false)
+      if (d == 0) memory.fill(target, 0, 82)
+      else packIq2S(target, d)
+      source += 1024
+      target += 82
+    }
+  }
+}
+
+function packIq2S(to: usize, d: u32): void {
+  store<u16>(to, d)
+  for (let part: usize = 0; part < 8; part++) {
+    let upper: u32 = 0
+    for (let i: usize = 0; i < 4; i++) {
+      const group: usize = 4 * part + i, point = pointOf(group)
+      store<u8>(to + 2 + group, point)
+      store<u8>(to + 34 + group, signsOf(group, 16))
+      upper |= (point >> 8) << (2 * <u32>i)
+    }
+    store<u8>(to + 66 + part, upper)
+  }
+  packScales(to + 74)
+}
+
+/** Sixteen scales of four bits, the first in the low half of its byte. */
+function packScales(to: usize): void {
+  for (let i: usize = 0; i < 8; i++) store<u8>(to + i, scaleOf(2 * i) | (scaleOf(2 * i + 1) << 4))
+}

@@ -1,0 +1,60 @@
+// Encoders of IQ3_XXS and IQ3_S. Source of the layouts: ggml-common.h; dequantize-codebook.ts describes them.
+import { pointsOfIq3S, pointsOfIq3Xxs } from './codebooks'
+import { encodeCodebook, pointOf, scaleOf, signsOf } from './codebook-encode'
+
+/** The levels 4, 12, .. 52, 62 in units of 4, and 1, 3, .. 15: then a scale is d times an odd number. */
+const levelsOfIq3Xxs = memory.data<f32>([1, 3, 5, 7, 9, 11, 13, 15.5])
+const levelsOfIq3S = memory.data<f32>([1, 3, 5, 7, 9, 11, 13, 15])
+
+export function quantize_iq3_xxs(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
+  const blocks = rowLength >> 8
+  for (let row = 0; row < rows; row++) {
+    for (let block = 0; block < blocks; block++) {
+      const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
+      const d = encodeCodebook(source, weights, 32, 4, levelsOfIq3Xxs, pointsOfIq3Xxs, 256, true, 2, false)
+      if (d == 0) memory.fill(target, 0, 98)
+      else packIq3Xxs(target, d)
+      source += 1024
+      target += 98
+    }
+  }
+}
+
+function packIq3Xxs(to: usize, d: u32): void {
+  store<u16>(to, d)
+  for (let group: usize = 0; group < 64; group++) store<u8>(to + group, pointOf(group), 2)
+  for (let run: usize = 0; run < 8; run++) {
+    let rest = scaleOf(run) << 28
+    for (let i: usize = 0; i < 4; i++) rest |= (signsOf(4 * run + i, 32) & 127) << (7 * <u32>i)
+    store<u32>(to + 4 * run, rest, 66)
+  }
+}
+
+export function quantize_iq3_s(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
+  const blocks = rowLength >> 8
+  for (let row = 0; row < rows; row++) {
+    for (let block = 0; block < blocks; block++) {
+      const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
+      const d = encodeCodebook(source, weights, 32, 4, levelsOfIq3S, pointsOfIq3S, 512, false, 2, false)
+      if (d == 0) memory.fill(target, 0, 110)
+      else packIq3S(target, d)
+      source += 1024
+      target += 110
+    }
+  }
+}
+
+function packIq3S(to: usize, d: u32): void {
+  store<u16>(to, d)
+  for (let run: usize = 0; run < 8; run++) {
+    let upper: u32 = 0
+    for (let i: usize = 0; i < 8; i++) {
+      const point = pointOf(8 * run + i)
+      store<u8>(to + 8 * run + i, point, 2)
+      upper |= (point >> 8) << <u32>i
+    }
+    store<u8>(to + run, upper, 66)
+    for (let i: usize = 0; i < 4; i++) store<u8>(to + 4 * run + i, signsOf(4 * run + i, 32), 74)
+  }
+  for (let i: usize = 0; i < 4; i++) store<u8>(to + i, scaleOf(2 * i) | (scaleOf(2 * i + 1) << 4), 106)
+}
