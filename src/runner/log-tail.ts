@@ -3,7 +3,7 @@ const lineLimit = 2000
 
 /** Says nothing that another line does not say better. */
 const vague =
-  /failed to load model(?: from .*)?$|failed to (?:initialize|create) the context|^terminate called|^Aborted|^Segmentation fault/i
+  /failed to read (?:magic|header|key-value pairs|tensor info|tensor data)$|failed to load model(?: from .*)?$|failed to (?:initialize|create) the context|^terminate called|^Aborted|^Segmentation fault/i
 const telling =
   /error|fail|invalid|assert|abort|unsupported|unknown|missing|not (?:found|within|enough)|out of memory|cannot|unable|what\(\)/i
 
@@ -38,5 +38,8 @@ export class LogTail {
 
 /** `llama_model_load: error loading model: x` without the names of functions and the phrases that all errors share. */
 function withoutFunctionNames(line: string): string {
-  return line.replace(/^(?:\w+: )+/, '').replace(/^error loading model: (?:llama_model_loader: )?/, '')
+  return line
+    .replace(/^(?:\w+: )+/, '')
+    .replace(/^(?:\/[^/ ]+)+\/([\w.-]+:\d+: )/, '$1')
+    .replace(/^error loading model: (?:llama_model_loader: )?/, '')
 }

@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import { MqError } from '../errors.js'
 import type { WithProgress } from '../progress.js'
 import { type Connection, connect, Refused, type Work } from './connection.js'
+import { allowsExtraBuffers } from './extra-buffers.js'
 import { findLibraries } from './libraries.js'
 import { collectPerplexity, type Perplexity } from './perplexity.js'
 import type { ChatMessage, Generated, ModelInfo, OperationName, Operations, TokenizeRequest } from './protocol.js'
@@ -165,7 +166,8 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
   await access(path, constants.R_OK).catch((error: unknown) => {
     throw MqError.from(error, path)
   })
-  const request = { path: resolve(path), libraries, threads, batch, mmap, gpuLayers }
+  const extraBuffers = await allowsExtraBuffers(path)
+  const request = { path: resolve(path), libraries, threads, batch, mmap, extraBuffers, gpuLayers }
   const connection = connect(signal)
   try {
     const loading = connection.call('load', contextLength === undefined ? request : { ...request, contextLength }, {

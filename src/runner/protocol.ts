@@ -46,6 +46,8 @@ export interface LoadRequest {
   /** Tokens that one decode takes. */
   readonly batch: number
   readonly mmap: boolean
+  /** Allows weights in layouts of the processor's own, which some models cannot bear. */
+  readonly extraBuffers: boolean
   readonly gpuLayers: number
 }
 

@@ -23,6 +23,7 @@ export async function load(options: LoadRequest): Promise<LoadedModel> {
   const params = setFields(llama.modelDefaultParams(), modelFields, {
     n_gpu_layers: options.gpuLayers,
     load_mode: options.mmap ? loadMode.mmap : loadMode.none,
+    use_extra_bufts: options.extraBuffers,
   })
   const address = await offThread(llama.modelLoad, options.path, params)
   if (address === null) throw new LlamaRefusal('the model was not loaded')

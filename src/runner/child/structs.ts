@@ -21,6 +21,7 @@ interface Field {
 export const modelFields = {
   n_gpu_layers: { offset: 16, kind: 'int32' },
   load_mode: { offset: 24, kind: 'int32' },
+  use_extra_bufts: { offset: 74, kind: 'bool' },
 } as const satisfies Record<string, Field>
 
 /** enum llama_load_mode */
