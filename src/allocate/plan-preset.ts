@@ -26,7 +26,10 @@ export function planPreset(blueprint: Blueprint, preset: string, options: PlanPr
   const { overrides = [], importance = false, writable = () => true } = options
   const name = presetAliases[preset.toUpperCase()] ?? preset.toUpperCase()
   const mixture = Object.hasOwn(presets, name) ? presets[name] : undefined
-  const unknown = (): MqError => MqError.of('PRESET_UNKNOWN', { preset, known: knownPresets(writable).join(', ') })
+  const unknown = (): MqError => {
+    const known = knownPresets(writable).filter((other) => other !== name)
+    return MqError.of('PRESET_UNKNOWN', { preset, known: known.join(', ') })
+  }
   if (mixture === undefined) throw unknown()
   const matches = matchTensorTypes(blueprint, overrides, writable)
   const choices = presetTypes(blueprint, mixture, { importance, taken: (tensor) => matches.has(tensor) })

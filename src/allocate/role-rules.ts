@@ -43,8 +43,8 @@ const roleRules: Readonly<Record<TensorRole, RoleRule>> = {
   'shared-expert-up': { weight: 0.4, floor: 'IQ2_XXS', why: "the shared expert's up-projection, which every token passes" },
   'shared-expert-down': { weight: 0.8, floor: 'IQ2_XXS', why: "the shared expert's down-projection, which every token passes" },
   'expert-gate': { weight: 0.8, floor: 'IQ1_S', why: "the routed experts' gates, the bulk of the model" },
-  'expert-up': { weight: 0.5, floor: 'IQ1_S', why: "the routed experts' up-projections, the bulk of the model" },
-  'expert-down': { weight: 1.4, floor: 'IQ1_S', why: "the routed experts' down-projections, the bulk of the model" },
+  'expert-up': { weight: 0.6, floor: 'IQ1_S', why: "the routed experts' up-projections, the bulk of the model" },
+  'expert-down': { weight: 1.3, floor: 'IQ1_S', why: "the routed experts' down-projections, the bulk of the model" },
   other: { weight: 1, floor: 'IQ2_XXS', why: 'a matrix of no known role' },
 }
 

@@ -27,9 +27,9 @@ describe.each(golden)('types of $title', (model) => {
   it.each(Object.keys(model.presets))("%s are llama-quantize's", (title) => {
     const [preset = '', importance] = title.split(' ')
     const plan = planPreset(blueprint, preset, { importance: importance !== undefined })
-    const expected = [...(model.presets[title] ?? '')].map(
-      (letter, index) => `${source[index]?.[0]} ${model.legend[letters.indexOf(letter)]}`,
-    )
+    const expected = (model.presets[title] ?? '')
+      .split('')
+      .map((letter, index) => `${source[index]?.[0]} ${model.legend[letters.indexOf(letter)]}`)
     expect(plan.tensors.map(({ name, type }) => `${name} ${type}`)).toEqual(expected)
   })
 })
