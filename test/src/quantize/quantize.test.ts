@@ -219,9 +219,9 @@ describe('places that cannot be written', () => {
   const canMount = process.platform === 'linux' && process.getuid?.() === 0
   describe.skipIf(!canMount)('a full disk (needs root on Linux, to mount a small one)', () => {
     const mount = async (size: string): Promise<void> => {
-      await execa('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', join(folder, 'out')])
+      await execa('/bin/mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', join(folder, 'out')])
     }
-    afterEach(() => execa('umount', [join(folder, 'out')]))
+    afterEach(() => execa('/bin/umount', [join(folder, 'out')]))
 
     test('is noticed before the first byte', async () => {
       await mount('64k')
