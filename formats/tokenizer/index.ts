@@ -1,8 +1,8 @@
 import { FormatError } from '../format-error.js'
 import type { MetadataValue } from '../gguf/types.js'
 import { chatTemplateEntries } from './chat-template.js'
-import { asArray, asObject, type JsonObject } from './json.js'
-import { recognisePreTokenizer } from './pre-tokenizer.js'
+import { asObject, type JsonObject } from './json.js'
+import { preTokenizerSteps, recognisePreTokenizer } from './pre-tokenizer.js'
 import { findSpecialTokens } from './special-tokens.js'
 import { buildVocabulary, readAddedTokens, readMerges } from './vocabulary.js'
 
@@ -67,7 +67,10 @@ export function tokenizerMetadata(files: TokenizerFiles, options: TokenizerOptio
     [`${prefix}.tokens`, { type: 'array', elementType: 'string', value: tokens }],
     [`${prefix}.token_type`, { type: 'array', elementType: 'int32', value: types }],
     [`${prefix}.merges`, { type: 'array', elementType: 'string', value: readMerges(model, file) }],
-    ...entriesOf(special.ids, idKeys, (value) => ({ type: 'uint32', value })),
+    ...entriesOf(new Map([...special.ids].filter(([, id]) => id < tokens.length)), idKeys, (value) => ({
+      type: 'uint32',
+      value,
+    })),
     ...entriesOf(special.added, addKeys, (value) => ({ type: 'bool', value })),
     ...chatTemplateEntries({
       config: config?.['chat_template'],
@@ -95,11 +98,7 @@ function requireByteLevelBpe(tokenizer: JsonObject, file: string): JsonObject {
   const type = model?.['type'] ?? (model?.['merges'] === undefined ? undefined : 'BPE')
   if (model === undefined || type !== 'BPE') throw unsupported(`its model is ${JSON.stringify(type ?? null)}`)
   if (model['byte_fallback'] === true) throw unsupported('it is a SentencePiece BPE with byte fallback')
-  if (!hasStep(tokenizer['pre_tokenizer'], 'ByteLevel')) throw unsupported('it does not work on bytes (no ByteLevel step)')
+  if (!preTokenizerSteps(tokenizer['pre_tokenizer']).some((step) => step['type'] === 'ByteLevel'))
+    throw unsupported('it does not work on bytes (no ByteLevel step)')
   return model
-}
-
-function hasStep(preTokenizer: unknown, type: string): boolean {
-  const object = asObject(preTokenizer)
-  return object?.['type'] === type || (asArray(object?.['pretokenizers']) ?? []).some((step) => hasStep(step, type))
 }

@@ -9,7 +9,7 @@ import { classicSplit, knownPreTokenizers } from './known-pre-tokenizers.js'
  * @throws FormatError PRE_TOKENIZER_UNKNOWN, saying what was found.
  */
 export function recognisePreTokenizer(preTokenizer: unknown, tokens: (text: string) => boolean, file: string): string {
-  const steps = splits(asObject(preTokenizer), file)
+  const steps = preTokenizerSteps(preTokenizer).flatMap((step) => splitsOf(step, file))
   const found = knownPreTokenizers.find(
     ({ regexes, token }) =>
       regexes.length === steps.length &&
@@ -21,11 +21,20 @@ export function recognisePreTokenizer(preTokenizer: unknown, tokens: (text: stri
   return found.name
 }
 
-/** The regular expressions that a text is split by, one after the other. */
-function splits(preTokenizer: JsonObject | undefined, file: string): string[] {
-  switch (preTokenizer?.['type']) {
-    case 'Sequence':
-      return (asArray(preTokenizer['pretokenizers']) ?? []).flatMap((step) => splits(asObject(step), file))
+/** Real ones nest once. */
+const maxDepth = 8
+
+/** The steps of a pre-tokenizer in a row, however they are nested. */
+export function preTokenizerSteps(preTokenizer: unknown, depth = 0): JsonObject[] {
+  const step = asObject(preTokenizer)
+  if (step === undefined) return []
+  if (step['type'] !== 'Sequence' || depth === maxDepth) return [step]
+  return (asArray(step['pretokenizers']) ?? []).flatMap((inner) => preTokenizerSteps(inner, depth + 1))
+}
+
+/** The regular expressions that a step splits a text by: one or none. */
+function splitsOf(preTokenizer: JsonObject, file: string): string[] {
+  switch (preTokenizer['type']) {
     case 'Split': {
       const pattern = asObject(preTokenizer['pattern'])
       const regex = asText(pattern?.['Regex']) ?? escapeRegex(asText(pattern?.['String']))
@@ -42,7 +51,7 @@ function splits(preTokenizer: JsonObject | undefined, file: string): string[] {
     case 'ByteLevel':
       return preTokenizer['use_regex'] === false ? [] : [canonical(classicSplit)]
     default:
-      throw unknown(file, `it has the step ${JSON.stringify(preTokenizer?.['type'] ?? null)}`)
+      throw unknown(file, `it has the step ${JSON.stringify(preTokenizer['type'] ?? null)}`)
   }
 }
 

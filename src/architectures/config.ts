@@ -4,7 +4,7 @@ import { MqError } from '../errors.js'
 
 // Bounds that every real model stays far below, so that a wrong config.json cannot ask for unbounded work.
 
-/** Layers, heads, experts, groups. */
+/** Layers, heads and their length, experts, groups. */
 export const count = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_536))
 /** A number of things of which there may be none. */
 export const countOrNone = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65_536))

@@ -56,6 +56,10 @@ function describeDeepseek(checkpoint: Checkpoint, className: string): Model {
   const experts = config.n_routed_experts ?? 0
   if (experts > 0 && config.moe_intermediate_size === undefined) throw configError(checkpoint, 'moe_intermediate_size is missing')
   const denseLayers = config.first_k_dense_replace ?? (experts > 0 ? 0 : layers)
+  // What follows makes an entry for each expert of each layer: not for experts that cannot be there.
+  if (Math.max(0, layers - denseLayers) * experts > checkpoint.names.length) {
+    throw configError(checkpoint, `n_routed_experts is ${experts}, more than the checkpoint has tensors for`)
+  }
   const notes: string[] = []
   const rope = readRope(config)
   return {
@@ -119,7 +123,7 @@ function leaveOut(name: string, config: Config): string | undefined {
   if (isComputedBuffer(name)) return silently
   const layer = /^model\.layers\.(\d+)\./.exec(name)?.[1]
   if (layer !== undefined && Number(layer) >= config.num_hidden_layers) {
-    return `they belong to the multi-token prediction layer ${layer}, which llama.cpp does not run`
+    return `of the multi-token prediction layer ${layer}, which llama.cpp does not run`
   }
   if (name === 'lm_head.weight' && config.tie_word_embeddings === true) return silently
   return undefined

@@ -69,5 +69,5 @@ export function placeTensors(checkpoint: Checkpoint, model: Model): PlacedTensor
     if (required && !seen.has(name)) throw MqError.of('TENSOR_MISSING', { path: checkpoint.path, tensor: name })
   }
   leftOut.delete(silently)
-  return { tensors, notes: [...leftOut].map(([reason, count]) => `${count} tensors were left out: ${reason}.`) }
+  return { tensors, notes: [...leftOut].map(([reason, count]) => `Left out ${count} tensor${count === 1 ? '' : 's'} ${reason}.`) }
 }

@@ -15,7 +15,7 @@ const schema = v.object({
   num_hidden_layers: count,
   num_attention_heads: count,
   num_key_value_heads: v.nullish(count),
-  head_dim: v.nullish(size),
+  head_dim: v.nullish(count),
   rms_norm_eps: v.nullish(positive),
   attention_bias: v.nullish(v.boolean()),
   mlp_bias: v.nullish(v.boolean()),

@@ -49,7 +49,7 @@ export function tensorTable(): TensorTable {
 }
 
 /** The reason of what is left out without a word. */
-export const silently = 'they are computed anew'
+export const silently = 'that need no word'
 
 /** Buffers that old checkpoints saved with their weights. */
 export function isComputedBuffer(name: string): boolean {

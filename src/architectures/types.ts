@@ -35,7 +35,7 @@ export interface Model {
   readonly expected: ReadonlyMap<string, ExpectedTensor>
   /** Tensors that are computed from config.json; they come first. */
   readonly computed: readonly NamedRecipe[]
-  /** Whether a tensor of the checkpoint is left out: the reason for the user, or `silently`; undefined where it is not. */
+  /** Why a tensor of the checkpoint is left out, to follow the word `tensors`, or `silently`; undefined where it is not. */
   leaveOut(name: string): string | undefined
   /** What the architecture adds to a tokenizer's metadata, given its tokenizer_config.json; by default nothing. */
   adjustTokenizer?(entries: readonly Entry[], tokenizerConfig: Readonly<Record<string, unknown>> | undefined): readonly Entry[]

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { FormatError } from '../../formats/format-error.js'
 import type { MetadataValue } from '../../formats/gguf/index.js'
 import { tokenizerMetadata } from '../../formats/tokenizer/index.js'
 import { describeModel, type Entry, type Model, placeTensors } from '../architectures/index.js'
@@ -49,7 +50,7 @@ export function blueprintTensor(name: string, recipe: Recipe): BlueprintTensor {
 async function readTokenizer(checkpoint: Checkpoint, model: Model, pre: string | undefined): Promise<readonly Entry[]> {
   const tokenizer = await checkpoint.readJson('tokenizer.json')
   if (tokenizer === undefined) {
-    throw MqError.of('CHECKPOINT_EMPTY', { path: checkpoint.path, problem: 'there is no tokenizer.json' })
+    throw MqError.from(new FormatError('TOKENIZER_UNSUPPORTED', { file: checkpoint.path, problem: 'there is no tokenizer.json' }))
   }
   const config = await checkpoint.readJson('tokenizer_config.json')
   const entries = tokenizerMetadata(

@@ -44,7 +44,10 @@ export async function blueprintOfGguf(path: string): Promise<Blueprint> {
     files: gguf.files,
     tensors: gguf.tensors.map((tensor) => blueprintTensor(tensor.name, recipeOf(tensor))),
     sourceType: sourceTypeOf(gguf),
-    notes: quantized === 0 ? [] : [`${quantized} tensors of the source are quantized already: what they lost stays lost.`],
+    notes:
+      quantized === 0
+        ? []
+        : [`The source is quantized already (${quantized} of ${gguf.tensors.length} tensors): what they lost stays lost.`],
   }
 }
 

@@ -40,7 +40,9 @@ export async function generalMetadata(
     ['general.architecture', text(architecture)],
     ['general.type', text('model')],
     ...sampling.flatMap(([key, make, ...fields]): [string, MetadataValue][] => {
-      const value = fields.map((field) => generation[field]).find((value) => typeof value === 'number')
+      const value = fields
+        .map((field) => generation[field])
+        .find((value) => typeof value === 'number' && Math.abs(value) < 2 ** 31)
       return typeof value === 'number' ? [[`general.sampling.${key}`, make(value)]] : []
     }),
     ['general.name', text(titleOf(parts.name ?? basename(checkpoint.path)))],

@@ -26,6 +26,6 @@ function rounded(parameters: number): string {
   const [scale, suffix] =
     parameters > 1e12 ? [1e-12, 'T'] : parameters > 1e9 ? [1e-9, 'B'] : parameters > 1e6 ? [1e-6, 'M'] : [1e-3, 'K']
   const value = parameters * scale
-  const digits = Math.round(value) === 0 ? 0 : String(Math.round(value)).length
+  const digits = value > 0.5 ? String(Math.round(value)).length : 0
   return `${value.toFixed(Math.max(2 - digits, 0))}${suffix}`
 }

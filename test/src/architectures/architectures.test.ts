@@ -90,7 +90,7 @@ describe('DeepSeek', () => {
     const { tensors, notes, layers } = await blueprintOf(deepseekV3Mtp)
     expect(layers).toBe(1)
     expect(tensors.filter(({ layer }) => layer === 1)).toEqual([])
-    expect(notes).toEqual([expect.stringMatching(/^\d+ tensors were left out: .* prediction layer 1/)])
+    expect(notes).toEqual([expect.stringMatching(/^Left out \d\d tensors of the multi-token prediction layer 1, /)])
   })
 
   it('takes V3 without the name of its scoring function for sigmoid, V2 for what llama.cpp assumes', async () => {
@@ -159,6 +159,14 @@ describe('what does not fit', () => {
       {},
       'CONFIG_INVALID',
       'low_freq',
+    ],
+    [
+      'experts beyond all bounds',
+      deepseekV2Lite,
+      { n_routed_experts: 65_536 },
+      {},
+      'CONFIG_INVALID',
+      'n_routed_experts is 65536',
     ],
     ['an odd head', llama3Rope, { head_dim: 63 }, {}, 'CONFIG_INVALID', 'head_dim'],
     [
