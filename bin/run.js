@@ -6,8 +6,10 @@ try {
   await flush()
 } catch (error) {
   // What goes wrong inside a command is shown by the command; here is what never reached one.
-  if (error instanceof Errors.CLIError && / not found$/.test(error.message)) {
-    process.stderr.write(`mq: USAGE: There is no ${error.message.replace(/ not found$/, '').replaceAll(':', ' ')}. See \`mq --help\`.\n`)
+  if (error instanceof Errors.CLIError && error.message.endsWith(' not found')) {
+    process.stderr.write(
+      `mq: USAGE: There is no ${error.message.slice(0, -' not found'.length).replaceAll(':', ' ')}. See \`mq --help\`.\n`,
+    )
     process.exitCode = 2
   } else {
     await handle(error)

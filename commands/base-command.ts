@@ -32,16 +32,18 @@ export abstract class MqCommand extends Command {
     }
   }
 
+  /** Says what failed in one line on stderr and sets the exit status; a result can still be printed after it. */
+  protected fail(error: MqError): void {
+    process.exitCode = error.exit
+    process.stderr.write(`mq: ${error.code}: ${oneLine(error.message)} ${oneLine(error.suggestion)}\n`)
+  }
+
   /** Shows any error as `mq: CODE: what was wrong. What to do.` and sets the exit status. No stack trace but with MQ_DEBUG=1. */
   protected override async catch(thrown: Error & { exitCode?: number }): Promise<void> {
     if (thrown instanceof Errors.ExitError) throw thrown
     const error = thrown instanceof Errors.CLIError ? usageError(thrown, this.id ?? '') : MqError.from(thrown)
-    process.exitCode = error.exit
-    if (this.jsonEnabled()) {
-      this.logJson(this.toErrorJson(error))
-    } else {
-      process.stderr.write(`mq: ${error.code}: ${oneLine(error.message)} ${oneLine(error.suggestion)}\n`)
-    }
+    if (this.jsonEnabled()) this.logJson(this.toErrorJson(error))
+    this.fail(error)
     if (process.env['MQ_DEBUG'] === '1') process.stderr.write(`${inspectCauses(thrown)}\n`)
   }
 

@@ -1,2 +1,5 @@
+export { type Gates, gateError } from './gates.js'
 export { readReport, reportPath, type VerifyReport, writeReport } from './report.js'
+export { reportText } from './report-text.js'
 export { type Estimate, perplexityOf, perplexityRatio } from './statistics.js'
+export { type VerifyOptions, verify } from './verify.js'

@@ -398,7 +398,7 @@ beforeAll(async () => {
   validGguf = join(root, 'valid.gguf')
   await writeTinyCheckpoint(join(root, 'valid'))
   const { exitCode, stderr } = await runMq(['convert', join(root, 'valid'), '--type', 'f16', '-o', validGguf])
-  expect(exitCode, stderr).toBe(0)
+  if (exitCode !== 0) throw new Error(stderr)
 })
 afterAll(() => rm(root, { recursive: true, force: true }))
 
