@@ -1,4 +1,4 @@
-export { defaultHost, defaultPort, type RegistryOptions, type RunningRegistry, startRegistry } from './http/server.js'
+export { defaultHost, defaultPort, type RunningRegistry, startRegistry } from './http/server.js'
 export { type ListedModel, listModels } from './list.js'
 export { type Published, type PublishOptions, publish } from './publish.js'
-export { defaultRegistryDirectory, parseModelName } from './store/index.js'
+export { defaultRegistryDirectory } from './store/index.js'

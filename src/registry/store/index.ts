@@ -3,17 +3,14 @@ export {
   annotations,
   type Descriptor,
   encodeJson,
-  limits,
   type Manifest,
-  type ModelConfig,
   mediaTypes,
   parseModelConfig,
 } from './manifest.js'
-export { isCommit, type ModelName, parseModelName, repositoryOf } from './model-name.js'
+export { isCommit, parseModelName, repositoryOf } from './model-name.js'
 export { findRepository, listRepositories, type Repository, updateIndex } from './repository.js'
 export {
   type Revisions,
-  readManifest,
   readRevisions,
   readTags,
   type Snapshot,
