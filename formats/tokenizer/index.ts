@@ -3,10 +3,9 @@ import type { MetadataValue } from '../gguf/types.js'
 import { chatTemplateEntries } from './chat-template.js'
 import { asObject, type JsonObject } from './json.js'
 import { preTokenizerSteps, recognisePreTokenizer } from './pre-tokenizer.js'
+import { preTokenizerNames } from './pre-tokenizer-names.js'
 import { findSpecialTokens } from './special-tokens.js'
 import { buildVocabulary, readAddedTokens, readMerges } from './vocabulary.js'
-
-export { tokenTypes } from './vocabulary.js'
 
 /** The files of a checkpoint that describe its tokenizer, parsed; undefined where one is missing. */
 export interface TokenizerFiles {
@@ -58,6 +57,9 @@ export function tokenizerMetadata(files: TokenizerFiles, options: TokenizerOptio
   const config = asObject(files.config)
   const addedTokens = readAddedTokens(tokenizer, config ?? {}, file)
   const texts = new Set(addedTokens.map(({ content }) => content))
+  if (options.pre !== undefined && !preTokenizerNames.has(options.pre)) {
+    throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem: `it is said to be ${JSON.stringify(options.pre)}` })
+  }
   const pre = options.pre ?? recognisePreTokenizer(tokenizer['pre_tokenizer'], (text) => texts.has(text), file)
   const { tokens, types } = buildVocabulary(model, addedTokens, options.vocabularySize, file)
   const special = findSpecialTokens(tokenizer, config, asObject(files.modelConfig) ?? {}, addedTokens)

@@ -7,7 +7,7 @@ import { silently } from './tensor-table.js'
 import type { Family, Model, NamedRecipe } from './types.js'
 
 export { isBaseKey } from './base.js'
-export { bool, float32, text, uint32 } from './metadata.js'
+export { float32, text } from './metadata.js'
 export type { Entry, Model, NamedRecipe } from './types.js'
 
 const families: readonly Family[] = [llama, deepseek2]

@@ -98,7 +98,9 @@ describe('the pre-tokenizer', () => {
     )
   })
 
-  it('is what the caller says, if he says it', () => {
-    expect(nameOf(sequence(split('[a-z]+'), byteLevel), [], 'viking')).toBe('viking')
+  it('is what the caller says, if llama.cpp knows it', () => {
+    const other = sequence(split('[a-z]+'), byteLevel)
+    expect(nameOf(other, [], 'viking')).toBe('viking')
+    expect(() => nameOf(other, [], 'norse')).toThrow(expect.objectContaining({ code: 'PRE_TOKENIZER_UNKNOWN' }) as Error)
   })
 })
