@@ -36,9 +36,10 @@ export class LogTail {
   }
 }
 
-/** `llama_model_load: error loading model: x` without the names of functions and the phrases that all errors share. */
+/** `llama_model_load: error loading model: x` without time and level, names of functions, and the phrases that all errors share. */
 function withoutFunctionNames(line: string): string {
   return line
+    .replace(/^[\d.]+ [DIWE] /, '')
     .replace(/^(?:\w+: )+/, '')
     .replace(/^(?:\/[^/ ]+)+\/([\w.-]+:\d+: )/, '$1')
     .replace(/^error loading model: (?:llama_model_loader: )?/, '')

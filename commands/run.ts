@@ -1,0 +1,131 @@
+import { existsSync } from 'node:fs'
+import { text as readAll } from 'node:stream/consumers'
+import { Args, Flags } from '@oclif/core'
+import { MqError } from '../src/errors.js'
+import { pullGguf } from '../src/hub/index.js'
+import { type Generated, type GenerateOptions, type LlamaModel, loadModel } from '../src/runner/index.js'
+import { formatSeconds } from '../src/terminal/index.js'
+import { MqCommand } from './base-command.js'
+
+/** What `--json` prints. */
+interface RunReport extends Generated {
+  readonly model: string
+  readonly text: string
+  readonly tokensPerSecond: number
+}
+
+export default class Run extends MqCommand {
+  static override summary = 'Let a model write.'
+  static override description = `Loads a GGUF file, or pulls one by name from a registry, and streams what it writes to stdout.
+The prompt is put into the model's own chat template as a user's message, unless it has none or --raw is given. Without sampling flags it is sampled as its makers say in the file.`
+  static override examples = [
+    "<%= config.bin %> run model-Q4_K_M.gguf 'Who was the first king of Israel?'",
+    "<%= config.bin %> run kjv/llama:Q4_K_M --raw --temperature 0 'In the beginning'",
+    'cat question.txt | <%= config.bin %> run model.gguf -n 200 --json',
+  ]
+
+  static override args = {
+    model: Args.string({ required: true, description: 'A .gguf file, or NAMESPACE/NAME[:TAG] in a registry.' }),
+    prompt: Args.string({ description: 'What to say to the model; by default what stands on stdin.' }),
+  }
+
+  static override flags = {
+    prompt: Flags.string({ char: 'p', description: 'The same as the argument.' }),
+    raw: Flags.boolean({ description: 'Continue the prompt as it is, without a chat template.' }),
+    'max-tokens': Flags.integer({ char: 'n', min: 1, description: 'Tokens to write at most; by default until it ends.' }),
+    temperature: Flags.string({ description: '0 takes the likeliest token each time.' }),
+    'top-k': Flags.integer({ min: 0, description: 'Draw from so many tokens; 0 from all.' }),
+    'top-p': Flags.string({
+      description: 'Draw from the likeliest tokens with this much probability.',
+    }),
+    seed: Flags.integer({ min: 0, max: 2 ** 32 - 2, description: 'The same seed gives the same text.' }),
+    ctx: Flags.integer({
+      char: 'c',
+      min: 8,
+      description: 'Tokens of prompt and answer together. [default: as trained, up to 4096]',
+    }),
+    threads: Flags.integer({ char: 't', min: 1, max: 512, description: 'Threads. [default: one for each core]' }),
+    endpoint: Flags.string({
+      description: 'Address of the registry. [default: $MQ_ENDPOINT, $HF_ENDPOINT or http://127.0.0.1:8484]',
+    }),
+    mmap: Flags.boolean({ allowNo: true, default: true, description: 'Map the file into memory instead of reading it.' }),
+  }
+
+  override async run(): Promise<RunReport> {
+    const { args, flags } = await this.parse(Run)
+    const options: GenerateOptions = {
+      prompt: await this.#prompt(args.prompt, flags.prompt),
+      raw: flags.raw,
+      ...(flags['max-tokens'] !== undefined && { maxTokens: flags['max-tokens'] }),
+      ...(flags.temperature !== undefined && { temperature: numberOf('temperature', flags.temperature, 100) }),
+      ...(flags['top-k'] !== undefined && { topK: flags['top-k'] }),
+      ...(flags['top-p'] !== undefined && { topP: numberOf('top-p', flags['top-p'], 1) }),
+      ...(flags.seed !== undefined && { seed: flags.seed }),
+    }
+    const path = await this.#modelPath(args.model, flags.endpoint)
+    await using model = await loadModel(path, {
+      mmap: flags.mmap,
+      signal: this.signal,
+      ...(flags.ctx !== undefined && { contextLength: flags.ctx }),
+      ...(flags.threads !== undefined && { threads: flags.threads }),
+    })
+    const [text, generated] = await this.#write(model, options)
+    const tokensPerSecond = generated.seconds > 0 ? generated.tokens / generated.seconds : 0
+    if (!this.jsonEnabled()) process.stderr.write(`${statistics(generated, tokensPerSecond)}\n`)
+    return { model: args.model, text, ...generated, tokensPerSecond }
+  }
+
+  async #prompt(argument: string | undefined, flag: string | undefined): Promise<string> {
+    if (argument !== undefined && flag !== undefined) {
+      throw MqError.of('FLAGS_CONFLICT', {
+        problem: 'The prompt is given twice, as an argument and with --prompt',
+        command: 'run',
+      })
+    }
+    const given = argument ?? flag
+    if (given !== undefined) return given
+    if (process.stdin.isTTY) {
+      throw MqError.of('USAGE', { problem: 'A prompt is needed: as an argument, with --prompt, or on stdin', command: 'run' })
+    }
+    return (await readAll(process.stdin)).replace(/\r?\n$/, '')
+  }
+
+  /** A file where there is one or the name looks like one; else what the registry has under that name. */
+  async #modelPath(name: string, endpoint: string | undefined): Promise<string> {
+    if (existsSync(name) || name.endsWith('.gguf')) return name
+    const pulled = await this.follow(pullGguf(name, { signal: this.signal, ...(endpoint !== undefined && { endpoint }) }))
+    return pulled.path
+  }
+
+  /** Streams the text to stdout as it comes, or gathers it for --json. */
+  async #write(model: LlamaModel, options: GenerateOptions): Promise<[string, Generated]> {
+    const pieces = model.generate(options)
+    let text = ''
+    try {
+      for (;;) {
+        const step = await pieces.next()
+        if (step.done === true) return [text, step.value]
+        text += step.value
+        if (this.jsonEnabled()) continue
+        process.stdout.write(step.value)
+        // whoever read it, such as `head`, has enough
+        if (!process.stdout.writable) this.exit(0)
+      }
+    } finally {
+      await pieces.return(undefined as never)
+      if (!this.jsonEnabled() && text !== '' && !text.endsWith('\n')) process.stdout.write('\n')
+    }
+  }
+}
+
+function statistics({ tokens, seconds, promptTokens, promptSeconds, stopped }: Generated, tokensPerSecond: number): string {
+  const why = { end: '', length: ', stopped at --max-tokens', context: ', stopped at the end of the context' }[stopped]
+  const prompt = `prompt ${promptTokens} tokens in ${formatSeconds(promptSeconds)}`
+  return `${prompt}; ${tokens} tokens in ${formatSeconds(seconds)}, ${tokensPerSecond.toFixed(1)} tokens/s${why}`
+}
+
+function numberOf(flag: string, input: string, max: number): number {
+  const value = input.trim() === '' ? Number.NaN : Number(input)
+  if (value >= 0 && value <= max) return value
+  throw MqError.of('FLAG_INVALID', { flag, value: input, problem: `it is not a number from 0 to ${max}`, command: 'run' })
+}

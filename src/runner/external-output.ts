@@ -1,0 +1,29 @@
+/** What llama-perplexity writes, line by line. Source: tools/perplexity/perplexity.cpp of llama.cpp. */
+type Lines = readonly string[]
+
+/** `calculating perplexity over 99 chunks, n_ctx=512, ...` */
+export function parseSetup(lines: Lines): { readonly chunks: number } | undefined {
+  const match = find(lines, /calculating perplexity over (\d+) chunks/)
+  return match && { chunks: Number(match[1]) }
+}
+
+/** `Final estimate: PPL = 40.4321 +/- 0.64579` */
+export function parseEstimate(lines: Lines): { readonly perplexity: number; readonly standardError: number } | undefined {
+  const match = find(lines, /Final estimate: PPL = ([\d.e+-]+) \+\/- ([\d.e+-]+)/)
+  return match && { perplexity: Number(match[1]), standardError: Number(match[2]) }
+}
+
+/** `you need at least 1024 tokens ...`, then `the data file you provided tokenizes to only 14 tokens` */
+export function parseTooShort(lines: Lines): { readonly needed: number; readonly tokens: number } | undefined {
+  const needed = find(lines, /you need at least (\d+) tokens/)
+  const tokens = find(lines, /tokenizes to only (\d+) tokens/)
+  return needed && tokens && { needed: Number(needed[1]), tokens: Number(tokens[1]) }
+}
+
+function find(lines: Lines, pattern: RegExp): RegExpExecArray | undefined {
+  for (const line of lines) {
+    const match = pattern.exec(line)
+    if (match !== null) return match
+  }
+  return undefined
+}
