@@ -29,14 +29,10 @@ export function storageOf(config: Readonly<Record<string, unknown>>, file: strin
 }
 
 function describe(quantization: unknown): string {
-  const field = (name: string): string => {
-    const value = typeof quantization === 'object' && quantization !== null ? Object.entries(quantization) : []
-    return value
-      .flatMap(([key, text]) => (key === name && ['string', 'number'].includes(typeof text) ? [String(text)] : []))
-      .join()
-  }
-  const words = [field('quant_method'), field('format'), field('fmt'), field('bits') && `${field('bits')} bits`]
-  return words.filter((word) => word !== '').join(', ') || 'an unnamed quantization'
+  const fields = new Map<string, unknown>(Object.entries(quantization ?? {}))
+  const words = ['quant_method', 'format', 'fmt'].map((name) => fields.get(name)).filter((word) => typeof word === 'string')
+  const bits = fields.get('bits')
+  return [...words, ...(typeof bits === 'number' ? [`${bits} bits`] : [])].join(', ') || 'an unnamed quantization'
 }
 
 /** Names that FP8 checkpoints add to the model's own: not weights, but how to read them or what to do with activations. */

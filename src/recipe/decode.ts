@@ -3,7 +3,7 @@ import type { PlainType } from './types.js'
 
 /**
  * Writes stored values as f32. 16- and 8-bit floats and small integers are exact; F64, I64 and I32 round to nearest even.
- * @param bytes the values, little-endian, as every platform that Node runs on here.
+ * @param bytes the values, little-endian, which is the order of every machine that this runs on.
  * @param target as many places as there are values.
  */
 export function decodePlain(dtype: PlainType, bytes: Uint8Array, target: Float32Array): void {
