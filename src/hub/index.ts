@@ -1,3 +1,3 @@
 export { pullGguf } from './pull-gguf.js'
 export { type Pulled, type PullOptions, pullRepository } from './pull-repository.js'
-export { selectCheckpoint } from './select-checkpoint.js'
+export { checkpointFolders, selectCheckpoint } from './select-checkpoint.js'

@@ -1,4 +1,7 @@
-/** What belongs to a checkpoint: one level, and the extra chat templates of transformers. Weights only as safetensors. */
+/** Folders within a checkpoint that hold files of it: the extra chat templates of transformers. */
+export const checkpointFolders = ['additional_chat_templates']
+
+/** What belongs to a checkpoint. Weights only as safetensors. */
 const wanted = [
   /^[^/]+\.safetensors$/,
   /^[^/]+\.json$/,

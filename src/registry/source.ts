@@ -4,7 +4,7 @@ import { fileSource } from '../../formats/byte-source.js'
 import { type OpenGguf, openGguf, parseShardName, shardName } from '../../formats/gguf/index.js'
 import { checkShards, readSafetensorsHeader, readShardIndex, type SafetensorsHeader } from '../../formats/safetensors/index.js'
 import { MqError } from '../errors.js'
-import { selectCheckpoint } from '../hub/index.js'
+import { checkpointFolders, selectCheckpoint } from '../hub/index.js'
 import { isRelativePath } from '../relative-path.js'
 import { fileTypeName } from './file-type.js'
 
@@ -70,11 +70,8 @@ function tagOfFileName(path: string): string | undefined {
 
 async function inspectFolder(folder: string): Promise<Source> {
   const empty = (problem: string): MqError => MqError.of('CHECKPOINT_EMPTY', { path: folder, problem })
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-  const found = entries
-    .filter((entry) => entry.isFile() || entry.isSymbolicLink())
-    .map((entry) => join(entry.parentPath, entry.name).slice(join(folder, '/').length).replaceAll('\\', '/'))
-  const paths = selectCheckpoint(found).filter(isRelativePath).sort()
+  const found = await Promise.all(['', ...checkpointFolders].map((inner) => filesOf(folder, inner)))
+  const paths = selectCheckpoint(found.flat()).filter(isRelativePath).sort()
   if (!paths.includes('config.json')) throw empty('there is no config.json')
   const shards = paths.filter((path) => path.endsWith('.safetensors'))
   if (shards.length === 0) throw empty('there are no *.safetensors')
@@ -93,6 +90,17 @@ async function inspectFolder(folder: string): Promise<Source> {
     ...(architecture !== undefined && { architecture }),
     defaultTag: 'main',
   }
+}
+
+/** Files of a folder within `folder`, by their paths from it. Links count: the caches of other tools are made of them. */
+async function filesOf(folder: string, inner: string): Promise<string[]> {
+  const entries = await readdir(join(folder, inner), { withFileTypes: true }).catch((error: unknown) => {
+    if (inner === '') throw error
+    return []
+  })
+  return entries
+    .filter((entry) => entry.isFile() || entry.isSymbolicLink())
+    .map(({ name }) => (inner === '' ? name : `${inner}/${name}`))
 }
 
 async function modelType(path: string): Promise<string | undefined> {

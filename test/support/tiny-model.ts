@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -44,4 +45,25 @@ export async function writeTinyGguf(folder: string, name: string, options: TinyO
   const path = join(folder, name)
   await writeFile(path, tinyGguf(options))
   return path
+}
+
+/** A report of `mq verify`, as src/verify writes it, for files of these contents. */
+export function tinyReport(files: readonly Uint8Array[]): object {
+  const estimate = { value: 1, standardError: 0.1 }
+  return {
+    version: 1,
+    files: files.map((bytes) => ({ name: 'm.gguf', sha256: sha256(bytes), sizeBytes: bytes.byteLength })),
+    bitsPerWeight: 4.5,
+    reference: { name: 'f16.gguf', sizeBytes: 1, perplexity: estimate },
+    text: { name: 'held-out.txt', sha256: sha256(Buffer.from('text')), contextLength: 128, chunks: 1, scoredTokens: 64 },
+    perplexity: estimate,
+    perplexityRatio: estimate,
+    gates: [],
+    passed: true,
+    llamaCpp: 'b1',
+  }
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
 }

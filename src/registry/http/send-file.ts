@@ -45,8 +45,8 @@ export async function sendFile(context: HttpContext, file: Sendable): Promise<Re
 
 async function openBlob({ path, digest, sizeBytes }: Sendable): Promise<FileHandle> {
   const corrupt = (problem: string): MqError => MqError.of('REGISTRY_CORRUPT', { path, problem })
-  const handle = await open(path, 'r').catch(() => {
-    throw corrupt(`the blob ${digest} is missing`)
+  const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
+    throw error.code === 'ENOENT' ? corrupt(`the blob ${digest} is missing`) : error
   })
   const { size } = await handle.stat()
   if (size === sizeBytes) return handle

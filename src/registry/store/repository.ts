@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, readlink, rename, stat, symlink } from 'node:fs/promises'
+import { mkdir, readdir, readFile, readlink, rename, stat, symlink } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { MqError } from '../../errors.js'
 import { withLock } from './lock.js'
@@ -35,16 +35,11 @@ export async function listRepositories(store: Store): Promise<string[]> {
 export async function findRepository(store: Store, { namespace, name }: ModelName): Promise<Repository | undefined> {
   const root = repositoriesDirectory(store)
   const exact = join(root, namespace, name)
-  const [realNamespaces, wanted] = [await folders(root), [namespace.toLowerCase(), name.toLowerCase()] as const]
-  if (realNamespaces.includes(namespace) && (await folders(join(root, namespace))).includes(name) && (await hasIndex(exact))) {
-    return { name: `${namespace}/${name}`, directory: exact }
-  }
-  for (const realNamespace of realNamespaces.filter((entry) => entry.toLowerCase() === wanted[0])) {
-    for (const realName of await folders(join(root, realNamespace))) {
+  if (await hasIndex(exact)) return { name: `${namespace}/${name}`, directory: exact }
+  for (const realNamespace of (await folders(root)).filter((entry) => sameName(entry, namespace))) {
+    for (const realName of (await folders(join(root, realNamespace))).filter((entry) => sameName(entry, name))) {
       const directory = join(root, realNamespace, realName)
-      if (realName.toLowerCase() === wanted[1] && (await hasIndex(directory))) {
-        return { name: `${realNamespace}/${realName}`, directory }
-      }
+      if (await hasIndex(directory)) return { name: `${realNamespace}/${realName}`, directory }
     }
   }
   return undefined
@@ -132,9 +127,7 @@ async function folders(directory: string): Promise<string[]> {
 }
 
 async function hasIndex(directory: string): Promise<boolean> {
-  const handle = await open(indexPath(directory), 'r').catch(() => undefined)
-  await handle?.close()
-  return handle !== undefined
+  return (await stat(indexPath(directory)).catch(() => undefined))?.isFile() === true
 }
 
 function sameName(a: string, b: string): boolean {

@@ -8,7 +8,7 @@ import { type Pulled, type PullOptions, pullGguf, pullRepository } from '../../.
 import { finish } from '../../../src/progress.js'
 import { cuttingProxy, type Spoil } from '../../support/cutting-proxy.js'
 import { runningRegistry, type TestRegistry } from '../../support/running-registry.js'
-import { temporaryFolder, writeTinyGguf } from '../../support/tiny-model.js'
+import { temporaryFolder, tinyReport, writeTinyGguf } from '../../support/tiny-model.js'
 
 const sample = 'samples/llama-kjv'
 const isWeights = (path: string): boolean => path.endsWith('/model.safetensors')
@@ -229,7 +229,12 @@ describe('pulling a GGUF', () => {
 
   test('pulled into a folder, its report comes with it', async () => {
     await using folder = await temporaryFolder()
-    expect(await pull({ repo: 'kjv/tiny:F16', directory: folder.path })).toMatchObject({ files: ['tiny-F16.gguf'] })
+    const source = await writeTinyGguf(registry.folder, 'verified.gguf', { value: 7 })
+    await writeFile(`${source}.verify.json`, JSON.stringify(tinyReport([await readFile(source)])))
+    await registry.publish({ source, name: 'kjv/verified:F16' })
+    const { files } = await pull({ repo: 'kjv/verified:F16', directory: folder.path })
+    expect(files).toEqual(['verified-F16.gguf', 'verified-F16.gguf.verify.json'])
+    expect(JSON.parse(await readFile(join(folder.path, 'verified-F16.gguf.verify.json'), 'utf8'))).toMatchObject({ passed: true })
   })
 })
 

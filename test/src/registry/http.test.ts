@@ -12,6 +12,7 @@ import {
   pathsInfo,
   snapshotDownload,
 } from '@huggingface/hub'
+import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startRegistry } from '../../../src/registry/index.js'
 import { runningRegistry, type TestRegistry } from '../../support/running-registry.js'
@@ -195,6 +196,34 @@ describe('files', () => {
     // Node's own client sends the path as it is; fetch would tidy it up.
     const { status, headers } = await rawGet(`${registry.url}${path}`)
     expect([status, headers['x-error-code']]).toEqual([404, code])
+  })
+
+  test('any path gets an answer that is no failure of the server', async () => {
+    const piece = fc.constantFrom(
+      'kjv',
+      'llama',
+      'api',
+      'models',
+      'resolve',
+      'main',
+      'tree',
+      'v2',
+      'blobs',
+      '..',
+      '%',
+      '%2f',
+      '%00',
+      '%ff',
+      '',
+      '?',
+      'a',
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(piece, { maxLength: 8 }), async (pieces) => {
+        expect((await rawGet(`${registry.url}/${pieces.join('/')}`)).status).toBeLessThan(500)
+      }),
+      { numRuns: 300 },
+    )
   })
 
   test('bodies and headers are bounded', async () => {

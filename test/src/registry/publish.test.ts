@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { finish } from '../../../src/progress.js'
 import { listModels, type Published, type PublishOptions, publish } from '../../../src/registry/index.js'
-import { temporaryFolder, writeTinyGguf } from '../../support/tiny-model.js'
+import { temporaryFolder, tinyReport, writeTinyGguf } from '../../support/tiny-model.js'
 
 const sample = 'samples/llama-kjv'
 
@@ -135,7 +135,7 @@ describe('the report of mq verify', () => {
   test('beside the model it is attached', async () => {
     await using folder = await temporaryFolder()
     const source = await writeTinyGguf(folder.path, 'm.gguf')
-    await writeFile(`${source}.verify.json`, JSON.stringify(report([await readFile(source)])))
+    await writeFile(`${source}.verify.json`, JSON.stringify(tinyReport([await readFile(source)])))
     const published = await run({ source, name: 'kjv/tiny', registry: folder.path })
     expect(published.verified).toBe(true)
     expect(published.files.map(({ path }) => path)).toEqual(['tiny-Q4_K_M.gguf', 'tiny-Q4_K_M.gguf.verify.json'])
@@ -148,7 +148,7 @@ describe('the report of mq verify', () => {
     await using folder = await temporaryFolder()
     const [registry, given] = [join(folder.path, 'registry'), join(folder.path, 'report.json')]
     const source = await writeTinyGguf(folder.path, 'm.gguf')
-    for (const content of [report([Buffer.from('other')]), { ...report([await readFile(source)]), passed: false }]) {
+    for (const content of [tinyReport([Buffer.from('other')]), { ...tinyReport([await readFile(source)]), passed: false }]) {
       await writeFile(given, JSON.stringify(content))
       const options = { source, name: 'kjv/tiny', registry, report: given }
       await expect(run(options)).rejects.toMatchObject({ code: 'REPORT_MISMATCH', exit: 5 })
@@ -168,22 +168,4 @@ function blob(registry: string, digest: string | undefined): string {
 
 function digestOf(bytes: Uint8Array): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
-}
-
-/** As src/verify writes it, for files of these contents. */
-function report(files: readonly Uint8Array[]): object {
-  const estimate = { value: 1, standardError: 0.1 }
-  const sha256 = digestOf(Buffer.from('text')).slice('sha256:'.length)
-  return {
-    version: 1,
-    files: files.map((bytes) => ({ name: 'm.gguf', sha256: digestOf(bytes).slice(7), sizeBytes: bytes.byteLength })),
-    bitsPerWeight: 4.5,
-    reference: { name: 'f16.gguf', sizeBytes: 1, perplexity: estimate },
-    text: { name: 'held-out.txt', sha256, contextLength: 128, chunks: 1, scoredTokens: 64 },
-    perplexity: estimate,
-    perplexityRatio: estimate,
-    gates: [],
-    passed: true,
-    llamaCpp: 'b1',
-  }
 }
