@@ -51,7 +51,7 @@ export interface GenerateOptions {
 }
 
 /** A chat template that has not ended by now loops. */
-const chatTemplateSeconds = 10
+const chatTemplateSeconds = 5
 
 /** A model loaded by llama.cpp, in a process of its own. `await using`, or close(). */
 export class LlamaModel implements AsyncDisposable {

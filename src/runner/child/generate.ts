@@ -3,6 +3,7 @@ import type { Generated, GenerateRequest } from '../protocol.js'
 import type { Address, Llama } from './binding.js'
 import type { Context, ContextSize } from './context.js'
 import { type LoadedModel, tokenize } from './model.js'
+import { pieceDecoder } from './piece-decoder.js'
 import { generationThreads } from './threads.js'
 
 const defaultContextLength = 4096
@@ -23,7 +24,7 @@ export async function* generate(model: LoadedModel, request: GenerateRequest): A
   const promptAt = performance.now()
 
   const sampler = samplerOf(llama, request)
-  const decoder = new TextDecoder()
+  const decoder = pieceDecoder()
   let tokens = 0
   let stopped: Generated['stopped'] = 'length'
   try {
@@ -34,7 +35,7 @@ export async function* generate(model: LoadedModel, request: GenerateRequest): A
         break
       }
       tokens += 1
-      const piece = decoder.decode(pieceOf(llama, vocab, token), { stream: true })
+      const piece = decoder.push(bytesOf(llama, vocab, token))
       if (piece !== '') yield piece
       if (tokens === request.maxTokens) break
       const position = prompt.length + tokens - 1
@@ -49,7 +50,7 @@ export async function* generate(model: LoadedModel, request: GenerateRequest): A
   } finally {
     llama.samplerFree(sampler)
   }
-  const rest = decoder.decode()
+  const rest = decoder.end()
   if (rest !== '') yield rest
   return {
     tokens,
@@ -102,7 +103,7 @@ function samplerOf(llama: Llama, { temperature, topK, topP, minP, seed }: Genera
 }
 
 /** Bytes of a token; a character may go on in the next one. Control tokens have none. */
-function pieceOf(llama: Llama, vocab: Address, token: number): Uint8Array {
+function bytesOf(llama: Llama, vocab: Address, token: number): Uint8Array {
   const buffer = new Uint8Array(64)
   const length = llama.tokenToPiece(vocab, token, buffer, buffer.length, 0, false)
   if (length >= 0) return buffer.subarray(0, length)

@@ -1,0 +1,68 @@
+import { copyFile, readFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { finish } from '../../src/progress.js'
+import { parseEstimate } from '../../src/runner/external-output.js'
+import { loadModel } from '../../src/runner/index.js'
+import { foreign } from '../support/foreign.js'
+import { llama, sampleModels, samplePath } from '../support/sample-models.js'
+
+const skipped = !foreign.available || !llama.available
+
+describe.skipIf(skipped)(`llama-perplexity and its kin (${foreign.available ? llama.name : foreign.name})`, () => {
+  let models: Awaited<ReturnType<typeof sampleModels>>
+  let text: string
+
+  beforeAll(async () => {
+    models = await sampleModels()
+    await copyFile(samplePath('text/kjv-heldout.txt'), join(models.folder, 'text.txt'))
+    text = await readFile(join(models.folder, 'text.txt'), 'utf8')
+  })
+  afterAll(() => models[Symbol.asyncDispose]())
+
+  const run = (program: string, model: string, ...args: string[]) =>
+    foreign.run(program, ['--model', model, ...args], { cwd: models.folder, timeout: 240_000 })
+
+  /** Digits that agree: another version of ggml may sum BF16 products in another order. */
+  it.each([
+    ['llama-kjv', 'F16', 3],
+    ['llama-kjv', 'Q8_0', 3],
+    ['llama-kjv', 'BF16', 2],
+    ['deepseek-kjv-moe', 'F16', 3],
+    ['deepseek-kjv-moe', 'Q8_0', 3],
+    ['deepseek-kjv-moe', 'BF16', 2],
+  ] as const)('%s at %s has the perplexity that llama-perplexity prints', async (sample, type, digits) => {
+    const path = await models.make(sample, type)
+    // without --no-repack it ends in an assertion on processors with AMX: see src/runner/extra-buffers.ts
+    const repack = sample === 'deepseek-kjv-moe' ? ['--no-repack'] : []
+    const { stdout, stderr } = await run(
+      'llama-perplexity',
+      basename(path),
+      '--file',
+      'text.txt',
+      '--chunks',
+      '8',
+      '--threads',
+      '1',
+      ...repack,
+    )
+    const theirs = parseEstimate(`${stdout}\n${stderr}`.split('\n'))
+    await using model = await loadModel(path)
+    const ours = await finish(model.perplexity(text, { chunks: 8 }))
+    expect(ours.perplexity).toBeCloseTo(theirs?.perplexity ?? Number.NaN, digits)
+    expect(ours.standardError).toBeCloseTo(theirs?.standardError ?? Number.NaN, digits)
+  })
+
+  it('reads texts into the tokens of llama-tokenize', async () => {
+    const path = await models.make('llama-kjv', 'Q8_0')
+    await using model = await loadModel(path)
+    const sentence = 'In the beginning <|eot_id|> God — «created» 天地 🙂'
+    for (const [flags, special, parseSpecial] of [
+      [[], true, true],
+      [['--no-parse-special', '--no-bos'], false, false],
+    ] as const) {
+      const { stdout } = await run('llama-tokenize', basename(path), '--prompt', sentence, '--ids', '--log-disable', ...flags)
+      expect([...(await model.tokenize(sentence, { special, parseSpecial }))]).toEqual(JSON.parse(stdout))
+    }
+  })
+})

@@ -1,0 +1,64 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { GgmlTypeName } from '../../formats/ggml/types.js'
+import type { Metadata } from '../../formats/gguf/index.js'
+import { makeBlueprint, planUniform } from '../../src/convert/index.js'
+import { MqError } from '../../src/errors.js'
+import { finish } from '../../src/progress.js'
+import { quantize } from '../../src/quantize/index.js'
+import { findLibraries } from '../../src/runner/libraries.js'
+
+type SampleName = 'llama-kjv' | 'deepseek-kjv-moe'
+type SampleType = Extract<GgmlTypeName, 'F32' | 'F16' | 'BF16' | 'Q8_0'>
+
+/** Path of a file under samples/. */
+export const samplePath = (name: string): string => fileURLToPath(new URL(`../../samples/${name}`, import.meta.url))
+
+function whyNot(): string | undefined {
+  try {
+    findLibraries()
+    return undefined
+  } catch (error) {
+    return error instanceof MqError ? error.message : String(error)
+  }
+}
+
+const reason = whyNot()
+
+/** Use with `describe.skipIf(!llama.available)(... llama.name ...)`. */
+export const llama = {
+  /** False where the optional package with llama.cpp's libraries is not installed. */
+  available: reason === undefined,
+  name: reason === undefined ? 'embedded llama.cpp' : `SKIPPED: ${reason}`,
+}
+
+/** A folder of GGUF files made from the samples; `await using`, or call its dispose in afterAll. */
+export async function sampleModels(): Promise<{
+  readonly folder: string
+  /** Converts a sample, with metadata of its own in place of the sample's; `undefined` takes a key away. */
+  make(sample: SampleName, type: SampleType, metadata?: Readonly<Record<string, MetadataChange>>): Promise<string>
+  [Symbol.asyncDispose](): Promise<void>
+}> {
+  const folder = await mkdtemp(join(tmpdir(), 'mq-models-'))
+  let made = 0
+  return {
+    folder,
+    async make(sample, type, metadata = {}) {
+      const blueprint = await makeBlueprint(samplePath(sample))
+      const changed = new Map(blueprint.metadata)
+      for (const [key, value] of Object.entries(metadata)) {
+        if (value === undefined) changed.delete(key)
+        else changed.set(key, value)
+      }
+      made += 1
+      const output = join(folder, `${sample}-${type}-${made}.gguf`)
+      await finish(quantize({ blueprint: { ...blueprint, metadata: changed }, plan: planUniform(blueprint, type), output, threads: 1 }))
+      return output
+    },
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+  }
+}
+
+type MetadataChange = Metadata extends ReadonlyMap<string, infer Value> ? Value | undefined : never
