@@ -1,0 +1,70 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { openCodec } from '../../../formats/ggml/codec.js'
+import { type GgmlTypeName, ggmlType } from '../../../formats/ggml/types.js'
+import { oracle } from '../../support/ggml-oracle.js'
+import { gaussian, integers, randomBits, sameBits, studentT4 } from '../../support/numbers.js'
+
+const codec = await openCodec()
+const types: GgmlTypeName[] = ['Q8_0', 'TQ1_0', 'TQ2_0', 'MXFP4', 'NVFP4', 'Q1_0', 'Q2_0']
+
+/** Values for which the bytes are defined: an f32 scale that is neither subnormal nor beyond what the type can hold. */
+const data: Record<string, Float32Array> = {
+  gaussian: gaussian(256 * 40, 1),
+  'heavy-tailed': studentT4(256 * 40, 2).map((x) => x * 0.02),
+  'ternary, with zeros of both signs': Float32Array.from(
+    { length: 2560 },
+    (_, i) => [0, 0.75, -0.75, -0][(i * 7 + (i >> 5)) % 4] ?? 0,
+  ),
+  'halves of steps': Float32Array.from({ length: 2560 }, (_, i) => (i % 16 === 0 ? 12 : ((i * 5) % 49) / 2 - 12)),
+  'many sizes': randomBits(2560, 5).map((x, i) => (Math.abs(x) < 1e3 && Math.abs(x) > 1e-30 ? x : (i % 9) * 1e-3)),
+  zeros: new Float32Array(256),
+}
+
+describe.skipIf(!oracle.available).each(types)(`%s has the bytes of ${oracle.name}`, (type) => {
+  test.each(Object.entries(data))('%s', (_, values) => {
+    const ours = codec.quantize(type, values, 256)
+    expect(sameBits(ours, oracle.quantize(type, values, 256))).toBe(true)
+    const importance = new Float32Array(256).fill(3)
+    expect(sameBits(codec.quantize(type, values, 256, importance), ours)).toBe(true)
+  })
+
+  test('any values of ordinary size', () => {
+    const size = fc.integer({ min: -20, max: 8 })
+    fc.assert(
+      fc.property(fc.nat(), size, (seed, exponent) => {
+        const next = integers(seed)
+        const values = Float32Array.from({ length: 512 }, () => ((next() >>> 20) - 2048) * 2 ** (exponent - 11))
+        expect(sameBits(codec.quantize(type, values, 256), oracle.quantize(type, values, 256))).toBe(true)
+      }),
+    )
+  })
+})
+
+test.skipIf(!oracle.available)('MXFP4: the exponent just below a power of two', () => {
+  for (let exponent = -100; exponent < 128; exponent++) {
+    const values = new Float32Array(32)
+    for (const steps of [0, 1, 2, 3, 5, 9, 17, 40, 90]) {
+      values[3] = 2 ** exponent * (1 - steps * 2 ** -24)
+      expect(sameBits(codec.quantize('MXFP4', values, 32), oracle.quantize('MXFP4', values, 32))).toBe(true)
+    }
+  }
+})
+
+test.each(['TQ1_0', 'TQ2_0', 'MXFP4', 'NVFP4', 'Q1_0', 'Q8_0'] as GgmlTypeName[])(
+  '%s: what was in the type stays as it is',
+  (type) => {
+    const { blockSize } = ggmlType(type)
+    const once = codec.dequantize(type, codec.quantize(type, gaussian(blockSize * 8, 6), blockSize), blockSize * 8)
+    const twice = codec.dequantize(type, codec.quantize(type, once, blockSize), blockSize * 8)
+    if (type === 'Q8_0') for (const [i, x] of twice.entries()) expect(x).toBeCloseTo(once[i] ?? Number.NaN, 2)
+    else expect(twice).toEqual(once)
+  },
+)
+
+test('NVFP4 has scales up to 448, each nearest to a sixth of the greatest value', () => {
+  const scaleOf = (greatest: number) => codec.quantize('NVFP4', new Float32Array(64).fill(greatest, 0, 1), 64)[0]
+  // E4M3: 0x78 is 256, 0x7e is 448; 0x01 is 2^-9. ggml gives 448 for all from 248 on.
+  expect([6 * 256, 6 * 300, 6 * 448, 6e9].map(scaleOf)).toEqual([0x78, 0x79, 0x7e, 0x7e])
+  expect([0, 6 * 2 ** -11, 6 * 2 ** -9, 6].map(scaleOf)).toEqual([0, 0, 1, 0x38])
+})
