@@ -7,10 +7,16 @@ export function parseSetup(lines: Lines): { readonly chunks: number } | undefine
   return match && { chunks: Number(match[1]) }
 }
 
-/** `Final estimate: PPL = 40.4321 +/- 0.64579` */
-export function parseEstimate(lines: Lines): { readonly perplexity: number; readonly standardError: number } | undefined {
-  const match = find(lines, /Final estimate: PPL = ([\d.e+-]+) \+\/- ([\d.e+-]+)/)
-  return match && { perplexity: Number(match[1]), standardError: Number(match[2]) }
+/**
+ * `Final estimate: PPL = 40.4321 +/- 0.64579`, or, where that is missing, the last chunk's `[99]40.4321,`: llama-perplexity 0.7.0 ends
+ * now and then before its log is written out.
+ */
+export function parseEstimate(lines: Lines): { readonly perplexity: number; readonly standardError?: number } | undefined {
+  const final = find(lines, /Final estimate: PPL = ([\d.e+-]+) \+\/- ([\d.e+-]+)/)
+  if (final !== undefined) return { perplexity: Number(final[1]), standardError: Number(final[2]) }
+  const { chunks } = parseSetup(lines) ?? {}
+  const last = find(lines, new RegExp(`\\[${chunks}\\]([\\d.e+-]+),`))
+  return last && { perplexity: Number(last[1]) }
 }
 
 /** `you need at least 1024 tokens ...`, then `the data file you provided tokenizes to only 14 tokens` */

@@ -23,8 +23,8 @@ export interface ExternalPerplexityOptions extends ExternalOptions {
   readonly threads?: number
 }
 
-/** What llama-perplexity prints: as its library gives it, without the figures of single tokens. */
-export type ExternalPerplexity = Pick<Perplexity, 'perplexity' | 'standardError' | 'chunks' | 'contextLength'>
+/** What llama-perplexity prints, four decimals of it; the standard error is missing where the program ended before it was printed. */
+export type ExternalPerplexity = Pick<Perplexity, 'perplexity' | 'chunks' | 'contextLength'> & { readonly standardError?: number }
 
 /** Path of a program of the user's llama.cpp. @throws MqError LLAMA_MISSING */
 export async function findProgram(program: LlamaProgram, directory?: string): Promise<string> {

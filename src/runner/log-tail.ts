@@ -29,7 +29,7 @@ export class LogTail {
   }
 
   #add(line: string): void {
-    const text = line.trim().slice(0, lineLimit)
+    const text = line.trim().slice(-lineLimit)
     if (text === '') return
     this.#lines.push(text)
     if (this.#lines.length > keptLines) this.#lines.shift()

@@ -45,6 +45,12 @@ describe.skipIf(process.platform === 'win32')('the programs of the user', () => 
     expect(seen.at(-1)).toEqual({ stage: 'perplexity', done: 3, total: 3, unit: 'chunks' })
   })
 
+  it('makes do with the last chunk where the final estimate was not written', async () => {
+    await pretend(measured.slice(0, measured.indexOf('0.03.308.986')), 0)
+    const result = await finish(externalPerplexity('m.gguf', 't.txt', { directory }))
+    expect(result).toEqual({ perplexity: 44.1381, chunks: 3, contextLength: 512 })
+  })
+
   it.each([
     ['a model that it does not load', absent, 1, 'MODEL_REJECTED', /failed to open GGUF file 'nix.gguf'/],
     ['a text that is too short', short, 0, 'TEXT_TOO_SHORT', /t\.txt has 14 tokens, and 1024 are needed/],

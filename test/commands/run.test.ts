@@ -1,0 +1,70 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runMq } from '../support/run-mq.js'
+import { runningRegistry } from '../support/running-registry.js'
+import { llama, sampleModels } from '../support/sample-models.js'
+
+const prompt = 'And it came to pass in those days, that'
+/** `llama-completion -m MODEL -p PROMPT --temp 0 -n 12 -no-cnv` of llama.cpp 0.7.0. */
+const expected = ' the LORD spake unto Moses, saying, Speak unto the'
+const greedy = ['--raw', '--temperature', '0', '-n', '12']
+
+describe.skipIf(!llama.available)(`mq run (${llama.name})`, () => {
+  let models: Awaited<ReturnType<typeof sampleModels>>
+  let model: string
+
+  beforeAll(async () => {
+    models = await sampleModels()
+    model = await models.make('llama-kjv', 'F16')
+  })
+  afterAll(() => models[Symbol.asyncDispose]())
+
+  test('writes the text on stdout and figures on stderr', async () => {
+    const { exitCode, stdout, stderr } = await runMq(['run', model, prompt, ...greedy])
+    expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: expected })
+    expect(stderr).toMatch(/^prompt \d+ tokens in [\d.]+ s; 12 tokens in [\d.]+ s, [\d.]+ tokens\/s, stopped at --max-tokens$/)
+  })
+
+  test('takes the prompt from stdin, and gives JSON', async () => {
+    const { stdout, stderr } = await runMq(['run', model, ...greedy, '--json'], { input: `${prompt}\n` })
+    expect(JSON.parse(stdout)).toMatchObject({ model, text: expected, tokens: 12, stopped: 'length' })
+    expect(stderr).toBe('')
+  })
+
+  test('pulls a model by its name in a registry', async () => {
+    await using registry = await runningRegistry()
+    await registry.publish({ source: model, name: 'kjv/llama' })
+    const env = { MQ_CACHE: join(registry.folder, 'cache') }
+    const { exitCode, stdout } = await runMq(['run', 'kjv/llama', prompt, ...greedy, '--endpoint', registry.url], { env })
+    expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: expected })
+  })
+
+  test('ends in order on Ctrl-C', async () => {
+    const entry = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
+    const running = spawn(process.execPath, [entry, 'run', model, prompt, '--raw', '--temperature', '0', '--ctx', '100000'])
+    let stderr = ''
+    running.stderr.on('data', (text) => {
+      stderr += text
+    })
+    const ended = once(running, 'close')
+    await once(running.stdout, 'data')
+    running.stdout.resume()
+    running.kill('SIGINT')
+    expect(await ended).toEqual([130, null])
+    expect(stderr).toMatch(/^mq: INTERRUPTED: Stopped before the answer of [^\n]+\n$/)
+  })
+
+  test.each([
+    [['--top-p', '7'], 2, 'FLAG_INVALID'],
+    [['--temperature', 'hot'], 2, 'FLAG_INVALID'],
+    [['--prompt', 'twice'], 2, 'FLAGS_CONFLICT'],
+    [['--ctx', '8'], 3, 'PROMPT_TOO_LONG'],
+  ])('%j ends with %i and one line', async (flags, status, code) => {
+    const { exitCode, stdout, stderr } = await runMq(['run', model, prompt, '--raw', ...flags])
+    expect({ exitCode, stdout }).toEqual({ exitCode: status, stdout: '' })
+    expect(stderr).toMatch(new RegExp(`^mq: ${code}: [^\\n]+$`))
+  })
+})
