@@ -1,19 +1,6 @@
-/** A sequence of 32-bit integers that a seed determines (mulberry32, Tommy Ettinger, public domain). */
-export function integers(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return (mixed ^ (mixed >>> 14)) >>> 0
-  }
-}
+import { integers } from '../../bench/random.js'
 
-/** Uniform values of the open interval from 0 to 1. */
-export function uniforms(seed: number): () => number {
-  const next = integers(seed)
-  return () => (next() + 0.5) / 2 ** 32
-}
+export { gaussian, integers, studentT4, uniforms } from '../../bench/random.js'
 
 /** Finite f32 values over the whole range of exponents. */
 export function randomBits(length: number, seed: number): Float32Array {
@@ -28,21 +15,6 @@ export function randomBits(length: number, seed: number): Float32Array {
 export function randomBytes(length: number, seed: number): Uint8Array {
   const next = integers(seed)
   return Uint8Array.from({ length }, () => next() >>> 24)
-}
-
-/** Values of mean 0 and variance 1 (Box and Muller). */
-export function gaussian(length: number, seed: number): Float32Array {
-  const next = uniforms(seed)
-  return Float32Array.from({ length }, () => Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next()))
-}
-
-/** Values of Student's t with 4 degrees of freedom (Bailey 1994): heavy tails, as outliers of real weights. */
-export function studentT4(length: number, seed: number): Float32Array {
-  const next = uniforms(seed)
-  return Float32Array.from({ length }, () => {
-    const u = next()
-    return Math.sqrt(4 * (u ** -0.5 - 1)) * Math.cos(2 * Math.PI * next())
-  })
 }
 
 /** Whether two arrays hold the same bytes; unlike `===` on their values it tells -0 from 0 and one NaN from another. */

@@ -3,7 +3,9 @@
 import { codes } from './lanes'
 
 /** Two bits a code, from bit `shift` (0, 2 or 4) of it: bits 2 k of byte 32 h + i belong to value 128 h + 32 k + i. 64 bytes. */
-@inline export function packPairs(to: usize, shift: i32): void {
+// @ts-ignore: decorator
+@inline
+export function packPairs(to: usize, shift: i32): void {
   const mask = i8x16.splat(3)
   for (let h: usize = 0; h < 2; h++) {
     for (let i: usize = 0; i < 32; i += 16) {
@@ -18,7 +20,9 @@ import { codes } from './lanes'
 }
 
 /** One bit a code, bit `bit` of it: bit b of byte i belongs to value 32 b + i. 32 bytes. */
-@inline export function packBits(to: usize, bit: i32): void {
+// @ts-ignore: decorator
+@inline
+export function packBits(to: usize, bit: i32): void {
   for (let i: usize = 0; i < 32; i += 16) {
     let bits = i8x16.splat(0)
     for (let b = 0; b < 8; b++) {
@@ -30,7 +34,9 @@ import { codes } from './lanes'
 }
 
 /** The low halves of codes: the first `run` values of each 2 * run in the low half of the bytes, the others in the high half. */
-@inline export function packNibbles(from: usize, to: usize, count: usize, run: usize): void {
+// @ts-ignore: decorator
+@inline
+export function packNibbles(from: usize, to: usize, count: usize, run: usize): void {
   const mask = i8x16.splat(15)
   for (let p: usize = 0; p < count; p += 2 * run) {
     for (let i: usize = 0; i < run; i += 16) {

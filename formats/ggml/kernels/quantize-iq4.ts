@@ -8,12 +8,14 @@
 // A value in units of the levels is rounded to an integer and looked up, 16 at a time: of the 16 cells of 16 integers none holds more
 // than one boundary between levels, so that a cell's boundary and the level on either side of it are three byte shuffles.
 
-import { halfToFloat } from './half'
+import { inverseOfPower, ofHalf, roundToHalf } from './factor'
 import {
-  add, beginRows, codes, divide, fitFactor, inverseOfPower, least, loadBlocks, loadSuperBlock, most, mul, nearest, pick,
-  rounder, roundToHalf, splat, sub, toHalf, values, weights,
+  add, clamp, codes, divide, invert, mul, nearest, negate, rounder, splat, storeRuns, values, weights,
 } from './lanes'
+import { loadBlocks, loadSuperBlock } from './load'
 import { packNibbles } from './packing'
+import { GAIN, SCALE, beginSymmetric, keepFree, keepStored, perExtreme, recordBytes } from './symmetric'
+import { factorOfRecords, records, refitFactor, scaleCodes } from './symmetric-super-block'
 
 /** The last integer below the boundary in a cell; 127 where a cell has none. */
 const boundary = i8x16(-116, 127, -94, -74, -57, -42, -29, -5, 7, 19, 45, 61, 127, 127, 101, 127)
@@ -22,29 +24,19 @@ const codeBelow = i8x16(0, 1, 1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 14, 14, 15)
 const levelBelow = i8x16(-127, -104, -104, -83, -65, -49, -35, -10, 1, 13, 38, 53, 69, 89, 89, 113)
 const levelAbove = i8x16(-104, -104, -83, -65, -49, -35, -22, 1, 13, 25, 53, 69, 69, 89, 113, 113)
 
-/** Record of a group of four: the value of largest magnitude; gain, scale and sum w l^2 of the best assignment. */
-const EXTREME: usize = 0
-const GAIN: usize = 16
-const SCALE: usize = 32
-const LL: usize = 48
-const recordBytes: usize = 64
-const records: usize = memory.data(2 * 64, 16)
 const trial: usize = memory.data(32, 16)
-const scales: usize = memory.data(32, 16)
-const curvatures: usize = memory.data(32, 16)
-const scaleCodes: usize = memory.data(32, 16)
-const bits: usize = memory.data(16, 16)
+const scaleBits: usize = memory.data(16, 16)
 
 export function quantize_iq4_nl(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
-  const perRow = rowLength >> 5, blocks = rows * perRow
-  beginRows()
+  const perRow = rowLength >> 5
+  const blocks = rows * perRow
   for (let first = 0; first < blocks; first += 4) {
     const factor = loadBlocks(source, importance, first, blocks, perRow, 2)
-    search(values, weights, records)
-    const scale = roundToHalf(v128.load(records, SCALE), factor, bits)
-    emit(values, scale, codes)
+    search(values, weights, records, 8, 90, 8)
+    const scale = roundToHalf(v128.load(records, SCALE), factor, scaleBits)
+    writeCodes(values, scale, codes)
     for (let k = 0; k < min(4, blocks - first); k++) {
-      store<u16>(target, load<u32>(bits + 4 * k))
+      store<u16>(target, load<u32>(scaleBits + 4 * k))
       packNibbles(codes + 32 * k, target + 2, 32, 16)
       target += 18
     }
@@ -68,125 +60,126 @@ function encodeSuperBlock(source: usize, target: usize, importance: usize): void
     memory.fill(target, 0, 136)
     return
   }
-  let extreme: f32 = 0
+  const unit = inverseOfPower(factor)
   for (let g: usize = 0; g < 2; g++) {
-    const record = records + recordBytes * g
-    search(values + 512 * g, weights + 512 * g, record)
-    v128.store(scales + 16 * g, v128.load(record, SCALE))
-    v128.store(curvatures + 16 * g, v128.load(record, LL))
+    search(values + 512 * g, weights + 512 * g, records + recordBytes * g, 6, 96, 10)
   }
-  for (let j: usize = 0; j < 8; j++) {
-    const scale = load<f32>(scales + 4 * j)
-    if (abs(scale) > abs(extreme)) extreme = scale
-  }
-  const d16 = toHalf(fitFactor(scales, curvatures, 8, extreme, -32, 31, -28.5, -0.3, 4) * inverseOfPower(factor))
-  const d = splat(halfToFloat(d16) * factor)
+  const first = factorOfRecords(2, 32, unit)
+  const wantedD = splat(ofHalf(first) * factor)
   for (let g: usize = 0; g < 2; g++) {
-    refine(values + 512 * g, weights + 512 * g, records + recordBytes * g, d)
-    v128.store(scaleCodes + 16 * g, v128.load(records + recordBytes * g, SCALE))
-    emit(values + 512 * g, mul(v128.load(records + recordBytes * g, SCALE), d), codes + 128 * g)
+    chooseIntegers(values + 512 * g, weights + 512 * g, records + recordBytes * g, wantedD)
   }
-  store<u16>(target, d16)
+  const d16 = refitFactor(2, unit, first)
+  const d = splat(ofHalf(d16) * factor)
+  for (let g: usize = 0; g < 2; g++) {
+    writeCodes(values + 512 * g, mul(v128.load(scaleCodes + 16 * g), d), codes + 128 * g)
+  }
   let high: u32 = 0
   for (let j: usize = 0; j < 8; j += 2) {
-    const a = <u32>(<i32>load<f32>(scaleCodes + 4 * j) + 32), b = <u32>(<i32>load<f32>(scaleCodes + 4 * j, 4) + 32)
+    const a = <u32>(<i32>load<f32>(scaleCodes + 4 * j) + 32)
+    const b = <u32>(<i32>load<f32>(scaleCodes + 4 * j, 4) + 32)
     store<u8>(target + (j >> 1), (a & 15) | ((b & 15) << 4), 4)
     high |= ((a >> 4) | ((b >> 4) << 2)) << (2 * <u32>j)
   }
+  store<u16>(target, d16)
   store<u16>(target, high, 2)
   packNibbles(codes, target + 8, 256, 16)
 }
 
 /** Four vectors of values in units of the levels, rounded to bytes. */
-@inline function toBytes(x: usize, inverse: v128): v128 {
+// @ts-ignore: decorator
+@inline
+function toBytes(x: usize, inverse: v128): v128 {
   const r = splat(rounder)
-  const a = i32x4.sub(add(mul(v128.load(x), inverse), r), r), b = i32x4.sub(add(mul(v128.load(x, 16), inverse), r), r)
-  const c = i32x4.sub(add(mul(v128.load(x, 32), inverse), r), r), d = i32x4.sub(add(mul(v128.load(x, 48), inverse), r), r)
+  const a = i32x4.sub(add(mul(v128.load(x), inverse), r), r)
+  const b = i32x4.sub(add(mul(v128.load(x, 16), inverse), r), r)
+  const c = i32x4.sub(add(mul(v128.load(x, 32), inverse), r), r)
+  const d = i32x4.sub(add(mul(v128.load(x, 48), inverse), r), r)
   return i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d))
 }
 
-@inline function cells(bytes: v128): v128 {
+/** The cell of each byte. */
+// @ts-ignore: decorator
+@inline
+function cells(bytes: v128): v128 {
   return v128.and(i16x8.shr_u(v128.xor(bytes, i8x16.splat(-128)), 4), i8x16.splat(15))
 }
 
 /** Keeps x * inverse within what rounding can hold. */
-@inline function bounded(inverse: v128): v128 { return least(most(inverse, splat(-4e5)), splat(4e5)) }
+// @ts-ignore: decorator
+@inline
+function bounded(inverse: v128): v128 {
+  return clamp(inverse, splat(-4e5), splat(4e5))
+}
 
-/** Sums w x level and w level^2. */
-@inline function measure(x: usize, w: usize, inverse: v128): void {
-  let slx = splat(0), sll = splat(0)
+/** Leaves in `trial` the sums of w level^2 and w level x. */
+function measure(x: usize, w: usize, inverse: v128): void {
+  let sll = splat(0)
+  let slx = splat(0)
   for (let at: usize = 0; at < 512; at += 64) {
-    const bytes = toBytes(x + at, inverse), cell = cells(bytes)
+    const bytes = toBytes(x + at, inverse)
+    const cell = cells(bytes)
     const above = i8x16.gt_s(bytes, i8x16.swizzle(boundary, cell))
     const level = v128.bitselect(i8x16.swizzle(levelAbove, cell), i8x16.swizzle(levelBelow, cell), above)
-    const low = i16x8.extend_low_i8x16_s(level), high = i16x8.extend_high_i8x16_s(level)
-    const a = f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(low)), b = f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(low))
-    const c = f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(high)), d = f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(high))
-    const wa = mul(v128.load(w + at), a), wb = mul(v128.load(w + at, 16), b)
-    const wc = mul(v128.load(w + at, 32), c), wd = mul(v128.load(w + at, 48), d)
-    slx = add(slx, add(add(mul(wa, v128.load(x + at)), mul(wb, v128.load(x + at, 16))), add(mul(wc, v128.load(x + at, 32)), mul(wd, v128.load(x + at, 48)))))
+    const low = i16x8.extend_low_i8x16_s(level)
+    const high = i16x8.extend_high_i8x16_s(level)
+    const a = f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(low))
+    const b = f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(low))
+    const c = f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(high))
+    const d = f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(high))
+    const wa = mul(v128.load(w + at), a)
+    const wb = mul(v128.load(w + at, 16), b)
+    const wc = mul(v128.load(w + at, 32), c)
+    const wd = mul(v128.load(w + at, 48), d)
+    const ab = add(mul(wa, v128.load(x + at)), mul(wb, v128.load(x + at, 16)))
+    const cd = add(mul(wc, v128.load(x + at, 32)), mul(wd, v128.load(x + at, 48)))
+    slx = add(slx, add(ab, cd))
     sll = add(sll, add(add(mul(wa, a), mul(wb, b)), add(mul(wc, c), mul(wd, d))))
   }
-  v128.store(trial, slx)
-  v128.store(trial, sll, 16)
+  v128.store(trial, sll)
+  v128.store(trial, slx, 16)
 }
 
-@inline function keep(record: usize, field: usize, mask: v128, value: v128): void {
-  v128.store(record + field, pick(mask, value, v128.load(record + field)))
-}
-
-function search(x: usize, w: usize, record: usize): void {
-  let low = splat(0), high = splat(0)
-  for (let at: usize = 0; at < 512; at += 16) {
-    low = least(low, v128.load(x + at))
-    high = most(high, v128.load(x + at))
+/** Fills a record: candidates that bring the extreme to first + k * spacing, on either side of 0, then one from the best scale found. */
+// @ts-ignore: decorator
+@inline
+function search(x: usize, w: usize, record: usize, candidates: i32, first: f32, spacing: f32): void {
+  beginSymmetric(record)
+  const unit = perExtreme(x, 32)
+  for (let k = 0; k < candidates; k++) {
+    const inverse = mul(splat(first + spacing * <f32>k), unit)
+    tryInverse(x, w, record, inverse)
+    tryInverse(x, w, record, negate(inverse))
   }
-  const perExtreme = divide(splat(1), pick(f32x4.gt(sub(splat(0), low), high), low, high))
-  v128.store(record, splat(0), GAIN)
-  v128.store(record, splat(0), SCALE)
-  v128.store(record, splat(0), LL)
-  for (let k = 0; k < 16; k++) {
-    const reach: f32 = 104 + 6 * <f32>(k >> 1)
-    tryInverse(x, w, record, mul(splat((k & 1) == 0 ? -reach : reach), perExtreme))
-  }
-  for (let k = 0; k < 2; k++) tryInverse(x, w, record, divide(splat(1), v128.load(record, SCALE)))
+  tryInverse(x, w, record, invert(v128.load(record, SCALE)))
 }
 
-@inline function tryInverse(x: usize, w: usize, record: usize, inverse: v128): void {
+// @ts-ignore: decorator
+@inline
+function tryInverse(x: usize, w: usize, record: usize, inverse: v128): void {
   measure(x, w, bounded(inverse))
-  const slx = v128.load(trial), sll = v128.load(trial, 16)
-  const scale = divide(slx, sll), gain = mul(scale, slx)
-  const better = f32x4.gt(gain, v128.load(record, GAIN))
-  keep(record, GAIN, better, gain)
-  keep(record, SCALE, better, scale)
-  keep(record, LL, better, sll)
+  keepFree(record, v128.load(trial), v128.load(trial, 16))
 }
 
-/** Chooses the integer scales of a group, in place of its scales. */
-function refine(x: usize, w: usize, record: usize, d: v128): void {
-  const start = nearest(divide(v128.load(record, SCALE), d))
+/** Chooses the integer scales of a group, which take the place of its scales. */
+function chooseIntegers(x: usize, w: usize, record: usize, d: v128): void {
+  const wanted = nearest(divide(v128.load(record, SCALE), d))
   v128.store(record, splat(-f32.MAX_VALUE), GAIN)
-  for (let step: f32 = -1; step <= 1; step++) {
-    const integer = least(most(add(start, splat(step)), splat(-32)), splat(31)), scale = mul(integer, d)
-    measure(x, w, bounded(divide(splat(1), scale)))
-    const gain = mul(scale, sub(mul(splat(2), v128.load(trial)), mul(scale, v128.load(trial, 16))))
-    const better = f32x4.gt(gain, v128.load(record, GAIN))
-    keep(record, GAIN, better, gain)
-    keep(record, SCALE, better, integer)
+  for (let step: f32 = -3; step <= 3; step++) {
+    const integer = clamp(add(wanted, splat(step)), splat(-32), splat(31))
+    const scale = mul(integer, d)
+    measure(x, w, bounded(invert(scale)))
+    keepStored(record, v128.load(trial), v128.load(trial, 16), scale, integer)
   }
 }
 
-/** Writes the codes of a group. */
-function emit(x: usize, scale: v128, to: usize): void {
-  const inverse = bounded(divide(splat(1), scale))
+/** Writes the codes of a group for four scales. */
+function writeCodes(x: usize, scale: v128, to: usize): void {
+  const inverse = bounded(invert(scale))
   for (let i: usize = 0; i < 32; i += 4) {
-    const bytes = toBytes(x + 16 * i, inverse), cell = cells(bytes)
+    const bytes = toBytes(x + 16 * i, inverse)
+    const cell = cells(bytes)
     const above = i8x16.gt_s(bytes, i8x16.swizzle(boundary, cell))
-    const code = i8x16.sub(i8x16.swizzle(codeBelow, cell), above)
-    const runs = i8x16.shuffle(code, code, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)
-    v128.store32_lane(to + i, runs, 0)
-    v128.store32_lane(to + i + 32, runs, 1)
-    v128.store32_lane(to + i + 64, runs, 2)
-    v128.store32_lane(to + i + 96, runs, 3)
+    storeRuns(i8x16.sub(i8x16.swizzle(codeBelow, cell), above), to + i, 32)
   }
 }

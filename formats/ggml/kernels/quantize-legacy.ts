@@ -4,11 +4,14 @@
 // half and value 16 + i in the high half. Values: d * (code - 8), d * (code - 16) for _0; d * code + minimum for _1.
 // Source of the layout: ggml-common.h, block_q4_0 and its neighbours.
 
-import { blockCodes, blockMinimums, blockScales, searchBlocks } from './affine'
-import { beginRows, codes, loadBlocks, roundToHalf } from './lanes'
+import { LOW, OFFSET, SCALE, searchAffine, writeAffineCodes } from './affine'
+import { roundToHalf } from './factor'
+import { add, codes, sub, values, weights } from './lanes'
+import { beginRows, loadBlocks } from './load'
 import { packNibbles } from './packing'
-import { symmetricCodes, symmetricScales } from './symmetric'
+import { SCALE as SYMMETRIC_SCALE, searchSymmetric, writeSymmetricCodes } from './symmetric'
 
+const record: usize = memory.data(176, 16)
 /** Bits of the four scales, and of the four minimums. */
 const scaleBits: usize = memory.data(16, 16)
 const minimumBits: usize = memory.data(16, 16)
@@ -26,13 +29,17 @@ export function quantize_q5_1(source: usize, target: usize, rows: i32, rowLength
   encodeAffine(source, target, rows, rowLength, importance, 31)
 }
 
-@inline function encodeSymmetric(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize, half: f32): void {
-  const perRow = rowLength >> 5, blocks = rows * perRow
+// @ts-ignore: decorator
+@inline
+function encodeSymmetric(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize, half: f32): void {
+  const perRow = rowLength >> 5
+  const blocks = rows * perRow
   beginRows()
   for (let first = 0; first < blocks; first += 4) {
     const factor = loadBlocks(source, importance, first, blocks, perRow, 0)
-    const scale = roundToHalf(symmetricScales(-half, half - 1), factor, scaleBits)
-    symmetricCodes(scale, -half, half - 1)
+    searchSymmetric(values, weights, 32, record, -half, half - 1, 7, 1.5, 0.5, 2)
+    const scale = roundToHalf(v128.load(record, SYMMETRIC_SCALE), factor, scaleBits)
+    writeSymmetricCodes(values, 32, scale, -half, half - 1, codes)
     for (let k = 0; k < min(4, blocks - first); k++) {
       store<u16>(target, load<u32>(scaleBits + 4 * k))
       target = writeCodes(target + 2, k, half == 16)
@@ -40,15 +47,19 @@ export function quantize_q5_1(source: usize, target: usize, rows: i32, rowLength
   }
 }
 
-@inline function encodeAffine(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize, top: f32): void {
-  const perRow = rowLength >> 5, blocks = rows * perRow
+// @ts-ignore: decorator
+@inline
+function encodeAffine(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize, top: f32): void {
+  const perRow = rowLength >> 5
+  const blocks = rows * perRow
   beginRows()
   for (let first = 0; first < blocks; first += 4) {
     const factor = loadBlocks(source, importance, first, blocks, perRow, 0)
-    searchBlocks(top)
-    const scale = roundToHalf(blockScales(), factor, scaleBits)
-    const minimum = roundToHalf(blockMinimums(), factor, minimumBits)
-    blockCodes(scale, minimum, top)
+    searchAffine(values, weights, 32, record, top, f32.MAX_VALUE, 4, -0.8, 0.6)
+    const low = v128.load(record, LOW)
+    const scale = roundToHalf(v128.load(record, SCALE), factor, scaleBits)
+    const minimum = roundToHalf(add(low, v128.load(record, OFFSET)), factor, minimumBits)
+    writeAffineCodes(values, 32, scale, sub(minimum, low), top, codes)
     for (let k = 0; k < min(4, blocks - first); k++) {
       store<u16>(target, load<u32>(scaleBits + 4 * k))
       store<u16>(target, load<u32>(minimumBits + 4 * k), 2)
@@ -58,7 +69,9 @@ export function quantize_q5_1(source: usize, target: usize, rows: i32, rowLength
 }
 
 /** Writes the codes of block k; returns the address behind them. */
-@inline function writeCodes(target: usize, k: usize, fifthBits: bool): usize {
+// @ts-ignore: decorator
+@inline
+function writeCodes(target: usize, k: usize, fifthBits: bool): usize {
   const from = codes + 32 * k
   if (fifthBits) {
     // The sign bits of bytes whose top bit is the code's fifth.

@@ -3,14 +3,14 @@
 // Memory map (84 bytes): 16 bytes, scale in the low half and minimum in the high half; 64 bytes of codes; d f16; dmin f16.
 // Codes: bits 2 k of byte 32 h + i belong to value 128 h + 32 k + i. Source of the layout: ggml-common.h, block_q2_K.
 
-import { encodeAffine, minimumCodes, scaleCodes } from './affine'
+import { encodeAffine, minimumCodes, scaleCodes } from './affine-super-block'
 import { packPairs } from './packing'
 
 export function quantize_q2_k(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   const blocks = rowLength >> 8
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
-      encodeAffine(source, target + 80, importance == 0 ? 0 : importance + 1024 * block, 16, 3, 15, 1)
+      encodeAffine(source, target + 80, importance == 0 ? 0 : importance + 1024 * block, 16, 3, 15, 1, -0.4, 0.6)
       for (let j: usize = 0; j < 16; j++) {
         store<u8>(target + j, <u32>load<f32>(scaleCodes + 4 * j) | (<u32>load<f32>(minimumCodes + 4 * j) << 4))
       }

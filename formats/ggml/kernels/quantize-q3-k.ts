@@ -5,13 +5,13 @@
 // of scales i and i + 8; bits 2 k of byte 8 + i hold the high pair of scale 4 k + i. Source of the layout: ggml-common.h, block_q3_K.
 
 import { packBits, packPairs } from './packing'
-import { encodeSymmetric, scaleCodes } from './symmetric'
+import { encodeSymmetric, scaleCodes } from './symmetric-super-block'
 
 export function quantize_q3_k(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   const blocks = rowLength >> 8
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
-      encodeSymmetric(source, target + 108, importance == 0 ? 0 : importance + 1024 * block, 16, -4, 3, 32, 2)
+      encodeSymmetric(source, target + 108, importance == 0 ? 0 : importance + 1024 * block, 16, -4, 3, 32, 5, 2)
       packBits(target, 2)
       packPairs(target + 32, 0)
       packScales(target + 96)
@@ -28,4 +28,8 @@ function packScales(to: usize): void {
   }
 }
 
-@inline function scale(j: usize): u32 { return <u32>(<i32>load<f32>(scaleCodes + 4 * j) + 32) }
+// @ts-ignore: decorator
+@inline
+function scale(j: usize): u32 {
+  return <u32>(<i32>load<f32>(scaleCodes + 4 * j) + 32)
+}

@@ -6,13 +6,13 @@
 
 import { codes } from './lanes'
 import { packNibbles, packPairs } from './packing'
-import { encodeSymmetric, scaleCodes } from './symmetric'
+import { encodeSymmetric, scaleCodes } from './symmetric-super-block'
 
 export function quantize_q6_k(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   const blocks = rowLength >> 8
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
-      encodeSymmetric(source, target + 208, importance == 0 ? 0 : importance + 1024 * block, 16, -32, 31, 128, 0)
+      encodeSymmetric(source, target + 208, importance == 0 ? 0 : importance + 1024 * block, 16, -32, 31, 128, 4, 0)
       packNibbles(codes, target, 256, 64)
       packPairs(target + 128, 4)
       for (let j: usize = 0; j < 16; j++) store<i8>(target + 192 + j, <i32>load<f32>(scaleCodes + 4 * j))

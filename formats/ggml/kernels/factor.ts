@@ -1,0 +1,100 @@
+// Scales as they are stored: halves, and small integers times one half.
+
+import { floatToHalf, floatsToHalves } from './half'
+import { add, clamp, divide, mul, nearest, pick, splat } from './lanes'
+
+/** Bits of the nearest half; what is above its range becomes its largest value, never infinity. */
+// @ts-ignore: decorator
+@inline
+export function toHalf(value: f32): u32 {
+  return floatToHalf(min(max(value, -65504), 65504))
+}
+
+/**
+ * The value of a finite half. Unlike `halfToFloat` it never computes with a subnormal f32, which costs some processors a hundred cycles:
+ * the scales of Q6_K are mostly subnormal halves.
+ */
+// @ts-ignore: decorator
+@inline
+export function ofHalf(half: u32): f32 {
+  const magnitude = half & 0x7fff
+  const value = magnitude < 0x400 ? <f32>magnitude * stepOfSubnormals : reinterpret<f32>((magnitude << 13) + 0x38000000)
+  return (half & 0x8000) == 0 ? value : -value
+}
+
+/** 2^-24 */
+const stepOfSubnormals: f32 = 5.9604644775390625e-8
+
+/** `ofHalf` of four. */
+// @ts-ignore: decorator
+@inline
+function ofHalves(halves: v128): v128 {
+  const magnitude = v128.and(halves, i32x4.splat(0x7fff))
+  const subnormal = mul(f32x4.convert_i32x4_u(magnitude), splat(stepOfSubnormals))
+  const normal = i32x4.add(i32x4.shl(magnitude, 13), i32x4.splat(0x38000000))
+  const value = pick(i32x4.lt_u(magnitude, i32x4.splat(0x400)), subnormal, normal)
+  return v128.or(value, i32x4.shl(v128.and(halves, i32x4.splat(0x8000)), 16))
+}
+
+/** 1 / x of a power of two that `normalizer` returned; finite for 0. */
+// @ts-ignore: decorator
+@inline
+export function inverseOfPower(x: f32): f32 {
+  return reinterpret<f32>((254 << 23) - reinterpret<u32>(x))
+}
+
+/** Stores the bits of the halves nearest to four normalized numbers, and returns what those are worth in normalized units. */
+// @ts-ignore: decorator
+@inline
+export function roundToHalf(x: v128, factor: v128, bits: usize): v128 {
+  const unit = i32x4.sub(i32x4.splat(254 << 23), factor)
+  const halves = floatsToHalves(clamp(mul(x, unit), splat(-65504), splat(65504)))
+  v128.store(bits, halves)
+  return mul(ofHalves(halves), factor)
+}
+
+/**
+ * The common factor d of scales that are to be stored as d * integer: the least sum of curvature * (scale - d * integer)^2 among
+ * candidates, four at a time in the lanes.
+ * @param scales, curvatures f32, `count` of each.
+ * @param extreme the scale of largest magnitude; candidate k brings it to first + k * step.
+ * @param quadruples candidates / 4.
+ */
+export function fitFactor(
+  scales: usize, curvatures: usize, count: usize, extreme: f32,
+  lowest: f32, highest: f32, first: f32, step: f32, quadruples: i32,
+): f32 {
+  if (extreme == 0) return 0
+  let goal = add(splat(first), mul(splat(step), f32x4(0, 1, 2, 3)))
+  let bestGain = splat(0)
+  let best = splat(0)
+  for (let i = 0; i < quadruples; i++) {
+    const inverse = f32x4.div(goal, splat(extreme))
+    let sl = splat(0)
+    let ll = splat(0)
+    for (let at: usize = 0; at < 4 * count; at += 4) {
+      const scale = v128.load32_splat(scales + at)
+      const l = clamp(nearest(mul(scale, inverse)), splat(lowest), splat(highest))
+      const wl = mul(v128.load32_splat(curvatures + at), l)
+      sl = add(sl, mul(wl, scale))
+      ll = add(ll, mul(wl, l))
+    }
+    const factor = divide(sl, ll)
+    const gain = mul(factor, sl)
+    const better = f32x4.gt(gain, bestGain)
+    bestGain = pick(better, gain, bestGain)
+    best = pick(better, factor, best)
+    goal = add(goal, splat(4 * step))
+  }
+  let gain = f32x4.extract_lane(bestGain, 0)
+  let factor = f32x4.extract_lane(best, 0)
+  if (f32x4.extract_lane(bestGain, 1) > gain) {
+    gain = f32x4.extract_lane(bestGain, 1)
+    factor = f32x4.extract_lane(best, 1)
+  }
+  if (f32x4.extract_lane(bestGain, 2) > gain) {
+    gain = f32x4.extract_lane(bestGain, 2)
+    factor = f32x4.extract_lane(best, 2)
+  }
+  return f32x4.extract_lane(bestGain, 3) > gain ? f32x4.extract_lane(best, 3) : factor
+}
