@@ -1,5 +1,6 @@
 // The main job on the mixture-of-experts sample: one FP8 checkpoint becomes a measured, published 2.51-bit GGUF that is pulled back from
 // a registry and speaks. Every step is a command that works the same outside this script.
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
@@ -40,7 +41,6 @@ try {
 
   announce('4. Serve', 'Over HTTP, as a Hugging Face hub is read by llama.cpp and others.', ['registry', 'serve', '--registry', registry, '--port', '0'])
   const url = await serve()
-  console.log(`listening on ${url}`)
 
   await step('5. Pull and run', 'The model comes back over HTTP and speaks through llama.cpp.', [
     'run',
@@ -76,10 +76,10 @@ async function step(title, explanation, args) {
 
 /** Starts the server and waits for the line that says where it listens. */
 async function serve() {
-  server = mq(['registry', 'serve', '--registry', registry, '--port', '0'], { stdout: ['pipe'], stderr: ['pipe'] })
-  for await (const line of server.iterable({ from: 'all' })) {
-    const url = /https?:\/\/[\w.:[\]-]+/.exec(line)?.[0]
-    if (url !== undefined) return url
-  }
-  throw new Error('the registry did not start')
+  server = mq(['registry', 'serve', '--registry', registry, '--port', '0', '--quiet'])
+  const [line] = await Promise.race([once(server.stdout, 'data'), server.then(() => [''])])
+  console.log(String(line).trim())
+  const url = /https?:\/\/\S+/.exec(String(line))?.[0]
+  if (url === undefined) throw new Error('the registry did not start')
+  return url
 }
