@@ -54,7 +54,9 @@ export abstract class MqCommand extends Command {
 }
 
 function usageError(error: Error, commandId: string): MqError {
-  const problem = oneLine(error.message.replace(/See more help with --help\s*$/, '')).replace(/\.$/, '')
+  const problem = oneLine(error.message.replace(/See more help with --help\s*$/, ''))
+    .replace(/^The following errors? occurred: /, '')
+    .replace(/\.$/, '')
   return MqError.of('USAGE', { problem, command: commandId.replaceAll(':', ' ') }, { cause: error })
 }
 

@@ -37,9 +37,22 @@ try {
     '--max-ppl-ratio',
     '1.5',
   ])
-  await step('3. Publish', 'Into a registry folder, with the report attached.', ['publish', model, 'kjv/deepseek-moe:2.51bpw', '--registry', registry])
+  await step('3. Publish', 'Into a registry folder, with the report attached.', [
+    'publish',
+    model,
+    'kjv/deepseek-moe:2.51bpw',
+    '--registry',
+    registry,
+  ])
 
-  announce('4. Serve', 'Over HTTP, as a Hugging Face hub is read by llama.cpp and others.', ['registry', 'serve', '--registry', registry, '--port', '0'])
+  announce('4. Serve', 'Over HTTP, as a Hugging Face hub is read by llama.cpp and others.', [
+    'registry',
+    'serve',
+    '--registry',
+    registry,
+    '--port',
+    '0',
+  ])
   const url = await serve()
 
   await step('5. Pull and run', 'The model comes back over HTTP and speaks through llama.cpp.', [

@@ -173,6 +173,11 @@ const cases: readonly Case[] = [
     truncate(join(folder, 'model.safetensors'), 100_000),
   ),
 
+  checkpoint('weights that are a folder', 'FILE_UNREADABLE', /model\.safetensors/, undefined, async (folder) => {
+    await rm(join(folder, 'model.safetensors'))
+    await mkdir(join(folder, 'model.safetensors'))
+  }),
+
   // the index of shards
   checkpoint(
     'an index without a weight map',
@@ -258,7 +263,9 @@ const cases: readonly Case[] = [
   checkpoint('a tokenizer with a token id of a billion', 'TOKENIZER_INVALID', /tokenizer\.json/, ({ tokenizer }) => {
     ;((tokenizer['model'] as Json)['vocab'] as Json)['zzz'] = 1e9
   }),
-  checkpoint('no tokenizer', 'CHECKPOINT_EMPTY', /tokenizer\.json/, undefined, (folder) => rm(join(folder, 'tokenizer.json'))),
+  checkpoint('no tokenizer', 'TOKENIZER_UNSUPPORTED', /tokenizer\.json/, undefined, (folder) =>
+    rm(join(folder, 'tokenizer.json')),
+  ),
   checkpoint('an empty folder', 'CHECKPOINT_EMPTY', /config\.json/, undefined, async (folder) => {
     for (const name of await readdir(folder)) await rm(join(folder, name))
   }),
@@ -291,7 +298,7 @@ const cases: readonly Case[] = [
     '-o',
     join(folder, output),
   ]),
-  ask('a folder to write to that does not exist', 'FILE_MISSING', /nowhere/, (folder) => [
+  ask('a folder to write to that does not exist', 'FILE_UNWRITABLE', /nowhere/, (folder) => [
     'convert',
     folder,
     '--type',
@@ -308,7 +315,7 @@ const cases: readonly Case[] = [
     join(folder, output),
   ]),
   ask('no budget', 'USAGE', /bits/, (folder) => ['quantize', folder, '-o', join(folder, output)]),
-  ask('a budget in words', 'USAGE', /few/, (folder) => ['quantize', folder, '--bits', 'few', '-o', join(folder, output)]),
+  ask('a budget in words', 'FLAG_INVALID', /few/, (folder) => ['quantize', folder, '--bits', 'few', '-o', join(folder, output)]),
   ask('a budget that no type reaches', 'BUDGET_IMPOSSIBLE', /0\.5/, (folder) => [
     'quantize',
     folder,

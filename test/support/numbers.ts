@@ -1,6 +1,6 @@
 import { integers } from '../../bench/random.js'
 
-export { gaussian, integers, studentT4, uniforms } from '../../bench/random.js'
+export { gaussian, integers, studentT4 } from '../../bench/random.js'
 
 /** Finite f32 values over the whole range of exponents. */
 export function randomBits(length: number, seed: number): Float32Array {

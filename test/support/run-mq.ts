@@ -10,6 +10,8 @@ export async function runMq(
 ): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }> {
   const { exitCode, stdout, stderr } = await execa(process.execPath, [entry, ...args], {
     ...options,
+    // as users have it: with anything else oclif adds warnings for developers
+    env: { NODE_ENV: 'production', ...options.env },
     reject: false,
     timeout: 120_000,
     ...(options.input === undefined ? { stdin: 'ignore' } : {}),
