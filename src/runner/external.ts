@@ -82,7 +82,7 @@ export async function* externalPerplexity(
 function failure(model: string, textFile: string, log: LogTail, exitCode: number | undefined): MqError {
   const short = parseTooShort(log.lines)
   if (short !== undefined) return MqError.of('TEXT_TOO_SHORT', { file: textFile, ...short })
-  const problem = log.problem() ?? `it ended with status ${exitCode ?? 'unknown'}`
+  const problem = log.problem() ?? `it ended with status ${exitCode ?? 'unknown'} and without a result`
   if (log.lines.some((line) => line.includes('unable to load model') || line.includes('failed to load model'))) {
     return MqError.of('MODEL_REJECTED', { file: model, problem })
   }

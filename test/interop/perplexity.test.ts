@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { finish } from '../../src/progress.js'
 import { parseEstimate } from '../../src/runner/external-output.js'
 import { loadModel } from '../../src/runner/index.js'
+import { perplexityRatio } from '../../src/verify/index.js'
 import { foreign } from '../support/foreign.js'
 import { llama, sampleModels, samplePath } from '../support/sample-models.js'
 
@@ -20,8 +21,19 @@ describe.skipIf(skipped)(`llama-perplexity and its kin (${foreign.available ? ll
   })
   afterAll(() => models[Symbol.asyncDispose]())
 
-  const run = (program: string, model: string, ...args: string[]) =>
-    foreign.run(program, ['--model', model, ...args], { cwd: models.folder, timeout: 240_000 })
+  const run = async (program: string, model: string, ...args: string[]): Promise<string> => {
+    const { stdout, stderr } = await foreign.run(program, ['--model', model, ...args], { cwd: models.folder, timeout: 240_000 })
+    return `${stdout}\n${stderr}`
+  }
+
+  /** llama-perplexity 0.7.0 ends now and then before the end of its log is written out: then it is asked again. */
+  async function ask<Answer>(read: (output: string) => Answer | undefined, model: string, ...args: string[]): Promise<Answer> {
+    for (let attempt = 0; attempt < 5; attempt += 1) {
+      const answer = read(await run('llama-perplexity', model, '--threads', '1', '--chunks', '8', ...args))
+      if (answer !== undefined) return answer
+    }
+    throw new Error('llama-perplexity does not answer')
+  }
 
   /** Digits that agree: another version of ggml may sum BF16 products in another order. */
   it.each([
@@ -35,22 +47,29 @@ describe.skipIf(skipped)(`llama-perplexity and its kin (${foreign.available ? ll
     const path = await models.make(sample, type)
     // without --no-repack it ends in an assertion on processors with AMX: see src/runner/extra-buffers.ts
     const repack = sample === 'deepseek-kjv-moe' ? ['--no-repack'] : []
-    const { stdout, stderr } = await run(
-      'llama-perplexity',
-      basename(path),
-      '--file',
-      'text.txt',
-      '--chunks',
-      '8',
-      '--threads',
-      '1',
-      ...repack,
-    )
-    const theirs = parseEstimate(`${stdout}\n${stderr}`.split('\n'))
+    const theirs = await ask((output) => parseEstimate(output.split('\n')), basename(path), '--file', 'text.txt', ...repack)
     await using model = await loadModel(path)
     const ours = await finish(model.perplexity(text, { chunks: 8 }))
-    expect(ours.perplexity).toBeCloseTo(theirs?.perplexity ?? Number.NaN, digits)
-    expect(ours.standardError).toBeCloseTo(theirs?.standardError ?? ours.standardError, digits)
+    expect(ours.perplexity).toBeCloseTo(theirs.perplexity, digits)
+    expect(ours.standardError).toBeCloseTo(theirs.standardError ?? ours.standardError, digits)
+  })
+
+  it('knows the ratio of two models as llama-perplexity --kl-divergence does', async () => {
+    const paths = [await models.make('llama-kjv', 'Q8_0'), await models.make('llama-kjv', 'F16')] as const
+    const base = ['--kl-divergence-base', 'base.logits']
+    await run('llama-perplexity', basename(paths[1]), '--file', 'text.txt', '--threads', '1', '--chunks', '8', ...base)
+    const ratioLine = /Mean PPL\(Q\)\/PPL\(base\)\s*:\s*([\d.]+) ±\s*([\d.]+)/
+    const theirs = await ask((output) => ratioLine.exec(output) ?? undefined, basename(paths[0]), '--kl-divergence', ...base)
+
+    const measured: Float64Array[] = []
+    for (const path of paths) {
+      await using model = await loadModel(path)
+      measured.push((await finish(model.perplexity(text, { chunks: 8 }))).negativeLogLikelihoods)
+    }
+    const ratio = perplexityRatio(measured[0] ?? [], measured[1] ?? [])
+    // the file of base logits holds them in 16 bits
+    expect(ratio.value).toBeCloseTo(Number(theirs[1]), 4)
+    expect(ratio.standardError).toBeCloseTo(Number(theirs[2]), 4)
   })
 
   it('reads texts into the tokens of llama-tokenize', async () => {
@@ -61,8 +80,10 @@ describe.skipIf(skipped)(`llama-perplexity and its kin (${foreign.available ? ll
       [[], true, true],
       [['--no-parse-special', '--no-bos'], false, false],
     ] as const) {
-      const { stdout } = await run('llama-tokenize', basename(path), '--prompt', sentence, '--ids', '--log-disable', ...flags)
-      expect([...(await model.tokenize(sentence, { special, parseSpecial }))]).toEqual(JSON.parse(stdout))
+      const output = await run('llama-tokenize', basename(path), '--prompt', sentence, '--ids', '--log-disable', ...flags)
+      expect([...(await model.tokenize(sentence, { special, parseSpecial }))]).toEqual(
+        JSON.parse(output.match(/\[.*\]/)?.[0] ?? ''),
+      )
     }
   })
 })

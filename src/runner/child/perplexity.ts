@@ -55,7 +55,7 @@ export async function* scoreChunks(
     firstChunk: group * sequences,
     together: Math.min(sequences, count - group * sequences),
   }))
-  const { lanes, threads } = planLanes(model, { groups: groups.length, outputs: batch })
+  const { lanes, threads } = planLanes(model, { groups: groups.length, outputs: Math.ceil(batch / 2) })
   const waiting = groups.values()
   const underWay = new Map<Context, Promise<{ context: Context; together: number }>>()
   const start = (context: Context): void => {

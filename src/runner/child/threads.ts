@@ -1,5 +1,11 @@
 import type { LoadedModel } from './model.js'
 
+/** What of a model decides. */
+export interface Sized {
+  readonly info: Pick<LoadedModel['info'], 'parameters' | 'sizeBytes' | 'vocabulary'>
+  readonly options: Pick<LoadedModel['options'], 'threads' | 'gpuLayers'>
+}
+
 /**
  * ggml's threads meet at a spinning barrier after every node of the graph. Where a node is little work, or other processes take the
  * cores, they wait rather than work: two threads took 150 times as long as one over a model of 4 M parameters on two busy cores.
@@ -13,7 +19,7 @@ const logitBytes = 2 ** 30
 const maxLanes = 16
 
 /** Threads for one token at a time, which reads all weights for little arithmetic. */
-export function generationThreads({ info, options }: LoadedModel): number {
+export function generationThreads({ info, options }: Sized): number {
   return clamp(Math.ceil(info.sizeBytes / bytesPerThread), options.threads)
 }
 
@@ -23,9 +29,10 @@ export function generationThreads({ info, options }: LoadedModel): number {
  * @param groups batches that there are to decode. @param outputs tokens of a batch that have logits, at most.
  */
 export function planLanes(
-  { info, options }: LoadedModel,
+  { info, options }: Sized,
   { groups, outputs }: { readonly groups: number; readonly outputs: number },
 ): { readonly lanes: number; readonly threads: number } {
+  if (options.gpuLayers > 0) return { lanes: 1, threads: options.threads }
   const threads = clamp(Math.ceil(info.parameters / parametersPerThread), options.threads)
   const affordable = Math.floor(logitBytes / (4 * info.vocabulary * outputs))
   const lanes = clamp(Math.min(Math.floor(options.threads / threads), groups, affordable), maxLanes)
