@@ -31,7 +31,12 @@ export function bufferSource(bytes: Uint8Array, name = 'buffer'): ByteSource {
 /** Opens a local file. Rejects with Node's own ENOENT, EACCES, EISDIR, which src/errors.ts puts into words. */
 export async function fileSource(path: string): Promise<ByteSource> {
   const handle = await open(path, 'r')
-  const { size } = await handle.stat()
+  const found = await handle.stat()
+  if (found.isDirectory()) {
+    await handle.close()
+    throw Object.assign(new Error(`${path} is a folder`), { code: 'EISDIR', path })
+  }
+  const { size } = found
   return {
     name: path,
     byteLength: size,

@@ -98,7 +98,7 @@ const toolErrors = {
 
   // Files
   FILE_MISSING: { exit: 'input', message: '{path} does not exist.', suggestion: 'Check the path.' },
-  FILE_UNREADABLE: { exit: 'environment', message: '{path} cannot be read: {problem}.', suggestion: 'Check its permissions.' },
+  FILE_UNREADABLE: { exit: 'environment', message: '{path} cannot be read: {problem}.', suggestion: 'Check the path and its permissions.' },
   FILE_UNWRITABLE: {
     exit: 'environment',
     message: '{path} cannot be written: {problem}.',
