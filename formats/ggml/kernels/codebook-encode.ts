@@ -8,7 +8,8 @@
 import { addLowest, fillLinesOfEight, fillLinesOfFour, findLowest, lineBytes, linesAt } from './codebook-search'
 import { fitOddMultiples, freeScale, interpolate, nearestOdd } from './codebook-scale'
 import { floatToHalf, halfToFloat } from './half'
-import { add, loadSuperBlock, mul, pick, splat, total, values, weigh, weights } from './lanes'
+import { add, mul, pick, splat, total, values, weights } from './lanes'
+import { loadSuperBlock } from './load'
 import { scratch } from './scratch'
 
 /** Best scale of each run and how sharp it is, up to 16 f32. */
@@ -28,11 +29,17 @@ const signs = memory.data(128, 16)
 const indices = memory.data(128, 16)
 
 /** The chosen point of group `i` of the super-block. */
-@inline export function pointOf(i: usize): u32 { return load<u16>(indices + 2 * i) }
+// @ts-ignore: decorator
+@inline
+export function pointOf(i: usize): u32 { return load<u16>(indices + 2 * i) }
 /** The code of run `i`'s scale: (multiple - 1) / 2. */
-@inline export function scaleOf(i: usize): u32 { return <u32>load<f32>(multiples + 4 * i) >> 1 }
+// @ts-ignore: decorator
+@inline
+export function scaleOf(i: usize): u32 { return <u32>load<f32>(multiples + 4 * i) >> 1 }
 /** The signs of values 8 i to 8 i + 7 of the super-block, for runs of n. */
-@inline export function signsOf(i: usize, n: usize): u32 {
+// @ts-ignore: decorator
+@inline
+export function signsOf(i: usize, n: usize): u32 {
   const eights = n >> 3, run = i / eights
   return load<u32>(signs + 16 * ((run >> 2) * eights + i % eights) + 4 * (run & 3))
 }
@@ -60,7 +67,9 @@ function takeSigns(valuesAt: usize, weightsAt: usize, even: bool): v128 {
 }
 
 /** Writes scales around the middle one, each `ratio` times the one before; returns the first. */
-@inline function setTrials(middle: v128, first: f32, ratio: f32): v128 {
+// @ts-ignore: decorator
+@inline
+function setTrials(middle: v128, first: f32, ratio: f32): v128 {
   const least = mul(middle, splat(first))
   let scale = least
   for (let i: usize = 0; i < 64; i += 16) {
@@ -77,22 +86,18 @@ function takeSigns(valuesAt: usize, weightsAt: usize, even: bool): v128 {
  * @param dimensions values of a point: 8 (three levels, as IQ2) or 4 (eight levels, as IQ3).
  * @param count points: a power of two.
  * @param even whether each eight has an even number of signs.
- * @param sigmaFactor w = importance * sqrt(sigmaFactor * mean x^2 + x^2).
+ * @param sigmaFactor of the weights, see load.ts.
  * @param sharp whether to spend another pass on the scales.
  * @returns the factor, as the bits of a half; 0 where all values are as good as zero.
  */
-@inline export function encodeCodebook(
+// @ts-ignore: decorator
+@inline
+export function encodeCodebook(
   source: usize, importance: usize, n: usize, dimensions: usize, levels: usize, points: usize, count: usize, even: bool,
   sigmaFactor: f32, sharp: bool,
 ): u32 {
-  const normal = loadSuperBlock(source, importance, n, 0)
+  const normal = loadSuperBlock(source, importance, n, sigmaFactor)
   if (normal == 0) return 0
-  let squares = splat(0)
-  for (let at: usize = 0; at < 1024; at += 16) {
-    const x = v128.load(values + at)
-    squares = add(squares, mul(x, x))
-  }
-  weigh(256, splat((total(squares) * sigmaFactor) / 256))
   for (let i: usize = 0; i < 8; i++) v128.store(signs + 16 * i, takeSigns(values + 128 * i, weights + 128 * i, even))
 
   const groups: usize = n / dimensions, quads: usize = 64 / n

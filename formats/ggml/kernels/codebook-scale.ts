@@ -5,7 +5,9 @@ import { add, mul, pick, rounder, splat, sub, values, weights } from './lanes'
 const candidates = 16
 
 /** The odd number from 1 to `most` that is nearest. */
-@inline export function nearestOdd(x: v128, most: f32): v128 {
+// @ts-ignore: decorator
+@inline
+export function nearestOdd(x: v128, most: f32): v128 {
   const half = sub(add(mul(sub(x, splat(1)), splat(0.5)), splat(rounder)), splat(rounder))
   const inside = f32x4.pmin(f32x4.pmax(half, splat(0)), splat((most - 1) / 2))
   return add(add(inside, inside), splat(1))
@@ -18,7 +20,9 @@ const candidates = 16
  * @param odd levels 1, 3, .. 15; otherwise 1, 3.125, 5.375.
  * @returns a scale above 0 for each run.
  */
-@inline export function freeScale(at: usize, n: usize, odd: bool): v128 {
+// @ts-ignore: decorator
+@inline
+export function freeScale(at: usize, n: usize, odd: bool): v128 {
   let wxx = splat(0), ww = splat(0)
   for (let i = at; i < at + 16 * n; i += 16) {
     const x = v128.load(values + i), w = v128.load(weights + i)
@@ -61,7 +65,9 @@ const candidates = 16
  * @param scale where to write the best scale; 0 where every scale is worse than zeros.
  * @param curvature where to write how fast the error grows with the square of the distance from it.
  */
-@inline export function interpolate(first: v128, ratio: f32, sums: usize, scale: usize, curvature: usize): void {
+// @ts-ignore: decorator
+@inline
+export function interpolate(first: v128, ratio: f32, sums: usize, scale: usize, curvature: usize): void {
   let s0 = first, f0 = v128.load(sums)
   let bestError = splat(0), best = splat(0), bestSlope = splat(0)
   for (let k: usize = 1; k < 4; k++) {

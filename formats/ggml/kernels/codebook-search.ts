@@ -17,13 +17,17 @@ const highHalf: usize = lowHalf + 256 * lineBytes
 /** Where the lines of a super-block's points begin. */
 export const linesAt: usize = highHalf + 256 * lineBytes
 
-@inline function storeLine(at: usize, p: v128, q: v128): void {
+// @ts-ignore: decorator
+@inline
+function storeLine(at: usize, p: v128, q: v128): void {
   v128.store(at, p, 0)
   v128.store(at, q, 16)
 }
 
 /** Entry a + stride * b becomes the sum of line a of one table and line b of another. */
-@inline function combine(low: usize, high: usize, levels: usize, target: usize, stride: usize): void {
+// @ts-ignore: decorator
+@inline
+function combine(low: usize, high: usize, levels: usize, target: usize, stride: usize): void {
   for (let b: usize = 0; b < levels; b++) {
     const p = v128.load(high + lineBytes * b, 0)
     const q = v128.load(high + lineBytes * b, 16)
@@ -35,7 +39,9 @@ export const linesAt: usize = highHalf + 256 * lineBytes
 }
 
 /** The lines of one value at each level. */
-@inline function fillSingle(value: usize, weight: usize, levels: usize, count: usize, target: usize): void {
+// @ts-ignore: decorator
+@inline
+function fillSingle(value: usize, weight: usize, levels: usize, count: usize, target: usize): void {
   const w = v128.load(weight)
   const p = f32x4.mul(f32x4.mul(v128.load(value), w), f32x4.splat(2))
   for (let i: usize = 0; i < count; i++) {
@@ -45,7 +51,9 @@ export const linesAt: usize = highHalf + 256 * lineBytes
 }
 
 /** The lines of four values at three levels; the index has two bits for each level. */
-@inline function fillHalf(values: usize, weights: usize, levels: usize, target: usize): void {
+// @ts-ignore: decorator
+@inline
+function fillHalf(values: usize, weights: usize, levels: usize, target: usize): void {
   const at = scratch()
   for (let i: usize = 0; i < 4; i++) fillSingle(values + 16 * i, weights + 16 * i, levels, 3, at + singles + 4 * lineBytes * i)
   const high = at + pairs + 9 * lineBytes
@@ -70,7 +78,9 @@ export const linesAt: usize = highHalf + 256 * lineBytes
  * The lines of points, from those of their halves, whose indices are the lower and the upper bits of the packed point; and on the way what
  * addLowest does with them.
  */
-@inline function fillPoints(points: usize, count: usize, bits: u32, lines: usize, scales: usize, sums: usize): void {
+// @ts-ignore: decorator
+@inline
+function fillPoints(points: usize, count: usize, bits: u32, lines: usize, scales: usize, sums: usize): void {
   const low = scratch() + lowHalf
   const high = scratch() + highHalf
   const s0 = v128.load(scales, 0)
@@ -97,7 +107,9 @@ export const linesAt: usize = highHalf + 256 * lineBytes
   addSums(sums, low0, low1, low2, low3)
 }
 
-@inline function addSums(sums: usize, a: v128, b: v128, c: v128, d: v128): void {
+// @ts-ignore: decorator
+@inline
+function addSums(sums: usize, a: v128, b: v128, c: v128, d: v128): void {
   v128.store(sums, f32x4.add(v128.load(sums, 0), a), 0)
   v128.store(sums, f32x4.add(v128.load(sums, 16), b), 16)
   v128.store(sums, f32x4.add(v128.load(sums, 32), c), 32)

@@ -3,13 +3,17 @@
 import { greatest } from './round'
 
 /** Codes of 16 values: the nearest E2M1, of two equally near ones the smaller. `unit` is what code 1 is worth. */
-@inline function sixteenCodes(source: usize, unit: f32): v128 {
+// @ts-ignore: decorator
+@inline
+function sixteenCodes(source: usize, unit: f32): v128 {
   const a = i16x8.narrow_i32x4_s(fourCodes(v128.load(source, 0), unit), fourCodes(v128.load(source, 16), unit))
   const b = i16x8.narrow_i32x4_s(fourCodes(v128.load(source, 32), unit), fourCodes(v128.load(source, 48), unit))
   return i8x16.narrow_i16x8_s(a, b)
 }
 
-@inline function fourCodes(x: v128, unit: f32): v128 {
+// @ts-ignore: decorator
+@inline
+function fourCodes(x: v128, unit: f32): v128 {
   const magnitude = f32x4.abs(x)
   // Each boundary passed takes 1 away.
   let code = f32x4.gt(magnitude, f32x4.splat(0.5 * unit))

@@ -5,7 +5,9 @@ import { codes } from './lanes'
 import { greatest, inverseOf, roundSixteen } from './round'
 
 /** Codes 0, 1, 2 of 16 values. */
-@inline function sixteenTrits(source: usize, factor: v128): v128 {
+// @ts-ignore: decorator
+@inline
+function sixteenTrits(source: usize, factor: v128): v128 {
   return i8x16.add(roundSixteen(source, factor), i8x16.splat(1))
 }
 
@@ -43,7 +45,9 @@ export function quantize_tq1_0(source: usize, target: usize, rows: i32, rowLengt
 }
 
 /** Up to five trits, the first the most significant, as a fraction of 3^5 in a byte, rounded up. */
-@inline function fiveTrits(at: usize, apart: usize, count: usize): u32 {
+// @ts-ignore: decorator
+@inline
+function fiveTrits(at: usize, apart: usize, count: usize): u32 {
   let number: u32 = 0
   for (let i: usize = 0; i < 5; i++) number = 3 * number + (i < count ? <u32>load<u8>(at + apart * i) : 0)
   return (256 * number + 242) / 243

@@ -1,0 +1,60 @@
+// Encoders of IQ1_S and IQ1_M. Source of the layouts: ggml-common.h; dequantize-codebook.ts describes them.
+import { encodeTernary, pointOf, scaleOf, shiftOf } from './ternary-encode'
+import { numberPoints } from './ternary-search'
+
+export function quantize_iq1_s(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
+  const blocks = rowLength >> 8
+  numberPoints()
+  for (let row = 0; row < rows; row++) {
+    for (let block = 0; block < blocks; block++) {
+      const d = encodeTernary(source, importance == 0 ? 0 : importance + 1024 * <usize>block, 32, true)
+      if (d == 0) memory.fill(target, 0, 50)
+      else packIq1S(target, d)
+      source += 1024
+      target += 50
+    }
+  }
+}
+
+function packIq1S(to: usize, d: u32): void {
+  store<u16>(to, d)
+  for (let run: usize = 0; run < 8; run++) {
+    let rest = (scaleOf(run) << 12) | (shiftOf(4 * run) << 15)
+    for (let i: usize = 0; i < 4; i++) {
+      const point = pointOf(4 * run + i)
+      store<u8>(to + 4 * run + i, point, 2)
+      rest |= (point >> 8) << (3 * <u32>i)
+    }
+    store<u16>(to + 2 * run, rest, 34)
+  }
+}
+
+export function quantize_iq1_m(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
+  const blocks = rowLength >> 8
+  numberPoints()
+  for (let row = 0; row < rows; row++) {
+    for (let block = 0; block < blocks; block++) {
+      const d = encodeTernary(source, importance == 0 ? 0 : importance + 1024 * <usize>block, 16, false)
+      if (d == 0) memory.fill(target, 0, 56)
+      else packIq1M(target, d)
+      source += 1024
+      target += 56
+    }
+  }
+}
+
+function packIq1M(to: usize, d: u32): void {
+  for (let run: usize = 0; run < 16; run++) {
+    const first = pointOf(2 * run), second = pointOf(2 * run + 1)
+    store<u8>(to + 2 * run, first)
+    store<u8>(to + 2 * run, second, 1)
+    const low = (first >> 8) | (shiftOf(2 * run) << 3)
+    const high = (second >> 8) | (shiftOf(2 * run + 1) << 3)
+    store<u8>(to + run, low | (high << 4), 32)
+  }
+  for (let word: usize = 0; word < 4; word++) {
+    let packed = ((d >> (4 * <u32>word)) & 15) << 12
+    for (let i: usize = 0; i < 4; i++) packed |= scaleOf(4 * word + i) << (3 * <u32>i)
+    store<u16>(to + 2 * word, packed, 48)
+  }
+}
