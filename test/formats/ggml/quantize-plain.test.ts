@@ -41,6 +41,14 @@ describe.skipIf(!oracle.available).each(types)(`%s has the bytes of ${oracle.nam
   })
 })
 
+test.skipIf(!oracle.available)('more values than cross in one call, also in a single row', () => {
+  const values = randomBits((1 << 21) + 96, 8)
+  for (const rowLength of [32, 96 * 7, values.length]) {
+    const whole = values.subarray(0, values.length - (values.length % rowLength))
+    expect(sameBits(codec.quantize('Q8_0', whole, rowLength), oracle.quantize('Q8_0', whole, rowLength))).toBe(true)
+  }
+})
+
 test.skipIf(!oracle.available)('MXFP4: the exponent just below a power of two', () => {
   for (let exponent = -100; exponent < 128; exponent++) {
     const values = new Float32Array(32)
