@@ -7,7 +7,7 @@
 import {
   ERROR, LOW, OFFSET, SCALE, W, WL, WLL, WLY, WY, recordBytes, searchAffine, trialWl, tryStored, writeAffineCodes,
 } from './affine'
-import { fitFactor, inverseOfPower, ofHalf, toHalf } from './factor'
+import { fitFactor, inverseOfPower, ofHalf, toHalf, toHalfAway } from './factor'
 import { add, clamp, codes, divide, invert, mul, nearest, negate, splat, sub, total, values, weights } from './lanes'
 import { largest, loadSuperBlock } from './load'
 
@@ -46,8 +46,10 @@ export function encodeAffine(
     searchAffine(values + 16 * n * g, weights + 16 * n * g, n, record, top, 0, 3, first, spacing)
     const sl = v128.load(record, WL)
     v128.store(scales + 16 * g, v128.load(record, SCALE))
-    // Of the error as a function of the scale alone, the minimum being free.
-    v128.store(scaleCurvatures + 16 * g, sub(v128.load(record, WLL), divide(mul(sl, sl), v128.load(record, W))))
+    // Of the error as a function of the scale alone, the minimum being nearly free; wholly free it would count for nothing that all
+    // codes of a sub-block are alike.
+    const absorbed = mul(divide(mul(sl, sl), v128.load(record, W)), splat(0.999))
+    v128.store(scaleCurvatures + 16 * g, sub(v128.load(record, WLL), absorbed))
     v128.store(minimums + 16 * g, minimumOf(record, v128.load(record, OFFSET)))
     v128.store(minimumCurvatures + 16 * g, v128.load(record, W))
   }
@@ -55,8 +57,8 @@ export function encodeAffine(
   const unit = inverseOfPower(factor)
   const wantedD = fitFactor(scales, scaleCurvatures, count, largest(scales, count), 0, integers, integers - 4, 0.3, 4)
   const wantedM = fitFactor(minimums, minimumCurvatures, count, largest(minimums, count), 0, integers, integers - 4, 0.3, 4)
-  let d16 = toHalf(wantedD * unit)
-  let m16 = toHalf(wantedM * unit)
+  let d16 = toHalfAway(wantedD * unit)
+  let m16 = toHalfAway(wantedM * unit)
   for (let g: usize = 0; g < groups; g++) {
     chooseIntegers(g, n, splat(ofHalf(d16) * factor), splat(ofHalf(m16) * factor), top, integers)
   }

@@ -11,6 +11,17 @@ export function toHalf(value: f32): u32 {
 }
 
 /**
+ * `toHalf` for a factor whose integers are still to be chosen. One of coarse steps (below 2^-17) is rounded away from 0: a factor too
+ * small cuts off the largest values, where one too large only costs resolution.
+ */
+// @ts-ignore: decorator
+@inline
+export function toHalfAway(value: f32): u32 {
+  const half = toHalf(value)
+  return (half & 0x7fff) < 0x80 && abs(ofHalf(half)) < abs(value) ? half + 1 : half
+}
+
+/**
  * The value of a finite half. Unlike `halfToFloat` it never computes with a subnormal f32, which costs some processors a hundred cycles:
  * the scales of Q6_K are mostly subnormal halves.
  */

@@ -2,9 +2,15 @@
 // large or small the values are; by powers of two, so that nothing is rounded.
 //
 // The weight of a value is importance * sqrt(sigma2 + x^2), as in ggml: errors on large values count for more, since activations and
-// weights of one column are not independent. Without importance it is 1.
+// weights of one column are not independent. Without importance it is sqrt(sigma2 + x^2) with a larger sigma2: nearly alike.
 
 import { add, interleave, mul, pick, splat, total, values, weights } from './lanes'
+
+/**
+ * sigma2 / mean x^2 without importance. Measured: against equal weights the squared error grows by 0.4 %, and what is left of the error
+ * by ggml's weights falls by 2 to 5 %.
+ */
+const plainSigmaFactor: f32 = 6
 
 /** Below every weight that counts, so that columns of no importance are still quantized sensibly and no sum is 0. */
 const weightFloor: f32 = 2.3283064e-10 // 2^-32
@@ -57,7 +63,7 @@ function weighAlike(count: usize): void {
 
 /**
  * Loads a super-block of 256 values, as 256 / n runs of n (16 or 32) in groups of four, and their weights.
- * @param sigmaFactor sigma2 = sigmaFactor * mean x^2; 0 for w = importance.
+ * @param sigmaFactor sigma2 = sigmaFactor * mean x^2; 0 for w = importance, or 1 without.
  * @returns the factor of the normalization; 0 where the block is as good as zero, and then nothing is loaded.
  */
 // @ts-ignore: decorator
@@ -72,13 +78,16 @@ export function loadSuperBlock(source: usize, importance: usize, n: usize, sigma
   const scale: f32 = importance == 0 ? 0 : normalizer(largest(importance, 256))
   if (scale == 0) {
     weighAlike(64)
-    return factor
+  } else {
+    for (let at: usize = 0; at < 1024; at += 16 * n) {
+      const from = importance + at
+      interleave(from, from + 4 * n, from + 8 * n, from + 12 * n, n, splat(scale), splat(weightFloor), weights + at)
+    }
   }
-  for (let at: usize = 0; at < 1024; at += 16 * n) {
-    const from = importance + at
-    interleave(from, from + 4 * n, from + 8 * n, from + 12 * n, n, splat(scale), splat(weightFloor), weights + at)
+  if (sigmaFactor != 0) {
+    const sigma2 = (total(squares(64)) * (scale == 0 ? plainSigmaFactor : sigmaFactor)) / 256
+    weigh(64, splat(sigma2))
   }
-  if (sigmaFactor != 0) weigh(64, splat((total(squares(64)) * sigmaFactor) / 256))
   return factor
 }
 
@@ -114,6 +123,7 @@ export function loadBlocks(
   interleave(source + 128 * first, source + 128 * b1, source + 128 * b2, source + 128 * b3, 32, factor, splat(0), values)
   if (importance == 0) {
     weighAlike(32)
+    weigh(32, mul(squares(32), splat(plainSigmaFactor / 32)))
     return factor
   }
   const c0 = importance + 128 * (first % blocksPerRow)

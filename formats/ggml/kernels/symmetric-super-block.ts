@@ -4,7 +4,7 @@
 // the wanted scale, judged by the error with exactly what will be stored. 4. d by least squares for the codes and integers found.
 // 5. The codes for exactly what is stored.
 
-import { fitFactor, inverseOfPower, ofHalf, toHalf } from './factor'
+import { fitFactor, inverseOfPower, ofHalf, toHalf, toHalfAway } from './factor'
 import { add, clamp, codes, divide, mul, nearest, splat, total, values, weights } from './lanes'
 import { loadSuperBlock } from './load'
 import { GAIN, SCALE, WLL, WLX, recordBytes, searchSymmetric, tryStored, writeSymmetricCodes } from './symmetric'
@@ -29,7 +29,7 @@ export function factorOfRecords(groups: usize, bound: f32, unit: f32): u32 {
     const scale = load<f32>(scales + at)
     if (abs(scale) > abs(extreme)) extreme = scale
   }
-  return toHalf(fitFactor(scales, curvatures, 4 * groups, extreme, -bound, bound - 1, 3.5 - bound, -0.3, 4) * unit)
+  return toHalfAway(fitFactor(scales, curvatures, 4 * groups, extreme, -bound, bound - 1, 3.5 - bound, -0.3, 4) * unit)
 }
 
 /** Stores the integers in the records as `scaleCodes`; bits of the d that suits them and their codes best. */
