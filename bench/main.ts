@@ -31,9 +31,10 @@ function line(m: KernelMeasurement): string {
 
 const [name, ...args] = process.argv.slice(2)
 const bench = benches[name ?? '']
-if (bench === undefined) {
-  console.error(`usage: npm run bench -- ${Object.keys(benches).join(' | ')} [--json]`)
-  process.exitCode = 2
-} else {
+try {
+  if (bench === undefined) throw new Error(`usage: npm run bench -- ${Object.keys(benches).join(' | ')} [--json]`)
   await bench(args)
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 2
 }
