@@ -54,7 +54,9 @@ export async function sampleModels(): Promise<{
       }
       made += 1
       const output = join(folder, `${sample}-${type}-${made}.gguf`)
-      await finish(quantize({ blueprint: { ...blueprint, metadata: changed }, plan: planUniform(blueprint, type), output, threads: 1 }))
+      await finish(
+        quantize({ blueprint: { ...blueprint, metadata: changed }, plan: planUniform(blueprint, type), output, threads: 1 }),
+      )
       return output
     },
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
