@@ -35,7 +35,7 @@ try {
     '--text',
     'samples/text/kjv-heldout.txt',
     '--max-ppl-ratio',
-    '1.5',
+    '1.1',
   ])
   await step('3. Publish', 'Into a registry folder, with the report attached.', [
     'publish',
