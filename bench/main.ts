@@ -1,9 +1,10 @@
 import { parseArgs } from 'node:util'
 import { findGgmlType } from '../formats/ggml/types.js'
 import { benchKernels, type KernelMeasurement } from './kernels.js'
+import { benchQuality, type QualityMeasurement } from './quality.js'
 
 /** Subcommands of `npm run bench -- NAME`; each takes its arguments and prints its results. */
-const benches: Record<string, (args: string[]) => Promise<void>> = { kernels }
+const benches: Record<string, (args: string[]) => Promise<void>> = { kernels, quality }
 
 async function kernels(args: string[]): Promise<void> {
   const { values } = parseArgs({ args, options: { json: { type: 'boolean' }, types: { type: 'string' } } })
@@ -27,6 +28,33 @@ function line(m: KernelMeasurement): string {
   const speeds = [(m.weightsPerSecond / 1e6).toFixed(1).padStart(10), (m.peerWeightsPerSecond / 1e6).toFixed(1).padStart(6)]
   const ratios = [`${m.speedRatio.toFixed(2)}x`.padStart(7), m.errorRatio.toFixed(4), m.conventionalErrorRatio.toFixed(4)]
   return [m.type.padEnd(8), m.data.padEnd(11), m.importance.padEnd(12), ...speeds, ...ratios].join(' ')
+}
+
+async function quality(args: string[]): Promise<void> {
+  const { values } = parseArgs({ args, options: { json: { type: 'boolean' } } })
+  const found: QualityMeasurement[] = []
+  if (values.json !== true) {
+    console.log(
+      'sample            made by         recipe                       bits    bytes  text            perplexity     ratio',
+    )
+  }
+  for await (const measurement of benchQuality((text) => console.error(text))) {
+    found.push(measurement)
+    if (values.json !== true) console.log(qualityLine(measurement))
+  }
+  if (values.json === true) console.log(JSON.stringify(found, null, 2))
+}
+
+function qualityLine({ sample, maker, recipe, bitsPerWeight, fileBytes, text, perplexity, ratio }: QualityMeasurement): string {
+  const file = [
+    sample.padEnd(16),
+    maker.padEnd(14),
+    recipe.padEnd(26),
+    bitsPerWeight.toFixed(3).padStart(6),
+    String(fileBytes).padStart(8),
+  ]
+  const figures = [perplexity.value.toFixed(2).padStart(10), `${ratio.value.toFixed(4)} ± ${ratio.standardError.toFixed(4)}`]
+  return [...file, text.padEnd(14), ...figures].join('  ')
 }
 
 const [name, ...args] = process.argv.slice(2)
