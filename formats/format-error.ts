@@ -10,6 +10,7 @@ export type FormatErrorCode =
   | 'GGML_TYPE_UNKNOWN' // { type, where }
   | 'GGML_ROW_MISALIGNED' // { type, rowLength, blockSize }
   | 'IMATRIX_INVALID' // { file, problem }
+  | 'LOGITS_INVALID' // { file, problem } base logits of llama-perplexity
   | 'TOKENIZER_INVALID' // { file, problem }
   | 'TOKENIZER_UNSUPPORTED' // { file, problem }
   | 'PRE_TOKENIZER_UNKNOWN' // { file, problem }

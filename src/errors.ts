@@ -67,6 +67,11 @@ const formatErrors = {
     message: '{file} is not a valid importance matrix: {problem}.',
     suggestion: 'Make it again, in the GGUF form.',
   },
+  LOGITS_INVALID: {
+    exit: 'input',
+    message: '{file} is not a valid file of base logits: {problem}.',
+    suggestion: 'Make it again with `mq verify --save-logits` or `llama-perplexity --kl-divergence-base`.',
+  },
   TOKENIZER_INVALID: {
     exit: 'input',
     message: '{file} is not a valid tokenizer: {problem}.',
@@ -98,7 +103,11 @@ const toolErrors = {
 
   // Files
   FILE_MISSING: { exit: 'input', message: '{path} does not exist.', suggestion: 'Check the path.' },
-  FILE_UNREADABLE: { exit: 'environment', message: '{path} cannot be read: {problem}.', suggestion: 'Check the path and its permissions.' },
+  FILE_UNREADABLE: {
+    exit: 'environment',
+    message: '{path} cannot be read: {problem}.',
+    suggestion: 'Check the path and its permissions.',
+  },
   FILE_UNWRITABLE: {
     exit: 'environment',
     message: '{path} cannot be written: {problem}.',
@@ -109,12 +118,26 @@ const toolErrors = {
     message: '{path} exists already.',
     suggestion: 'Remove it, choose another name, or pass --force.',
   },
+  OUTPUT_BUSY: {
+    exit: 'environment',
+    message: '{path} is being written by another process.',
+    suggestion: 'Wait for it to end. If it has ended, on another machine, remove {lock}.',
+  },
   DISK_FULL: {
     exit: 'environment',
     message: '{path} needs {needed} bytes and its disk has {available} free.',
-    suggestion: 'Free some space, or write to another disk with -o.',
+    suggestion: 'Free some space and run the same command again, or write to another disk with -o.',
   },
-  INTERRUPTED: { exit: 'interrupted', message: 'Stopped before {what} was finished.', suggestion: 'Run the same command again.' },
+  MEMORY_TOO_SMALL: {
+    exit: 'usage',
+    message: '{asked} bytes of memory are not enough.',
+    suggestion: 'Give --memory at least {least}.',
+  },
+  INTERRUPTED: {
+    exit: 'interrupted',
+    message: 'Stopped before {what} was finished.',
+    suggestion: 'Run the same command again to go on.',
+  },
   INTERNAL: {
     exit: 'environment',
     message: 'Something that should not happen did: {problem}.',

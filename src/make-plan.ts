@@ -21,6 +21,7 @@ export interface PlanRequest {
 
 export interface PlanningOptions {
   readonly threads?: number
+  readonly memoryBytes?: number
   readonly importance?: Importance
   readonly signal?: AbortSignal
 }

@@ -18,6 +18,8 @@ export type Measure = (options: {
   readonly blueprint: Blueprint
   readonly requests: readonly { readonly tensor: string; readonly types: readonly GgmlTypeName[] }[]
   readonly threads?: number
+  /** What the process may hold in memory while it measures. */
+  readonly memoryBytes?: number
   readonly importance?: Importance
   readonly signal?: AbortSignal
 }) => WithProgress<ReadonlyMap<string, ReadonlyMap<GgmlTypeName, { readonly relativeError: number }>>>
@@ -30,6 +32,8 @@ export interface PlanBitsOptions {
   readonly floors?: Partial<Record<TensorRole, GgmlTypeName>>
   /** Worker threads to measure with. */
   readonly threads?: number
+  /** What the process may hold in memory while it measures. */
+  readonly memoryBytes?: number
   /** What errors are weighted by; the plan is for a quantization with the same. */
   readonly importance?: Importance
   readonly signal?: AbortSignal
@@ -79,12 +83,13 @@ export async function* planBits(blueprint: Blueprint, options: PlanBitsOptions):
     throw MqError.of('BUDGET_IMPOSSIBLE', { asked: `${bits} bits per weight`, least: leastBits })
   }
 
-  const { threads, importance, signal } = options
+  const { threads, memoryBytes, importance, signal } = options
   const requests = rest.map(({ name }) => ({ tensor: name, types: measurable(types.get(name) ?? [], blueprint) }))
   const measured = yield* measure({
     blueprint,
     requests: requests.filter((request) => request.types.length > 0),
     ...(threads === undefined ? {} : { threads }),
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
     ...(importance === undefined ? {} : { importance }),
     ...(signal === undefined ? {} : { signal }),
   })

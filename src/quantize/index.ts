@@ -1,7 +1,7 @@
 export { checkPlan } from './check-plan.js'
 export type { Importance } from './cut.js'
 export { measure } from './measure.js'
-export { checkTarget } from './output-file.js'
 export { planText, readPlan, writePlan } from './plan-file.js'
 export { quantize } from './quantize.js'
 export { type QuantizeReport, reportOf, reportText } from './report.js'
+export { checkOutput, checkTarget } from './target.js'

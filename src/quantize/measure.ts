@@ -3,6 +3,7 @@ import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import type { WithProgress } from '../progress.js'
 import { rowLength } from '../recipe/index.js'
 import { type Importance, sampleTensor } from './cut.js'
+import { memoryShare, taskBytes } from './memory.js'
 import { runTasks } from './pool.js'
 import { addErrorSums, type ErrorSums } from './statistics.js'
 import { type MeasureTask, type RowRun, runElements } from './task.js'
@@ -30,6 +31,7 @@ export interface MeasureOptions {
   readonly requests: readonly MeasureRequest[]
   /** Worker threads; by default one for each core. */
   readonly threads?: number
+  /** What this process may hold in memory, all of it: see memory.ts. */
   readonly memoryBytes?: number
   readonly importance?: Importance
   readonly signal?: AbortSignal
@@ -57,7 +59,13 @@ export async function* measure(options: MeasureOptions): WithProgress<Measuremen
   })
   const total = parts.reduce((sum, task) => sum + workOf(task), 0)
   const sums = new Map<MeasureTask, readonly ErrorSums[]>()
-  const pool = runTasks(parts, { ...options, setup: { files: blueprint.files }, what: 'the measurement' })
+  const { threads, taskBytes: memoryBytes } = memoryShare(
+    options.memoryBytes,
+    options.threads,
+    Math.max(0, ...parts.map(taskBytes)),
+  )
+  const setup = { files: blueprint.files }
+  const pool = runTasks(parts, { ...options, threads, memoryBytes, setup, what: 'the measurement' })
   let done = 0
   for await (const finished of pool) {
     sums.set(finished.task, finished.sums)
@@ -105,7 +113,7 @@ function gather(tasks: readonly MeasureTask[], sums: ReadonlyMap<MeasureTask, re
   )
 }
 
-function typeDamage({ count, squaredError, squaredNorm }: ErrorSums): TypeDamage {
+function typeDamage({ count, weightedError: squaredError, weightedNorm: squaredNorm }: ErrorSums): TypeDamage {
   // Values too large for the type are stored as infinity.
   const error = Number.isFinite(squaredError) ? squaredError : Number.POSITIVE_INFINITY
   return {

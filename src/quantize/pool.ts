@@ -3,8 +3,9 @@ import { availableParallelism } from 'node:os'
 import { Piscina } from 'piscina'
 import { MqError } from '../errors.js'
 import { errorOf } from './failure.js'
+import { taskBytes } from './memory.js'
 import type { ErrorSums } from './statistics.js'
-import { runElements, type WorkerReply, type WorkerSetup, type WorkerTask } from './task.js'
+import type { WorkerReply, WorkerSetup, WorkerTask } from './task.js'
 
 export interface PoolOptions {
   readonly setup: WorkerSetup
@@ -23,14 +24,16 @@ export interface FinishedTask<Task> {
   readonly task: Task
   readonly sums: readonly ErrorSums[]
   readonly seconds: number
+  /** CRC-32 of what was written. */
+  readonly checksum: number
 }
 
 const require = createRequire(import.meta.url)
 
 const defaultMemoryBytes = 512 * 2 ** 20
 
-/** Source bytes, f32 values, the kernels' copies of both sides, blocks, values read back: about this much for each f32 byte of a task. */
-const memoryFactor = 5
+/** Tasks of a thread at a time: one computes while another's rows are read and a third's blocks are written. */
+const tasksEach = 3
 
 /**
  * Runs tasks on worker threads and yields each as it ends, in no particular order. Tasks are taken from the iterable only as their
@@ -47,6 +50,7 @@ export async function* runTasks<Task extends WorkerTask>(
     minThreads: threads,
     maxThreads: threads,
     workerData: setup,
+    concurrentTasksPerWorker: tasksEach,
   })
   const queue = tasks[Symbol.iterator]()
   const finished: FinishedTask<Task>[] = []
@@ -63,8 +67,8 @@ export async function* runTasks<Task extends WorkerTask>(
     const reason = cause instanceof Error ? cause.message : String(cause)
     fail(MqError.of('INTERNAL', { problem: `a worker thread ended${where}: ${reason}` }, { cause }))
   }
-  // One more task than it runs waits at each thread, so that none idles while this one is told of the last.
-  const fits = (task: Task): boolean => underWay === 0 || (underWay < 2 * threads && heldBytes + taskBytes(task) <= memoryBytes)
+  const fits = (task: Task): boolean =>
+    underWay === 0 || (underWay < tasksEach * threads && heldBytes + taskBytes(task) <= memoryBytes)
   const abort = (): void => fail(MqError.of('INTERRUPTED', { what }))
   const start = async (task: Task): Promise<void> => {
     const bytes = taskBytes(task)
@@ -72,7 +76,7 @@ export async function* runTasks<Task extends WorkerTask>(
     heldBytes += bytes
     try {
       const reply = await pool.run(task)
-      if (reply.ok) finished.push({ task, sums: reply.sums, seconds: reply.seconds })
+      if (reply.ok) finished.push({ task, sums: reply.sums, seconds: reply.seconds, checksum: reply.checksum })
       else fail(errorOf(reply.failure))
     } catch (error) {
       crash(error, ` at ${task.tensor}`)
@@ -106,9 +110,4 @@ export async function* runTasks<Task extends WorkerTask>(
     signal?.removeEventListener('abort', abort)
     await pool.destroy()
   }
-}
-
-function taskBytes(task: WorkerTask): number {
-  const runs = task.kind === 'quantize' ? [task.run] : task.runs
-  return runs.reduce((bytes, run) => bytes + 4 * memoryFactor * runElements(run), 0)
 }

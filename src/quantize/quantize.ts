@@ -1,154 +1,102 @@
 import { FormatError } from '../../formats/format-error.js'
 import { openCodec } from '../../formats/ggml/codec.js'
-import { type GgmlTypeName, ggmlBytes } from '../../formats/ggml/types.js'
-import { type GgufTensorInfo, layoutGguf } from '../../formats/gguf/index.js'
-import type { Blueprint, BlueprintTensor } from '../blueprint.js'
+import type { GgmlTypeName } from '../../formats/ggml/types.js'
+import type { Blueprint } from '../blueprint.js'
+import { MqError } from '../errors.js'
 import type { Plan } from '../plan.js'
-import { withPlanMetadata } from '../plan-metadata.js'
 import type { WithProgress } from '../progress.js'
-import { rowLength } from '../recipe/index.js'
 import { checkPlan } from './check-plan.js'
-import { cutTensor, type Importance } from './cut.js'
-import { isCopy, storesExactly } from './exact.js'
-import { OrderedSums } from './ordered-sums.js'
-import { beginOutput, inWords } from './output-file.js'
-import { runTasks } from './pool.js'
-import { type QuantizeTask, runElements } from './task.js'
+import type { Importance } from './cut.js'
+import { isCopy } from './exact.js'
+import { memoryShare, taskBytes } from './memory.js'
+import { layoutOutput } from './output-layout.js'
+import { lockOutput } from './output-lock.js'
+import type { QuantizedTensor } from './tally.js'
+import { checkTarget, inWords } from './target.js'
+import type { WorkerTask } from './task.js'
+import { tasksOf } from './tasks.js'
+import { writeOutput } from './write-output.js'
 
 export interface QuantizeOptions {
   readonly blueprint: Blueprint
   readonly plan: Plan
-  /** The GGUF file to be. */
+  /** The GGUF file to be; the name of shards follows from it. */
   readonly output: string
+  /** Most bytes of tensor data in one file; what is more goes into shards. */
+  readonly splitMaxBytes?: number
   /** Worker threads; by default one for each core. */
   readonly threads?: number
-  /** What all rows under way may hold in memory together; by default 512 MiB. */
+  /** What this process may hold in memory, all of it: see memory.ts. */
   readonly memoryBytes?: number
   readonly importance?: Importance
   /** Replaces a file that is there already. */
   readonly force?: boolean
+  /** Begins anew, whatever an earlier run has left. */
+  readonly fresh?: boolean
   readonly signal?: AbortSignal
 }
 
-/** What became of a tensor. */
-export interface QuantizedTensor {
-  readonly name: string
-  readonly type: GgmlTypeName
-  /** Sum of (x - x')^2 over sum of x^2, over every weight; 0 where the type holds the source exactly. */
-  readonly relativeError: number
-  /** Cosine of the angle between the weights before and after. */
-  readonly cosine: number
-  /** Largest |x - x'|. */
-  readonly maxError: number
-  /** Time that worker threads spent on it, together. */
-  readonly seconds: number
-}
-
 export interface QuantizeResult {
+  /** The file, or the first of its shards: what other commands take. */
   readonly path: string
-  /** Of the whole file. */
+  /** All files. */
+  readonly files: readonly string[]
+  /** Of all files. */
   readonly sizeBytes: number
   /** Of the tensors alone. */
   readonly dataBytes: number
   readonly bitsPerWeight: number
   readonly tensors: readonly QuantizedTensor[]
+  /** Bytes of the tensors that an earlier run had written. */
+  readonly resumedBytes: number
+  readonly notes: readonly string[]
   readonly seconds: number
 }
 
-/** Values of a task: enough that handing it over costs nothing, few enough that many fit in memory. */
-const taskElements = 2 ** 19
-
 /**
- * Writes the GGUF file that a plan describes, in one pass: every range of rows is read, transformed, quantized and written at its known
- * place by a worker thread. The file has its name only when it is whole and on the disk; whatever goes wrong before removes it. Its bytes
- * depend on nothing but the source, the plan and the importance.
- * @throws MqError PLAN_MISMATCH, OUTPUT_EXISTS, FILE_UNWRITABLE, DISK_FULL, TENSOR_NOT_FINITE, TENSOR_OVERFLOW, IMPORTANCE_MISMATCH,
- *   INTERRUPTED; FormatError GGML_TYPE_UNKNOWN, GGUF_INVALID, INPUT_TRUNCATED.
+ * Writes the GGUF file, or shards, that a plan describes, in one pass: every range of rows is read, transformed, quantized and written
+ * at its known place by a worker thread. Files have their names only when all are whole and on the disk. A journal beside them says
+ * which ranges are done, so that the same call after a kill, an interruption or a full disk does only what is missing; any other error
+ * removes what was written. The bytes depend on nothing but the source, the plan and the importance.
+ * @throws MqError PLAN_MISMATCH, OUTPUT_EXISTS, OUTPUT_BUSY, FILE_UNWRITABLE, DISK_FULL, MEMORY_TOO_SMALL, TENSOR_NOT_FINITE,
+ *   TENSOR_OVERFLOW, IMPORTANCE_MISMATCH, INTERRUPTED; FormatError GGML_TYPE_UNKNOWN, GGUF_INVALID, INPUT_TRUNCATED.
  */
 export async function* quantize(options: QuantizeOptions): WithProgress<QuantizeResult> {
-  const { blueprint, output: path, force = false } = options
+  const { blueprint, output: path, importance, force = false, fresh = false, signal } = options
   const startedAt = performance.now()
   const plan = checkPlan(options.plan, blueprint)
   await checkKernels(blueprint, plan)
-  const layout = layoutOf(blueprint, plan)
-  const { header, fileBytes, dataOffset } = layout
-  const works = new Map(
-    blueprint.tensors.map((tensor, index) => [tensor.name, newWork(tensor, layout.tensors[index] as GgufTensorInfo)]),
-  )
-  const output = await beginOutput(path, { header, fileBytes, force, inputs: blueprint.files })
-  let whole = false
+  const layout = layoutOutput(blueprint, plan, path, options.splitMaxBytes)
+  const largest = largestTask(tasksOf(blueprint.tensors, layout.tensors, [], importance))
+  const share = memoryShare(options.memoryBytes, options.threads, largest)
+  if (signal?.aborted === true) throw MqError.of('INTERRUPTED', { what: path })
+  const { dataBytes, bitsPerWeight } = plan
+  const files = layout.parts.map((part) => part.path)
+  const first = files[0] ?? path
+
+  // The folder; whether a file may be replaced is asked with the lock held.
+  await checkTarget(first, blueprint.files, true)
+  const unlock = await lockOutput(path).catch(async (error: unknown) => {
+    throw await inWords(error, path, layout.sizeBytes)
+  })
   try {
-    // A journal of finished ranges would be kept here, next to the partial file.
-    const tasks = tasksOf(works.values(), output.partialPath, dataOffset, options.importance)
-    const pool = runTasks(tasks, { ...options, setup: { files: blueprint.files }, what: path })
-    let done = 0
-    for await (const { task, sums, seconds } of pool) {
-      const work = works.get(task.tensor) as TensorWork
-      work.seconds += seconds
-      for (const part of sums) work.sums.add(task.part, part)
-      done += ggmlBytes(task.type, runElements(task.run))
-      yield { stage: 'quantize', done, total: plan.dataBytes, unit: 'bytes', item: task.tensor }
-    }
-    await output.commit()
-    whole = true
-  } catch (error) {
-    await output.discard()
-    throw await inWords(error, path, fileBytes)
+    const written = yield* writeOutput({ blueprint, layout, dataBytes, path, importance, force, fresh, signal, ...share })
+    const seconds = (performance.now() - startedAt) / 1000
+    return { path: first, files, sizeBytes: layout.sizeBytes, dataBytes, bitsPerWeight, ...written, seconds }
   } finally {
-    // Also where the consumer of this stream stops listening.
-    if (!whole) await output.discard()
-  }
-  return {
-    path,
-    sizeBytes: fileBytes,
-    dataBytes: plan.dataBytes,
-    bitsPerWeight: plan.bitsPerWeight,
-    tensors: [...works.values()].map(resultOf),
-    seconds: (performance.now() - startedAt) / 1000,
+    await unlock()
   }
 }
 
-/** Size of the file that a plan comes to, to the byte. */
-export function plannedBytes(blueprint: Blueprint, plan: Plan): number {
-  return layoutOf(blueprint, checkPlan(plan, blueprint)).fileBytes
+/** Size of the files that a plan comes to, to the byte. */
+export function plannedBytes(blueprint: Blueprint, plan: Plan, splitMaxBytes?: number): number {
+  return layoutOutput(blueprint, checkPlan(plan, blueprint), 'planned.gguf', splitMaxBytes).sizeBytes
 }
 
-function layoutOf(blueprint: Blueprint, plan: Plan): ReturnType<typeof layoutGguf> {
-  return layoutGguf(
-    withPlanMetadata(blueprint.metadata, plan.fileType),
-    plan.tensors.map(({ name, shape, type }) => ({ name, type, dimensions: shape.toReversed() })),
-  )
-}
-
-/** A tensor on its way into the file. */
-interface TensorWork {
-  readonly tensor: BlueprintTensor
-  readonly info: GgufTensorInfo
-  readonly sums: OrderedSums
-  seconds: number
-}
-
-function newWork(tensor: BlueprintTensor, info: GgufTensorInfo): TensorWork {
-  return { tensor, info, sums: new OrderedSums(), seconds: 0 }
-}
-
-function* tasksOf(
-  works: Iterable<TensorWork>,
-  output: string,
-  dataOffset: number,
-  importance: Importance | undefined,
-): Generator<QuantizeTask> {
-  for (const { tensor, info } of works) {
-    const { name, type } = info
-    const method = isCopy(tensor.recipe, type) ? 'copy' : storesExactly(type, tensor.recipe) ? 'exact' : 'measure'
-    const rowBytes = ggmlBytes(type, rowLength(tensor))
-    let part = 0
-    for (const run of cutTensor(tensor, taskElements, importance)) {
-      const offset = dataOffset + info.offset + run.tensorRow * rowBytes
-      yield { kind: 'quantize', tensor: name, part, run, type, output, offset, method }
-      part += 1
-    }
-  }
+function largestTask(tasks: Iterable<WorkerTask>): number {
+  let most = 0
+  for (const task of tasks) most = Math.max(most, taskBytes(task))
+  return most
 }
 
 /** Refuses a type that no kernel writes, or reads from the source, before the first byte and not in the middle. */
@@ -163,17 +111,4 @@ async function checkKernels({ tensors }: Blueprint, plan: Plan): Promise<void> {
 
 function noKernel(type: GgmlTypeName, verb: string): FormatError {
   return new FormatError('GGML_TYPE_UNKNOWN', { type, where: `the kernels that ${verb}` })
-}
-
-function resultOf({ info: { name, type }, sums: { total }, seconds }: TensorWork): QuantizedTensor {
-  if (total === undefined) return { name, type, relativeError: 0, cosine: 1, maxError: 0, seconds }
-  const { squaredError, squaredNorm, storedNorm, dotProduct, maxError } = total
-  return {
-    name,
-    type,
-    relativeError: squaredNorm === 0 ? 0 : squaredError / squaredNorm,
-    cosine: squaredNorm * storedNorm === 0 ? 1 : dotProduct / Math.sqrt(squaredNorm * storedNorm),
-    maxError,
-    seconds,
-  }
 }

@@ -3,7 +3,8 @@ import type { Blueprint, TensorRole } from '../blueprint.js'
 import type { Plan, PlanTensor } from '../plan.js'
 import { elementCount } from '../recipe/index.js'
 import { type Column, formatBytes, formatCount, formatSeconds, formatTable } from '../terminal/index.js'
-import { plannedBytes, type QuantizedTensor, type QuantizeResult } from './quantize.js'
+import { plannedBytes, type QuantizeResult } from './quantize.js'
+import type { QuantizedTensor } from './tally.js'
 
 /** Tensors of one role together. */
 export interface RoleSummary {
@@ -21,10 +22,12 @@ export interface RoleSummary {
 /** What a command says about a file that it made, or would make. */
 export interface QuantizeReport {
   readonly source: string
-  /** The file; absent where nothing was written. */
+  /** The file, or the first of its shards; absent where nothing was written. */
   readonly path?: string
+  /** All files, where there are several. */
+  readonly files?: readonly string[]
   readonly goal: string
-  /** Of the whole file. */
+  /** Of the whole file, or of all. */
   readonly sizeBytes: number
   /** Of the tensors alone. */
   readonly dataBytes: number
@@ -32,31 +35,44 @@ export interface QuantizeReport {
   readonly roles: readonly RoleSummary[]
   readonly tensors: readonly (PlanTensor | QuantizedTensor)[]
   readonly notes: readonly string[]
+  /** Bytes of tensors that an earlier run had written already. */
+  readonly resumedBytes?: number
   readonly seconds?: number
 }
 
-/** Puts together what is known of a plan and, if it was carried out, of its result. */
-export function reportOf(source: string, blueprint: Blueprint, plan: Plan, result?: QuantizeResult): QuantizeReport {
+/**
+ * Puts together what is known of a plan and, if it was carried out, of its result.
+ * @param splitMaxBytes where there is no result: for the size of the files to be.
+ */
+export function reportOf(
+  source: string,
+  blueprint: Blueprint,
+  plan: Plan,
+  result?: QuantizeResult,
+  splitMaxBytes?: number,
+): QuantizeReport {
   const errors = new Map((result?.tensors ?? plan.tensors).map(({ name, relativeError }) => [name, relativeError]))
   return {
     source,
-    ...(result === undefined ? {} : { path: result.path, seconds: result.seconds }),
+    ...(result === undefined ? {} : { path: result.path, resumedBytes: result.resumedBytes, seconds: result.seconds }),
+    ...(result === undefined || result.files.length === 1 ? {} : { files: result.files }),
     goal: plan.goal,
-    sizeBytes: result?.sizeBytes ?? plannedBytes(blueprint, plan),
+    sizeBytes: result?.sizeBytes ?? plannedBytes(blueprint, plan, splitMaxBytes),
     dataBytes: plan.dataBytes,
     bitsPerWeight: plan.bitsPerWeight,
     roles: summarizeRoles(plan.tensors, errors),
     tensors: result?.tensors ?? plan.tensors,
-    notes: [...new Set([...blueprint.notes, ...plan.notes])],
+    notes: [...new Set([...blueprint.notes, ...plan.notes, ...(result?.notes ?? [])])],
   }
 }
 
 /** The report as lines for the screen. */
-export function reportText({ source, path, goal, roles, sizeBytes, bitsPerWeight, notes, seconds }: QuantizeReport): string {
+export function reportText(report: QuantizeReport): string {
+  const { source, path, files, goal, roles, sizeBytes, bitsPerWeight, notes, seconds } = report
   const elements = roles.reduce((sum, role) => sum + role.elements, 0)
   const size = `${formatCount(elements)} weights, ${formatBytes(sizeBytes)}, ${bitsPerWeight.toFixed(3)} bits per weight`
   return [
-    `${source} -> ${path ?? `(nothing written: ${goal})`}`,
+    `${source} -> ${path ?? `(nothing written: ${goal})`}${files === undefined ? '' : `, the first of ${files.length} files`}`,
     '',
     roleTable(roles),
     '',

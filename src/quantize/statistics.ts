@@ -1,17 +1,23 @@
-/** Sums over values and what was stored in their place; they add up over ranges of rows. */
+/** Sums over values x and what was stored in their place, x'; they add up over ranges of rows. w is a column's importance, or 1. */
 export interface ErrorSums {
   /** Values summed over. */
   readonly count: number
-  /** Sum of w (x - x')^2. */
+  /** Sum of (x - x')^2. */
   readonly squaredError: number
-  /** Sum of w x^2. */
+  /** Sum of x^2. */
   readonly squaredNorm: number
-  /** Sum of w x'^2. */
+  /** Sum of x'^2. */
   readonly storedNorm: number
-  /** Sum of w x x'. */
+  /** Sum of x x'. */
   readonly dotProduct: number
   /** Largest |x - x'|, whatever its weight. */
   readonly maxError: number
+  /** Sum of w (x - x')^2. */
+  readonly weightedError: number
+  /** Sum of w x^2. */
+  readonly weightedNorm: number
+  /** Values beyond the reach of their block: see clippedCount. */
+  readonly clipped: number
 }
 
 export const noErrorSums: ErrorSums = {
@@ -21,6 +27,24 @@ export const noErrorSums: ErrorSums = {
   storedNorm: 0,
   dotProduct: 0,
   maxError: 0,
+  weightedError: 0,
+  weightedNorm: 0,
+  clipped: 0,
+}
+
+const names = Object.keys(noErrorSums) as (keyof ErrorSums)[]
+
+/** How many numbers listOfSums gives. */
+export const sumsLength = names.length
+
+/** The sums as a list, for a file. */
+export function listOfSums(sums: ErrorSums): number[] {
+  return names.map((name) => sums[name])
+}
+
+/** The sums that a list stands for. */
+export function sumsOfList(list: readonly number[]): ErrorSums {
+  return Object.fromEntries(names.map((name, index) => [name, list[index] ?? 0])) as unknown as ErrorSums
 }
 
 /** The sums of two ranges together. Floating-point addition: add in a fixed order where the result is to be the same each time. */
@@ -32,6 +56,9 @@ export function addErrorSums(a: ErrorSums, b: ErrorSums): ErrorSums {
     storedNorm: a.storedNorm + b.storedNorm,
     dotProduct: a.dotProduct + b.dotProduct,
     maxError: Math.max(a.maxError, b.maxError),
+    weightedError: a.weightedError + b.weightedError,
+    weightedNorm: a.weightedNorm + b.weightedNorm,
+    clipped: a.clipped + b.clipped,
   }
 }
 
@@ -40,12 +67,14 @@ export function addErrorSums(a: ErrorSums, b: ErrorSums): ErrorSums {
  * @param importance one weight w for each column of rows; without it every value counts the same.
  */
 export function errorSums(values: Float32Array, stored: Float32Array, importance?: Float32Array): ErrorSums {
-  return importance === undefined ? plainSums(values, stored) : weightedSums(values, stored, importance)
+  const plain = plainSums(values, stored)
+  if (importance === undefined) {
+    return { ...plain, weightedError: plain.squaredError, weightedNorm: plain.squaredNorm, clipped: 0 }
+  }
+  return { ...plain, ...weightedSums(values, stored, importance), clipped: 0 }
 }
 
-// storedNorm follows from the other sums: x' = x - e, so x'^2 = 2 x x' - x^2 + e^2.
-
-function plainSums(values: Float32Array, stored: Float32Array): ErrorSums {
+function plainSums(values: Float32Array, stored: Float32Array): Omit<ErrorSums, 'weightedError' | 'weightedNorm' | 'clipped'> {
   let squaredError = 0
   let squaredNorm = 0
   let dotProduct = 0
@@ -59,37 +88,57 @@ function plainSums(values: Float32Array, stored: Float32Array): ErrorSums {
     dotProduct += x * y
     if (error > maxError) maxError = error
   }
-  return withStoredNorm(values.length, squaredError, squaredNorm, dotProduct, maxError)
+  // x' = x - e, so x'^2 = 2 x x' - x^2 + e^2.
+  const storedNorm = Math.max(0, 2 * dotProduct - squaredNorm + squaredError)
+  return { count: values.length, squaredError, squaredNorm, storedNorm, dotProduct, maxError }
 }
 
-function weightedSums(values: Float32Array, stored: Float32Array, importance: Float32Array): ErrorSums {
+function weightedSums(
+  values: Float32Array,
+  stored: Float32Array,
+  importance: Float32Array,
+): Pick<ErrorSums, 'weightedError' | 'weightedNorm'> {
   const columns = importance.length
-  let squaredError = 0
-  let squaredNorm = 0
-  let dotProduct = 0
-  let maxError = 0
+  let weightedError = 0
+  let weightedNorm = 0
   for (let row = 0; row < values.length; row += columns) {
     for (let column = 0; column < columns; column++) {
       const weight = importance[column] as number
       const x = values[row + column] as number
-      const y = stored[row + column] as number
-      const error = Math.abs(x - y)
-      squaredError += weight * error * error
-      squaredNorm += weight * x * x
-      dotProduct += weight * x * y
-      if (error > maxError) maxError = error
+      const error = x - (stored[row + column] as number)
+      weightedError += weight * error * error
+      weightedNorm += weight * x * x
     }
   }
-  return withStoredNorm(values.length, squaredError, squaredNorm, dotProduct, maxError)
+  return { weightedError, weightedNorm }
 }
 
-function withStoredNorm(
-  count: number,
-  squaredError: number,
-  squaredNorm: number,
-  dotProduct: number,
-  maxError: number,
-): ErrorSums {
-  const storedNorm = Math.max(0, 2 * dotProduct - squaredNorm + squaredError)
-  return { count, squaredError, squaredNorm, storedNorm, dotProduct, maxError }
+/** Values that share a scale in most types. */
+const groupSize = 32
+
+/**
+ * Counts values that are farther out than their block reaches: outside of what is stored for their group of 32, by more than half of the
+ * step that the type's bits would allow between the group's extremes. Rounding leaves no value so far out; a scale that is too small
+ * does.
+ * @param bitsPerWeight of the type; its whole part is taken for the bits of a code.
+ */
+export function clippedCount(values: Float32Array, stored: Float32Array, bitsPerWeight: number): number {
+  const steps = 2 ** Math.floor(bitsPerWeight) - 1
+  let clipped = 0
+  for (let start = 0; start < values.length; start += groupSize) {
+    const end = Math.min(values.length, start + groupSize)
+    let low = stored[start] as number
+    let high = low
+    for (let i = start + 1; i < end; i++) {
+      const y = stored[i] as number
+      if (y < low) low = y
+      if (y > high) high = y
+    }
+    const margin = (high - low) / steps / 2
+    for (let i = start; i < end; i++) {
+      const x = values[i] as number
+      if (x > high + margin || x < low - margin) clipped += 1
+    }
+  }
+  return clipped
 }

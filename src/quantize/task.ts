@@ -19,6 +19,8 @@ export interface RowRun {
 /** Rows to be quantized and written: everything a worker has to know, as data. */
 export interface QuantizeTask {
   readonly kind: 'quantize'
+  /** Its number among all tasks of the output, counted from 0: what a journal knows it by. */
+  readonly number: number
   readonly tensor: string
   /** Which of the tensor's tasks this is, counted from 0. */
   readonly part: number
@@ -31,6 +33,8 @@ export interface QuantizeTask {
    * `copy`: the source holds these blocks already. `exact`: the type holds every value of the source, so there is no error to measure.
    */
   readonly method: 'copy' | 'exact' | 'measure'
+  /** Rows of the run, counted from its first, whose errors are measured. */
+  readonly measured: { readonly start: number; readonly end: number }
 }
 
 /** Rows to be quantized in several types, for their errors alone. */
@@ -43,9 +47,12 @@ export interface MeasureTask {
 
 export type WorkerTask = QuantizeTask | MeasureTask
 
-/** What a task came to: one entry for the type of a QuantizeTask (none if not measured), one for each type of a MeasureTask. */
+/**
+ * What a task came to. `sums`: one entry for the type of a QuantizeTask (none if not measured), one for each type of a MeasureTask.
+ * `seconds`: time of computing. `checksum`: CRC-32 of what was written.
+ */
 export type WorkerReply =
-  | { readonly ok: true; readonly sums: readonly ErrorSums[]; readonly seconds: number }
+  | { readonly ok: true; readonly sums: readonly ErrorSums[]; readonly seconds: number; readonly checksum: number }
   | { readonly ok: false; readonly failure: Failure }
 
 /** What is the same for all tasks of a pool. */

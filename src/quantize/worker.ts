@@ -1,89 +1,139 @@
-import { openSync, readSync, writeSync } from 'node:fs'
+import { openSync, read, write } from 'node:fs'
+import { promisify } from 'node:util'
+import { crc32 } from 'node:zlib'
 import { workerData } from 'piscina'
 import { FormatError } from '../../formats/format-error.js'
 import { openCodec } from '../../formats/ggml/codec.js'
-import { ggmlBytes } from '../../formats/ggml/types.js'
+import { ggmlBytes, ggmlType } from '../../formats/ggml/types.js'
 import { MqError } from '../errors.js'
 import { evaluateRows, type FileRange, rowLength } from '../recipe/index.js'
+import { type Arena, newArena } from './arena.js'
 import { failureOf } from './failure.js'
-import { addErrorSums, type ErrorSums, errorSums, noErrorSums } from './statistics.js'
+import { largestMagnitude } from './magnitude.js'
+import { addErrorSums, clippedCount, type ErrorSums, errorSums, noErrorSums } from './statistics.js'
 import type { MeasureTask, QuantizeTask, RowRun, WorkerReply, WorkerSetup, WorkerTask } from './task.js'
 
-// One of these runs in each worker thread. Its files stay open until the thread ends, which closes them.
+// One of these runs in each worker thread, with a few tasks at a time: while one computes, the system reads for the next and writes for
+// the last. Files stay open until the thread ends, which closes them.
 
 const { files } = workerData as WorkerSetup
 const codec = await openCodec()
 const descriptors = new Map<string, number>()
+const arenas: Arena[] = []
+const readAt = promisify(read)
+const writeAt = promisify(write)
+
+/** No type stores smaller values as infinity: the least that overflows a scale or a value of 16 bits is far above. */
+const safeMagnitude = 4096
 
 /** Does one task. Never rejects for what can be foreseen: an error that crosses from a worker loses its class and code. */
 export default async function run(task: WorkerTask): Promise<WorkerReply> {
-  const start = performance.now()
+  const arena = arenas.pop() ?? newArena()
   try {
-    const sums = task.kind === 'quantize' ? await quantize(task) : await measure(task)
-    return { ok: true, sums, seconds: (performance.now() - start) / 1000 }
+    return task.kind === 'quantize' ? await quantize(task, arena) : await measure(task, arena)
   } catch (error) {
     return { ok: false, failure: failureOf(error) }
+  } finally {
+    arena.reset()
+    arenas.push(arena)
   }
 }
 
-async function quantize(task: QuantizeTask): Promise<ErrorSums[]> {
+async function quantize(task: QuantizeTask, arena: Arena): Promise<WorkerReply> {
   const { tensor, run, type, output, offset, method } = task
-  const values = await finiteRows(tensor, run)
-  const blocks = method === 'copy' ? await storedBlocks(run) : codec.quantize(type, values, rowLength(run.recipe), run.importance)
-  writeFully(descriptor(output, 'r+'), blocks, offset)
-  if (method !== 'measure') return []
-  const stored = codec.dequantize(type, blocks, values.length)
-  const sums = errorSums(values, stored)
-  if (!Number.isFinite(sums.squaredError)) {
-    const row = run.tensorRow + Math.floor(codec.firstNonFinite(stored) / rowLength(run.recipe))
+  const values = await rowsOf(run, arena)
+  const copied = method === 'copy' ? await storedBlocks(run, arena) : undefined
+
+  // Nothing is awaited from here to the end of the computation, so that no other task's time is counted.
+  const start = performance.now()
+  const peak = finitePeak(tensor, run, values)
+  const blocks = copied ?? codec.quantize(type, values, rowLength(run.recipe), run.importance)
+  const sums = method === 'measure' ? [measuredSums(task, values, blocks, peak)] : []
+  const seconds = (performance.now() - start) / 1000
+
+  arena.release(values)
+  await writeFully(descriptor(output, 'r+'), blocks, offset)
+  return { ok: true, sums, seconds, checksum: crc32(blocks) }
+}
+
+/** @throws MqError TENSOR_OVERFLOW where the type stored infinity, in whatever row. */
+function measuredSums(
+  { tensor, run, type, measured }: QuantizeTask,
+  values: Float32Array,
+  blocks: Uint8Array,
+  peak: number,
+): ErrorSums {
+  const length = rowLength(run.recipe)
+  const rowBytes = ggmlBytes(type, length)
+  const { start, end } = peak < safeMagnitude ? measured : { start: 0, end: run.end - run.start }
+  const stored = codec.dequantize(type, blocks.subarray(start * rowBytes, end * rowBytes), (end - start) * length)
+  const infinite = peak < safeMagnitude ? -1 : codec.firstNonFinite(stored)
+  if (infinite >= 0) {
+    const row = run.tensorRow + Math.floor(infinite / length)
     throw MqError.of('TENSOR_OVERFLOW', { tensor, row, type })
   }
-  return [sums]
+  const from = (measured.start - start) * length
+  const to = (measured.end - start) * length
+  const [before, after] = [values.subarray(measured.start * length, measured.end * length), stored.subarray(from, to)]
+  const { blockSize, blockBytes } = ggmlType(type)
+  return { ...errorSums(before, after, run.importance), clipped: clippedCount(before, after, (8 * blockBytes) / blockSize) }
 }
 
-async function measure({ tensor, runs, types }: MeasureTask): Promise<ErrorSums[]> {
+async function measure({ tensor, runs, types }: MeasureTask, arena: Arena): Promise<WorkerReply> {
   const totals = types.map(() => noErrorSums)
+  let seconds = 0
   for (const run of runs) {
-    const values = await finiteRows(tensor, run)
+    const values = await rowsOf(run, arena)
+    const start = performance.now()
+    finitePeak(tensor, run, values)
     types.forEach((type, index) => {
       const blocks = codec.quantize(type, values, rowLength(run.recipe), run.importance)
       const sums = errorSums(values, codec.dequantize(type, blocks, values.length), run.importance)
       totals[index] = addErrorSums(totals[index] ?? noErrorSums, sums)
     })
+    seconds += (performance.now() - start) / 1000
+    arena.release(values)
   }
-  return totals
+  return { ok: true, sums: totals, seconds, checksum: 0 }
 }
 
-async function finiteRows(tensor: string, { recipe, start, end, tensorRow }: RowRun): Promise<Float32Array> {
-  const values = await evaluateRows(recipe, start, end, read, codec)
-  const at = codec.firstNonFinite(values)
-  if (at >= 0) throw MqError.of('TENSOR_NOT_FINITE', { tensor, row: tensorRow + Math.floor(at / rowLength(recipe)) })
-  return values
+function rowsOf({ recipe, start, end }: RowRun, arena: Arena): Promise<Float32Array> {
+  return evaluateRows(recipe, start, end, (range) => readRange(range, arena), codec, arena)
+}
+
+/** The largest magnitude. @throws MqError TENSOR_NOT_FINITE. */
+function finitePeak(tensor: string, { recipe, tensorRow }: RowRun, values: Float32Array): number {
+  const peak = largestMagnitude(values)
+  if (Number.isFinite(peak)) return peak
+  const row = tensorRow + Math.floor(codec.firstNonFinite(values) / rowLength(recipe))
+  throw MqError.of('TENSOR_NOT_FINITE', { tensor, row })
 }
 
 /** The bytes of rows as their file has them. */
-async function storedBlocks({ recipe, start, end }: RowRun): Promise<Uint8Array> {
+function storedBlocks({ recipe, start, end }: RowRun, arena: Arena): Promise<Uint8Array> {
   if (recipe.op !== 'ggml') throw new RangeError(`nothing to copy in ${recipe.op}`)
   const { file, start: first } = recipe.range
   const rowBytes = ggmlBytes(recipe.type, rowLength(recipe))
-  return read({ file, start: first + start * rowBytes, end: first + end * rowBytes })
+  return readRange({ file, start: first + start * rowBytes, end: first + end * rowBytes }, arena)
 }
 
-async function read({ file, start, end }: FileRange): Promise<Uint8Array> {
+async function readRange({ file, start, end }: FileRange, arena: Arena): Promise<Uint8Array> {
   const path = files[file]
   if (path === undefined) throw new RangeError(`file ${file} of ${files.length}`)
-  const bytes = new Uint8Array(end - start)
+  const bytes = arena.bytes(end - start)
+  const source = descriptor(path, 'r')
   for (let filled = 0; filled < bytes.byteLength; ) {
-    const count = readSync(descriptor(path, 'r'), bytes, filled, bytes.byteLength - filled, start + filled)
-    if (count === 0) throw new FormatError('INPUT_TRUNCATED', { file: path, wanted: end, present: start + filled })
-    filled += count
+    const { bytesRead } = await readAt(source, bytes, filled, bytes.byteLength - filled, start + filled)
+    if (bytesRead === 0) throw new FormatError('INPUT_TRUNCATED', { file: path, wanted: end, present: start + filled })
+    filled += bytesRead
   }
   return bytes
 }
 
-function writeFully(descriptor: number, bytes: Uint8Array, position: number): void {
+async function writeFully(target: number, bytes: Uint8Array, position: number): Promise<void> {
   for (let written = 0; written < bytes.byteLength; ) {
-    written += writeSync(descriptor, bytes, written, bytes.byteLength - written, position + written)
+    const { bytesWritten } = await writeAt(target, bytes, written, bytes.byteLength - written, position + written)
+    written += bytesWritten
   }
 }
 

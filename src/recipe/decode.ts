@@ -12,7 +12,7 @@ export function decodePlain(dtype: PlainType, bytes: Uint8Array, target: Float32
   }
   switch (dtype) {
     case 'BF16':
-      return widenBfloat16(view(Uint16Array, bytes), new Uint32Array(target.buffer, target.byteOffset, target.length))
+      return widenBfloat16(bytes, new Int32Array(target.buffer, target.byteOffset, target.length))
     case 'F16':
       return lookUp(float16Values(), view(Uint16Array, bytes), target)
     case 'F8_E4M3':
@@ -40,8 +40,16 @@ export function decodePlain(dtype: PlainType, bytes: Uint8Array, target: Float32
   }
 }
 
-function widenBfloat16(source: Uint16Array, target: Uint32Array): void {
-  for (let i = 0; i < target.length; i++) target[i] = (source[i] as number) << 16
+/** A bfloat16 is the upper half of an f32: two at a time, where they stand in one word. */
+function widenBfloat16(bytes: Uint8Array, target: Int32Array): void {
+  const even = target.length - (target.length % 2)
+  const pairs = view(Int32Array, bytes.subarray(0, 2 * even))
+  for (let i = 0; i < pairs.length; i++) {
+    const pair = pairs[i] as number
+    target[2 * i] = pair << 16
+    target[2 * i + 1] = pair & 0xffff0000
+  }
+  if (even < target.length) target[even] = ((bytes[2 * even] as number) << 16) | ((bytes[2 * even + 1] as number) << 24)
 }
 
 function lookUp(values: Float32Array, codes: Uint16Array | Uint8Array, target: Float32Array): void {

@@ -11,14 +11,25 @@ export type ReadRange = (range: FileRange) => Promise<Uint8Array>
 /** Values of intermediate results held at once where an operation needs more input than it gives output. */
 const valuesAtOnce = 1 << 20
 
+/** Where evaluation takes its buffers from and gives them back to; what it takes may hold anything. */
+export interface Buffers {
+  floats(length: number): Float32Array
+  /** Gives back a buffer, or the bytes of a range that was read. */
+  release(view: ArrayBufferView): void
+}
+
+const newBuffers: Buffers = { floats: (length) => new Float32Array(length), release() {} }
+
 interface Reader {
   readonly read: ReadRange
   readonly codec: Codec
+  readonly buffers: Buffers
 }
 
 /**
  * The values of rows `start` to `end` (exclusive) of a recipe. Reads only the bytes that these rows need; memory is a small multiple of
  * the rows asked for.
+ * @param buffers where the result's memory comes from, too; by default everything is new.
  * @returns (end - start) * rowLength(recipe) values, row-major.
  */
 export async function evaluateRows(
@@ -27,12 +38,13 @@ export async function evaluateRows(
   end: number,
   read: ReadRange,
   codec: Codec,
+  buffers: Buffers = newBuffers,
 ): Promise<Float32Array> {
   if (!(Number.isSafeInteger(start) && start >= 0 && end >= start && end <= rowCount(recipe))) {
     throw new RangeError(`rows ${start} to ${end} of ${rowCount(recipe)}`)
   }
-  const target = new Float32Array((end - start) * rowLength(recipe))
-  await fill(recipe, start, target, { read, codec })
+  const target = buffers.floats((end - start) * rowLength(recipe))
+  await fill(recipe, start, target, { read, codec, buffers })
   return target
 }
 
@@ -43,12 +55,15 @@ async function fill(recipe: Recipe, start: number, target: Float32Array, reader:
   switch (recipe.op) {
     case 'plain': {
       const rowBytes = length * plainTypeBytes[recipe.dtype]
-      return decodePlain(recipe.dtype, await reader.read(within(recipe.range, start * rowBytes, end * rowBytes)), target)
+      const bytes = await reader.read(within(recipe.range, start * rowBytes, end * rowBytes))
+      decodePlain(recipe.dtype, bytes, target)
+      return reader.buffers.release(bytes)
     }
     case 'ggml': {
       const rowBytes = ggmlBytes(recipe.type, length)
       const bytes = await reader.read(within(recipe.range, start * rowBytes, end * rowBytes))
-      return target.set(reader.codec.dequantize(recipe.type, bytes, target.length))
+      target.set(reader.codec.dequantize(recipe.type, bytes, target.length))
+      return reader.buffers.release(bytes)
     }
     case 'block-scale':
       return fillBlockScale(recipe, start, target, reader)
@@ -108,7 +123,7 @@ async function fillBlockScale(recipe: Of<'block-scale'>, start: number, target: 
   const end = start + target.length / columns
   const firstBlock = Math.floor(start / blockRows)
   const scaleColumns = rowLength(scale)
-  const scales = new Float32Array((Math.ceil(end / blockRows) - firstBlock) * scaleColumns)
+  const scales = reader.buffers.floats((Math.ceil(end / blockRows) - firstBlock) * scaleColumns)
   await Promise.all([fill(weight, start, target, reader), fill(scale, firstBlock, scales, reader)])
   for (let row = start, at = 0; row < end; row++) {
     const scaleRow = (Math.floor(row / blockRows) - firstBlock) * scaleColumns
@@ -118,6 +133,7 @@ async function fillBlockScale(recipe: Of<'block-scale'>, start: number, target: 
       for (; column < blockEnd; column++, at++) target[at] = (target[at] as number) * factor
     }
   }
+  reader.buffers.release(scales)
 }
 
 async function fillInterleaveHalves(
@@ -129,13 +145,13 @@ async function fillInterleaveHalves(
   const headRows = (shape[0] ?? 0) / heads
   const half = headRows / 2
   if (shape.length === 1) {
-    const values = new Float32Array(target.length)
+    const values = reader.buffers.floats(target.length)
     await fill(input, 0, values, reader)
     for (let at = 0; at < target.length; at++) {
       const inHead = at % headRows
       target[at] = values[at - inHead + (inHead % 2) * half + Math.floor(inHead / 2)] as number
     }
-    return
+    return reader.buffers.release(values)
   }
   const length = rowLength(input)
   await fillParts(start, start + target.length / length, headRows, length, target, async (head, row, rows) => {
@@ -143,11 +159,12 @@ async function fillInterleaveHalves(
     // Even rows are a run of the head's first half, odd rows one of its second.
     for (const parity of [0, 1]) {
       const from = Math.ceil((row - parity) / 2)
-      const run = new Float32Array((Math.ceil((end - parity) / 2) - from) * length)
+      const run = reader.buffers.floats((Math.ceil((end - parity) / 2) - from) * length)
       await fill(input, head * headRows + parity * half + from, run, reader)
       for (let at = 0, to = 2 * from + parity - row; at < run.length; at += length, to += 2) {
         rows.set(run.subarray(at, at + length), to * length)
       }
+      reader.buffers.release(run)
     }
   })
 }
@@ -159,9 +176,10 @@ async function fillReshape({ input, shape }: Of<'reshape'>, start: number, targe
   const lastRow = Math.ceil((from + target.length) / inputLength)
   const skipped = from - firstRow * inputLength
   if (skipped === 0 && (lastRow - firstRow) * inputLength === target.length) return fill(input, firstRow, target, reader)
-  const rows = new Float32Array((lastRow - firstRow) * inputLength)
+  const rows = reader.buffers.floats((lastRow - firstRow) * inputLength)
   await fill(input, firstRow, rows, reader)
   target.set(rows.subarray(skipped, skipped + target.length))
+  reader.buffers.release(rows)
 }
 
 async function fillTranspose(
@@ -177,12 +195,13 @@ async function fillTranspose(
     const end = first + columns.length / length
     for (let row = 0; row < length; row += step) {
       const count = Math.min(step, length - row)
-      const rows = new Float32Array(count * inputLength)
+      const rows = reader.buffers.floats(count * inputLength)
       await fill(input, matrix * length + row, rows, reader)
       for (let column = first; column < end; column++) {
         const to = (column - first) * length + row
         for (let i = 0, at = column; i < count; i++, at += inputLength) columns[to + i] = rows[at] as number
       }
+      reader.buffers.release(rows)
     }
   })
 }

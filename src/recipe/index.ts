@@ -12,7 +12,7 @@ export {
   stack,
   transpose,
 } from './build.js'
-export { evaluateRows, type ReadRange } from './evaluate.js'
+export { type Buffers, evaluateRows, type ReadRange } from './evaluate.js'
 export { preferredRowStep } from './row-step.js'
 export { elementCount, rowCount, rowLength, sameShape, showShape } from './shape.js'
 export type { FileRange, PlainType, Recipe, Shape } from './types.js'

@@ -128,10 +128,10 @@ describe('the command line', () => {
   })
 })
 
-test('Ctrl-C in the middle ends at once with 130 and leaves nothing', async () => {
+test('Ctrl-C in the middle ends at once with 130 and leaves nothing under the name; the same again goes on', async () => {
   const entry = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
-  const args = [entry, 'quantize', sample('deepseek-kjv-moe'), '--type', 'q6_k']
-  const running = execa(process.execPath, args, { cwd: folder, env, reject: false, stdin: 'ignore' })
+  const args = ['quantize', sample('deepseek-kjv-moe'), '--type', 'q6_k', '-o', 'model.gguf']
+  const running = execa(process.execPath, [entry, ...args], { cwd: folder, env, reject: false, stdin: 'ignore' })
   // The partial file is there before the threads are.
   while (!(await readdir(folder)).some((name) => name.endsWith('.partial'))) {
     if (running.exitCode !== null && running.exitCode !== undefined) break
@@ -140,7 +140,13 @@ test('Ctrl-C in the middle ends at once with 130 and leaves nothing', async () =
   const interruptedAt = performance.now()
   running.kill('SIGINT')
   const { exitCode, stderr } = await running
-  expect({ exitCode, stderr }).toMatchObject({ exitCode: 130, stderr: expect.stringMatching(/^mq: INTERRUPTED: /) })
+  expect({ exitCode, stderr }).toMatchObject({
+    exitCode: 130,
+    stderr: expect.stringMatching(/^mq: INTERRUPTED: .* Run the same command again to go on\.\n?$/),
+  })
   expect(performance.now() - interruptedAt).toBeLessThan(5000)
-  expect(await readdir(folder)).toEqual([])
+  expect(await readdir(folder)).not.toContain('model.gguf')
+
+  await quantize(...args.slice(1))
+  expect(await readdir(folder)).toEqual(['model.gguf'])
 })

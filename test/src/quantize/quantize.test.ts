@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openCodec } from '../../../formats/ggml/codec.js'
 import { openGguf } from '../../../formats/gguf/index.js'
+import type { Blueprint } from '../../../src/blueprint.js'
+import type { MqError } from '../../../src/errors.js'
+import type { Plan } from '../../../src/plan.js'
 import { finish } from '../../../src/progress.js'
 import { quantize } from '../../../src/quantize/index.js'
 import { ggml } from '../../../src/recipe/index.js'
@@ -23,6 +26,13 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
 const left = (): Promise<string[]> => readdir(join(folder, 'out'))
+
+/** The smallest limit on memory that is accepted, as the refusal of a smaller one names it. */
+async function leastMemory(blueprint: Blueprint, plan: Plan): Promise<number> {
+  const refused = await finish(quantize({ blueprint, plan, output, memoryBytes: 1 })).catch((error: unknown) => error)
+  expect(refused).toMatchObject({ code: 'MEMORY_TOO_SMALL', details: { asked: 1 } })
+  return Number((refused as MqError).details['least'])
+}
 
 async function tensorBytes(path: string, name: string): Promise<Uint8Array> {
   const gguf = await openGguf(path)
@@ -75,7 +85,8 @@ describe('the file', () => {
     ])
     const plan = smallPlan(blueprint, 'Q8_0', { 'b.weight': 'F16' })
     const seen = new Set<string>()
-    for (const options of [{ threads: 1 }, { threads: 2 }, { threads: 5 }, { threads: 5, memoryBytes: 1 }]) {
+    const little = { threads: 5, memoryBytes: await leastMemory(blueprint, plan) }
+    for (const options of [{ threads: 1 }, { threads: 2 }, { threads: 5 }, little]) {
       const { tensors } = await finish(quantize({ blueprint, plan, output, force: true, ...options }))
       const statistics = tensors.map((tensor) => ({ ...tensor, seconds: 0 }))
       seen.add(
@@ -232,46 +243,36 @@ describe('places that cannot be written', () => {
       expect(await left()).toEqual([])
     })
 
-    test('is noticed in the middle, and nothing is left', async () => {
+    test('is noticed in the middle, and the work goes on when there is room again', async () => {
       await mount('9m')
       const blueprint = await smallModel(folder, [{ name: 'a.weight', shape: [4096, 512] }])
-      const work = quantize({ blueprint, plan: smallPlan(blueprint, 'F32'), output, threads: 1 })
+      const options = { blueprint, plan: smallPlan(blueprint, 'F32'), output, threads: 1 }
+      const work = quantize(options)
       let others: Promise<void> | undefined
       const full = finish(work, () => {
         // All of it fitted when the work began; something else takes the room while it goes on.
         others ??= writeFile(join(folder, 'out', 'other'), new Uint8Array(5 * 2 ** 20)).catch(() => {})
       })
       await expect(full).rejects.toMatchObject({ code: 'DISK_FULL' })
-      expect(await left()).toEqual(['other'])
+      expect((await left()).toSorted()).toEqual(['model.gguf.partial', 'model.gguf.partial.journal', 'other'])
+
+      // Still full: what is there is kept, and counted.
+      const before = (await stat(`${output}.partial`)).blocks
+      await expect(finish(quantize(options))).rejects.toMatchObject({ code: 'DISK_FULL' })
+      expect((await stat(`${output}.partial`)).blocks).toBe(before)
+
+      await rm(join(folder, 'out', 'other'))
+      const { resumedBytes } = await finish(quantize(options))
+      expect(resumedBytes).toBeGreaterThan(0)
+      expect(await left()).toEqual(['model.gguf'])
+      expect(Buffer.compare(await tensorBytes(output, 'a.weight'), await readFile(blueprint.files[0] as string))).toBe(0)
     })
   })
 })
 
-describe('an interruption', () => {
-  test('stops the work and leaves nothing', async () => {
-    const blueprint = await smallModel(folder, [{ name: 'a.weight', shape: [8000, 1024] }])
-    const controller = new AbortController()
-    const work = quantize({ blueprint, plan: smallPlan(blueprint, 'Q8_0'), output, threads: 2, signal: controller.signal })
-    const events: number[] = []
-    const interrupted = finish(work, ({ done }) => {
-      events.push(done)
-      controller.abort()
-    })
-    await expect(interrupted).rejects.toMatchObject({ code: 'INTERRUPTED' })
-    expect(events.length).toBeLessThan(16)
-    expect(await left()).toEqual([])
-  })
-
-  test('before the beginning does nothing', async () => {
-    const blueprint = await smallModel(folder, [{ name: 'a.weight', shape: [4, 64] }])
-    const work = quantize({ blueprint, plan: smallPlan(blueprint, 'Q8_0'), output, signal: AbortSignal.abort() })
-    await expect(finish(work)).rejects.toMatchObject({ code: 'INTERRUPTED' })
-    expect(await left()).toEqual([])
-  })
-
-  test('a consumer that stops listening leaves nothing either', async () => {
-    const blueprint = await smallModel(folder, [{ name: 'a.weight', shape: [8000, 1024] }])
-    for await (const _ of quantize({ blueprint, plan: smallPlan(blueprint, 'Q8_0'), output, threads: 2 })) break
-    expect(await left()).toEqual([])
-  })
+test('an interruption before the beginning does nothing', async () => {
+  const blueprint = await smallModel(folder, [{ name: 'a.weight', shape: [4, 64] }])
+  const work = quantize({ blueprint, plan: smallPlan(blueprint, 'Q8_0'), output, signal: AbortSignal.abort() })
+  await expect(finish(work)).rejects.toMatchObject({ code: 'INTERRUPTED' })
+  expect(await left()).toEqual([])
 })

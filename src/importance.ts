@@ -1,0 +1,52 @@
+import { type ByteSource, fileSource } from '../formats/byte-source.js'
+import { type ImportanceMatrix, readImportanceMatrix } from '../formats/imatrix/index.js'
+import type { Blueprint } from './blueprint.js'
+import { MqError } from './errors.js'
+import type { Importance } from './quantize/index.js'
+import { elementCount, rowLength } from './recipe/index.js'
+
+/** What an importance matrix says of a model. */
+export interface ModelImportance {
+  readonly importance: Importance
+  /** Things the user should know. */
+  readonly notes: readonly string[]
+}
+
+/**
+ * Reads an importance matrix, in either of llama.cpp's forms, and checks it against a model before anything is made with it.
+ * @throws MqError IMPORTANCE_MISMATCH where it is of another model, FILE_MISSING and the like; FormatError IMATRIX_INVALID, GGUF_INVALID,
+ *   INPUT_TRUNCATED.
+ */
+export async function readImportance(path: string, { tensors }: Pick<Blueprint, 'tensors'>): Promise<ModelImportance> {
+  const source = await fileSource(path).catch((error: unknown) => {
+    throw MqError.from(error, path)
+  })
+  const { entries } = await readMatrix(source)
+  const found = tensors.flatMap((tensor) => {
+    const values = entries.get(tensor.name)?.meanSquares
+    if (values === undefined) return []
+    const columns = rowLength(tensor)
+    const whole = columns * elementCount(tensor.shape.slice(0, -2))
+    if (values.length === columns || values.length === whole) return [tensor.name]
+    const problem = `${values.length} values where ${whole} are needed`
+    throw MqError.of('IMPORTANCE_MISMATCH', { tensor: tensor.name, problem })
+  })
+  const [first] = tensors
+  if (found.length === 0 && first !== undefined) {
+    throw MqError.of('IMPORTANCE_MISMATCH', { tensor: first.name, problem: `${path} knows no tensor of this model` })
+  }
+  const layers = tensors.filter(({ keepF32, layer }) => !keepF32 && layer !== undefined)
+  const missing = layers.filter(({ name }) => !entries.has(name)).length
+  return {
+    importance: (name) => entries.get(name)?.meanSquares,
+    notes: missing === 0 ? [] : [`The importance matrix says nothing of ${missing} of ${layers.length} tensors of the layers.`],
+  }
+}
+
+async function readMatrix(source: ByteSource): Promise<ImportanceMatrix> {
+  try {
+    return await readImportanceMatrix(source)
+  } finally {
+    await source.close()
+  }
+}

@@ -1,0 +1,39 @@
+import { createHash } from 'node:crypto'
+import { readFile, stat } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { basename } from 'node:path'
+import type { Blueprint } from '../blueprint.js'
+import type { Importance } from './cut.js'
+import type { OutputLayout } from './output-layout.js'
+
+const require = createRequire(import.meta.url)
+
+/**
+ * A digest of everything that the bytes of an output depend on: the headers (metadata, names, types, places), the recipes, the
+ * importance, the kernels, how the work is cut into tasks, and the source files. Those are told apart by path, size and time of change:
+ * to read them whole would cost as much as the work that a journal saves.
+ */
+export async function identityOf(
+  blueprint: Blueprint,
+  layout: OutputLayout,
+  options: { readonly importance: Importance | undefined; readonly taskElements: number },
+): Promise<string> {
+  const hash = createHash('sha256')
+  const add = (value: unknown): void => void hash.update(`${JSON.stringify(value)}\n`)
+  add(['output', 1, options.taskElements])
+  hash.update(await readFile(require.resolve('#kernels.wasm')))
+  for (const file of blueprint.files) {
+    const { size, mtimeNs } = await stat(file, { bigint: true })
+    add([file, String(size), String(mtimeNs)])
+  }
+  for (const { path, header, fileBytes } of layout.parts) {
+    add([basename(path), fileBytes])
+    hash.update(header)
+  }
+  for (const { name, recipe } of blueprint.tensors) {
+    const importance = options.importance?.(name)
+    add([name, recipe, importance?.length ?? null])
+    if (importance !== undefined) hash.update(new Uint8Array(importance.buffer, importance.byteOffset, importance.byteLength))
+  }
+  return hash.digest('hex')
+}

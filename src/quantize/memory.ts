@@ -1,0 +1,44 @@
+import { availableParallelism } from 'node:os'
+import { MqError } from '../errors.js'
+import { runElements, type WorkerTask } from './task.js'
+
+// Measured on Linux with Node 20: what the process has resident before any thread, and what a thread adds: its JavaScript heap and the
+// kernels' memory. Both with something to spare, since garbage is collected when it suits the engine.
+const processBytes = 144 * 2 ** 20
+const threadBytes = 40 * 2 ** 20
+/** What tasks may hold for each thread where no limit is given. */
+const defaultTaskBytesEach = 64 * 2 ** 20
+
+/** How a limit on memory is shared out. */
+export interface MemoryShare {
+  readonly threads: number
+  /** What all tasks under way may hold together. */
+  readonly taskBytes: number
+}
+
+/**
+ * Shares out what a process may hold in memory: so many threads as there is room for, the rest for rows under way.
+ * @param memoryBytes the whole process, Node included; no limit where it is undefined.
+ * @param threads at most so many; by default one for each core.
+ * @param largestTask bytes of the largest task.
+ * @throws MqError MEMORY_TOO_SMALL where there is no room for one thread.
+ */
+export function memoryShare(memoryBytes: number | undefined, threads = availableParallelism(), largestTask = 0): MemoryShare {
+  if (memoryBytes === undefined) return { threads, taskBytes: Math.max(largestTask, threads * defaultTaskBytesEach) }
+  const least = processBytes + threadBytes + largestTask
+  if (memoryBytes < least) throw MqError.of('MEMORY_TOO_SMALL', { asked: memoryBytes, least })
+  const room = memoryBytes - processBytes
+  const fitting = Math.min(threads, Math.max(1, Math.floor(room / (threadBytes + largestTask))))
+  return { threads: fitting, taskBytes: room - fitting * threadBytes }
+}
+
+/** For each f32 byte of rows: the rows, the source's bytes or the rows they are picked from, the blocks. */
+const quantizeFactor = 3
+/** The same with a type's values read back, and garbage of many types. */
+const measureFactor = 5
+
+/** About what a task holds in memory. */
+export function taskBytes(task: WorkerTask): number {
+  if (task.kind === 'quantize') return 4 * quantizeFactor * runElements(task.run)
+  return task.runs.reduce((bytes, run) => bytes + 4 * measureFactor * runElements(run), 0)
+}

@@ -1,0 +1,155 @@
+import type { Blueprint } from '../blueprint.js'
+import type { WithProgress } from '../progress.js'
+import type { Importance } from './cut.js'
+import { identityOf } from './identity.js'
+import { beginOutput, type Output } from './output-files.js'
+import type { OutputLayout } from './output-layout.js'
+import { runTasks } from './pool.js'
+import { earlierTasks } from './resume.js'
+import type { ErrorSums } from './statistics.js'
+import { newTally, type QuantizedTensor, type Tally } from './tally.js'
+import type { QuantizeTask } from './task.js'
+import { taskElements, tasksOf, writtenBytes } from './tasks.js'
+
+export interface WriteOptions {
+  readonly blueprint: Blueprint
+  readonly layout: OutputLayout
+  /** Bytes of all tensors. */
+  readonly dataBytes: number
+  /** The path that was asked for. */
+  readonly path: string
+  readonly threads: number
+  /** What all tasks under way may hold together. */
+  readonly taskBytes: number
+  readonly importance: Importance | undefined
+  readonly force: boolean
+  readonly fresh: boolean
+  readonly signal: AbortSignal | undefined
+}
+
+export interface Written {
+  readonly tensors: readonly QuantizedTensor[]
+  /** Bytes that an earlier run had written. */
+  readonly resumedBytes: number
+  readonly notes: readonly string[]
+}
+
+/** So often at most are data and journal flushed to the disk: a power cut costs so much of the work, a kill far less. */
+const syncEveryMs = 5000
+
+/**
+ * Carries a layout out: takes up what an earlier run has left, does the tasks that are missing, gives the files their names.
+ * @throws MqError as quantize; what is done is kept where doing the same again makes sense, and removed elsewhere.
+ */
+export async function* writeOutput(options: WriteOptions): WithProgress<Written> {
+  const { blueprint, dataBytes, path, threads, taskBytes, signal } = options
+  const work = yield* takeUp(options)
+  const { output, finished } = work
+  const resumedBytes = work.doneBytes
+  const syncs = periodically(syncEveryMs, () => output.sync())
+  let whole = false
+  let useless = false
+  try {
+    const setup = { files: blueprint.files }
+    const missing = without(tasksIn(options, output), finished)
+    const pool = runTasks(missing, { setup, threads, memoryBytes: taskBytes, what: path, ...(signal && { signal }) })
+    for await (const { task, sums, seconds, checksum } of pool) {
+      const [measured] = sums
+      output.journal.append({ task: task.number, checksum, seconds, ...(measured && { sums: measured }) })
+      count(work, task, measured, seconds)
+      await syncs.now()
+      yield { stage: 'quantize', done: work.doneBytes, total: dataBytes, unit: 'bytes', item: task.tensor }
+    }
+    await syncs.settled()
+    await output.commit()
+    whole = true
+    return { tensors: work.tally.tensors(), resumedBytes, notes: notesOf(output, resumedBytes / dataBytes) }
+  } catch (error) {
+    const inTable = await output.inWords(error)
+    useless = !worthKeeping.has(inTable.code)
+    throw inTable
+  } finally {
+    // Also where the consumer of this stream stops listening.
+    if (!whole) {
+      await syncs.settled().catch(() => undefined)
+      await (useless || finished.size === 0 ? output.discard() : output.keep())
+    }
+  }
+}
+
+/** What stopped the work has nothing to do with what is done already. */
+const worthKeeping: ReadonlySet<string> = new Set(['INTERRUPTED', 'DISK_FULL', 'INTERNAL'])
+
+/** An output and how far it is. */
+interface Work {
+  readonly output: Output
+  readonly tally: Tally
+  /** Numbers of tasks. */
+  readonly finished: Set<number>
+  doneBytes: number
+}
+
+async function* takeUp(options: WriteOptions): WithProgress<Work> {
+  const { blueprint, layout, path, importance, signal, dataBytes } = options
+  const output = await beginOutput({
+    ...options,
+    identity: await identityOf(blueprint, layout, { importance, taskElements }),
+    taskCount: () => [...tasksOf(blueprint.tensors, layout.tensors, [], undefined)].length,
+    inputs: blueprint.files,
+  })
+  const work: Work = { output, tally: newTally(layout.tensors), finished: new Set(), doneBytes: 0 }
+  const { earlier, paths, named } = output
+  if (earlier === undefined) return work
+  let taken = false
+  try {
+    for await (const { task, record, intact } of earlierTasks(tasksIn(options, output), earlier, { signal, what: path })) {
+      if (intact) {
+        count(work, task, record.sums, record.seconds)
+        yield { stage: 'resume', done: work.doneBytes, total: dataBytes, unit: 'bytes', item: task.tensor }
+      } else if (named.has(paths.indexOf(task.output))) {
+        // Somebody else's file of that name: the earlier run is of no use.
+        return yield* takeUp({ ...options, fresh: true })
+      }
+    }
+    taken = true
+    return work
+  } finally {
+    if (!taken) await output.keep()
+  }
+}
+
+function tasksIn({ blueprint, layout, importance }: WriteOptions, { paths }: Output): Iterable<QuantizeTask> {
+  return tasksOf(blueprint.tensors, layout.tensors, paths, importance)
+}
+
+function* without(tasks: Iterable<QuantizeTask>, finished: ReadonlySet<number>): Generator<QuantizeTask> {
+  for (const task of tasks) if (!finished.has(task.number)) yield task
+}
+
+function count(work: Work, task: QuantizeTask, sums: ErrorSums | undefined, seconds: number): void {
+  work.finished.add(task.number)
+  work.tally.add(task, sums, seconds)
+  work.doneBytes += writtenBytes(task)
+}
+
+function notesOf({ notes }: Output, resumedShare: number): string[] {
+  const resumed = `${(100 * resumedShare).toFixed(1)} % was there from an earlier run, and was checked.`
+  return resumedShare === 0 ? [...notes] : [...notes, resumed]
+}
+
+/** Runs `action` in the background, at most one at a time and not more often than every `everyMs`. */
+function periodically(everyMs: number, action: () => Promise<void>): { now(): Promise<void>; settled(): Promise<void> } {
+  let running = Promise.resolve()
+  let startedAt = performance.now()
+  return {
+    async now() {
+      if (performance.now() - startedAt < everyMs) return
+      await running
+      startedAt = performance.now()
+      running = action()
+      // It is awaited later; until then it must not count as unhandled.
+      running.catch(() => undefined)
+    },
+    settled: () => running,
+  }
+}
