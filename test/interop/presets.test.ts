@@ -1,0 +1,34 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { planPreset } from '../../src/allocate/index.js'
+import type { Blueprint } from '../../src/blueprint.js'
+import { makeBlueprint, planUniform } from '../../src/convert/index.js'
+import { finish } from '../../src/progress.js'
+import { quantize } from '../../src/quantize/index.js'
+import { foreign } from '../support/foreign.js'
+
+/** `[ 1/39] NAME - [..], type = bf16, size = .. (q6_K)`: the type at the end, or the one it has where it is left alone. */
+const line = /\[ *\d+\/ *\d+\] +(\S+) +- \[[^\]]*\], type = +(\w+), [^[]*?size = [^\n]*?(?:\((\w+)\))?\s*\n/g
+
+describe.skipIf(!foreign.available).each(['llama-kjv', 'deepseek-kjv-moe'])(`presets of %s (${foreign.name})`, (sample) => {
+  let folder = ''
+  let blueprint: Blueprint
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'mq-presets-'))
+    blueprint = await makeBlueprint(`samples/${sample}`)
+    await finish(quantize({ blueprint, plan: planUniform(blueprint, 'BF16'), output: join(folder, 'bf16.gguf') }))
+  })
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+
+  it.each(['Q4_K_M', 'Q3_K_L', 'Q2_K', 'IQ2_M', 'IQ3_XXS', 'IQ4_XS'])('%s is as llama-quantize says', async (preset) => {
+    const { stdout, stderr } = await foreign.run('llama-quantize', ['--dry-run', 'bf16.gguf', preset], { cwd: folder })
+    const theirs = [...`${stdout}${stderr}`.matchAll(line)].map(
+      ([, name, kept, made]) => `${name} ${(made ?? kept)?.toUpperCase()}`,
+    )
+    const ours = planPreset(blueprint, preset).tensors.map(({ name, type }) => `${name} ${type}`)
+    expect(ours.toSorted()).toEqual(theirs.toSorted())
+  })
+})
