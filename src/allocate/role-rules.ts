@@ -20,8 +20,9 @@ interface RoleRule {
  * times weight, summed over matrices, not over weights (the linearity of Malinovskii et al. 2024, arXiv:2411.17525), and small matrices
  * earn many bits. Stacked experts are one matrix: every token passes through some of them, and meets their mean error.
  * The weights come from dropping one role at a time to Q3_K and to Q2_K in both samples, on text of their own world and of another;
- * then from trying a handful of such tables on whole plans of 2.51 and 3.5 bits, where routed experts proved heavier, and attention
- * lighter, than alone. The one that was best on both samples and both texts is rounded here.
+ * then from some twenty variations of the table on whole plans (all at 2.51 bits, seven at 3.5 as well), where routed experts proved
+ * heavier, and attention lighter, than alone. They are near the best of these, rounded, the shared experts' set by judgement. Both held-out
+ * texts took part in the choice, so that figures on them flatter it a little; two runs of one table differed by up to 15 %.
  */
 const roleRules: Readonly<Record<TensorRole, RoleRule>> = {
   output: { weight: 6.5, floor: 'Q3_K', why: 'the output matrix, whose error reaches every logit' },
