@@ -7,8 +7,16 @@ import type { WithProgress } from '../progress.js'
 import { type Connection, connect, Refused, type Work } from './connection.js'
 import { allowsExtraBuffers } from './extra-buffers.js'
 import { findLibraries } from './libraries.js'
-import { collectPerplexity, type Perplexity } from './perplexity.js'
-import type { ChatMessage, Generated, ModelInfo, OperationName, Operations, TokenizeRequest } from './protocol.js'
+import { collectPerplexity, inChunks, type Perplexity } from './perplexity.js'
+import type {
+  ChatMessage,
+  Generated,
+  LogitsComparison,
+  ModelInfo,
+  OperationName,
+  Operations,
+  TokenizeRequest,
+} from './protocol.js'
 
 export interface LoadOptions {
   /** Threads of llama.cpp; by default one for each core that this process may use. */
@@ -82,6 +90,35 @@ export class LlamaModel implements AsyncDisposable {
       this.#call('perplexity', request, { did: 'measured', what: `the perplexity of ${this.path}` }),
       contextLength,
     )
+  }
+
+  /**
+   * Measures perplexity and writes every scored position's logits to a file, as `llama-perplexity --kl-divergence-base` does: 2 bytes a
+   * token of the vocabulary for each. What stops it leaves a file that is not whole.
+   * @throws MqError as perplexity does; DISK_FULL.
+   */
+  saveLogits(path: string, text: string, options: PerplexityOptions = {}): WithProgress<Perplexity> {
+    const { contextLength = 512, chunks } = options
+    const request = { path: resolve(path), text, contextLength, ...(chunks === undefined ? {} : { chunks }) }
+    return collectPerplexity(
+      this.#call('saveLogits', request, { did: 'saved', what: `the logits of ${this.path}` }),
+      contextLength,
+    )
+  }
+
+  /**
+   * Compares the model with base logits that were saved from the same text, position by position; see divergenceOf in src/verify.
+   * @param name what to call the logits' model in messages; by default the file.
+   * @throws MqError FILE_MISSING, LOGITS_INVALID, INPUT_TRUNCATED; REFERENCE_MISMATCH where text or vocabulary are others;
+   *   LLAMA_CRASHED; INTERRUPTED.
+   */
+  compareLogits(
+    path: string,
+    text: string,
+    { chunks, name = path }: { readonly chunks?: number; readonly name?: string } = {},
+  ): WithProgress<LogitsComparison> {
+    const request = { path: resolve(path), name, text, ...(chunks === undefined ? {} : { chunks }) }
+    return inChunks(this.#call('compareLogits', request, { did: 'measured', what: `the divergence of ${this.path}` }))
   }
 
   /** The prompt that the model's chat template makes of messages. @throws MqError CHAT_TEMPLATE_INVALID */

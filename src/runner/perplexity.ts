@@ -22,10 +22,15 @@ export async function* collectPerplexity(
   steps: AsyncGenerator<PerplexityStep, PerplexityResult, void>,
   contextLength: number,
 ): WithProgress<Perplexity> {
+  return summarize(yield* inChunks(steps), contextLength)
+}
+
+/** Shows the steps of a measurement as progress in chunks. */
+export async function* inChunks<Result>(steps: AsyncGenerator<PerplexityStep, Result, void>): WithProgress<Result> {
   try {
     for (;;) {
       const step = await steps.next()
-      if (step.done === true) return summarize(step.value, contextLength)
+      if (step.done === true) return step.value
       yield { stage: 'perplexity', done: step.value.chunksDone, total: step.value.chunks, unit: 'chunks' }
     }
   } finally {

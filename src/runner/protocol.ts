@@ -9,6 +9,8 @@ export interface Operations {
   tokenize: { request: TokenizeRequest; event: never; result: Int32Array }
   renderChat: { request: { readonly messages: readonly ChatMessage[] }; event: never; result: string }
   perplexity: { request: PerplexityRequest; event: PerplexityStep; result: PerplexityResult }
+  saveLogits: { request: SaveLogitsRequest; event: PerplexityStep; result: PerplexityResult }
+  compareLogits: { request: CompareLogitsRequest; event: PerplexityStep; result: LogitsComparison }
   generate: { request: GenerateRequest; event: string; result: Generated }
 }
 
@@ -107,6 +109,38 @@ export interface PerplexityResult {
   readonly chunks: number
   /** -ln p of each scored token, in the order of the text. */
   readonly negativeLogLikelihoods: Float64Array
+}
+
+export interface SaveLogitsRequest extends PerplexityRequest {
+  /** File to write the logits to, in llama-perplexity's form; replaced where it is there. */
+  readonly path: string
+}
+
+export interface CompareLogitsRequest {
+  /** File of base logits, as saveLogits or llama-perplexity wrote it. */
+  readonly path: string
+  /** What to call the file's model in a message. */
+  readonly name: string
+  /** The text that the file must have been made from. */
+  readonly text: string
+  /** At most so many chunks of the file. */
+  readonly chunks?: number
+}
+
+/** What each scored token says of a model against saved base logits, in the order of the text. */
+export interface LogitsComparison {
+  readonly contextLength: number
+  readonly chunks: number
+  /** -ln p of the token under the model. */
+  readonly negativeLogLikelihoods: Float64Array
+  /** The same under the base, as the 16 bits of the file have it. */
+  readonly baseNegativeLogLikelihoods: Float64Array
+  /** Sum over the vocabulary of p_base * ln(p_base / p). */
+  readonly divergences: Float64Array
+  /** p - p_base of the token in the text. */
+  readonly probabilityChanges: Float32Array
+  /** 1 where both hold the same token for the likeliest. */
+  readonly sameTop: Uint8Array
 }
 
 export interface GenerateRequest {

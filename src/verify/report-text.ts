@@ -1,13 +1,15 @@
 import { formatBytes, formatTable } from '../terminal/index.js'
+import { limitText } from './gates.js'
 import type { VerifyReport } from './report.js'
 import type { Estimate } from './statistics.js'
 
 /** The report as a user reads it on the terminal. */
 export function reportText(report: VerifyReport): string {
-  const { files, reference, text, gates } = report
+  const { files, reference, text, gates, divergence } = report
   const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0)
+  const referenceSize = reference.sizeBytes === undefined ? '' : formatBytes(reference.sizeBytes)
   const rows = [
-    ['reference', reference.name, formatBytes(reference.sizeBytes), '', figure(reference.perplexity)],
+    ['reference', reference.name, referenceSize, '', figure(reference.perplexity)],
     ['model', files[0]?.name ?? '', formatBytes(sizeBytes), report.bitsPerWeight.toFixed(3), figure(report.perplexity)],
   ]
   return [
@@ -23,13 +25,49 @@ export function reportText(report: VerifyReport): string {
     ),
     '',
     `Perplexity ratio ${figure(report.perplexityRatio)} on ${text.name}, ${text.scoredTokens} tokens in ${text.chunks} chunks of ${text.contextLength}.`,
+    ...(divergence === undefined ? [] : divergenceLines(divergence)),
     ...gates.map(
-      ({ name, value, limit, passed }) =>
-        `${passed ? 'PASSED' : 'FAILED'}: ${name} ${value.toFixed(4)}, at most ${limit} allowed.`,
+      (gate) => `${gate.passed ? 'PASSED' : 'FAILED'}: ${gate.name} ${gate.value.toFixed(4)}, ${limitText(gate)} allowed.`,
     ),
   ].join('\n')
 }
 
+function divergenceLines({
+  kld,
+  probabilityChange,
+  sameTop,
+  correlation,
+}: NonNullable<VerifyReport['divergence']>): readonly string[] {
+  const change = (value: number): string => `${(100 * value).toFixed(3)} %`
+  const percentages = ['99.9', '99', '95', '90', '75', 'median', '25', '10', '5', '1', '0.1']
+  const column = ({ maximum, quantiles, median, minimum }: typeof kld, show: (value: number) => string): string[] => [
+    show(maximum),
+    ...percentages.map((percentage) => {
+      const value = percentage === 'median' ? median : quantiles[percentage]
+      return value === undefined ? '' : show(value)
+    }),
+    show(minimum),
+  ]
+  const klds = column(kld, (value) => value.toFixed(6))
+  const changes = column(probabilityChange, change)
+  const names = ['maximum', ...percentages.map((name) => (name === 'median' ? name : `${name} %`)), 'minimum']
+  return [
+    `KL divergence    ${kld.mean.value.toFixed(6)} ± ${kld.mean.standardError.toFixed(6)}`,
+    `Same top token   ${share(sameTop)}`,
+    `Δp of the text   ${share(probabilityChange.mean)}, root mean square ${share(probabilityChange.rootMeanSquare)}, correlation ${(100 * correlation).toFixed(2)} %`,
+    '',
+    formatTable(
+      [{ title: '' }, { title: 'KL divergence', align: 'right' }, { title: 'Δp', align: 'right' }],
+      names.map((name, index) => [name, klds[index] ?? '', changes[index] ?? '']),
+    ),
+    '',
+  ]
+}
+
 function figure({ value, standardError }: Estimate): string {
   return `${value.toFixed(4)} ± ${standardError.toFixed(4)}`
+}
+
+function share({ value, standardError }: Estimate): string {
+  return `${(100 * value).toFixed(3)} ± ${(100 * standardError).toFixed(3)} %`
 }

@@ -5,18 +5,46 @@ import { MqError } from '../errors.js'
 const estimate = v.object({ value: v.number(), standardError: v.number() })
 const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))
 
+const spreadEntries = {
+  mean: estimate,
+  median: v.number(),
+  minimum: v.number(),
+  maximum: v.number(),
+  quantiles: v.record(v.string(), v.number()),
+}
+
+/** See Divergence in divergence.ts. */
+const divergence = v.object({
+  kld: v.object(spreadEntries),
+  probabilityChange: v.object({ ...spreadEntries, rootMeanSquare: estimate }),
+  sameTop: estimate,
+  correlation: v.number(),
+  kldOfChunks: v.array(v.number()),
+})
+
 const reportSchema = v.object({
   version: v.literal(1),
   /** The model that was measured; a split model lists every shard. */
   files: v.array(v.object({ name: v.string(), sha256, sizeBytes: v.number() })),
   bitsPerWeight: v.number(),
-  /** What it was measured against. */
-  reference: v.object({ name: v.string(), sizeBytes: v.number(), perplexity: estimate }),
+  /** What it was measured against; its size is not known where its logits came from a file. */
+  reference: v.object({ name: v.string(), sizeBytes: v.optional(v.number()), perplexity: estimate }),
   text: v.object({ name: v.string(), sha256, contextLength: v.number(), chunks: v.number(), scoredTokens: v.number() }),
   perplexity: estimate,
   /** perplexity / reference perplexity over the same tokens. */
   perplexityRatio: estimate,
-  gates: v.array(v.object({ name: v.string(), value: v.number(), limit: v.number(), passed: v.boolean() })),
+  /** How far its predictions are from the reference's; reports of early versions lack it. */
+  divergence: v.optional(divergence),
+  /** `bound` says whether the limit is the most, as where it is absent, or the least that passes. */
+  gates: v.array(
+    v.object({
+      name: v.string(),
+      value: v.number(),
+      limit: v.number(),
+      bound: v.optional(v.picklist(['most', 'least'])),
+      passed: v.boolean(),
+    }),
+  ),
   /** Whether every gate was passed. */
   passed: v.boolean(),
   llamaCpp: v.string(),

@@ -33,7 +33,14 @@ export function perplexityRatio(model: ArrayLike<number>, reference: ArrayLike<n
   return { value, standardError: value * standardErrorOfMean }
 }
 
-function moments(count: number, at: (index: number) => number): { mean: number; standardErrorOfMean: number } {
+/** Mean and standard error of the mean. */
+export interface Moments {
+  readonly mean: number
+  readonly standardErrorOfMean: number
+}
+
+/** Of `count` figures, each as `at` gives it. */
+export function moments(count: number, at: (index: number) => number): Moments {
   let sum = 0
   for (let index = 0; index < count; index += 1) sum += at(index)
   const mean = sum / count

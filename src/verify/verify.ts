@@ -1,24 +1,30 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { basename, resolve } from 'node:path'
+import { basename } from 'node:path'
 import { openGguf } from '../../formats/gguf/index.js'
 import { MqError } from '../errors.js'
 import type { WithProgress } from '../progress.js'
-import { loadModel, type Perplexity } from '../runner/index.js'
+import { checkTarget } from '../quantize/index.js'
+import { type LogitsComparison, loadModel, type ModelInfo } from '../runner/index.js'
+import { type BaseLogits, makeBaseLogits } from './base-logits.js'
+import { divergenceOf } from './divergence.js'
 import { checkGates, type Gates } from './gates.js'
-import { openReference } from './reference.js'
 import type { VerifyReport } from './report.js'
 import { perplexityOf, perplexityRatio } from './statistics.js'
 
 export interface VerifyOptions {
   /** The GGUF to be proved; any shard of a split model. */
   readonly model: string
-  /** What it is to be like: a GGUF of higher precision, or the checkpoint folder itself. */
-  readonly against: string
+  /** What it is to be like: a GGUF of higher precision, or the checkpoint folder itself. This or `againstLogits`. */
+  readonly against?: string
+  /** Its logits on the text in a file, as `saveLogits` keeps them or llama-perplexity --kl-divergence-base writes them. */
+  readonly againstLogits?: string
+  /** Keeps the reference's logits in this file. */
+  readonly saveLogits?: string
   /** UTF-8 text that neither training nor calibration has seen. */
   readonly text: string
-  /** Tokens of a chunk; by default 512, as llama-perplexity. */
+  /** Tokens of a chunk; by default 512, as llama-perplexity, and with `againstLogits` as the file has it. */
   readonly contextLength?: number
   /** At most so many chunks of the text. */
   readonly chunks?: number
@@ -29,70 +35,83 @@ export interface VerifyOptions {
 
 /**
  * Measures a model against its reference on the same tokens of a text, and holds the result against the gates. A gate that fails is a
- * result, not an exception: see gateError.
- * @throws MqError FILE_MISSING, MODEL_REJECTED, LLAMA_MISSING, TEXT_TOO_SHORT, INTERRUPTED and what a conversion of the reference throws.
+ * result, not an exception: see gateError. The reference runs first and leaves its logits on disk, so that one model is loaded at a time.
+ * @throws MqError FILE_MISSING, MODEL_REJECTED, LLAMA_MISSING, TEXT_TOO_SHORT, REFERENCE_MISMATCH, LOGITS_INVALID, DISK_FULL, FILE_UNWRITABLE,
+ *   INTERRUPTED and what a conversion of the reference throws.
  */
 export async function* verify(options: VerifyOptions): WithProgress<VerifyReport> {
-  const { model, against, text: textPath, gates = {} } = options
+  const { model, text: textPath, gates = {} } = options
   const bytes = await readFile(textPath).catch((error: unknown) => {
     throw MqError.from(error, textPath)
   })
   const text = bytes.toString('utf8')
   const file = await describeModel(model)
 
-  const reference = yield* openReference(against, options)
+  const base = yield* baseLogits(text, options)
   try {
-    const [measured] = yield* measure(model, text, 'perplexity', options)
-    const [base, baseInfo] = yield* measure(reference.path, text, 'perplexity of the reference', options)
-    if (measured.negativeLogLikelihoods.length !== base.negativeLogLikelihoods.length) {
-      throw MqError.of('REFERENCE_MISMATCH', { file: model, reference: against })
-    }
-    const ratio = perplexityRatio(measured.negativeLogLikelihoods, base.negativeLogLikelihoods)
-    const gateResults = checkGates(gates, { perplexityRatio: ratio.value })
+    const [compared, { llamaVersion }] = yield* compare(model, text, base, options)
+    const ratio = perplexityRatio(compared.negativeLogLikelihoods, compared.baseNegativeLogLikelihoods)
+    const divergence = divergenceOf(compared)
+    const gateResults = checkGates(gates, {
+      perplexityRatio: ratio.value,
+      kld: divergence.kld.mean.value,
+      sameTop: divergence.sameTop.value,
+    })
     return {
       version: 1,
       ...file,
       reference: {
-        name: basename(resolve(against)),
-        sizeBytes: baseInfo.sizeBytes,
-        perplexity: perplexityOf(base.negativeLogLikelihoods),
+        name: base.name,
+        ...(base.sizeBytes === undefined ? {} : { sizeBytes: base.sizeBytes }),
+        perplexity: perplexityOf(compared.baseNegativeLogLikelihoods),
       },
       text: {
         name: basename(textPath),
         sha256: createHash('sha256').update(bytes).digest('hex'),
-        contextLength: measured.contextLength,
-        chunks: measured.chunks,
-        scoredTokens: measured.negativeLogLikelihoods.length,
+        contextLength: compared.contextLength,
+        chunks: compared.chunks,
+        scoredTokens: compared.negativeLogLikelihoods.length,
       },
-      perplexity: perplexityOf(measured.negativeLogLikelihoods),
+      perplexity: perplexityOf(compared.negativeLogLikelihoods),
       perplexityRatio: ratio,
+      divergence,
       gates: gateResults,
       passed: gateResults.every(({ passed }) => passed),
-      llamaCpp: baseInfo.llamaVersion,
+      llamaCpp: llamaVersion,
     }
   } finally {
-    await reference.dispose()
+    await base.dispose()
   }
 }
 
-async function* measure(
+async function* baseLogits(
+  text: string,
+  { model, text: textPath, against, againstLogits, saveLogits, contextLength = 512, chunks, threads, signal }: VerifyOptions,
+): WithProgress<BaseLogits> {
+  if (againstLogits !== undefined) return { path: againstLogits, name: basename(againstLogits), dispose: async () => {} }
+  if (against === undefined) throw new TypeError('a reference or its logits are needed')
+  if (saveLogits !== undefined) await checkTarget(saveLogits, [model, against, textPath], true)
+  return yield* makeBaseLogits({
+    against,
+    text,
+    contextLength,
+    ...(chunks === undefined ? {} : { chunks }),
+    ...(saveLogits === undefined ? {} : { save: saveLogits }),
+    ...(threads === undefined ? {} : { threads }),
+    ...(signal === undefined ? {} : { signal }),
+  })
+}
+
+async function* compare(
   path: string,
   text: string,
-  stage: string,
-  { contextLength = 512, chunks, threads, signal }: VerifyOptions,
-): WithProgress<[Perplexity, { sizeBytes: number; llamaVersion: string }]> {
+  base: BaseLogits,
+  { chunks, threads, signal }: VerifyOptions,
+): WithProgress<[LogitsComparison, ModelInfo]> {
   const common = { ...(threads === undefined ? {} : { threads }), ...(signal === undefined ? {} : { signal }) }
-  const model = await loadModel(path, common)
-  try {
-    const work = model.perplexity(text, { contextLength, ...(chunks === undefined ? {} : { chunks }) })
-    for (;;) {
-      const step = await work.next()
-      if (step.done === true) return [step.value, model.info]
-      yield { ...step.value, stage }
-    }
-  } finally {
-    await model.close()
-  }
+  await using model = await loadModel(path, common)
+  const work = model.compareLogits(base.path, text, { name: base.name, ...(chunks === undefined ? {} : { chunks }) })
+  return [yield* work, model.info]
 }
 
 /** Names, digests and bits per weight of the model's files. */

@@ -1,10 +1,12 @@
 import { MqError, type ToolErrorCode } from '../../errors.js'
 import type { Command, Failure, OperationName, Operations, Reply, RunCommand } from '../protocol.js'
 import { renderChat } from './chat.js'
+import { compareLogits } from './compare-logits.js'
 import { generate } from './generate.js'
 import { type LoadedModel, load, tokenize } from './model.js'
 import { perplexity } from './perplexity.js'
 import { LlamaRefusal } from './refusal.js'
+import { saveLogits } from './save-logits.js'
 
 // The process that holds llama.cpp: what goes wrong in there ends this one and not the tool.
 
@@ -30,6 +32,8 @@ const serve: Serve = {
   tokenize: async (request) => tokenize(loaded(), request),
   renderChat: async ({ messages }) => renderChat(loaded(), messages),
   perplexity: async (request, emit) => await drain(perplexity(loaded(), request), emit),
+  saveLogits: async (request, emit) => await drain(saveLogits(loaded(), request), emit),
+  compareLogits: async (request, emit) => await drain(compareLogits(loaded(), request), emit),
   generate: async (request, emit) => await drain(generate(loaded(), request), emit),
 }
 

@@ -1,3 +1,4 @@
+import { scoredOfChunk } from '../../../formats/logits/index.js'
 import { MqError } from '../../errors.js'
 import type { PerplexityRequest, PerplexityResult, PerplexityStep } from '../protocol.js'
 import type { Context } from './context.js'
@@ -16,6 +17,9 @@ export interface ScoredRows {
   /** Of the first row, among all scored rows of the text. */
   readonly index: number
 }
+
+/** Takes rows of logits; the next decode of their context waits for it. */
+export type Score = (rows: ScoredRows) => void | Promise<void>
 
 export interface TextChunks {
   readonly tokens: Int32Array
@@ -43,11 +47,7 @@ export function cutText(
  * Chunks come in no particular order; the rows of one, in that of the text. Yields the number of chunks done.
  * Source: perplexity() in tools/perplexity/perplexity.cpp of llama.cpp.
  */
-export async function* scoreChunks(
-  model: LoadedModel,
-  chunks: TextChunks,
-  score: (rows: ScoredRows) => void,
-): AsyncGenerator<number, void, void> {
+export async function* scoreChunks(model: LoadedModel, chunks: TextChunks, score: Score): AsyncGenerator<number, void, void> {
   const { contextLength, count } = chunks
   const sequences = Math.max(1, Math.min(maxSequences, Math.floor(model.options.batch / contextLength)))
   const batch = Math.min(model.options.batch, sequences * contextLength)
@@ -123,7 +123,7 @@ async function scoreGroup(
   context: Context,
   chunks: TextChunks,
   group: Group,
-  score: (rows: ScoredRows) => void,
+  score: Score,
 ): Promise<{ context: Context; together: number }> {
   const { contextLength } = chunks
   const { batch } = context.size
@@ -140,7 +140,7 @@ async function scorePart(
   { tokens, contextLength }: TextChunks,
   { firstChunk, together }: Group,
   { start, end }: Part,
-  score: (rows: ScoredRows) => void,
+  score: Score,
 ): Promise<void> {
   const firstScored = Math.floor(contextLength / 2)
   const first = Math.max(start, firstScored)
@@ -161,14 +161,10 @@ async function scorePart(
   for (const [sequence, batchIndex] of batchIndices.entries()) {
     const chunk = firstChunk + sequence
     const next = chunk * contextLength + first + 1
-    score({
+    await score({
       logits: context.logits(batchIndex, rows),
       targets: tokens.subarray(next, next + rows),
       index: chunk * scoredOfChunk(contextLength) + first - firstScored,
     })
   }
-}
-
-function scoredOfChunk(contextLength: number): number {
-  return contextLength - 1 - Math.floor(contextLength / 2)
 }

@@ -1,0 +1,58 @@
+import { mkdtemp, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join, resolve } from 'node:path'
+import type { WithProgress } from '../progress.js'
+import { loadModel } from '../runner/index.js'
+import { openReference } from './reference.js'
+
+/** Base logits on disk: what a model is compared with. */
+export interface BaseLogits {
+  readonly path: string
+  /** What to call the reference. */
+  readonly name: string
+  /** Bytes of the reference's tensors, where it was run. */
+  readonly sizeBytes?: number
+  /** Clears away what was made and is not to stay. */
+  dispose(): Promise<void>
+}
+
+export interface BaseLogitsOptions {
+  /** The reference: a GGUF, or a checkpoint folder. */
+  readonly against: string
+  readonly text: string
+  readonly contextLength: number
+  readonly chunks?: number
+  /** Where the logits are to stay; by default they are kept in a temporary folder for as long as they are needed. */
+  readonly save?: string
+  readonly threads?: number
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Runs the reference over the text and keeps its logits in a file, which has its name when it is whole.
+ * @throws MqError as openReference, loadModel and LlamaModel.saveLogits do.
+ */
+export async function* makeBaseLogits(options: BaseLogitsOptions): WithProgress<BaseLogits> {
+  const { against, text, contextLength, chunks, save, threads, signal } = options
+  const common = { ...(threads === undefined ? {} : { threads }), ...(signal === undefined ? {} : { signal }) }
+  const reference = yield* openReference(against, common)
+  const folder = save === undefined ? await mkdtemp(join(tmpdir(), 'mq-logits-')) : undefined
+  const path = save ?? join(folder as string, 'base.logits')
+  const partial = `${path}.partial`
+  const dispose = async (): Promise<void> => {
+    if (folder !== undefined) await rm(folder, { recursive: true, force: true })
+  }
+  try {
+    await using model = await loadModel(reference.path, common)
+    const work = model.saveLogits(partial, text, { contextLength, ...(chunks === undefined ? {} : { chunks }) })
+    for await (const progress of work) yield { ...progress, stage: 'perplexity of the reference' }
+    await rename(partial, path)
+    return { path, name: basename(resolve(against)), sizeBytes: model.info.sizeBytes, dispose }
+  } catch (error) {
+    await rm(partial, { force: true })
+    await dispose()
+    throw error
+  } finally {
+    await reference.dispose()
+  }
+}

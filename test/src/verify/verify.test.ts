@@ -1,0 +1,108 @@
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { finish } from '../../../src/progress.js'
+import { gateError, readReport, reportText, verify, writeReport } from '../../../src/verify/index.js'
+import { llama, sampleModels, samplePath } from '../../support/sample-models.js'
+
+const text = samplePath('text/kjv-heldout.txt')
+
+describe.skipIf(!llama.available)(`verify (${llama.name})`, () => {
+  let models: Awaited<ReturnType<typeof sampleModels>>
+  let folder: string
+  let model: string
+  let against: string
+  beforeAll(async () => {
+    models = await sampleModels()
+    folder = await mkdtemp(join(tmpdir(), 'mq-verify-'))
+    model = await models.make('llama-kjv', 'Q8_0')
+    against = await models.make('llama-kjv', 'F16')
+  })
+  afterAll(async () => {
+    await models[Symbol.asyncDispose]()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  test('has the figures of llama-perplexity --kl-divergence', async () => {
+    const saveLogits = join(folder, 'base.logits')
+    const report = await finish(verify({ model, against, saveLogits, text, chunks: 8, threads: 2 }))
+    // llama.cpp 0.7.0: llama-perplexity -t 1 --chunks 8 --kl-divergence, on these two files
+    const { kld, probabilityChange, sameTop, correlation } = report.divergence ?? expect.fail('no divergence')
+    const close = (value: number | undefined, expected: number, digits: number): void =>
+      expect(Math.abs((value ?? Number.NaN) - expected)).toBeLessThan(3 * 10 ** -digits)
+    close(kld.mean.value, 0.000221, 6)
+    close(kld.mean.standardError, 0.000005, 6)
+    close(kld.maximum / 0.003259, 1, 2)
+    close(kld.quantiles['99'], 0.001233, 5)
+    close(kld.median, 0.000151, 5)
+    close(kld.minimum, -0.000011, 5)
+    close(probabilityChange.rootMeanSquare.value, 0.00297, 4)
+    close(probabilityChange.quantiles['95'], 0.00389, 4)
+    close(probabilityChange.minimum, -0.01891, 3)
+    close(sameTop.value, 0.98529, 3)
+    close(sameTop.standardError, 0.00267, 4)
+    close(correlation, 1, 4)
+    close(report.perplexityRatio.value, 1.000533, 4)
+    close(report.perplexityRatio.standardError, 0.000501, 5)
+    close(report.perplexity.value / 47.28081, 1, 4)
+    close(report.reference.perplexity.value / 47.255602, 1, 4)
+    expect(await readdir(folder)).toEqual(['base.logits'])
+
+    const again = await finish(verify({ model, againstLogits: saveLogits, text, threads: 2 }))
+    expect(again.divergence).toEqual(report.divergence)
+    expect(again.reference).toEqual({ name: 'base.logits', perplexity: report.reference.perplexity })
+    expect(again.text).toEqual(report.text)
+
+    await writeReport(join(folder, 'report.json'), report)
+    expect(await readReport(join(folder, 'report.json'))).toEqual(report)
+    expect(reportText(report)).toMatch(/Same top token +98\.\d{3} ± 0\.2\d\d %/)
+
+    const fewer = await finish(verify({ model, againstLogits: saveLogits, text, chunks: 2 }))
+    expect(fewer.divergence?.kldOfChunks).toEqual(report.divergence?.kldOfChunks.slice(0, 2))
+    await rm(saveLogits)
+  })
+
+  test('holds every gate', async () => {
+    const gates = { maxPerplexityRatio: 2, maxKld: 1e-9, minSameTop: 0.5 }
+    const report = await finish(verify({ model, against, text, chunks: 2, contextLength: 64, gates }))
+    expect(report.gates.map(({ name, bound, passed }) => [name, bound, passed])).toEqual([
+      ['perplexity ratio', 'most', true],
+      ['mean KL divergence', 'most', false],
+      ['share of same top tokens', 'least', true],
+    ])
+    expect(report.passed).toBe(false)
+    expect(gateError(report)).toMatchObject({ code: 'GATE_FAILED', details: { limit: 'at most 1e-9' } })
+  })
+
+  test('refuses logits of another text, of another vocabulary, cut short, and none', async () => {
+    const base = join(folder, 'short.logits')
+    await finish(verify({ model, against, saveLogits: base, text, chunks: 2, contextLength: 64 }))
+    const problem = async (againstLogits: string, textFile = text): Promise<unknown> =>
+      await finish(verify({ model, againstLogits, text: textFile })).catch((error: unknown) => error)
+    expect(await problem(base, samplePath('text/jargon-heldout.txt'))).toMatchObject({ code: 'REFERENCE_MISMATCH' })
+    const bytes = await readFile(base)
+    // one token less has rows as long, for they are padded to an even number
+    bytes.writeInt32LE(bytes.readInt32LE(12) - 1, 12)
+    await writeFile(join(folder, 'other.logits'), bytes)
+    expect(await problem(join(folder, 'other.logits'))).toMatchObject({ code: 'REFERENCE_MISMATCH' })
+    await writeFile(join(folder, 'cut.logits'), bytes.subarray(0, 1000))
+    expect(await problem(join(folder, 'cut.logits'))).toMatchObject({ code: 'INPUT_TRUNCATED' })
+    expect(await problem(join(folder, 'none.logits'))).toMatchObject({ code: 'FILE_MISSING' })
+  })
+
+  test('does not write over what it reads', async () => {
+    const work = verify({ model, against, saveLogits: against, text })
+    await expect(finish(work)).rejects.toMatchObject({ code: 'FILE_UNWRITABLE', details: { path: against } })
+  })
+
+  test('leaves nothing where it is stopped', async () => {
+    const own = await mkdtemp(join(folder, 'stopped-'))
+    const copy = join(own, 'reference.gguf')
+    await copyFile(against, copy)
+    const stop = new AbortController()
+    const work = verify({ model, against: copy, saveLogits: join(own, 'base.logits'), text, signal: stop.signal })
+    await expect(finish(work, () => stop.abort())).rejects.toMatchObject({ code: 'INTERRUPTED' })
+    expect(await readdir(own)).toEqual(['reference.gguf'])
+  })
+})
