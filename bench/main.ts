@@ -1,10 +1,13 @@
 import { parseArgs } from 'node:util'
 import { findGgmlType } from '../formats/ggml/types.js'
+import { parseSize } from '../src/quantities.js'
 import { benchKernels, type KernelMeasurement } from './kernels.js'
+import { benchPipeline, type PipelineMeasurement } from './pipeline.js'
+import type { Usage } from './process-tree.js'
 import { benchQuality, type QualityMeasurement } from './quality.js'
 
 /** Subcommands of `npm run bench -- NAME`; each takes its arguments and prints its results. */
-const benches: Record<string, (args: string[]) => Promise<void>> = { kernels, quality }
+const benches: Record<string, (args: string[]) => Promise<void>> = { kernels, pipeline, quality }
 
 async function kernels(args: string[]): Promise<void> {
   const { values } = parseArgs({ args, options: { json: { type: 'boolean' }, types: { type: 'string' } } })
@@ -55,6 +58,52 @@ function qualityLine({ sample, maker, recipe, bitsPerWeight, fileBytes, text, pe
   ]
   const figures = [perplexity.value.toFixed(2).padStart(10), `${ratio.value.toFixed(4)} ± ${ratio.standardError.toFixed(4)}`]
   return [...file, text.padEnd(14), ...figures].join('  ')
+}
+
+async function pipeline(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      json: { type: 'boolean' },
+      size: { type: 'string', default: '1.5GB' },
+      preset: { type: 'string', default: 'Q4_K_M' },
+      threads: { type: 'string' },
+      memory: { type: 'string' },
+      sparse: { type: 'boolean', default: false },
+    },
+  })
+  const { preset, sparse, memory } = values
+  const options = {
+    bytes: parseSize(values.size, 'size', 'bench'),
+    preset,
+    sparse,
+    ...(values.threads !== undefined && { threads: Number(values.threads) }),
+    ...(memory !== undefined && { memory }),
+  }
+  const found = await benchPipeline(options, (text) => console.error(text))
+  console.log(values.json === true ? JSON.stringify(found, null, 2) : pipelineText(found))
+}
+
+function pipelineText(found: PipelineMeasurement): string {
+  const { mq, mqFromGguf, convert, llamaQuantize, wallRatio, quantizeRatio, leftOut } = found
+  const row = (what: string, usage: Usage | undefined): string[] =>
+    usage === undefined ? [] : [[what.padEnd(24), ...figures(usage).map((figure) => figure.padStart(9))].join(' ')]
+  return [
+    `${(found.weights / 1e6).toFixed(0)} M weights, ${found.preset} with an importance matrix, ${found.threads} threads`,
+    `${''.padEnd(24)}      wall       CPU   peak MB   read MB  write MB`,
+    ...row('mq quantize', mq),
+    ...row('convert_hf_to_gguf.py', convert),
+    ...row('llama-quantize', llamaQuantize),
+    ...row('mq quantize, from GGUF', mqFromGguf),
+    leftOut === undefined
+      ? `convert + llama-quantize take ${wallRatio?.toFixed(2)} times as long; llama-quantize, from the same GGUF, ${quantizeRatio?.toFixed(2)} times`
+      : `NOT COMPARED with llama.cpp: ${leftOut}`,
+  ].join('\n')
+}
+
+function figures({ wallSeconds, cpuSeconds, peakBytes, readBytes, writtenBytes }: Usage): string[] {
+  const megabytes = [peakBytes, readBytes, writtenBytes].map((bytes) => (bytes / 1e6).toFixed(0))
+  return [`${wallSeconds.toFixed(1)} s`, `${cpuSeconds.toFixed(1)} s`, ...megabytes]
 }
 
 const [name, ...args] = process.argv.slice(2)

@@ -1,0 +1,179 @@
+import { copyFile, mkdir, open, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { type MetadataValue, writeGguf } from '../formats/gguf/index.js'
+import { writeSafetensors } from '../formats/safetensors/index.js'
+import { samplePath } from './data.js'
+import { gaussian, integers, studentT4 } from './random.js'
+
+/** A Llama of any size: sizes as those of a model with a billion weights, and the sample's tokenizer. */
+const hidden = 2048
+const intermediate = 5632
+const heads = 32
+const keyValueHeads = 4
+
+interface SyntheticTensor {
+  readonly name: string
+  readonly shape: readonly number[]
+  /** GGUF name of a weight that calibration knows. */
+  readonly calibrated?: string
+}
+
+export interface Synthetic {
+  readonly folder: string
+  /** An importance matrix, in the GGUF form. */
+  readonly imatrix: string
+  readonly sourceBytes: number
+  readonly weights: number
+}
+
+/**
+ * Writes a checkpoint of about `bytes` in bf16 into `folder`, the same one each time: heavy-tailed weights, rows of unlike sizes, a few
+ * columns that are far larger than the rest.
+ * @param sparse no weights but zeros, that take no room on the disk, and a few real rows in every tensor.
+ */
+export async function writeSynthetic(folder: string, bytes: number, sparse = false): Promise<Synthetic> {
+  await mkdir(folder, { recursive: true })
+  const sample = dirname(samplePath())
+  const config = JSON.parse(await readFile(join(sample, 'config.json'), 'utf8')) as { vocab_size: number }
+  const layerBytes = 2 * layerTensors(0).reduce((sum, { shape }) => sum + count(shape), 0)
+  const layers = Math.max(1, Math.round((bytes - 4 * config.vocab_size * hidden) / layerBytes))
+  for (const name of ['tokenizer.json', 'tokenizer_config.json', 'generation_config.json'])
+    await copyFile(join(sample, name), join(folder, name))
+  const sizes = {
+    hidden_size: hidden,
+    intermediate_size: intermediate,
+    num_attention_heads: heads,
+    num_key_value_heads: keyValueHeads,
+    head_dim: hidden / heads,
+    num_hidden_layers: layers,
+  }
+  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...config, ...sizes }, undefined, 2))
+
+  const tensors = [
+    { name: 'model.embed_tokens.weight', shape: [config.vocab_size, hidden] },
+    ...Array.from({ length: layers }, (_, layer) => layerTensors(layer)).flat(),
+    { name: 'model.norm.weight', shape: [hidden] },
+    { name: 'lm_head.weight', shape: [config.vocab_size, hidden] },
+  ]
+  const path = join(folder, 'model.safetensors')
+  if (sparse) await writeSparse(path, tensors)
+  else {
+    const inputs = tensors.map(({ name, shape }, seed) => ({ name, shape, dtype: 'BF16' as const, data: weightsOf(shape, seed) }))
+    await writeSafetensors(path, inputs, new Map([['format', 'pt']]))
+  }
+  const imatrix = join(folder, 'imatrix.gguf')
+  await writeImatrix(imatrix, tensors)
+  const weights = tensors.reduce((sum, { shape }) => sum + count(shape), 0)
+  return { folder, imatrix, weights, sourceBytes: 2 * weights }
+}
+
+function layerTensors(layer: number): SyntheticTensor[] {
+  const [front, back] = [`model.layers.${layer}`, `blk.${layer}`]
+  const keyValue = (hidden / heads) * keyValueHeads
+  const tensor = (name: string, calibrated: string, shape: number[]): SyntheticTensor => {
+    return { name: `${front}.${name}.weight`, shape, calibrated: `${back}.${calibrated}.weight` }
+  }
+  return [
+    { name: `${front}.input_layernorm.weight`, shape: [hidden] },
+    { name: `${front}.post_attention_layernorm.weight`, shape: [hidden] },
+    tensor('self_attn.q_proj', 'attn_q', [hidden, hidden]),
+    tensor('self_attn.k_proj', 'attn_k', [keyValue, hidden]),
+    tensor('self_attn.v_proj', 'attn_v', [keyValue, hidden]),
+    tensor('self_attn.o_proj', 'attn_output', [hidden, hidden]),
+    tensor('mlp.gate_proj', 'ffn_gate', [intermediate, hidden]),
+    tensor('mlp.up_proj', 'ffn_up', [intermediate, hidden]),
+    tensor('mlp.down_proj', 'ffn_down', [hidden, intermediate]),
+  ]
+}
+
+const piece = 2 ** 20
+const table = once(() => studentT4(2 ** 20 + 2 ** 16, 5))
+
+/** Rows are windows of one table of values, each at a place and of a size of its own: fast to make, and no two are alike. */
+async function* weightsOf(shape: readonly number[], seed: number): AsyncGenerator<Uint8Array> {
+  const columns = shape.at(-1) ?? 1
+  const rows = count(shape) / columns
+  const columnScales = gaussian(columns, seed + 1000).map((x) => 0.02 * Math.exp(0.1 * x) * (Math.abs(x) > 3 ? 8 : 1))
+  const next = integers(seed)
+  const rowsAtOnce = Math.max(1, Math.floor(piece / columns))
+  for (let row = 0; row < rows; row += rowsAtOnce) {
+    const here = Math.min(rowsAtOnce, rows - row)
+    const values = new Float32Array(here * columns)
+    for (let at = 0; at < values.length; at += columns) {
+      const start = next() % (2 ** 20 + 2 ** 16 - columns)
+      const scale = 0.5 + next() / 2 ** 32
+      for (let column = 0; column < columns; column++) {
+        const x = (table()[start + column] as number) * (columnScales[column] as number)
+        values[at + column] = scale * x
+      }
+    }
+    yield bfloat16(values)
+  }
+}
+
+/** The upper halves, rounded towards zero. */
+function bfloat16(values: Float32Array): Uint8Array {
+  const halves = new Uint16Array(values.buffer)
+  const bits = new Uint16Array(values.length)
+  for (let i = 0; i < bits.length; i++) bits[i] = halves[2 * i + 1] as number
+  return new Uint8Array(bits.buffer)
+}
+
+/** A safetensors file that is a hole but for its header and the first rows of every tensor. */
+async function writeSparse(path: string, tensors: readonly SyntheticTensor[]): Promise<void> {
+  let end = 0
+  const entries = tensors.map(({ name, shape }) => {
+    const start = end
+    end += 2 * count(shape)
+    return [name, { dtype: 'BF16', shape, data_offsets: [start, end] }] as const
+  })
+  const json = JSON.stringify(Object.fromEntries(entries))
+  const header = Buffer.from(json.padEnd(Math.ceil(json.length / 8) * 8))
+  const front = Buffer.alloc(8)
+  front.writeBigUInt64LE(BigInt(header.length))
+  const file = await open(path, 'w')
+  try {
+    await file.writev([front, header])
+    await file.truncate(8 + header.length + end)
+    for (const [seed, [, { shape, data_offsets }]] of entries.entries()) {
+      const real = [...shape.slice(0, -1).map(() => 4), shape.at(-1) ?? 1]
+      for await (const bytes of weightsOf(real, seed)) {
+        await file.write(bytes, 0, bytes.length, 8 + header.length + (data_offsets[0] ?? 0))
+      }
+    }
+  } finally {
+    await file.close()
+  }
+}
+
+async function writeImatrix(path: string, tensors: readonly SyntheticTensor[]): Promise<void> {
+  const metadata = new Map<string, MetadataValue>([
+    ['general.type', { type: 'string', value: 'imatrix' }],
+    ['imatrix.datasets', { type: 'array', elementType: 'string', value: ['synthetic'] }],
+    ['imatrix.chunk_count', { type: 'uint32', value: 100 }],
+    ['imatrix.chunk_size', { type: 'uint32', value: 512 }],
+  ])
+  const tokens = 51_200
+  const f32 = (name: string, values: Float32Array) => {
+    const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+    return { name, dimensions: [values.length, 1], type: 'F32' as const, data }
+  }
+  const inputs = tensors.flatMap(({ calibrated, shape }, seed) => {
+    if (calibrated === undefined) return []
+    const sums = gaussian(shape.at(-1) ?? 1, seed + 5000).map((x) => tokens * 0.01 * Math.exp(1.5 * x))
+    return [f32(`${calibrated}.in_sum2`, sums), f32(`${calibrated}.counts`, Float32Array.of(tokens))]
+  })
+  await writeGguf(path, metadata, inputs)
+}
+
+function count(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1)
+}
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}
