@@ -1,11 +1,11 @@
-// The encoder that the types with a codebook, signs and odd multiples of one scale share (IQ2, IQ3): it looks for what to store; their
-// own files store it. For each run of 16 or 32 values
+// The encoder that IQ2_XXS and IQ2_XS share: it looks for what to store; their own file stores it. For each run of 16 or 32 values
 //   1. take the signs, so that magnitudes remain (where the format keeps an even number of signs, the cheapest value changes its);
 //   2. guess the scale from the values alone, try the whole codebook at scales around it, and interpolate;
 // then for the super-block find the common factor, and for each run
 //   3. try the whole codebook at the two multiples of the factor that are nearest, and keep the better one with its points;
 // and last fit the factor to what was chosen. Four runs are in the four lanes.
-import { addLowest, fillLinesOfEight, fillLinesOfFour, findLowest, lineBytes, linesAt } from './codebook-search'
+import { indices, multiples, takeSigns } from './codebook-block'
+import { addLowest, fillLinesOfEight, findLowest, lineBytes, linesAt } from './codebook-search'
 import { fitOddMultiples, freeScale, interpolate, nearestOdd } from './codebook-scale'
 import { floatToHalf, halfToFloat } from './half'
 import { add, mul, pick, splat, total, values, weights } from './lanes'
@@ -15,56 +15,12 @@ import { scratch } from './scratch'
 /** Best scale of each run and how sharp it is, up to 16 f32. */
 const scales = memory.data(64, 16)
 const curvatures = memory.data(64, 16)
-/** Odd multiples of the factor: the chosen one of each run, f32. */
-const multiples = memory.data(64, 16)
 /** Four scales to try, and the sums of the lowest lines at them. */
 const trials = memory.data(64, 16)
 const sums = memory.data(64, 16)
 /** Lowest lines at two scales, for each of up to 8 groups of a run. */
 const found = memory.data(256, 16)
 const lanes = memory.data(16, 16)
-/** Bits of eight signs: u32, one for each eight of each run, four runs in the lanes. */
-const signs = memory.data(128, 16)
-/** Chosen points, u16, in the order of the values. */
-const indices = memory.data(128, 16)
-
-/** The chosen point of group `i` of the super-block. */
-// @ts-ignore: decorator
-@inline
-export function pointOf(i: usize): u32 { return load<u16>(indices + 2 * i) }
-/** The code of run `i`'s scale: (multiple - 1) / 2. */
-// @ts-ignore: decorator
-@inline
-export function scaleOf(i: usize): u32 { return <u32>load<f32>(multiples + 4 * i) >> 1 }
-/** The signs of values 8 i to 8 i + 7 of the super-block, for runs of n. */
-// @ts-ignore: decorator
-@inline
-export function signsOf(i: usize, n: usize): u32 {
-  const eights = n >> 3, run = i / eights
-  return load<u32>(signs + 16 * ((run >> 2) * eights + i % eights) + 4 * (run & 3))
-}
-
-/** Leaves the magnitudes of eight vectors and returns the signs' bits; an even number of them if `even`. */
-function takeSigns(valuesAt: usize, weightsAt: usize, even: bool): v128 {
-  let parity = i32x4.splat(0), cheapest = splat(f32.MAX_VALUE)
-  for (let i: usize = 0; i < 128; i += 16) {
-    const x = v128.load(valuesAt + i)
-    parity = v128.xor(parity, x)
-    cheapest = f32x4.pmin(cheapest, mul(v128.load(weightsAt + i), f32x4.abs(x)))
-  }
-  let odd = even ? i32x4.shr_s(parity, 31) : i32x4.splat(0)
-  let bits = i32x4.splat(0)
-  for (let i: usize = 0; i < 8; i++) {
-    const x = v128.load(valuesAt + 16 * i), magnitude = f32x4.abs(x)
-    const flip = v128.and(odd, f32x4.eq(mul(v128.load(weightsAt + 16 * i), magnitude), cheapest))
-    odd = v128.andnot(odd, flip)
-    const sign = v128.xor(i32x4.shr_u(x, 31), i32x4.shr_u(flip, 31))
-    bits = v128.or(bits, i32x4.shl(sign, <i32>i))
-    // Against its sign the value counts as negative.
-    v128.store(valuesAt + 16 * i, v128.or(magnitude, i32x4.shl(flip, 31)))
-  }
-  return bits
-}
 
 /** Writes scales around the middle one, each `ratio` times the one before; returns the first. */
 // @ts-ignore: decorator
@@ -83,9 +39,7 @@ function setTrials(middle: v128, first: f32, ratio: f32): v128 {
 /**
  * Chooses signs, points and multiples for 256 values.
  * @param n values in a run that shares a scale: 16 or 32.
- * @param dimensions values of a point: 8 (three levels, as IQ2) or 4 (eight levels, as IQ3).
  * @param count points: a power of two.
- * @param even whether each eight has an even number of signs.
  * @param sigmaFactor of the weights, see load.ts.
  * @param sharp whether to spend another pass on the scales.
  * @returns the factor, as the bits of a half; 0 where all values are as good as zero.
@@ -93,23 +47,22 @@ function setTrials(middle: v128, first: f32, ratio: f32): v128 {
 // @ts-ignore: decorator
 @inline
 export function encodeCodebook(
-  source: usize, importance: usize, n: usize, dimensions: usize, levels: usize, points: usize, count: usize, even: bool,
+  source: usize, importance: usize, n: usize, levels: usize, points: usize, count: usize,
   sigmaFactor: f32, sharp: bool,
 ): u32 {
   const normal = loadSuperBlock(source, importance, n, sigmaFactor)
   if (normal == 0) return 0
-  for (let i: usize = 0; i < 8; i++) v128.store(signs + 16 * i, takeSigns(values + 128 * i, weights + 128 * i, even))
+  takeSigns(true)
 
-  const groups: usize = n / dimensions, quads: usize = 64 / n
+  const groups: usize = n >> 3, quads: usize = 64 / n
   const bytesOfLines: usize = lineBytes * count
   for (let quad: usize = 0; quad < quads; quad++) {
     const at: usize = 16 * n * quad, lines = scratch() + linesAt + bytesOfLines * groups * quad
-    const first = setTrials(freeScale(at, n, dimensions == 4), 0.82, 1.16)
+    const first = setTrials(freeScale(at, n, false), 0.82, 1.16)
     for (let group: usize = 0; group < groups; group++) {
-      const x = values + at + 16 * dimensions * group, w = weights + at + 16 * dimensions * group
+      const x = values + at + 128 * group, w = weights + at + 128 * group
       const to = lines + bytesOfLines * group
-      if (dimensions == 8) fillLinesOfEight(x, w, levels, points, count, to, trials, sums)
-      else fillLinesOfFour(x, w, levels, points, count, to, trials, sums)
+      fillLinesOfEight(x, w, levels, points, count, to, trials, sums)
     }
     interpolate(first, 1.16, sums, scales + 16 * quad, curvatures + 16 * quad)
     if (sharp) {

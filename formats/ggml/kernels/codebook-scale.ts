@@ -1,9 +1,6 @@
 // Scales for the codebook encoders; four runs of values in the four lanes.
 import { add, mul, pick, rounder, splat, sub, values, weights } from './lanes'
 
-/** Candidates of `freeScale`: as fractions of the root mean square, from `least` on, each greater by `ratio`. */
-const candidates = 16
-
 /** The odd number from 1 to `most` that is nearest. */
 // @ts-ignore: decorator
 @inline
@@ -33,6 +30,8 @@ export function freeScale(at: usize, n: usize, odd: bool): v128 {
   const size = f32x4.pmax(f32x4.sqrt(f32x4.div(wxx, ww)), splat(1e-6))
   let scale = mul(size, splat(odd ? 0.06 : 0.15))
   let bestGain = splat(0), best = size
+  // Over as far a range: more levels have more local optima.
+  const candidates = odd ? 16 : 10
   for (let k = 0; k < candidates; k++) {
     const inverse = f32x4.div(splat(1), scale)
     let wxq = splat(0), wqq = splat(0)
@@ -52,7 +51,7 @@ export function freeScale(at: usize, n: usize, odd: bool): v128 {
     const better = v128.and(f32x4.gt(gain, bestGain), f32x4.gt(fit, splat(0)))
     bestGain = pick(better, gain, bestGain)
     best = pick(better, fit, best)
-    scale = mul(scale, splat(odd ? 1.15 : 1.1))
+    scale = mul(scale, splat(odd ? 1.15 : 1.17))
   }
   return best
 }

@@ -2,8 +2,8 @@
 //
 // With weights w and magnitudes x, the error of point g at scale s is sum w (x - s g)^2 = sum w x^2 + s (s Q - P), where
 // P = 2 sum w x g and Q = sum w g^2 do not depend on s. So each point is a line, s Q - P, and the best point at a scale is the lowest
-// line there. P and Q are sums over the two halves of a point, of which there are few (81 of four values at three levels, 64 of two
-// values at eight), so that a point costs two additions for all scales, and two operations and a minimum for each scale.
+// line there. P and Q are sums over the two halves of a point, of which there are few (81 of four values at three levels), so that a
+// point costs two additions for all scales, and two operations and a minimum for each scale.
 import { scratch } from './scratch'
 
 /** Bytes of a line: a vector of P, then a vector of Q. */
@@ -131,17 +131,6 @@ export function fillLinesOfEight(
   fillHalf(values, weights, levels, scratch() + lowHalf)
   fillHalf(values + 64, weights + 64, levels, scratch() + highHalf)
   fillPoints(points, count, 8, lines, scales, sums)
-}
-
-/** The same for points of four values at eight levels (eight f32), three bits a level. */
-export function fillLinesOfFour(
-  values: usize, weights: usize, levels: usize, points: usize, count: usize, lines: usize, scales: usize, sums: usize,
-): void {
-  const at = scratch()
-  for (let i: usize = 0; i < 4; i++) fillSingle(values + 16 * i, weights + 16 * i, levels, 8, at + singles + 8 * lineBytes * i)
-  combine(at + singles, at + singles + 8 * lineBytes, 8, at + lowHalf, 8)
-  combine(at + singles + 16 * lineBytes, at + singles + 24 * lineBytes, 8, at + highHalf, 8)
-  fillPoints(points, count, 6, lines, scales, sums)
 }
 
 /** Adds to four sums (vectors) the lowest line at each of four scales. */

@@ -1,10 +1,11 @@
 // Encoders of IQ1_S and IQ1_M. Source of the layouts: ggml-common.h; dequantize-codebook.ts describes them.
 import { encodeTernary, pointOf, scaleOf, shiftOf } from './ternary-encode'
-import { numberPoints } from './ternary-search'
+import { pointsOfIq1 } from './codebooks'
+import { numberPoints } from './cheapest-changes'
 
 export function quantize_iq1_s(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   const blocks = rowLength >> 8
-  numberPoints()
+  numberPoints(pointsOfIq1, 2048)
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
       const d = encodeTernary(source, importance == 0 ? 0 : importance + 1024 * <usize>block, 32, true)
@@ -31,7 +32,7 @@ function packIq1S(to: usize, d: u32): void {
 
 export function quantize_iq1_m(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   const blocks = rowLength >> 8
-  numberPoints()
+  numberPoints(pointsOfIq1, 2048)
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
       const d = encodeTernary(source, importance == 0 ? 0 : importance + 1024 * <usize>block, 16, false)

@@ -1,6 +1,9 @@
 // Encoders of IQ2_XXS, IQ2_XS and IQ2_S. Source of the layouts: ggml-common.h; dequantize-codebook.ts describes them.
+import { numberPoints } from './cheapest-changes'
 import { pointsOfIq2S, pointsOfIq2Xs, pointsOfIq2Xxs } from './codebooks'
-import { encodeCodebook, pointOf, scaleOf, signsOf } from './codebook-encode'
+import { pointOf, scaleOf, signsOf } from './codebook-block'
+import { encodeCodebook } from './codebook-encode'
+import { encodeNearby } from './codebook-nearby'
 
 /** The levels 8, 25, 43 in units of 8: then a scale is d times an odd number. */
 const levels = memory.data<f32>([1, 3.125, 5.375])
@@ -10,7 +13,7 @@ export function quantize_iq2_xxs(source: usize, target: usize, rows: i32, rowLen
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
       const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
-      const d = encodeCodebook(source, weights, 32, 8, levels, pointsOfIq2Xxs, 256, true, 1, true)
+      const d = encodeCodebook(source, weights, 32, levels, pointsOfIq2Xxs, 256, 1, true)
       if (d == 0) memory.fill(target, 0, 66)
       else packIq2Xxs(target, d)
       source += 1024
@@ -37,7 +40,7 @@ export function quantize_iq2_xs(source: usize, target: usize, rows: i32, rowLeng
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
       const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
-      const d = encodeCodebook(source, weights, 16, 8, levels, pointsOfIq2Xs, 512, true, 1, false)
+      const d = encodeCodebook(source, weights, 16, levels, pointsOfIq2Xs, 512, 1, false)
       if (d == 0) memory.fill(target, 0, 74)
       else packIq2Xs(target, d)
       source += 1024
@@ -56,10 +59,11 @@ function packIq2Xs(to: usize, d: u32): void {
 
 export function quantize_iq2_s(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   const blocks = rowLength >> 8
+  numberPoints(pointsOfIq2S, 1024)
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
       const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
-      const d = encodeCodebook(source, weights, 16, 8, levels, pointsOfIq2S, 1024, false, 2, false)
+      const d = encodeNearby(source, weights, 16, 8, levels, 0, pointsOfIq2S, 1024, false, 2, 1, 1, 0, 3)
       if (d == 0) memory.fill(target, 0, 82)
       else packIq2S(target, d)
       source += 1024

@@ -1,17 +1,24 @@
 // Encoders of IQ3_XXS and IQ3_S. Source of the layouts: ggml-common.h; dequantize-codebook.ts describes them.
 import { pointsOfIq3S, pointsOfIq3Xxs } from './codebooks'
-import { encodeCodebook, pointOf, scaleOf, signsOf } from './codebook-encode'
+import { pointOf, scaleOf, signsOf } from './codebook-block'
+import { encodeNearby } from './codebook-nearby'
+import { listPoints } from './near-points'
+import { nearLists } from './scratch'
 
 /** The levels 4, 12, .. 52, 62 in units of 4, and 1, 3, .. 15: then a scale is d times an odd number. */
 const levelsOfIq3Xxs = memory.data<f32>([1, 3, 5, 7, 9, 11, 13, 15.5])
 const levelsOfIq3S = memory.data<f32>([1, 3, 5, 7, 9, 11, 13, 15])
 
+let listedXxs: bool = false
+
 export function quantize_iq3_xxs(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   const blocks = rowLength >> 8
+  if (!listedXxs) listPoints(nearLists(0), levelsOfIq3Xxs, pointsOfIq3Xxs, 256)
+  listedXxs = true
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
       const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
-      const d = encodeCodebook(source, weights, 32, 4, levelsOfIq3Xxs, pointsOfIq3Xxs, 256, true, 2, false)
+      const d = encodeNearby(source, weights, 32, 4, levelsOfIq3Xxs, nearLists(0), pointsOfIq3Xxs, 256, true, 2, 3, 0.88, 0.12, 2)
       if (d == 0) memory.fill(target, 0, 98)
       else packIq3Xxs(target, d)
       source += 1024
@@ -30,12 +37,16 @@ function packIq3Xxs(to: usize, d: u32): void {
   }
 }
 
+let listedS: bool = false
+
 export function quantize_iq3_s(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   const blocks = rowLength >> 8
+  if (!listedS) listPoints(nearLists(1), levelsOfIq3S, pointsOfIq3S, 512)
+  listedS = true
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
       const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
-      const d = encodeCodebook(source, weights, 32, 4, levelsOfIq3S, pointsOfIq3S, 512, false, 2, false)
+      const d = encodeNearby(source, weights, 32, 4, levelsOfIq3S, nearLists(1), pointsOfIq3S, 512, false, 2, 1, 1, 0, 2)
       if (d == 0) memory.fill(target, 0, 110)
       else packIq3S(target, d)
       source += 1024
