@@ -7,7 +7,8 @@
 import {
   ERROR, LOW, OFFSET, SCALE, W, WL, WLL, WLY, WY, recordBytes, searchAffine, trialWl, tryStored, writeAffineCodes,
 } from './affine'
-import { fitFactor, inverseOfPower, ofHalf, toHalf, toHalfAway } from './factor'
+import { fitFactor, inverseOfPower, toHalf, toHalfAway } from './factor'
+import { halfToFloat } from './half'
 import { add, clamp, codes, divide, invert, mul, nearest, negate, splat, sub, total, values, weights } from './lanes'
 import { largest, loadSuperBlock } from './load'
 
@@ -60,7 +61,7 @@ export function encodeAffine(
   let d16 = toHalfAway(wantedD * unit)
   let m16 = toHalfAway(wantedM * unit)
   for (let g: usize = 0; g < groups; g++) {
-    chooseIntegers(g, n, splat(ofHalf(d16) * factor), splat(ofHalf(m16) * factor), top, integers)
+    chooseIntegers(g, n, splat(halfToFloat(d16) * factor), splat(halfToFloat(m16) * factor), top, integers)
   }
 
   let ss = splat(0)
@@ -95,8 +96,8 @@ export function encodeAffine(
   }
   store<u16>(target, d16)
   store<u16>(target, m16, 2)
-  const d = splat(ofHalf(d16) * factor)
-  const m = splat(ofHalf(m16) * factor)
+  const d = splat(halfToFloat(d16) * factor)
+  const m = splat(halfToFloat(m16) * factor)
   for (let g: usize = 0; g < groups; g++) {
     const offset = offsetOf(records + recordBytes * g, mul(v128.load(minimumCodes + 16 * g), m))
     writeAffineCodes(values + 16 * n * g, n, mul(v128.load(scaleCodes + 16 * g), d), offset, top, codes + 4 * n * g)

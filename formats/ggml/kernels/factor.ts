@@ -1,6 +1,6 @@
 // Scales as they are stored: halves, and small integers times one half.
 
-import { floatToHalf, floatsToHalves } from './half'
+import { floatToHalf, floatsToHalves, halfToFloat, halvesToFloats } from './half'
 import { add, clamp, divide, mul, nearest, pick, splat } from './lanes'
 
 /** Bits of the nearest half; what is above its range becomes its largest value, never infinity. */
@@ -18,34 +18,10 @@ export function toHalf(value: f32): u32 {
 @inline
 export function toHalfAway(value: f32): u32 {
   const half = toHalf(value)
-  return (half & 0x7fff) < 0x80 && abs(ofHalf(half)) < abs(value) ? half + 1 : half
+  return (half & 0x7fff) < 0x80 && abs(halfToFloat(half)) < abs(value) ? half + 1 : half
 }
 
-/**
- * The value of a finite half. Unlike `halfToFloat` it never computes with a subnormal f32, which costs some processors a hundred cycles:
- * the scales of Q6_K are mostly subnormal halves.
- */
-// @ts-ignore: decorator
-@inline
-export function ofHalf(half: u32): f32 {
-  const magnitude = half & 0x7fff
-  const value = magnitude < 0x400 ? <f32>magnitude * stepOfSubnormals : reinterpret<f32>((magnitude << 13) + 0x38000000)
-  return (half & 0x8000) == 0 ? value : -value
-}
-
-/** 2^-24 */
-const stepOfSubnormals: f32 = 5.9604644775390625e-8
-
-/** `ofHalf` of four. */
-// @ts-ignore: decorator
-@inline
-function ofHalves(halves: v128): v128 {
-  const magnitude = v128.and(halves, i32x4.splat(0x7fff))
-  const subnormal = mul(f32x4.convert_i32x4_u(magnitude), splat(stepOfSubnormals))
-  const normal = i32x4.add(i32x4.shl(magnitude, 13), i32x4.splat(0x38000000))
-  const value = pick(i32x4.lt_u(magnitude, i32x4.splat(0x400)), subnormal, normal)
-  return v128.or(value, i32x4.shl(v128.and(halves, i32x4.splat(0x8000)), 16))
-}
+export { halfToFloat as ofHalf }
 
 /** 1 / x of a power of two that `normalizer` returned; finite for 0. */
 // @ts-ignore: decorator
@@ -61,7 +37,7 @@ export function roundToHalf(x: v128, factor: v128, bits: usize): v128 {
   const unit = i32x4.sub(i32x4.splat(254 << 23), factor)
   const halves = floatsToHalves(clamp(mul(x, unit), splat(-65504), splat(65504)))
   v128.store(bits, halves)
-  return mul(ofHalves(halves), factor)
+  return mul(halvesToFloats(halves), factor)
 }
 
 /**

@@ -8,7 +8,8 @@
 // A value in units of the levels is rounded to an integer and looked up, 16 at a time: of the 16 cells of 16 integers none holds more
 // than one boundary between levels, so that a cell's boundary and the level on either side of it are three byte shuffles.
 
-import { inverseOfPower, ofHalf, roundToHalf } from './factor'
+import { inverseOfPower, roundToHalf } from './factor'
+import { halfToFloat } from './half'
 import {
   add, clamp, codes, divide, invert, mul, nearest, negate, rounder, splat, storeRuns, values, weights,
 } from './lanes'
@@ -65,12 +66,12 @@ function encodeSuperBlock(source: usize, target: usize, importance: usize): void
     search(values + 512 * g, weights + 512 * g, records + recordBytes * g, 6, 96, 10)
   }
   const first = factorOfRecords(2, 32, unit)
-  const wantedD = splat(ofHalf(first) * factor)
+  const wantedD = splat(halfToFloat(first) * factor)
   for (let g: usize = 0; g < 2; g++) {
     chooseIntegers(values + 512 * g, weights + 512 * g, records + recordBytes * g, wantedD)
   }
   const d16 = refitFactor(2, unit, first)
-  const d = splat(ofHalf(d16) * factor)
+  const d = splat(halfToFloat(d16) * factor)
   for (let g: usize = 0; g < 2; g++) {
     writeCodes(values + 512 * g, mul(v128.load(scaleCodes + 16 * g), d), codes + 128 * g)
   }

@@ -4,7 +4,8 @@
 // the wanted scale, judged by the error with exactly what will be stored. 4. d by least squares for the codes and integers found.
 // 5. The codes for exactly what is stored.
 
-import { fitFactor, inverseOfPower, ofHalf, toHalf, toHalfAway } from './factor'
+import { fitFactor, inverseOfPower, toHalf, toHalfAway } from './factor'
+import { halfToFloat } from './half'
 import { add, clamp, codes, divide, mul, nearest, splat, total, values, weights } from './lanes'
 import { loadSuperBlock } from './load'
 import { GAIN, SCALE, WLL, WLX, recordBytes, searchSymmetric, tryStored, writeSymmetricCodes } from './symmetric'
@@ -74,7 +75,7 @@ export function encodeSymmetric(
     searchSymmetric(values + 16 * n * g, weights + 16 * n * g, n, record, lowest, highest, 5, 1.2, 0.7, 1)
   }
   const first = factorOfRecords(groups, bound, unit)
-  const wantedD = splat(ofHalf(first) * factor)
+  const wantedD = splat(halfToFloat(first) * factor)
   for (let g: usize = 0; g < groups; g++) {
     const record = records + recordBytes * g
     const wanted = nearest(divide(v128.load(record, SCALE), wantedD))
@@ -87,7 +88,7 @@ export function encodeSymmetric(
   }
   const d16 = refitFactor(groups, unit, first)
   store<u16>(target, d16)
-  const d = splat(ofHalf(d16) * factor)
+  const d = splat(halfToFloat(d16) * factor)
   for (let g: usize = 0; g < groups; g++) {
     writeSymmetricCodes(
       values + 16 * n * g, n, mul(v128.load(scaleCodes + 16 * g), d), lowest, highest, codes + 4 * n * g,
