@@ -230,6 +230,11 @@ const toolErrors = {
     message: 'llama.cpp ended while it {doing}: {problem}.',
     suggestion: 'The file may be damaged, or memory too short.',
   },
+  ACTIVATIONS_NOT_FINITE: {
+    exit: 'input',
+    message: 'What {tensor} is multiplied with became NaN or infinite on this text.',
+    suggestion: 'The model is damaged, or of too narrow a type: use one in F32 or BF16.',
+  },
   TEXT_TOO_SHORT: {
     exit: 'input',
     message: '{file} has {tokens} tokens, and {needed} are needed.',

@@ -4,8 +4,8 @@ import { readGguf } from '../gguf/index.js'
 import { quote } from '../quote.js'
 import type { ImportanceEntry, ImportanceMatrix } from './types.js'
 
-const sumsSuffix = '.in_sum2'
-const countsSuffix = '.counts'
+export const sumsSuffix = '.in_sum2'
+export const countsSuffix = '.counts'
 
 /**
  * Reads the GGUF form: for each weight `NAME.in_sum2` (sum of x^2, [columns, matrices]) and `NAME.counts` ([1, matrices]), F32.

@@ -4,6 +4,7 @@ import { readLegacyForm } from './legacy-form.js'
 import type { ImportanceMatrix } from './types.js'
 
 export type { ImportanceEntry, ImportanceMatrix } from './types.js'
+export { type CollectedImportance, writeImportanceMatrix } from './writer.js'
 
 /**
  * Reads an importance matrix in either of llama.cpp's forms, told apart by the first bytes.

@@ -1,4 +1,4 @@
 export { type ExternalPerplexity, externalPerplexity, findProgram } from './external.js'
 export { type GenerateOptions, LlamaModel, type LoadOptions, loadModel, type PerplexityOptions } from './model.js'
 export type { Perplexity } from './perplexity.js'
-export type { ChatMessage, Generated, LogitsComparison, ModelInfo } from './protocol.js'
+export type { ChatMessage, Generated, ImatrixResult, LogitsComparison, ModelInfo } from './protocol.js'

@@ -11,6 +11,7 @@ import { collectPerplexity, inChunks, type Perplexity } from './perplexity.js'
 import type {
   ChatMessage,
   Generated,
+  ImatrixResult,
   LogitsComparison,
   ModelInfo,
   OperationName,
@@ -38,6 +39,13 @@ export interface PerplexityOptions {
   readonly contextLength?: number
   /** At most so many chunks of the text; by default all. */
   readonly chunks?: number
+}
+
+export interface ImatrixOptions {
+  /** What the file is to call the text. */
+  readonly dataset: string
+  /** Looks at the output's weight, too; by default not, as llama-imatrix. */
+  readonly output?: boolean
 }
 
 export interface GenerateOptions {
@@ -119,6 +127,19 @@ export class LlamaModel implements AsyncDisposable {
   ): WithProgress<LogitsComparison> {
     const request = { path: resolve(path), name, text, ...(chunks === undefined ? {} : { chunks }) }
     return inChunks(this.#call('compareLogits', request, { did: 'measured', what: `the divergence of ${this.path}` }))
+  }
+
+  /**
+   * Writes an importance matrix in the GGUF form: of every weight's inputs on a text the sums of squares, as llama-imatrix has them.
+   * @throws MqError as perplexity does; ACTIVATIONS_NOT_FINITE.
+   */
+  imatrix(path: string, text: string, options: PerplexityOptions & ImatrixOptions): WithProgress<ImatrixResult> {
+    const { contextLength = 512, chunks, dataset, output = false } = options
+    const request = { path: resolve(path), text, dataset, output, contextLength, ...(chunks === undefined ? {} : { chunks }) }
+    return inChunks(
+      this.#call('imatrix', request, { did: 'collected', what: `the importance matrix of ${this.path}` }),
+      'collect',
+    )
   }
 
   /** The prompt that the model's chat template makes of messages. @throws MqError CHAT_TEMPLATE_INVALID */

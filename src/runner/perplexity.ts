@@ -26,12 +26,15 @@ export async function* collectPerplexity(
 }
 
 /** Shows the steps of a measurement as progress in chunks. */
-export async function* inChunks<Result>(steps: AsyncGenerator<PerplexityStep, Result, void>): WithProgress<Result> {
+export async function* inChunks<Result>(
+  steps: AsyncGenerator<PerplexityStep, Result, void>,
+  stage = 'perplexity',
+): WithProgress<Result> {
   try {
     for (;;) {
       const step = await steps.next()
       if (step.done === true) return step.value
-      yield { stage: 'perplexity', done: step.value.chunksDone, total: step.value.chunks, unit: 'chunks' }
+      yield { stage, done: step.value.chunksDone, total: step.value.chunks, unit: 'chunks' }
     }
   } finally {
     // leaving early cancels the measurement

@@ -11,6 +11,7 @@ export interface Operations {
   perplexity: { request: PerplexityRequest; event: PerplexityStep; result: PerplexityResult }
   saveLogits: { request: SaveLogitsRequest; event: PerplexityStep; result: PerplexityResult }
   compareLogits: { request: CompareLogitsRequest; event: PerplexityStep; result: LogitsComparison }
+  imatrix: { request: ImatrixRequest; event: PerplexityStep; result: ImatrixResult }
   generate: { request: GenerateRequest; event: string; result: Generated }
 }
 
@@ -141,6 +142,23 @@ export interface LogitsComparison {
   readonly probabilityChanges: Float32Array
   /** 1 where both hold the same token for the likeliest. */
   readonly sameTop: Uint8Array
+}
+
+export interface ImatrixRequest extends PerplexityRequest {
+  /** File to write. */
+  readonly path: string
+  /** What the file calls the text. */
+  readonly dataset: string
+  /** Looks at the inputs of output.weight, too. */
+  readonly output: boolean
+}
+
+export interface ImatrixResult {
+  /** Tokens of the whole text. */
+  readonly tokens: number
+  readonly chunks: number
+  /** Of each weight how many matrices it stacks, and how many of them no token reached. */
+  readonly tensors: readonly { readonly name: string; readonly matrices: number; readonly unseen: number }[]
 }
 
 export interface GenerateRequest {

@@ -1,9 +1,9 @@
 import { mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
+import { asGguf } from '../as-gguf.js'
 import type { WithProgress } from '../progress.js'
 import { loadModel } from '../runner/index.js'
-import { openReference } from './reference.js'
 
 /** Base logits on disk: what a model is compared with. */
 export interface BaseLogits {
@@ -30,12 +30,12 @@ export interface BaseLogitsOptions {
 
 /**
  * Runs the reference over the text and keeps its logits in a file, which has its name when it is whole.
- * @throws MqError as openReference, loadModel and LlamaModel.saveLogits do.
+ * @throws MqError as asGguf, loadModel and LlamaModel.saveLogits do.
  */
 export async function* makeBaseLogits(options: BaseLogitsOptions): WithProgress<BaseLogits> {
   const { against, text, contextLength, chunks, save, threads, signal } = options
   const common = { ...(threads === undefined ? {} : { threads }), ...(signal === undefined ? {} : { signal }) }
-  const reference = yield* openReference(against, common)
+  const reference = yield* asGguf(against, 'convert the reference', common)
   const folder = save === undefined ? await mkdtemp(join(tmpdir(), 'mq-logits-')) : undefined
   const path = save ?? join(folder as string, 'base.logits')
   const partial = `${path}.partial`

@@ -15,7 +15,10 @@ type Native<Call extends (...args: never[]) => unknown> = Call & {
 const nativeStackBytes = 16 * 2 ** 20
 
 /** The functions of llama.cpp that are called here, under their own names. Source: include/llama.h of v0.5.0. */
-export type Llama = ReturnType<typeof bindLlama>
+export type Llama = ReturnType<typeof bindLlama> & Ggml
+
+/** Those of ggml. Source: ggml/include/ggml-backend.h of v0.5.0. */
+export type Ggml = ReturnType<typeof bindGgml>
 
 /**
  * Loads llama.cpp's libraries into this process, once, with the processor's best backend and those of GPUs that are there.
@@ -35,7 +38,7 @@ export function loadLibraries(folder: string): Llama {
     const alignment = sizeBytes % 8 === 0 ? 8 : 1
     koffi.struct(name, { bytes: [alignment, koffi.array('uint8_t', sizeBytes, 'Typed')] })
   }
-  const bound = bindLlama(llama)
+  const bound = { ...bindGgml(base), ...bindLlama(llama) }
   bound.backendInit()
   return bound
 }
@@ -68,9 +71,22 @@ function isExpected(version: string): boolean {
   return version === llamaVersion || version.startsWith(`${llamaVersion}-`)
 }
 
+function binder(library: LibraryHandle) {
+  return <Call extends (...args: never[]) => unknown>(declaration: string) => library.func(declaration) as unknown as Native<Call>
+}
+
+function bindGgml(library: LibraryHandle) {
+  const bind = binder(library)
+  return {
+    bufferIsHost: bind<(buffer: Address) => boolean>('bool ggml_backend_buffer_is_host(void *buffer)'),
+    tensorGet: bind<(tensor: Address, data: Uint8Array, offset: number, sizeBytes: number) => void>(
+      'void ggml_backend_tensor_get(void *tensor, _Out_ uint8_t *data, size_t offset, size_t size)',
+    ),
+  }
+}
+
 function bindLlama(library: LibraryHandle) {
-  const bind = <Call extends (...args: never[]) => unknown>(declaration: string) =>
-    library.func(declaration) as unknown as Native<Call>
+  const bind = binder(library)
   return {
     backendInit: bind<() => void>('void llama_backend_init()'),
 

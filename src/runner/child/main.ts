@@ -3,6 +3,7 @@ import type { Command, Failure, OperationName, Operations, Reply, RunCommand } f
 import { renderChat } from './chat.js'
 import { compareLogits } from './compare-logits.js'
 import { generate } from './generate.js'
+import { imatrix } from './imatrix.js'
 import { type LoadedModel, load, tokenize } from './model.js'
 import { perplexity } from './perplexity.js'
 import { LlamaRefusal } from './refusal.js'
@@ -34,6 +35,7 @@ const serve: Serve = {
   perplexity: async (request, emit) => await drain(perplexity(loaded(), request), emit),
   saveLogits: async (request, emit) => await drain(saveLogits(loaded(), request), emit),
   compareLogits: async (request, emit) => await drain(compareLogits(loaded(), request), emit),
+  imatrix: async (request, emit) => await drain(imatrix(loaded(), request), emit),
   generate: async (request, emit) => await drain(generate(loaded(), request), emit),
 }
 

@@ -53,6 +53,26 @@ export const batchFields = {
   logits: { offset: 48, kind: 'pointer' },
 } as const satisfies Record<string, Field>
 
+/** struct ggml_tensor: where its parts lie. `ne` and `nb` are four 64-bit integers each, `src` ten pointers, `name` a C string. */
+export const tensorLayout = {
+  sizeBytes: 336,
+  type: 0,
+  buffer: 8,
+  ne: 16,
+  nb: 48,
+  op: 80,
+  src: 152,
+  data: 248,
+  name: 256,
+  nameBytes: 64,
+} as const
+
+/** enum ggml_op */
+export const ggmlOperation = { MUL_MAT: 29, MUL_MAT_ID: 30 } as const
+
+/** enum ggml_type */
+export const ggmlF32 = 0
+
 /** A struct as koffi passes it by value. */
 export interface StructValue {
   readonly bytes: Uint8Array

@@ -1,0 +1,49 @@
+import { Args, Flags } from '@oclif/core'
+import { type ImatrixReport, imatrixText, makeImatrix } from '../src/imatrix/index.js'
+import { outputPath } from '../src/output-name.js'
+import { MqCommand } from './base-command.js'
+
+export default class Imatrix extends MqCommand {
+  static override summary = "Compute an importance matrix: how strong the inputs of a model's weights are on a text."
+  static override description =
+    `The model runs over the text with the embedded llama.cpp, which is watched at every multiplication: sums of squares of each column of the inputs, for each expert of its own, as llama-imatrix has them and in the same GGUF form.
+\`mq quantize --imatrix\` spends precision where it counts, and 1- and 2-bit types need it most. Use a model of high precision, and text like what it will read.`
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> samples/llama-kjv --text samples/text/kjv-calibration.txt -o imatrix.gguf',
+    '<%= config.bin %> <%= command.id %> model-BF16.gguf --text calibration.txt --chunks 200 --process-output',
+  ]
+
+  static override args = {
+    model: Args.string({ description: 'A GGUF file of high precision, or the checkpoint folder.', required: true }),
+  }
+
+  static override flags = {
+    text: Flags.string({ char: 'f', description: 'UTF-8 text to calibrate on.', required: true }),
+    output: Flags.string({ char: 'o', description: 'File to write, or a folder.', default: 'imatrix.gguf' }),
+    ctx: Flags.integer({ char: 'c', description: 'Tokens of a chunk.', default: 512, min: 16 }),
+    chunks: Flags.integer({ description: 'Use this many chunks at most.', min: 1 }),
+    'process-output': Flags.boolean({ description: 'Look at the inputs of output.weight, too.' }),
+    threads: Flags.integer({ char: 't', description: 'Threads. [default: one for each core]', min: 1 }),
+    force: Flags.boolean({ description: 'Replace a file that is there already.' }),
+  }
+
+  override async run(): Promise<ImatrixReport> {
+    const { args, flags } = await this.parse(Imatrix)
+    const report = await this.follow(
+      makeImatrix({
+        model: args.model,
+        text: flags.text,
+        output: await outputPath(flags.output, 'imatrix.gguf'),
+        contextLength: flags.ctx,
+        processOutput: flags['process-output'],
+        force: flags.force,
+        ...(flags.chunks === undefined ? {} : { chunks: flags.chunks }),
+        ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+        signal: this.signal,
+      }),
+    )
+    this.log(imatrixText(report))
+    this.log(`Next: mq quantize ${args.model} --bits 2.51 --imatrix ${report.output}`)
+    return report
+  }
+}

@@ -1,0 +1,1 @@
+export { type ImatrixOptions, type ImatrixReport, imatrixText, makeImatrix } from './make-imatrix.js'
