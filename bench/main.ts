@@ -2,12 +2,13 @@ import { parseArgs } from 'node:util'
 import { findGgmlType } from '../formats/ggml/types.js'
 import { parseSize } from '../src/quantities.js'
 import { benchKernels, type KernelMeasurement } from './kernels.js'
+import { benchKills } from './kills.js'
 import { benchPipeline, type PipelineMeasurement } from './pipeline.js'
 import type { Usage } from './process-tree.js'
 import { benchQuality, type QualityMeasurement } from './quality.js'
 
 /** Subcommands of `npm run bench -- NAME`; each takes its arguments and prints its results. */
-const benches: Record<string, (args: string[]) => Promise<void>> = { kernels, pipeline, quality }
+const benches: Record<string, (args: string[]) => Promise<void>> = { kernels, kills, pipeline, quality }
 
 async function kernels(args: string[]): Promise<void> {
   const { values } = parseArgs({ args, options: { json: { type: 'boolean' }, types: { type: 'string' } } })
@@ -82,6 +83,19 @@ async function pipeline(args: string[]): Promise<void> {
   }
   const found = await benchPipeline(options, (text) => console.error(text))
   console.log(values.json === true ? JSON.stringify(found, null, 2) : pipelineText(found))
+}
+
+async function kills(args: string[]): Promise<void> {
+  const options = {
+    json: { type: 'boolean' },
+    size: { type: 'string', default: '1.5GB' },
+    kills: { type: 'string', default: '25' },
+  } as const
+  const { values } = parseArgs({ args, options })
+  const found = await benchKills(parseSize(values.size, 'size', 'bench'), Number(values.kills), (text) => console.error(text))
+  const bytes = found.identical ? 'the same bytes' : 'OTHER BYTES'
+  const repeated = `${(100 * found.repeatedShare).toFixed(2)} % of the work done again for each`
+  console.log(values.json === true ? JSON.stringify(found, null, 2) : `${found.kills} kills: ${bytes}, ${repeated}`)
 }
 
 function pipelineText(found: PipelineMeasurement): string {

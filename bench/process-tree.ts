@@ -66,6 +66,11 @@ export async function runWatched(command: string, args: readonly string[], optio
   }
 }
 
+/** CPU time that a process has used so far, its children not counted. */
+export function cpuSecondsOf(pid: number): number {
+  return usageOf(pid)?.cpuSeconds ?? 0
+}
+
 interface ProcessUsage {
   readonly cpuSeconds: number
   readonly residentBytes: number

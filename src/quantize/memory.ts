@@ -2,9 +2,10 @@ import { availableParallelism } from 'node:os'
 import { MqError } from '../errors.js'
 import { runElements, type WorkerTask } from './task.js'
 
-// Measured on Linux with Node 20: what the process has resident before any thread, and what a thread adds: its JavaScript heap and the
-// kernels' memory. Both with something to spare, since garbage is collected when it suits the engine.
-const processBytes = 144 * 2 ** 20
+// Measured on Linux with Node 20; npm run bench -- pipeline --memory shows whether they hold.
+/** What the process may come to hold besides what it holds already: the journal, tasks on their way to threads, garbage. */
+const growthBytes = 40 * 2 ** 20
+/** A thread: its JavaScript heap, and the kernels' memory. */
 const threadBytes = 40 * 2 ** 20
 /** What tasks may hold for each thread where no limit is given. */
 const defaultTaskBytesEach = 64 * 2 ** 20
@@ -17,7 +18,8 @@ export interface MemoryShare {
 }
 
 /**
- * Shares out what a process may hold in memory: so many threads as there is room for, the rest for rows under way.
+ * Shares out what a process may hold in memory: what it holds already - Node, the program, the model's names and sizes -, so many threads
+ * as there is room for, the rest for rows under way.
  * @param memoryBytes the whole process, Node included; no limit where it is undefined.
  * @param threads at most so many; by default one for each core.
  * @param largestTask bytes of the largest task.
@@ -25,9 +27,10 @@ export interface MemoryShare {
  */
 export function memoryShare(memoryBytes: number | undefined, threads = availableParallelism(), largestTask = 0): MemoryShare {
   if (memoryBytes === undefined) return { threads, taskBytes: Math.max(largestTask, threads * defaultTaskBytesEach) }
-  const least = processBytes + threadBytes + largestTask
+  const heldBytes = process.memoryUsage.rss() + growthBytes
+  const least = heldBytes + threadBytes + largestTask
   if (memoryBytes < least) throw MqError.of('MEMORY_TOO_SMALL', { asked: memoryBytes, least })
-  const room = memoryBytes - processBytes
+  const room = memoryBytes - heldBytes
   const fitting = Math.min(threads, Math.max(1, Math.floor(room / (threadBytes + largestTask))))
   return { threads: fitting, taskBytes: room - fitting * threadBytes }
 }

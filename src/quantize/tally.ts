@@ -5,7 +5,7 @@ import type { ErrorSums } from './statistics.js'
 import type { QuantizeTask } from './task.js'
 
 /**
- * What became of a tensor. Errors are over every weight of a tensor of up to a million; of a larger one over an eighth of its rows, the
+ * What became of a tensor. Errors are over every weight of a tensor of up to a million; of a larger one over one row in sixteen, the
  * same ones each time, spread over the whole.
  */
 export interface QuantizedTensor {

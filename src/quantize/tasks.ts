@@ -11,7 +11,7 @@ export const taskElements = 2 ** 19
 
 /** Tensors of at most so many values are measured whole; of larger ones, one row in `sampledShare`. */
 const measuredWhole = 2 ** 20
-const sampledShare = 8
+const sampledShare = 16
 
 /**
  * The tasks that write an output, in the order of the file. The same blueprint, layout and importance give the same tasks with the same

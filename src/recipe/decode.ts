@@ -40,16 +40,27 @@ export function decodePlain(dtype: PlainType, bytes: Uint8Array, target: Float32
   }
 }
 
-/** A bfloat16 is the upper half of an f32: two at a time, where they stand in one word. */
+/** A bfloat16 is the upper half of an f32. They are read two in a word, and four words at a time, which V8 likes best. */
 function widenBfloat16(bytes: Uint8Array, target: Int32Array): void {
-  const even = target.length - (target.length % 2)
-  const pairs = view(Int32Array, bytes.subarray(0, 2 * even))
-  for (let i = 0; i < pairs.length; i++) {
-    const pair = pairs[i] as number
-    target[2 * i] = pair << 16
-    target[2 * i + 1] = pair & 0xffff0000
+  const pairs = view(Int32Array, bytes.subarray(0, 4 * Math.floor(target.length / 2)))
+  const upper = 0xffff0000 | 0
+  const whole = pairs.length - (pairs.length % 4)
+  let at = 0
+  for (let i = 0; i < whole; i += 4, at += 8) {
+    const a = pairs[i] as number
+    const b = pairs[i + 1] as number
+    const c = pairs[i + 2] as number
+    const d = pairs[i + 3] as number
+    target[at] = a << 16
+    target[at + 1] = a & upper
+    target[at + 2] = b << 16
+    target[at + 3] = b & upper
+    target[at + 4] = c << 16
+    target[at + 5] = c & upper
+    target[at + 6] = d << 16
+    target[at + 7] = d & upper
   }
-  if (even < target.length) target[even] = ((bytes[2 * even] as number) << 16) | ((bytes[2 * even + 1] as number) << 24)
+  for (; at < target.length; at++) target[at] = ((bytes[2 * at] as number) << 16) | ((bytes[2 * at + 1] as number) << 24)
 }
 
 function lookUp(values: Float32Array, codes: Uint16Array | Uint8Array, target: Float32Array): void {

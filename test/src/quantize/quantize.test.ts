@@ -31,7 +31,8 @@ const left = (): Promise<string[]> => readdir(join(folder, 'out'))
 async function leastMemory(blueprint: Blueprint, plan: Plan): Promise<number> {
   const refused = await finish(quantize({ blueprint, plan, output, memoryBytes: 1 })).catch((error: unknown) => error)
   expect(refused).toMatchObject({ code: 'MEMORY_TOO_SMALL', details: { asked: 1 } })
-  return Number((refused as MqError).details['least'])
+  // What the test process itself holds changes from moment to moment.
+  return Number((refused as MqError).details['least']) + 2 ** 25
 }
 
 async function tensorBytes(path: string, name: string): Promise<Uint8Array> {
