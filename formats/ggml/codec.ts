@@ -1,11 +1,18 @@
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { FormatError } from '../format-error.js'
+import { type FeedbackFactor, feedbackGroup } from './feedback.js'
 import { type GgmlTypeName, ggmlBytes, ggmlType } from './types.js'
 
 /** Elements that cross into the kernels' memory in one call; it bounds that memory. */
 const elementsPerCall = 1 << 20
 const pageBytes = 65536
+
+/** How hard the encoders search for scales and codes; docs/kernels.md has the cost and the gain. Plain types have one way only. */
+export type Effort = 'fast' | 'default' | 'best'
+
+/** All efforts, the quickest first. */
+export const efforts: readonly Effort[] = ['fast', 'default', 'best']
 
 /**
  * Turns rows of f32 into ggml blocks and back, with the kernels of formats/ggml/kernels compiled to WebAssembly.
@@ -23,7 +30,23 @@ export interface Codec {
    * @returns rows * rowLength / blockSize blocks.
    * @throws FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
    */
-  quantize(type: GgmlTypeName, rows: Float32Array, rowLength: number, importance?: Float32Array): Uint8Array
+  quantize(type: GgmlTypeName, rows: Float32Array, rowLength: number, importance?: Float32Array, effort?: Effort): Uint8Array
+  /** Whether the codes of the type can be chosen with error feedback. */
+  canFeedBack(type: GgmlTypeName): boolean
+  /**
+   * Quantizes whole rows as `quantize` does, and then chooses the codes again so that what one column loses the others make up for.
+   * @param factor of the covariance of the weight's inputs, from `prepareFeedback`; its columns are `rowLength`.
+   * @param importance by default the factor's own. @param reach steps that the scales may go from the encoder's, by default 1; 0 keeps
+   *   them, 2 takes twice to three times as long and has less error.
+   * @throws FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
+   */
+  quantizeWithFeedback(
+    type: GgmlTypeName,
+    rows: Float32Array,
+    rowLength: number,
+    factor: FeedbackFactor,
+    options?: { readonly importance?: Float32Array; readonly reach?: number },
+  ): Uint8Array
   /**
    * Reads blocks back, bit for bit as ggml does.
    * @param bytes exactly the blocks of `elements` values.
@@ -35,6 +58,16 @@ export interface Codec {
 }
 
 type QuantizeKernel = (source: number, target: number, rows: number, rowLength: number, importance: number) => void
+type FeedbackKernel = (
+  source: number,
+  target: number,
+  rows: number,
+  rowLength: number,
+  tables: number,
+  depth: number,
+  reach: number,
+  work: number,
+) => void
 type DequantizeKernel = (source: number, target: number, elements: number) => void
 
 /**
@@ -52,9 +85,14 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
   ;(kernels['initialize'] as (() => void) | undefined)?.()
   const heapBase = alignUp((kernels['heapBase'] as () => number)(), 64)
 
-  const kernel = <T>(verb: 'quantize' | 'dequantize', type: GgmlTypeName): T => {
+  const setEffort = kernels['set_effort'] as (level: number) => void
+  const kernel = <T>(verb: 'quantize' | 'feedback' | 'dequantize', type: GgmlTypeName): T => {
     const found = kernels[`${verb}_${type.toLowerCase()}`]
-    if (found === undefined) throw new FormatError('GGML_TYPE_UNKNOWN', { type, where: `the kernels that ${verb}` })
+    if (found === undefined)
+      throw new FormatError('GGML_TYPE_UNKNOWN', {
+        type,
+        where: verb === 'feedback' ? 'the feedback kernels' : `the kernels that ${verb}`,
+      })
     return found as T
   }
   const reserve = (end: number): void => {
@@ -62,36 +100,68 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
     if (missing > 0) memory.grow(Math.ceil(missing / pageBytes))
   }
 
+  /** What else is done with the blocks of some rows before they leave the kernels' memory. */
+  interface Rework {
+    /** Bytes that it needs in the kernels' memory. */
+    readonly bytes: number
+    /** `at`: where they are. */
+    readonly run: (source: number, target: number, rows: number, at: number) => void
+  }
+
+  const quantizeRows = (
+    type: GgmlTypeName,
+    rows: Float32Array,
+    rowLength: number,
+    importance: Float32Array | undefined,
+    rework?: Rework,
+  ): Uint8Array => {
+    const run = kernel<QuantizeKernel>('quantize', type)
+    const { blockSize } = ggmlType(type)
+    if (rowLength % blockSize !== 0) throw new FormatError('GGML_ROW_MISALIGNED', { type, rowLength, blockSize })
+    if (rows.length % rowLength !== 0) throw new RangeError(`${rows.length} values are not whole rows of ${rowLength}`)
+    if (importance !== undefined && importance.length !== rowLength) {
+      throw new RangeError(`${importance.length} importance weights for rows of ${rowLength}`)
+    }
+    const rowBytes = ggmlBytes(type, rowLength)
+    const rowCount = rows.length / rowLength
+    const rowsPerCall = Math.max(1, Math.floor(elementsPerCall / rowLength))
+    const importanceAt = heapBase
+    const sourceAt = alignUp(importanceAt + 4 * rowLength, 64)
+    const targetAt = alignUp(sourceAt + 4 * rowLength * Math.min(rowsPerCall, rowCount), 64)
+    const reworkAt = alignUp(targetAt + rowBytes * Math.min(rowsPerCall, rowCount), 64)
+    reserve(reworkAt + (rework?.bytes ?? 0))
+    if (importance !== undefined) new Float32Array(memory.buffer, importanceAt, rowLength).set(importance)
+    const blocks = new Uint8Array(rowBytes * rowCount)
+    for (let row = 0; row < rowCount; row += rowsPerCall) {
+      const count = Math.min(rowsPerCall, rowCount - row)
+      new Float32Array(memory.buffer, sourceAt, count * rowLength).set(rows.subarray(row * rowLength, (row + count) * rowLength))
+      run(sourceAt, targetAt, count, rowLength, importance === undefined ? 0 : importanceAt)
+      rework?.run(sourceAt, targetAt, count, reworkAt)
+      blocks.set(new Uint8Array(memory.buffer, targetAt, count * rowBytes), row * rowBytes)
+    }
+    return blocks
+  }
+
   return {
     canQuantize: (type) => `quantize_${type.toLowerCase()}` in kernels,
     canDequantize: (type) => `dequantize_${type.toLowerCase()}` in kernels,
+    canFeedBack: (type) => feedbackGroup(type) !== undefined,
 
-    quantize(type, rows, rowLength, importance) {
-      const run = kernel<QuantizeKernel>('quantize', type)
-      const { blockSize } = ggmlType(type)
-      if (rowLength % blockSize !== 0) throw new FormatError('GGML_ROW_MISALIGNED', { type, rowLength, blockSize })
-      if (rows.length % rowLength !== 0) throw new RangeError(`${rows.length} values are not whole rows of ${rowLength}`)
-      if (importance !== undefined && importance.length !== rowLength) {
-        throw new RangeError(`${importance.length} importance weights for rows of ${rowLength}`)
-      }
-      const rowBytes = ggmlBytes(type, rowLength)
-      const rowCount = rows.length / rowLength
-      const rowsPerCall = Math.max(1, Math.floor(elementsPerCall / rowLength))
-      const importanceAt = heapBase
-      const sourceAt = alignUp(importanceAt + 4 * rowLength, 64)
-      const targetAt = alignUp(sourceAt + 4 * rowLength * Math.min(rowsPerCall, rowCount), 64)
-      reserve(targetAt + rowBytes * Math.min(rowsPerCall, rowCount))
-      if (importance !== undefined) new Float32Array(memory.buffer, importanceAt, rowLength).set(importance)
-      const blocks = new Uint8Array(rowBytes * rowCount)
-      for (let row = 0; row < rowCount; row += rowsPerCall) {
-        const count = Math.min(rowsPerCall, rowCount - row)
-        new Float32Array(memory.buffer, sourceAt, count * rowLength).set(
-          rows.subarray(row * rowLength, (row + count) * rowLength),
-        )
-        run(sourceAt, targetAt, count, rowLength, importance === undefined ? 0 : importanceAt)
-        blocks.set(new Uint8Array(memory.buffer, targetAt, count * rowBytes), row * rowBytes)
-      }
-      return blocks
+    quantize: (type, rows, rowLength, importance) => quantizeRows(type, rows, rowLength, importance),
+
+    quantizeWithFeedback(type, rows, rowLength, factor, { importance = factor.importance, reach = 1 } = {}) {
+      const run = kernel<FeedbackKernel>('feedback', type)
+      if (factor.columns !== rowLength) throw new RangeError(`a factor of ${factor.columns} columns for rows of ${rowLength}`)
+      const tables = factor.tables[feedbackGroup(type) ?? 32]
+      const workBytes = kernels['feedback_memory'] as (rowLength: number, depth: number) => number
+      const tableBytes = alignUp(tables.byteLength, 64)
+      return quantizeRows(type, rows, rowLength, importance, {
+        bytes: tableBytes + workBytes(rowLength, factor.depth === 0 ? rowLength : factor.depth),
+        run(source, target, count, at) {
+          new Uint8Array(memory.buffer, at).set(tables)
+          run(source, target, count, rowLength, at, factor.depth, reach, at + tableBytes)
+        },
+      })
     },
 
     dequantize(type, bytes, elements) {

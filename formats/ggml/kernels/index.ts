@@ -9,6 +9,7 @@ export function heapBase(): usize {
   return scratchEnd()
 }
 
+export { set_effort } from './effort'
 export * from './float'
 export * from './q8-0'
 export * from './dequantize-plain'
@@ -26,3 +27,7 @@ export * from './quantize-iq3'
 export * from './quantize-ternary'
 export * from './quantize-fp4'
 export * from './quantize-iq1'
+export * from './feedback-affine'
+export * from './feedback-symmetric'
+export * from './feedback-halves'
+export { feedback_memory } from './feedback-memory'

@@ -1,0 +1,113 @@
+// The tables of the feedback kernels (their layout stands in kernels/feedback.ts): H = M D M^T, M unit upper triangular in the order of
+// processing, found by eliminating the last column, then the one before it, and so on.
+
+/**
+ * H = diag(diagonal + added) + V^T V. What is left of it when the columns behind j are eliminated is diagonal + V^T P V, so that
+ * D_j = d_j + v_j P v_j and M_ij = v_i . (P v_j) / D_j, and P loses (P v_j)(P v_j)^T / D_j with column j: k^2 operations a column.
+ */
+export function lowRankTable(
+  diagonal: Float64Array,
+  added: number,
+  factors: Float32Array | Float64Array,
+  order: Uint32Array,
+  size: number,
+): Uint8Array {
+  const n = order.length
+  const rank = factors.length / n
+  const depth = Math.max(4, 4 * Math.ceil(rank / 4))
+  const v = new Float64Array(n * depth)
+  for (const [j, column] of order.entries()) for (let k = 0; k < rank; k++) v[j * depth + k] = factors[k * n + column] as number
+  const g = new Float64Array(n * depth)
+  const curvatures = new Float64Array(n)
+  const p = new Float64Array(depth * depth)
+  for (let k = 0; k < depth; k++) p[k * depth + k] = 1
+  const u = new Float64Array(depth)
+  for (let j = n - 1; j >= 0; j--) {
+    const vj = v.subarray(j * depth, (j + 1) * depth)
+    for (let k = 0; k < depth; k++) u[k] = dot(p, k * depth, vj, 0, depth)
+    const curvature = (diagonal[order[j] as number] as number) + added + dot(vj, 0, u, 0, depth)
+    curvatures[j] = curvature
+    for (let k = 0; k < depth; k++) {
+      const share = (u[k] as number) / curvature
+      g[j * depth + k] = share
+      for (let l = 0; l < depth; l++) p[k * depth + l] = (p[k * depth + l] as number) - share * (u[l] as number)
+    }
+  }
+
+  const words = n * (2 + 2 * depth + size)
+  const table = tableWriter(words)
+  for (let from = 0; from < n; from += size) {
+    table.columns(order.subarray(from, from + size))
+    table.panel(size, depth, (j, k) => g[(from + j) * depth + k] as number)
+    table.square(size, (i, j) => dot(v, (from + i) * depth, g, (from + j) * depth, depth))
+    table.values(curvatures.subarray(from, from + size))
+    table.panel(depth, size, (k, j) => v[(from + j) * depth + k] as number)
+  }
+  return table.bytes
+}
+
+/** H = full + added on the diagonal, kept whole: n^3 / 3 operations. */
+export function exactTable(full: Float64Array, added: number, order: Uint32Array, size: number): Uint8Array {
+  const n = order.length
+  // Row j of the lower half becomes column j of M.
+  const m = new Float64Array(n * n)
+  for (const [i, row] of order.entries()) {
+    for (let j = 0; j <= i; j++) m[i * n + j] = (full[row * n + (order[j] as number)] as number) + (i === j ? added : 0)
+  }
+  const curvatures = new Float64Array(n)
+  for (let j = n - 1; j >= 0; j--) {
+    // Never below what the damping alone leaves: only rounding could bring it there.
+    const curvature = Math.max(m[j * n + j] as number, added)
+    curvatures[j] = curvature
+    for (let i = 0; i < j; i++) {
+      const share = (m[j * n + i] as number) / curvature
+      if (share !== 0) for (let l = 0; l <= i; l++) m[i * n + l] = (m[i * n + l] as number) - share * (m[j * n + l] as number)
+    }
+    for (let i = 0; i < j; i++) m[j * n + i] = (m[j * n + i] as number) / curvature
+  }
+
+  const table = tableWriter(n * (2 + size) + (n * (n - size)) / 2)
+  for (let from = 0; from < n; from += size) {
+    table.columns(order.subarray(from, from + size))
+    table.panel(size, from, (j, i) => m[(from + j) * n + i] as number)
+    table.square(size, (i, j) => m[(from + j) * n + from + i] as number)
+    table.values(curvatures.subarray(from, from + size))
+  }
+  return table.bytes
+}
+
+function dot(a: Float64Array, i: number, b: Float64Array, j: number, length: number): number {
+  let sum = 0
+  for (let k = 0; k < length; k++) sum += (a[i + k] as number) * (b[j + k] as number)
+  return sum
+}
+
+function tableWriter(words: number) {
+  const bytes = new Uint8Array(4 * words)
+  const floats = new Float32Array(bytes.buffer)
+  const integers = new Uint32Array(bytes.buffer)
+  let at = 0
+  return {
+    bytes,
+    columns(order: Uint32Array): void {
+      integers.set(order, at)
+      at += order.length
+    },
+    values(values: Float64Array): void {
+      floats.set(values, at)
+      at += values.length
+    },
+    /** [rows / 4][columns][4] */
+    panel(rows: number, columns: number, value: (row: number, column: number) => number): void {
+      for (let row = 0; row < rows; row += 4) {
+        for (let column = 0; column < columns; column++) {
+          for (let lane = 0; lane < 4; lane++) floats[at++] = value(row + lane, column)
+        }
+      }
+    },
+    /** M of a group: at n * j + i that of i < j. */
+    square(n: number, value: (i: number, j: number) => number): void {
+      for (let j = 0; j < n; j++) for (let i = 0; i < n; i++) floats[at++] = i < j ? value(i, j) : 0
+    },
+  }
+}
