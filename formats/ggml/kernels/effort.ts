@@ -1,0 +1,15 @@
+// How hard the encoders search: set before a call, the same for all types.
+
+/** 0 fast, 1 default, 2 best. */
+let effort: i32 = 1
+
+export function set_effort(level: i32): void {
+  effort = level
+}
+
+/** The first, second or third, as the effort is fast, default or best. */
+// @ts-ignore: decorator
+@inline
+export function byEffort<T>(fast: T, normal: T, best: T): T {
+  return effort == 1 ? normal : effort == 0 ? fast : best
+}
