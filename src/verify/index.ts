@@ -1,4 +1,3 @@
-export { type BaseLogits, type BaseLogitsOptions, makeBaseLogits } from './base-logits.js'
 export { type Divergence, divergenceOf, type Spread } from './divergence.js'
 export { type Gates, gateError } from './gates.js'
 export { readReport, reportPath, type VerifyReport, writeReport } from './report.js'

@@ -4,7 +4,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { finish } from '../../src/progress.js'
 import { parseEstimate } from '../../src/runner/external-output.js'
 import { loadModel } from '../../src/runner/index.js'
-import { perplexityRatio } from '../../src/verify/index.js'
 import { foreign } from '../support/foreign.js'
 import { llama, sampleModels, samplePath } from '../support/sample-models.js'
 
@@ -52,24 +51,6 @@ describe.skipIf(skipped)(`llama-perplexity and its kin (${foreign.available ? ll
     const ours = await finish(model.perplexity(text, { chunks: 8 }))
     expect(ours.perplexity).toBeCloseTo(theirs.perplexity, digits)
     expect(ours.standardError).toBeCloseTo(theirs.standardError ?? ours.standardError, digits)
-  })
-
-  it('knows the ratio of two models as llama-perplexity --kl-divergence does', async () => {
-    const paths = [await models.make('llama-kjv', 'Q8_0'), await models.make('llama-kjv', 'F16')] as const
-    const base = ['--kl-divergence-base', 'base.logits']
-    await run('llama-perplexity', basename(paths[1]), '--file', 'text.txt', '--threads', '1', '--chunks', '8', ...base)
-    const ratioLine = /Mean PPL\(Q\)\/PPL\(base\)\s*:\s*([\d.]+) ±\s*([\d.]+)/
-    const theirs = await ask((output) => ratioLine.exec(output) ?? undefined, basename(paths[0]), '--kl-divergence', ...base)
-
-    const measured: Float64Array[] = []
-    for (const path of paths) {
-      await using model = await loadModel(path)
-      measured.push((await finish(model.perplexity(text, { chunks: 8 }))).negativeLogLikelihoods)
-    }
-    const ratio = perplexityRatio(measured[0] ?? [], measured[1] ?? [])
-    // the file of base logits holds them in 16 bits
-    expect(ratio.value).toBeCloseTo(Number(theirs[1]), 4)
-    expect(ratio.standardError).toBeCloseTo(Number(theirs[2]), 4)
   })
 
   it('reads texts into the tokens of llama-tokenize', async () => {

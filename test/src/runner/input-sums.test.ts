@@ -71,7 +71,7 @@ test('looked at are weights of the layers, many tokens at once, and the output w
   const inputs = (tokens: number, type = 0) => tensor({ dimensions: [2, tokens, 1, 1], type })
   const product = (name: string, tokens = 16, type = 0) =>
     tensor({ operation: ggmlOperation.MUL_MAT, sources: [weight(name), inputs(tokens, type)] })
-  const { wants } = collector()
+  const wants = (node: NativeTensor): boolean => collector().wants(node)
   expect(wants(product('blk.0.attn_q.weight'))).toBe(true)
   expect(wants(product('CUDA0#blk.0.attn_q.weight#0'))).toBe(true)
   expect(wants(product('blk.0.attn_q.weight', 15))).toBe(false)
