@@ -11,6 +11,7 @@ import { runMq } from '../support/run-mq.js'
 import { llama, samplePath } from '../support/sample-models.js'
 
 const env = { NODE_ENV: 'production' }
+const split = ['convert', samplePath('llama-kjv'), '--type', 'f16', '-o', 'model.gguf', '--split-max-size', '3MB']
 const first = 'model-00001-of-00003.gguf'
 let folder = ''
 let report: QuantizeReport
@@ -40,11 +41,7 @@ async function contents(path: string): Promise<unknown> {
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mq-split-'))
   await mq(['convert', samplePath('llama-kjv'), '--type', 'f16', '-o', 'whole.gguf'])
-  const text = await mq([
-    ...['convert', samplePath('llama-kjv'), '--type', 'f16', '-o', 'model.gguf'],
-    ...['--split-max-size', '3MB', '--json'],
-  ])
-  report = JSON.parse(text) as QuantizeReport
+  report = JSON.parse(await mq([...split, '--json'])) as QuantizeReport
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
@@ -68,10 +65,9 @@ describe('a model in shards', () => {
   })
 
   test('is not replaced without --force', async () => {
-    const args = ['convert', samplePath('llama-kjv'), '--type', 'f16', '-o', 'model.gguf', '--split-max-size', '3MB']
-    const { exitCode, stderr } = await runMq(args, { cwd: folder, env })
+    const { exitCode, stderr } = await runMq(split, { cwd: folder, env })
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/^mq: OUTPUT_EXISTS: /) })
-    await mq([...args, '--force'])
+    await mq([...split, '--force'])
   })
 
   test('is published and converted by its first shard', async () => {
