@@ -1,4 +1,5 @@
 import type { Progress, WithProgress } from '../progress.js'
+import { follow } from './abort.js'
 
 /** What work reports while it runs. */
 export interface ByteReport {
@@ -18,7 +19,8 @@ export async function* byteProgress<Result>(
   work: (report: ByteReport) => Promise<Result>,
 ): WithProgress<Result> {
   const left = new AbortController()
-  const signal = outer === undefined ? left.signal : AbortSignal.any([outer, left.signal])
+  const unfollow = outer === undefined ? () => {} : follow(left, outer)
+  const { signal } = left
   let state: Progress = { stage, done: 0, total, unit: 'bytes' }
   let wake = (): void => {}
   let news: 'none' | 'bytes' | 'end' = 'none'
@@ -46,6 +48,7 @@ export async function* byteProgress<Result>(
     }
     return await running
   } finally {
+    unfollow()
     left.abort()
     await running.catch(() => undefined)
   }

@@ -1,4 +1,5 @@
 import { MqError } from '../errors.js'
+import { follow } from './abort.js'
 import { type RetryOptions, retry, TransientError } from './retry.js'
 
 const answerWithinMs = 60_000
@@ -42,11 +43,12 @@ export function createClient(options: ClientOptions): HubClient {
       headers.set('User-Agent', 'mq')
       // A page of a listing or a download may lie elsewhere; the token stays here. Redirects elsewhere lose it in fetch itself.
       if (token !== undefined && new URL(url).origin === origin) headers.set('Authorization', `Bearer ${token}`)
-      const answered = new AbortController()
-      const timer = setTimeout(() => answered.abort(), answerWithinMs)
-      const signals = [signal, answered.signal, ...(init.signal ? [init.signal] : [])]
+      // Ends the wait for an answer. The body has to be read with readBody, which can be ended, too.
+      const waiting = new AbortController()
+      const timer = setTimeout(() => waiting.abort(), answerWithinMs)
+      const unfollow = [signal, ...(init.signal ? [init.signal] : [])].map((parent) => follow(waiting, parent))
       try {
-        const response = await fetch(url, { ...init, headers, signal: AbortSignal.any(signals) })
+        const response = await fetch(url, { ...init, headers, signal: waiting.signal })
         reached = true
         return check(response)
       } catch (error) {
@@ -54,6 +56,7 @@ export function createClient(options: ClientOptions): HubClient {
         throw reached || signal.aborted || !isUnreachable(error) ? lostConnection(error, signal) : noConnection(error, endpoint)
       } finally {
         clearTimeout(timer)
+        for (const end of unfollow) end()
       }
     },
     async retry(attempt, progress) {

@@ -2,6 +2,7 @@ import type { Hash } from 'node:crypto'
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { MqError } from '../errors.js'
+import { follow, readBody } from './abort.js'
 import { type HubClient, lostConnection } from './client.js'
 import { contentHash, hashPrefix } from './content-hash.js'
 import type { RemoteFile } from './listing.js'
@@ -84,20 +85,21 @@ async function openPartial({ file, client, onBytes }: FileDownload, path: string
 async function fetchRest(download: FileDownload, partial: Partial): Promise<void> {
   const { client, url, file } = download
   const silence = new AbortController()
+  const unfollow = follow(silence, client.signal)
   const headers = partial.length > 0 ? { Range: `bytes=${partial.length}-` } : {}
-  const response = await client.request(url, { headers, signal: silence.signal })
-  if (response.status === 200 && partial.length > 0) await restart(download, partial)
-  else checkAnswer(response, url, partial.length)
-
   const timer = setTimeout(() => silence.abort(), silentForMs)
   try {
-    for await (const chunk of response.body ?? []) {
+    const response = await client.request(url, { headers, signal: silence.signal })
+    if (response.status === 200 && partial.length > 0) await restart(download, partial)
+    else checkAnswer(response, url, partial.length)
+    for await (const chunk of readBody(response, silence.signal)) {
       timer.refresh()
       await append(download, partial, chunk)
     }
   } catch (error) {
     throw isOurs(error) ? error : lostConnection(error, client.signal)
   } finally {
+    unfollow()
     clearTimeout(timer)
   }
   if (partial.length < file.sizeBytes) throw new TransientError(`${file.path} ended after ${partial.length} bytes`)
@@ -147,5 +149,5 @@ async function finishFile(partialPath: string, path: string, file: RemoteFile): 
 }
 
 function isOurs(error: unknown): boolean {
-  return error instanceof MqError || (error as NodeJS.ErrnoException).syscall === 'write'
+  return error instanceof MqError || error instanceof TransientError || (error as NodeJS.ErrnoException).syscall === 'write'
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import pLimit from 'p-limit'
 import { MqError } from '../errors.js'
 import type { WithProgress } from '../progress.js'
+import { follow } from './abort.js'
 import { byteProgress } from './byte-progress.js'
 import type { HubClient } from './client.js'
 import { hasContent } from './content-hash.js'
@@ -36,7 +37,8 @@ export async function* fetchFiles(options: FetchOptions): WithProgress<Fetched> 
 
   return yield* byteProgress('download', total, client.signal, async ({ bytes, signal }) => {
     const failed = new AbortController()
-    const own = client.withSignal(AbortSignal.any([signal, failed.signal]))
+    const unfollow = follow(failed, signal)
+    const own = client.withSignal(failed.signal)
     const limit = pLimit(concurrency)
     const results = await Promise.allSettled(
       files.map((file) =>
@@ -49,6 +51,7 @@ export async function* fetchFiles(options: FetchOptions): WithProgress<Fetched> 
         }),
       ),
     )
+    unfollow()
     // All have ended: nothing writes any more when the error is thrown.
     signal.throwIfAborted()
     failed.signal.throwIfAborted()

@@ -2,6 +2,7 @@ import { HubApiError, listFiles, modelInfo } from '@huggingface/hub'
 import * as v from 'valibot'
 import { MqError } from '../errors.js'
 import { isRelativePath } from '../relative-path.js'
+import { readBody } from './abort.js'
 import { type HubClient, lostConnection } from './client.js'
 
 const maxFiles = 100_000
@@ -92,7 +93,7 @@ async function readWhole(response: Response, { endpoint, signal }: HubClient): P
   const chunks: Uint8Array[] = []
   let seen = 0
   try {
-    for await (const chunk of response.body ?? []) {
+    for await (const chunk of readBody(response, signal)) {
       seen += chunk.byteLength
       if (seen > maxAnswerBytes) throw unusable(endpoint, `it is longer than ${maxAnswerBytes} bytes`)
       chunks.push(chunk)
