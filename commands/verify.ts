@@ -46,6 +46,9 @@ The report is written beside the model, where \`mq publish\` finds it. A gate th
     ctx: Flags.integer({ char: 'c', description: 'Tokens of a chunk. [default: 512]', min: 8 }),
     chunks: Flags.integer({ description: 'Measure on this many chunks at most.', min: 1 }),
     threads: Flags.integer({ char: 't', description: 'Threads; by default one for each core.', min: 1 }),
+    'llama-dir': Flags.string({
+      description: 'Folder of a llama.cpp of your own: its llama-perplexity measures the model, too.',
+    }),
     report: Flags.string({ description: 'Where to write the report; by default MODEL.verify.json.' }),
   }
 
@@ -66,6 +69,7 @@ The report is written beside the model, where \`mq publish\` finds it. A gate th
         ...given('contextLength', flags.ctx),
         ...given('chunks', flags.chunks),
         ...given('threads', flags.threads),
+        ...given('llamaDirectory', flags['llama-dir']),
         signal: this.signal,
       }),
     )

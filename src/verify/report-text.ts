@@ -5,7 +5,7 @@ import type { Estimate } from './statistics.js'
 
 /** The report as a user reads it on the terminal. */
 export function reportText(report: VerifyReport): string {
-  const { files, reference, text, gates, divergence } = report
+  const { files, reference, text, gates, divergence, external } = report
   const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0)
   const referenceSize = reference.sizeBytes === undefined ? '' : formatBytes(reference.sizeBytes)
   const rows = [
@@ -25,6 +25,7 @@ export function reportText(report: VerifyReport): string {
     ),
     '',
     `Perplexity ratio ${figure(report.perplexityRatio)} on ${text.name}, ${text.scoredTokens} tokens in ${text.chunks} chunks of ${text.contextLength}.`,
+    ...(external === undefined ? [] : [`${external.program} says ${external.perplexity.toFixed(4)} of the model.`]),
     ...(divergence === undefined ? [] : divergenceLines(divergence)),
     ...gates.map(
       (gate) => `${gate.passed ? 'PASSED' : 'FAILED'}: ${gate.name} ${gate.value.toFixed(4)}, ${limitText(gate)} allowed.`,

@@ -31,6 +31,8 @@ const reportSchema = v.object({
   reference: v.object({ name: v.string(), sizeBytes: v.optional(v.number()), perplexity: estimate }),
   text: v.object({ name: v.string(), sha256, contextLength: v.number(), chunks: v.number(), scoredTokens: v.number() }),
   perplexity: estimate,
+  /** What a llama-perplexity of the user's own says of the model; it prints four decimals. */
+  external: v.optional(v.object({ program: v.string(), perplexity: v.number(), standardError: v.optional(v.number()) })),
   /** perplexity / reference perplexity over the same tokens. */
   perplexityRatio: estimate,
   /** How far its predictions are from the reference's; reports of early versions lack it. */

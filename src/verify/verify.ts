@@ -6,7 +6,7 @@ import { openGguf } from '../../formats/gguf/index.js'
 import { MqError } from '../errors.js'
 import type { WithProgress } from '../progress.js'
 import { checkTarget } from '../quantize/index.js'
-import { type LogitsComparison, loadModel, type ModelInfo } from '../runner/index.js'
+import { externalPerplexity, type LogitsComparison, loadModel, type ModelInfo } from '../runner/index.js'
 import { type BaseLogits, makeBaseLogits } from './base-logits.js'
 import { divergenceOf } from './divergence.js'
 import { checkGates, type Gates } from './gates.js'
@@ -29,6 +29,8 @@ export interface VerifyOptions {
   /** At most so many chunks of the text. */
   readonly chunks?: number
   readonly gates?: Gates
+  /** Folder of the user's own llama.cpp, whose llama-perplexity is to measure the model, too. */
+  readonly llamaDirectory?: string
   readonly threads?: number
   readonly signal?: AbortSignal
 }
@@ -50,6 +52,7 @@ export async function* verify(options: VerifyOptions): WithProgress<VerifyReport
   const base = yield* baseLogits(text, options)
   try {
     const [compared, { llamaVersion }] = yield* compare(model, text, base, options)
+    const external = yield* secondOpinion(compared.contextLength, options)
     const ratio = perplexityRatio(compared.negativeLogLikelihoods, compared.baseNegativeLogLikelihoods)
     const divergence = divergenceOf(compared)
     const gateResults = checkGates(gates, {
@@ -73,6 +76,7 @@ export async function* verify(options: VerifyOptions): WithProgress<VerifyReport
         scoredTokens: compared.negativeLogLikelihoods.length,
       },
       perplexity: perplexityOf(compared.negativeLogLikelihoods),
+      ...(external === undefined ? {} : { external }),
       perplexityRatio: ratio,
       divergence,
       gates: gateResults,
@@ -112,6 +116,21 @@ async function* compare(
   await using model = await loadModel(path, common)
   const work = model.compareLogits(base.path, text, { name: base.name, ...(chunks === undefined ? {} : { chunks }) })
   return [yield* work, model.info]
+}
+
+async function* secondOpinion(
+  contextLength: number,
+  { model, text, llamaDirectory: directory, chunks, threads, signal }: VerifyOptions,
+): WithProgress<VerifyReport['external']> {
+  if (directory === undefined) return undefined
+  const { perplexity, standardError } = yield* externalPerplexity(model, text, {
+    directory,
+    contextLength,
+    ...(chunks === undefined ? {} : { chunks }),
+    ...(threads === undefined ? {} : { threads }),
+    ...(signal === undefined ? {} : { signal }),
+  })
+  return { program: 'llama-perplexity', perplexity, ...(standardError === undefined ? {} : { standardError }) }
 }
 
 /** Names, digests and bits per weight of the model's files. */

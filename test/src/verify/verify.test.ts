@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -53,6 +53,14 @@ describe.skipIf(!llama.available)(`verify (${llama.name})`, () => {
     expect(again.divergence).toEqual(report.divergence)
     expect(again.reference).toEqual({ name: 'base.logits', perplexity: report.reference.perplexity })
     expect(again.text).toEqual(report.text)
+
+    // a program in the user's folder is asked, too: this one says what llama-perplexity 0.7.0 said of the same file
+    const program = join(folder, 'llama-perplexity')
+    await writeFile(program, `#!/bin/sh\necho 'Final estimate: PPL = 47.2808 +/- 1.88987' >&2\n`)
+    await chmod(program, 0o755)
+    const second = await finish(verify({ model, againstLogits: saveLogits, text, chunks: 1, threads: 2, llamaDirectory: folder }))
+    expect(second.external).toEqual({ program: 'llama-perplexity', perplexity: 47.2808, standardError: 1.88987 })
+    await rm(program)
 
     await writeReport(join(folder, 'report.json'), report)
     expect(await readReport(join(folder, 'report.json'))).toEqual(report)
