@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { FormatError } from '../format-error.js'
-import { type FeedbackFactor, feedbackGroup } from './feedback.js'
+import { type FeedbackFactor, feedbackGroup, feedbackReach } from './feedback.js'
 import { type GgmlTypeName, ggmlBytes, ggmlType } from './types.js'
 
 /** Elements that cross into the kernels' memory in one call; it bounds that memory. */
@@ -27,6 +27,7 @@ export interface Codec {
    * Quantizes whole rows.
    * @param rows row-major, a multiple of `rowLength` values, all finite.
    * @param importance one weight >= 0 for each column (mean square of the activations); without it every column counts the same.
+   * @param effort by default `default`. The same effort gives the same bytes.
    * @returns rows * rowLength / blockSize blocks.
    * @throws FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
    */
@@ -36,8 +37,8 @@ export interface Codec {
   /**
    * Quantizes whole rows as `quantize` does, and then chooses the codes again so that what one column loses the others make up for.
    * @param factor of the covariance of the weight's inputs, from `prepareFeedback`; its columns are `rowLength`.
-   * @param importance by default the factor's own. @param reach steps that the scales may go from the encoder's, by default 1; 0 keeps
-   *   them, 2 takes twice to three times as long and has less error.
+   * @param options importance: by default the factor's own. effort: how far scales are searched while codes are chosen; the encoder's own
+   *   search is the fast one, since more of it gains nothing here. reach: the same in steps of the scales, 0 to keep the encoder's.
    * @throws FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
    */
   quantizeWithFeedback(
@@ -45,7 +46,7 @@ export interface Codec {
     rows: Float32Array,
     rowLength: number,
     factor: FeedbackFactor,
-    options?: { readonly importance?: Float32Array; readonly reach?: number },
+    options?: { readonly importance?: Float32Array; readonly reach?: number; readonly effort?: Effort },
   ): Uint8Array
   /**
    * Reads blocks back, bit for bit as ggml does.
@@ -113,6 +114,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
     rows: Float32Array,
     rowLength: number,
     importance: Float32Array | undefined,
+    effort: Effort,
     rework?: Rework,
   ): Uint8Array => {
     const run = kernel<QuantizeKernel>('quantize', type)
@@ -131,6 +133,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
     const reworkAt = alignUp(targetAt + rowBytes * Math.min(rowsPerCall, rowCount), 64)
     reserve(reworkAt + (rework?.bytes ?? 0))
     if (importance !== undefined) new Float32Array(memory.buffer, importanceAt, rowLength).set(importance)
+    setEffort(efforts.indexOf(effort))
     const blocks = new Uint8Array(rowBytes * rowCount)
     for (let row = 0; row < rowCount; row += rowsPerCall) {
       const count = Math.min(rowsPerCall, rowCount - row)
@@ -147,15 +150,16 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
     canDequantize: (type) => `dequantize_${type.toLowerCase()}` in kernels,
     canFeedBack: (type) => feedbackGroup(type) !== undefined,
 
-    quantize: (type, rows, rowLength, importance) => quantizeRows(type, rows, rowLength, importance),
+    quantize: (type, rows, rowLength, importance, effort = 'default') => quantizeRows(type, rows, rowLength, importance, effort),
 
-    quantizeWithFeedback(type, rows, rowLength, factor, { importance = factor.importance, reach = 1 } = {}) {
+    quantizeWithFeedback(type, rows, rowLength, factor, options = {}) {
+      const { importance = factor.importance, effort = 'default', reach = feedbackReach(type, effort) } = options
       const run = kernel<FeedbackKernel>('feedback', type)
       if (factor.columns !== rowLength) throw new RangeError(`a factor of ${factor.columns} columns for rows of ${rowLength}`)
       const tables = factor.tables[feedbackGroup(type) ?? 32]
       const workBytes = kernels['feedback_memory'] as (rowLength: number, depth: number) => number
       const tableBytes = alignUp(tables.byteLength, 64)
-      return quantizeRows(type, rows, rowLength, importance, {
+      return quantizeRows(type, rows, rowLength, importance, 'fast', {
         bytes: tableBytes + workBytes(rowLength, factor.depth === 0 ? rowLength : factor.depth),
         run(source, target, count, at) {
           new Uint8Array(memory.buffer, at).set(tables)

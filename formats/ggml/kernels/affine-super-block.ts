@@ -7,7 +7,8 @@
 import {
   ERROR, LOW, OFFSET, SCALE, W, WL, WLL, WLY, WY, recordBytes, searchAffine, trialWl, tryStored, writeAffineCodes,
 } from './affine'
-import { fitFactor, inverseOfPower, toHalf, toHalfAway } from './factor'
+import { byEffort } from './effort'
+import { fitFactor, inverseOfPower, nextFactor, toHalf, toHalfAway } from './factor'
 import { halfToFloat } from './half'
 import { add, clamp, codes, divide, invert, mul, nearest, negate, splat, sub, total, values, weights } from './lanes'
 import { largest, loadSuperBlock } from './load'
@@ -25,13 +26,13 @@ export const minimumCodes: usize = memory.data(64, 16)
 /**
  * Encodes a super-block: d and dmin (halves, 4 bytes) go to the target, the rest to `scaleCodes`, `minimumCodes` and `codes`.
  * @param n values in a sub-block; `top` the largest code, `integers` the largest scale and minimum.
- * @param sigmaFactor see `loadSuperBlock`; `first`, `spacing` see `searchAffine`.
+ * @param sigmaFactor see `loadSuperBlock`; `side`, `first`, `spacing` see `searchAffine`.
  */
 // @ts-ignore: decorator
 @inline
 export function encodeAffine(
   source: usize, target: usize, importance: usize,
-  n: usize, top: f32, integers: f32, sigmaFactor: f32, first: f32, spacing: f32,
+  n: usize, top: f32, integers: f32, sigmaFactor: f32, side: i32, first: f32, spacing: f32,
 ): void {
   const factor = loadSuperBlock(source, importance, n, sigmaFactor)
   if (factor == 0) {
@@ -44,7 +45,7 @@ export function encodeAffine(
   const groups: usize = 64 / n
   for (let g: usize = 0; g < groups; g++) {
     const record = records + recordBytes * g
-    searchAffine(values + 16 * n * g, weights + 16 * n * g, n, record, top, 0, 3, first, spacing)
+    searchAffine(values + 16 * n * g, weights + 16 * n * g, n, record, top, 0, side, first, spacing)
     const sl = v128.load(record, WL)
     v128.store(scales + 16 * g, v128.load(record, SCALE))
     // Of the error as a function of the scale alone, the minimum being nearly free; wholly free it would count for nothing that all
@@ -58,12 +59,36 @@ export function encodeAffine(
   const unit = inverseOfPower(factor)
   const wantedD = fitFactor(scales, scaleCurvatures, count, largest(scales, count), 0, integers, integers - 4, 0.3, 4)
   const wantedM = fitFactor(minimums, minimumCurvatures, count, largest(minimums, count), 0, integers, integers - 4, 0.3, 4)
-  let d16 = toHalfAway(wantedD * unit)
-  let m16 = toHalfAway(wantedM * unit)
-  for (let g: usize = 0; g < groups; g++) {
-    chooseIntegers(g, n, splat(halfToFloat(d16) * factor), splat(halfToFloat(m16) * factor), top, integers)
+  const firstD = toHalfAway(wantedD * unit), firstM = toHalfAway(wantedM * unit)
+  bestError = f32.MAX_VALUE
+  bestD = firstD
+  bestM = firstM
+  const rounds = byEffort(1, 1, 3), reach = byEffort<f32>(1, 3, 3)
+  for (let round = 0; round < rounds; round++) {
+    const d = round == 0 ? halfToFloat(firstD) : nextFactor(round, halfToFloat(firstD), halfToFloat(bestD))
+    const m = round == 0 ? halfToFloat(firstM) : halfToFloat(bestM)
+    for (let g: usize = 0; g < groups; g++) chooseIntegers(g, n, splat(d * factor), splat(m * factor), top, integers, reach)
+    refitFactors(groups, unit)
   }
+  store<u16>(target, bestD)
+  store<u16>(target, bestM, 2)
+  const d = splat(halfToFloat(bestD) * factor)
+  const m = splat(halfToFloat(bestM) * factor)
+  for (let g: usize = 0; g < groups; g++) {
+    const offset = offsetOf(records + recordBytes * g, mul(v128.load(minimumCodes + 16 * g), m))
+    writeAffineCodes(values + 16 * n * g, n, mul(v128.load(scaleCodes + 16 * g), d), offset, top, codes + 4 * n * g)
+  }
+}
 
+/** The least error so far, less the sum of w x^2, in normalized units; the bits of its d and dmin. */
+let bestError: f32 = 0
+let bestD: u32 = 0
+let bestM: u32 = 0
+
+/** Fits d and dmin to the integers and codes in the records; keeps all if the error is less than before. */
+// @ts-ignore: decorator
+@inline
+function refitFactors(groups: usize, unit: f32): void {
   let ss = splat(0)
   let sm = splat(0)
   let mm = splat(0)
@@ -82,25 +107,22 @@ export function encodeAffine(
     sx = add(sx, mul(scale, add(v128.load(record, WLY), mul(low, sl))))
     mx = add(mx, mul(minimum, add(v128.load(record, WY), mul(low, sw))))
   }
-  const a = total(ss)
-  const b = total(sm)
-  const c = total(mm)
+  const a = total(ss), b = total(sm), c = total(mm), s = total(sx), t = total(mx)
   const determinant = a * c - b * b
-  if (determinant > a * c * 1e-5) {
-    const d = (total(sx) * c - total(mx) * b) / determinant
-    const m = (total(sx) * b - total(mx) * a) / determinant
-    if (d > 0 && m >= 0) {
-      d16 = toHalf(d * unit)
-      m16 = toHalf(m * unit)
-    }
+  const sound = determinant > a * c * 1e-5
+  const d = (s * c - t * b) / determinant, m = (s * b - t * a) / determinant
+  const fits = sound && d > 0 && m >= 0
+  // What least squares explain.
+  const error: f32 = fits ? m * t - d * s : 0
+  if (error >= bestError) return
+  bestError = error
+  if (fits) {
+    bestD = toHalf(d * unit)
+    bestM = toHalf(m * unit)
   }
-  store<u16>(target, d16)
-  store<u16>(target, m16, 2)
-  const d = splat(halfToFloat(d16) * factor)
-  const m = splat(halfToFloat(m16) * factor)
   for (let g: usize = 0; g < groups; g++) {
-    const offset = offsetOf(records + recordBytes * g, mul(v128.load(minimumCodes + 16 * g), m))
-    writeAffineCodes(values + 16 * n * g, n, mul(v128.load(scaleCodes + 16 * g), d), offset, top, codes + 4 * n * g)
+    v128.store(scaleCodes + 16 * g, v128.load(records + recordBytes * g, SCALE))
+    v128.store(minimumCodes + 16 * g, v128.load(records + recordBytes * g, OFFSET))
   }
 }
 
@@ -120,18 +142,18 @@ function offsetOf(record: usize, minimum: v128): v128 {
 /** Chooses the integers of a group of sub-blocks. */
 // @ts-ignore: decorator
 @inline
-function chooseIntegers(g: usize, n: usize, d: v128, m: v128, top: f32, integers: f32): void {
+function chooseIntegers(g: usize, n: usize, d: v128, m: v128, top: f32, integers: f32, reach: f32): void {
   const record = records + recordBytes * g
   const perM = invert(m)
   const perW = invert(v128.load(record, W))
-  const wanted = nearest(divide(v128.load(record, SCALE), d))
+  const wanted = nearest(divide(v128.load(scales + 16 * g), d))
   const first = v128.load(record, WL)
   v128.store(record, splat(f32.MAX_VALUE), ERROR)
-  for (let step: f32 = -3; step <= 2; step++) {
+  for (let step = -reach; step < reach; step++) {
     const integer = clamp(add(wanted, splat(step)), splat(0), splat(integers))
     const scale = mul(integer, d)
     let sl = first
-    for (let k = 0; k < 2; k++) {
+    for (let k = byEffort(1, 0, 0); k < 2; k++) {
       // The offset that suits these codes best is their mean residue.
       const offset = mul(sub(v128.load(record, WY), mul(scale, sl)), perW)
       const minimum = clamp(nearest(mul(minimumOf(record, offset), perM)), splat(0), splat(integers))
@@ -140,6 +162,4 @@ function chooseIntegers(g: usize, n: usize, d: v128, m: v128, top: f32, integers
       sl = trialWl()
     }
   }
-  v128.store(scaleCodes + 16 * g, v128.load(record, SCALE))
-  v128.store(minimumCodes + 16 * g, v128.load(record, OFFSET))
 }

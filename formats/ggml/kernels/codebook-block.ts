@@ -8,6 +8,31 @@ export const signs = memory.data(128, 16)
 /** Chosen points, u16, in the order of the values. */
 export const indices = memory.data(128, 16)
 
+/** The same in a round that is not decided yet. */
+export const triedMultiples = memory.data(64, 16)
+export const triedIndices = memory.data(128, 16)
+
+/** What the best round so far explains of the squares. */
+let bestGain: f32 = -1
+
+/** Forgets the super-block before. */
+// @ts-ignore: decorator
+@inline
+export function beginRounds(): void {
+  bestGain = -1
+}
+
+/** Lets what was tried be the choice if it gains more than the rounds before, or if there were none. */
+// @ts-ignore: decorator
+@inline
+export function keepRound(gain: f32): bool {
+  if (gain <= bestGain) return false
+  bestGain = gain > 0 ? gain : 0
+  memory.copy(multiples, triedMultiples, 64)
+  memory.copy(indices, triedIndices, 128)
+  return true
+}
+
 /** The chosen point of group `i` of the super-block. */
 // @ts-ignore: decorator
 @inline

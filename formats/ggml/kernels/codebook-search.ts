@@ -125,7 +125,7 @@ function addSums(sums: usize, a: v128, b: v128, c: v128, d: v128): void {
  * @param scales four vectors.
  * @param sums four vectors, to which the lowest lines' values are added.
  */
-export function fillLinesOfEight(
+export function fillLines(
   values: usize, weights: usize, levels: usize, points: usize, count: usize, lines: usize, scales: usize, sums: usize,
 ): void {
   fillHalf(values, weights, levels, scratch() + lowHalf)
@@ -155,26 +155,23 @@ export function addLowest(lines: usize, count: usize, scales: usize, sums: usize
 }
 
 /**
- * The lowest lines at two scales, with the points' indices in the low bits of the values: among lines that differ by less than those
- * bits are worth, any may win.
+ * The lowest line at a scale; its index is in the lowest bits of the value: among lines that differ by less than those bits are worth, any
+ * may win.
  * @param count a power of two.
- * @param found two vectors.
+ * @param scale a vector.
+ * @param found where to write the index, and then the value.
  */
-export function findLowest(lines: usize, count: usize, scales: usize, found: usize): void {
-  const s0 = v128.load(scales, 0)
-  const s1 = v128.load(scales, 16)
-  const mask = i32x4.splat(~(<i32>count - 1))
+export function findLowest(lines: usize, count: usize, scale: usize, found: usize): void {
+  const s = v128.load(scale)
+  const bits = i32x4.splat(<i32>count - 1)
   const one = i32x4.splat(1)
-  let low0 = f32x4.splat(f32.MAX_VALUE)
-  let low1 = low0
+  let low = f32x4.splat(f32.MAX_VALUE)
   let index = i32x4.splat(0)
   for (const end = lines + lineBytes * count; lines < end; lines += lineBytes) {
-    const p = v128.load(lines, 0)
-    const q = v128.load(lines, 16)
-    low0 = f32x4.pmin(low0, v128.or(v128.and(f32x4.sub(f32x4.mul(q, s0), p), mask), index))
-    low1 = f32x4.pmin(low1, v128.or(v128.and(f32x4.sub(f32x4.mul(q, s1), p), mask), index))
+    const value = f32x4.sub(f32x4.mul(v128.load(lines, 16), s), v128.load(lines, 0))
+    low = f32x4.pmin(low, v128.or(v128.andnot(value, bits), index))
     index = i32x4.add(index, one)
   }
-  v128.store(found, low0, 0)
-  v128.store(found, low1, 16)
+  v128.store(found, v128.and(low, bits), 0)
+  v128.store(found, low, 16)
 }

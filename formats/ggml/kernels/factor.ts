@@ -85,3 +85,12 @@ export function fitFactor(
   }
   return f32x4.extract_lane(bestGain, 3) > gain ? f32x4.extract_lane(best, 3) : factor
 }
+
+/** The common factor to try in a round after the first (0): once more the best so far, then the first less, and more. */
+// @ts-ignore: decorator
+@inline
+export function nextFactor(round: i32, first: f32, best: f32): f32 {
+  if (round == 1) return best
+  const away: f32 = 0.035 * <f32>(round >> 1)
+  return first * ((round & 1) == 0 ? 1 - away : 1 + away)
+}

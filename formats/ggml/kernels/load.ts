@@ -4,6 +4,7 @@
 // The weight of a value is importance * sqrt(sigma2 + x^2), as in ggml: errors on large values count for more, since activations and
 // weights of one column are not independent. Without importance it is sqrt(sigma2 + x^2) with a larger sigma2: nearly alike.
 
+import { byEffort } from './effort'
 import { add, interleave, mul, pick, splat, total, values, weights } from './lanes'
 
 /**
@@ -123,7 +124,7 @@ export function loadBlocks(
   interleave(source + 128 * first, source + 128 * b1, source + 128 * b2, source + 128 * b3, 32, factor, splat(0), values)
   if (importance == 0) {
     weighAlike(32)
-    weigh(32, mul(squares(32), splat(plainSigmaFactor / 32)))
+    if (byEffort(false, true, true)) weigh(32, mul(squares(32), splat(plainSigmaFactor / 32)))
     return factor
   }
   const c0 = importance + 128 * (first % blocksPerRow)

@@ -2,8 +2,8 @@
 import { numberPoints } from './cheapest-changes'
 import { pointsOfIq2S, pointsOfIq2Xs, pointsOfIq2Xxs } from './codebooks'
 import { pointOf, scaleOf, signsOf } from './codebook-block'
-import { encodeCodebook } from './codebook-encode'
-import { encodeNearby } from './codebook-nearby'
+import { ALL, CHANGES, encodeCodebook } from './codebook-encode'
+import { byEffort } from './effort'
 
 /** The levels 8, 25, 43 in units of 8: then a scale is d times an odd number. */
 const levels = memory.data<f32>([1, 3.125, 5.375])
@@ -13,7 +13,9 @@ export function quantize_iq2_xxs(source: usize, target: usize, rows: i32, rowLen
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
       const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
-      const d = encodeCodebook(source, weights, 32, levels, pointsOfIq2Xxs, 256, 1, true)
+      const d = encodeCodebook(
+        source, weights, ALL, 32, levels, pointsOfIq2Xxs, 256, 0, 0, true, 1, byEffort(1, 1, 2), 0, byEffort(1, 2, 4), byEffort(1, 1, 4),
+      )
       if (d == 0) memory.fill(target, 0, 66)
       else packIq2Xxs(target, d)
       source += 1024
@@ -40,7 +42,9 @@ export function quantize_iq2_xs(source: usize, target: usize, rows: i32, rowLeng
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
       const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
-      const d = encodeCodebook(source, weights, 16, levels, pointsOfIq2Xs, 512, 1, false)
+      const d = encodeCodebook(
+        source, weights, ALL, 16, levels, pointsOfIq2Xs, 512, 0, 0, true, 1, byEffort(1, 1, 2), 0, byEffort(1, 2, 4), byEffort(1, 1, 3),
+      )
       if (d == 0) memory.fill(target, 0, 74)
       else packIq2Xs(target, d)
       source += 1024
@@ -63,7 +67,9 @@ export function quantize_iq2_s(source: usize, target: usize, rows: i32, rowLengt
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
       const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
-      const d = encodeNearby(source, weights, 16, 8, levels, 0, pointsOfIq2S, 1024, false, 2, 1, 1, 0, 3)
+      const d = encodeCodebook(
+        source, weights, CHANGES, 16, levels, pointsOfIq2S, 1024, 0, 0, false, 2, byEffort(1, 1, 3), 0.12, byEffort(2, 3, 4), byEffort(1, 1, 3),
+      )
       if (d == 0) memory.fill(target, 0, 82)
       else packIq2S(target, d)
       source += 1024

@@ -1,7 +1,8 @@
 // Encoders of IQ3_XXS and IQ3_S. Source of the layouts: ggml-common.h; dequantize-codebook.ts describes them.
 import { pointsOfIq3S, pointsOfIq3Xxs } from './codebooks'
 import { pointOf, scaleOf, signsOf } from './codebook-block'
-import { encodeNearby } from './codebook-nearby'
+import { NEAR, encodeCodebook } from './codebook-encode'
+import { byEffort } from './effort'
 import { listPoints } from './near-points'
 import { nearLists } from './scratch'
 
@@ -18,7 +19,10 @@ export function quantize_iq3_xxs(source: usize, target: usize, rows: i32, rowLen
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
       const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
-      const d = encodeNearby(source, weights, 32, 4, levelsOfIq3Xxs, nearLists(0), pointsOfIq3Xxs, 256, true, 2, 3, 0.88, 0.12, 2)
+      const d = encodeCodebook(
+        source, weights, NEAR, 32, levelsOfIq3Xxs, pointsOfIq3Xxs, 256, nearLists(0), byEffort(8, 16, 32), true, 2,
+        byEffort(1, 3, 5), 0.12, byEffort(2, 2, 3), byEffort(1, 1, 3),
+      )
       if (d == 0) memory.fill(target, 0, 98)
       else packIq3Xxs(target, d)
       source += 1024
@@ -46,7 +50,10 @@ export function quantize_iq3_s(source: usize, target: usize, rows: i32, rowLengt
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
       const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
-      const d = encodeNearby(source, weights, 32, 4, levelsOfIq3S, nearLists(1), pointsOfIq3S, 512, false, 2, 1, 1, 0, 2)
+      const d = encodeCodebook(
+        source, weights, NEAR, 32, levelsOfIq3S, pointsOfIq3S, 512, nearLists(1), byEffort(8, 16, 32), false, 2,
+        byEffort(1, 1, 5), 0.12, byEffort(1, 2, 3), byEffort(1, 1, 3),
+      )
       if (d == 0) memory.fill(target, 0, 110)
       else packIq3S(target, d)
       source += 1024

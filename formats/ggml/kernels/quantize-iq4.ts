@@ -8,7 +8,8 @@
 // A value in units of the levels is rounded to an integer and looked up, 16 at a time: of the 16 cells of 16 integers none holds more
 // than one boundary between levels, so that a cell's boundary and the level on either side of it are three byte shuffles.
 
-import { inverseOfPower, roundToHalf } from './factor'
+import { byEffort } from './effort'
+import { inverseOfPower, nextFactor, roundToHalf } from './factor'
 import { halfToFloat } from './half'
 import {
   add, clamp, codes, divide, invert, mul, nearest, negate, rounder, splat, storeRuns, values, weights,
@@ -16,7 +17,7 @@ import {
 import { loadBlocks, loadSuperBlock } from './load'
 import { packNibbles } from './packing'
 import { GAIN, SCALE, beginSymmetric, keepFree, keepStored, perExtreme, recordBytes } from './symmetric'
-import { factorOfRecords, records, refitFactor, scaleCodes } from './symmetric-super-block'
+import { beginFactor, factorOfRecords, records, refitFactor, scaleCodes, scales } from './symmetric-super-block'
 
 /** The last integer below the boundary in a cell; 127 where a cell has none. */
 const boundary = i8x16(-116, 127, -94, -74, -57, -42, -29, -5, 7, 19, 45, 61, 127, 127, 101, 127)
@@ -33,7 +34,7 @@ export function quantize_iq4_nl(source: usize, target: usize, rows: i32, rowLeng
   const blocks = rows * perRow
   for (let first = 0; first < blocks; first += 4) {
     const factor = loadBlocks(source, importance, first, blocks, perRow, 2)
-    search(values, weights, records, 8, 90, 8)
+    search(values, weights, records, byEffort(3, 8, 20), byEffort<f32>(100, 90, 84), byEffort<f32>(20, 8, 3.5))
     const scale = roundToHalf(v128.load(records, SCALE), factor, scaleBits)
     writeCodes(values, scale, codes)
     for (let k = 0; k < min(4, blocks - first); k++) {
@@ -63,14 +64,18 @@ function encodeSuperBlock(source: usize, target: usize, importance: usize): void
   }
   const unit = inverseOfPower(factor)
   for (let g: usize = 0; g < 2; g++) {
-    search(values + 512 * g, weights + 512 * g, records + recordBytes * g, 6, 96, 10)
+    search(values + 512 * g, weights + 512 * g, records + recordBytes * g, byEffort(3, 6, 16), byEffort<f32>(100, 96, 84), byEffort<f32>(20, 10, 4.5))
   }
   const first = factorOfRecords(2, 32, unit)
-  const wantedD = splat(halfToFloat(first) * factor)
-  for (let g: usize = 0; g < 2; g++) {
-    chooseIntegers(values + 512 * g, weights + 512 * g, records + recordBytes * g, wantedD)
+  beginFactor(first)
+  let d16 = first
+  for (let round = 0, rounds = byEffort(1, 1, 3); round < rounds; round++) {
+    const start = round == 0 ? halfToFloat(first) : nextFactor(round, halfToFloat(first), halfToFloat(d16))
+    for (let g: usize = 0; g < 2; g++) {
+      chooseIntegers(values + 512 * g, weights + 512 * g, records + recordBytes * g, v128.load(scales + 16 * g), splat(start * factor))
+    }
+    d16 = refitFactor(2, unit)
   }
-  const d16 = refitFactor(2, unit, first)
   const d = splat(halfToFloat(d16) * factor)
   for (let g: usize = 0; g < 2; g++) {
     writeCodes(values + 512 * g, mul(v128.load(scaleCodes + 16 * g), d), codes + 128 * g)
@@ -163,10 +168,13 @@ function tryInverse(x: usize, w: usize, record: usize, inverse: v128): void {
 }
 
 /** Chooses the integer scales of a group, which take the place of its scales. */
-function chooseIntegers(x: usize, w: usize, record: usize, d: v128): void {
-  const wanted = nearest(divide(v128.load(record, SCALE), d))
+// @ts-ignore: decorator
+@inline
+function chooseIntegers(x: usize, w: usize, record: usize, wantedScale: v128, d: v128): void {
+  const wanted = nearest(divide(wantedScale, d))
   v128.store(record, splat(-f32.MAX_VALUE), GAIN)
-  for (let step: f32 = -3; step <= 3; step++) {
+  const reach = byEffort<f32>(1, 3, 5)
+  for (let step = -reach; step <= reach; step++) {
     const integer = clamp(add(wanted, splat(step)), splat(-32), splat(31))
     const scale = mul(integer, d)
     measure(x, w, bounded(invert(scale)))

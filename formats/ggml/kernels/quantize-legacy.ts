@@ -4,6 +4,7 @@
 // half and value 16 + i in the high half. Values: d * (code - 8), d * (code - 16) for _0; d * code + minimum for _1.
 // Source of the layout: ggml-common.h, block_q4_0 and its neighbours.
 
+import { byEffort } from './effort'
 import { LOW, OFFSET, SCALE, searchAffine, writeAffineCodes } from './affine'
 import { roundToHalf } from './factor'
 import { add, codes, sub, values, weights } from './lanes'
@@ -34,10 +35,15 @@ export function quantize_q5_1(source: usize, target: usize, rows: i32, rowLength
 function encodeSymmetric(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize, half: f32): void {
   const perRow = rowLength >> 5
   const blocks = rows * perRow
+  // Without importance ggml does not search at all.
+  const quick = byEffort(importance == 0, false, false)
   beginRows()
   for (let first = 0; first < blocks; first += 4) {
     const factor = loadBlocks(source, importance, first, blocks, perRow, 0)
-    searchSymmetric(values, weights, 32, record, -half, half - 1, 7, 1.5, 0.5, 2)
+    searchSymmetric(
+      values, weights, 32, record, -half, half - 1,
+      quick ? 1 : byEffort(3, 7, 16), quick ? <f32>0.2 : byEffort<f32>(0.8, 1.5, 1.6), byEffort<f32>(0.8, 0.5, 0.23), byEffort(1, 2, 4),
+    )
     const scale = roundToHalf(v128.load(record, SYMMETRIC_SCALE), factor, scaleBits)
     writeSymmetricCodes(values, 32, scale, -half, half - 1, codes)
     for (let k = 0; k < min(4, blocks - first); k++) {
@@ -52,10 +58,12 @@ function encodeSymmetric(source: usize, target: usize, rows: i32, rowLength: i32
 function encodeAffine(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize, top: f32): void {
   const perRow = rowLength >> 5
   const blocks = rows * perRow
+  // Without importance ggml does not search at all.
+  const quick = byEffort(importance == 0, false, false)
   beginRows()
   for (let first = 0; first < blocks; first += 4) {
     const factor = loadBlocks(source, importance, first, blocks, perRow, 0)
-    searchAffine(values, weights, 32, record, top, f32.MAX_VALUE, 4, -0.8, 0.6)
+    searchAffine(values, weights, 32, record, top, f32.MAX_VALUE, quick ? 1 : byEffort(2, 4, 7), quick ? 0 : byEffort<f32>(-0.6, -0.8, -0.9), byEffort<f32>(0.8, 0.6, 0.35))
     const low = v128.load(record, LOW)
     const scale = roundToHalf(v128.load(record, SCALE), factor, scaleBits)
     const minimum = roundToHalf(add(low, v128.load(record, OFFSET)), factor, minimumBits)

@@ -4,6 +4,7 @@
 // to value 32 b + i. Low pairs: bits 2 k of byte 32 h + i belong to value 128 h + 32 k + i. Scales: byte i < 8 holds the low halves
 // of scales i and i + 8; bits 2 k of byte 8 + i hold the high pair of scale 4 k + i. Source of the layout: ggml-common.h, block_q3_K.
 
+import { byEffort } from './effort'
 import { packBits, packPairs } from './packing'
 import { encodeSymmetric, scaleCodes } from './symmetric-super-block'
 
@@ -11,7 +12,7 @@ export function quantize_q3_k(source: usize, target: usize, rows: i32, rowLength
   const blocks = rowLength >> 8
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
-      encodeSymmetric(source, target + 108, importance == 0 ? 0 : importance + 1024 * block, 16, -4, 3, 32, 5, 2)
+      encodeSymmetric(source, target + 108, importance == 0 ? 0 : importance + 1024 * block, 16, -4, 3, 32, byEffort<f32>(1, 5, 4), byEffort(1, 1, 3), 2)
       packBits(target, 2)
       packPairs(target + 32, 0)
       packScales(target + 96)

@@ -6,6 +6,7 @@
 // belongs to value 32 b + i. Source of the layout: ggml-common.h, block_q4_K and block_q5_K.
 
 import { encodeAffine, minimumCodes, scaleCodes } from './affine-super-block'
+import { byEffort } from './effort'
 import { codes } from './lanes'
 import { packBits, packNibbles } from './packing'
 
@@ -13,7 +14,7 @@ export function quantize_q4_k(source: usize, target: usize, rows: i32, rowLength
   const blocks = rowLength >> 8
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
-      encodeAffine(source, target, importance == 0 ? 0 : importance + 1024 * block, 32, 15, 63, 2, -0.7, 0.7)
+      encodeAffine(source, target, importance == 0 ? 0 : importance + 1024 * block, 32, 15, 63, 2, byEffort(2, 3, 5), byEffort<f32>(-0.5, -0.7, -0.9), byEffort<f32>(0.7, 0.7, 0.42))
       packScales(target + 4)
       packNibbles(codes, target + 16, 256, 32)
       source += 1024
@@ -26,7 +27,7 @@ export function quantize_q5_k(source: usize, target: usize, rows: i32, rowLength
   const blocks = rowLength >> 8
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
-      encodeAffine(source, target, importance == 0 ? 0 : importance + 1024 * block, 32, 31, 63, 2, -0.7, 0.7)
+      encodeAffine(source, target, importance == 0 ? 0 : importance + 1024 * block, 32, 31, 63, 2, byEffort(2, 3, 5), byEffort<f32>(-0.5, -0.7, -0.9), byEffort<f32>(0.7, 0.7, 0.42))
       packScales(target + 4)
       packBits(target + 16, 4)
       packNibbles(codes, target + 48, 256, 32)

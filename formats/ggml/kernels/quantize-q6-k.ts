@@ -4,6 +4,7 @@
 // 128 h + i and, in its high half, value 128 h + 64 + i (i < 64). High pairs: bits 2 k of byte 32 h + i belong to value
 // 128 h + 32 k + i. Source of the layout: ggml-common.h, block_q6_K.
 
+import { byEffort } from './effort'
 import { codes } from './lanes'
 import { packNibbles, packPairs } from './packing'
 import { encodeSymmetric, scaleCodes } from './symmetric-super-block'
@@ -12,7 +13,7 @@ export function quantize_q6_k(source: usize, target: usize, rows: i32, rowLength
   const blocks = rowLength >> 8
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
-      encodeSymmetric(source, target + 208, importance == 0 ? 0 : importance + 1024 * block, 16, -32, 31, 128, 4, 0)
+      encodeSymmetric(source, target + 208, importance == 0 ? 0 : importance + 1024 * block, 16, -32, 31, 128, byEffort<f32>(1, 4, 4), byEffort(1, 1, 2), 0)
       packNibbles(codes, target, 256, 64)
       packPairs(target + 128, 4)
       for (let j: usize = 0; j < 16; j++) store<i8>(target + 192 + j, <i32>load<f32>(scaleCodes + 4 * j))

@@ -4,7 +4,8 @@
 // the wanted scale, judged by the error with exactly what will be stored. 4. d by least squares for the codes and integers found.
 // 5. The codes for exactly what is stored.
 
-import { fitFactor, inverseOfPower, toHalf, toHalfAway } from './factor'
+import { byEffort } from './effort'
+import { fitFactor, inverseOfPower, nextFactor, toHalf, toHalfAway } from './factor'
 import { halfToFloat } from './half'
 import { add, clamp, codes, divide, mul, nearest, splat, total, values, weights } from './lanes'
 import { loadSuperBlock } from './load'
@@ -14,7 +15,8 @@ import { GAIN, SCALE, WLL, WLX, recordBytes, searchSymmetric, tryStored, writeSy
 export const records: usize = memory.data(4 * 64, 16)
 /** The integer scales of the sub-blocks, as f32. */
 export const scaleCodes: usize = memory.data(64, 16)
-const scales: usize = memory.data(64, 16)
+/** The wanted scales of the sub-blocks, and how fast the error grows around them. */
+export const scales: usize = memory.data(64, 16)
 const curvatures: usize = memory.data(64, 16)
 
 /** Bits of d for the scales in the records; integers -bound .. bound - 1. */
@@ -33,33 +35,54 @@ export function factorOfRecords(groups: usize, bound: f32, unit: f32): u32 {
   return toHalfAway(fitFactor(scales, curvatures, 4 * groups, extreme, -bound, bound - 1, 3.5 - bound, -0.3, 4) * unit)
 }
 
-/** Stores the integers in the records as `scaleCodes`; bits of the d that suits them and their codes best. */
+/** What the best d so far explains of the squares, and its bits. */
+let bestGain: f32 = -1
+let bestFactor: u32 = 0
+
+/** Forgets the super-block before; `first` are the bits of d where all codes are 0. */
 // @ts-ignore: decorator
 @inline
-export function refitFactor(groups: usize, unit: f32, before: u32): u32 {
+export function beginFactor(first: u32): void {
+  bestGain = -1
+  bestFactor = first
+}
+
+/**
+ * Fits d to the integers and codes in the records; where it explains more than those before, the integers are stored as `scaleCodes`.
+ * @returns the bits of the best d.
+ */
+// @ts-ignore: decorator
+@inline
+export function refitFactor(groups: usize, unit: f32): u32 {
   let ll = splat(0)
   let lx = splat(0)
   for (let g: usize = 0; g < groups; g++) {
     const record = records + recordBytes * g
     const integer = v128.load(record, SCALE)
-    v128.store(scaleCodes + 16 * g, integer)
     ll = add(ll, mul(mul(integer, integer), v128.load(record, WLL)))
     lx = add(lx, mul(integer, v128.load(record, WLX)))
   }
-  const weight = total(ll)
-  return weight > 0 ? toHalf((total(lx) / weight) * unit) : before
+  const weight = total(ll), product = total(lx)
+  const gain: f32 = weight > 0 ? (product / weight) * product : 0
+  if (gain > bestGain) {
+    bestGain = gain
+    if (weight > 0) bestFactor = toHalf((product / weight) * unit)
+    for (let g: usize = 0; g < groups; g++) v128.store(scaleCodes + 16 * g, v128.load(records + recordBytes * g, SCALE))
+  }
+  return bestFactor
 }
 
 /**
  * Encodes a super-block: d (half) goes to the target, the rest to `scaleCodes` and `codes`, codes less `lowest`.
  * @param n values in a sub-block; `sigmaFactor` see `loadSuperBlock`.
- * @param bound integer scales are -bound .. bound - 1; those up to `reach` from the wanted one are tried.
+ * @param bound integer scales are -bound .. bound - 1; those up to `reach` from the wanted one are tried,
+ *   in `rounds` with another d each.
  */
 // @ts-ignore: decorator
 @inline
 export function encodeSymmetric(
   source: usize, target: usize, importance: usize, n: usize, lowest: f32, highest: f32, bound: f32,
-  reach: f32, sigmaFactor: f32,
+  reach: f32, rounds: i32, sigmaFactor: f32,
 ): void {
   const factor = loadSuperBlock(source, importance, n, sigmaFactor)
   if (factor == 0) {
@@ -72,21 +95,28 @@ export function encodeSymmetric(
   const unit = inverseOfPower(factor)
   for (let g: usize = 0; g < groups; g++) {
     const record = records + recordBytes * g
-    searchSymmetric(values + 16 * n * g, weights + 16 * n * g, n, record, lowest, highest, 5, 1.2, 0.7, 1)
+    searchSymmetric(
+      values + 16 * n * g, weights + 16 * n * g, n, record, lowest, highest,
+      byEffort(2, 5, 8), byEffort<f32>(0.5, 1.2, 1.4), byEffort<f32>(1.2, 0.7, 0.45), 1,
+    )
   }
   const first = factorOfRecords(groups, bound, unit)
-  const wantedD = splat(halfToFloat(first) * factor)
-  for (let g: usize = 0; g < groups; g++) {
-    const record = records + recordBytes * g
-    const wanted = nearest(divide(v128.load(record, SCALE), wantedD))
-    v128.store(record, splat(-f32.MAX_VALUE), GAIN)
-    for (let step = -reach; step <= reach; step++) {
-      const integer = clamp(add(wanted, splat(step)), splat(-bound), splat(bound - 1))
-      const scale = mul(integer, wantedD)
-      tryStored(values + 16 * n * g, weights + 16 * n * g, n, record, scale, integer, lowest, highest)
+  beginFactor(first)
+  let d16 = first
+  for (let round = 0; round < rounds; round++) {
+    const start = round == 0 ? halfToFloat(first) * factor : nextFactor(round, halfToFloat(first), halfToFloat(d16)) * factor
+    for (let g: usize = 0; g < groups; g++) {
+      const record = records + recordBytes * g
+      const wanted = nearest(divide(v128.load(scales + 16 * g), splat(start)))
+      v128.store(record, splat(-f32.MAX_VALUE), GAIN)
+      for (let step = -reach; step <= reach; step++) {
+        const integer = clamp(add(wanted, splat(step)), splat(-bound), splat(bound - 1))
+        const scale = mul(integer, splat(start))
+        tryStored(values + 16 * n * g, weights + 16 * n * g, n, record, scale, integer, lowest, highest)
+      }
     }
+    d16 = refitFactor(groups, unit)
   }
-  const d16 = refitFactor(groups, unit, first)
   store<u16>(target, d16)
   const d = splat(halfToFloat(d16) * factor)
   for (let g: usize = 0; g < groups; g++) {

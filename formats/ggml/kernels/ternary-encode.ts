@@ -5,7 +5,9 @@
 // multiples of it are tried with both shifts and true points, the best are kept, and d is fitted to them. Four runs are in the lanes.
 import { fitOddMultiples, nearestOdd } from './codebook-scale'
 import { pointsOfIq1 } from './codebooks'
-import { floatToHalf, halfToFloat } from './half'
+import { byEffort } from './effort'
+import { nextFactor, toHalf } from './factor'
+import { halfToFloat } from './half'
 import { add, mul, pick, splat, sub, values, weights } from './lanes'
 import { loadSuperBlock } from './load'
 import { findTernary } from './ternary-search'
@@ -23,7 +25,10 @@ const found = memory.data(256, 16)
 /** The best points and shifts (all bits set where negative) of four runs so far, a vector for each group. */
 const points = memory.data(64, 16)
 const shifts = memory.data(64, 16)
-/** The same at last, in the order of the groups: u16 and u8. */
+/** The same of a round, in the order of the groups, u16 and u8; and of the best round. The multiples are f32. */
+const triedPoints = memory.data(64, 16)
+const triedShifts = memory.data(32, 16)
+const triedMultiples = memory.data(64, 16)
 const chosenPoints = memory.data(64, 16)
 const chosenShifts = memory.data(32, 16)
 
@@ -121,15 +126,15 @@ function tryMultiple(at: usize, groups: usize, shared: bool, scale: v128, bestEr
 let sumXQ: f32 = 0
 let sumQQ: f32 = 0
 
-/** Notes the best of four runs, and adds to the sums from which d is fitted. */
+/** Notes the points and shifts of four runs, and adds to the sums from which d is fitted. */
 function settle(at: usize, quad: usize, groups: usize): void {
   for (let group: usize = 0; group < groups; group++) {
     for (let lane: usize = 0; lane < 4; lane++) {
       const run: usize = 4 * quad + lane, i: usize = run * groups + group
       const point = load<u32>(points + 16 * group + 4 * lane), negative = load<u32>(shifts + 16 * group + 4 * lane) & 1
-      store<u16>(chosenPoints + 2 * i, point)
-      store<u8>(chosenShifts + i, negative)
-      const shift: f32 = negative ? -delta - 1 : delta - 1, multiple = load<f32>(multiples + 4 * run)
+      store<u16>(triedPoints + 2 * i, point)
+      store<u8>(triedShifts + i, negative)
+      const shift: f32 = negative ? -delta - 1 : delta - 1, multiple = load<f32>(triedMultiples + 4 * run)
       let packed = <u32>load<u16>(pointsOfIq1 + 2 * <usize>point)
       for (let offset = at + 128 * group + 4 * lane, end = offset + 128; offset < end; offset += 16) {
         const level = (<f32>(packed & 3) + shift) * multiple, wq = load<f32>(weights + offset) * level
@@ -156,22 +161,42 @@ export function encodeTernary(source: usize, importance: usize, n: usize, shared
   for (let quad: usize = 0; quad < quads; quad++) {
     guessScale(bytes * quad, n, shared, scales + 16 * quad, curvatures + 16 * quad)
   }
-  const half = floatToHalf(min<f32>(fitOddMultiples(scales, curvatures, 4 * quads, 8) / normal, 65504))
-  if (half == 0) return 0
-  const unit = splat(halfToFloat(half) * normal)
-  sumXQ = 0
-  sumQQ = 0
-  for (let quad: usize = 0; quad < quads; quad++) {
-    const guess = v128.load(scales + 16 * quad), near = nearestOdd(f32x4.div(guess, unit), 15)
-    const aside = pick(f32x4.gt(guess, mul(near, unit)), splat(2), splat(-2))
-    const next = f32x4.pmin(f32x4.pmax(add(near, aside), splat(1)), splat(15))
-    const errorNear = tryMultiple(bytes * quad, groups, shared, mul(near, unit), splat(Infinity))
-    const errorNext = tryMultiple(bytes * quad, groups, shared, mul(next, unit), errorNear)
-    v128.store(multiples + 16 * quad, pick(f32x4.lt(errorNext, errorNear), next, near))
-    settle(bytes * quad, quad, groups)
+  const first = toHalf(fitOddMultiples(scales, curvatures, 4 * quads, 8) / normal)
+  if (first == 0) return 0
+  let half = first
+  let bestGain: f32 = -1
+  const tried = byEffort(1, 2, 3), rounds = byEffort(1, 1, 3)
+  for (let round = 0; round < rounds; round++) {
+    const factor = round == 0 ? halfToFloat(first) : nextFactor(round, halfToFloat(first), halfToFloat(half))
+    const unit = splat(factor * normal)
+    sumXQ = 0
+    sumQQ = 0
+    for (let quad: usize = 0; quad < quads; quad++) {
+      const guess = v128.load(scales + 16 * quad)
+      let multiple = nearestOdd(f32x4.div(guess, unit), 15)
+      let step = pick(f32x4.gt(guess, mul(multiple, unit)), splat(2), splat(-2))
+      let best = multiple, error = splat(Infinity)
+      for (let k = 0; k < tried; k++) {
+        const found = tryMultiple(bytes * quad, groups, shared, mul(multiple, unit), error)
+        const better = f32x4.lt(found, error)
+        best = pick(better, multiple, best)
+        error = pick(better, found, error)
+        // One to the side of the guess, then one to the other side.
+        multiple = f32x4.pmin(f32x4.pmax(add(multiple, step), splat(1)), splat(15))
+        step = f32x4.neg(add(step, step))
+      }
+      v128.store(triedMultiples + 16 * quad, best)
+      settle(bytes * quad, quad, groups)
+    }
+    const gain = sumXQ / sumQQ * sumXQ
+    if (gain <= bestGain) continue
+    bestGain = gain
+    memory.copy(multiples, triedMultiples, 64)
+    memory.copy(chosenPoints, triedPoints, 64)
+    memory.copy(chosenShifts, triedShifts, 32)
+    // Among subnormal halves the steps are large, and the choice was made for this one.
+    if (half < 0x400) return half
+    if (sumXQ > 0) half = toHalf(sumXQ / (sumQQ * normal))
   }
-  // Among subnormal halves the steps are large, and the choice was made for this one.
-  if (half < 0x400) return half
-  const refit = sumXQ / (sumQQ * normal)
-  return refit > 0 ? floatToHalf(min<f32>(refit, 65504)) : half
+  return half
 }
