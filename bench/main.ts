@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { efforts } from '../formats/ggml/codec.js'
 import { findGgmlType } from '../formats/ggml/types.js'
 import { parseSize } from '../src/quantities.js'
 import { benchKernels, type KernelMeasurement } from './kernels.js'
@@ -11,17 +12,23 @@ import { benchQuality, type QualityMeasurement } from './quality.js'
 const benches: Record<string, (args: string[]) => Promise<void>> = { kernels, kills, pipeline, quality }
 
 async function kernels(args: string[]): Promise<void> {
-  const { values } = parseArgs({ args, options: { json: { type: 'boolean' }, types: { type: 'string' } } })
+  const options = { json: { type: 'boolean' }, types: { type: 'string' }, effort: { type: 'string' } } as const
+  const { values } = parseArgs({ args, options })
   const types = values.types?.split(',').map((name) => {
     const type = findGgmlType(name)
     if (type === undefined) throw new Error(`There is no type ${name}.`)
     return type.name
   })
+  const chosen = values.effort?.split(',').map((name) => {
+    const effort = efforts.find((known) => known === name)
+    if (effort === undefined) throw new Error(`There is no effort ${name}: it is ${efforts.join(', ')}.`)
+    return effort
+  })
   const found: KernelMeasurement[] = []
   if (values.json !== true) {
-    console.log('type     data        importance    Mweights/s  ggml   speed  error  error with ggml’s weights')
+    console.log('type     data        importance    effort   Mweights/s  ggml   speed  error  error with ggml’s weights')
   }
-  for await (const measurement of benchKernels(types === undefined ? {} : { types })) {
+  for await (const measurement of benchKernels({ ...(types && { types }), ...(chosen && { efforts: chosen }) })) {
     found.push(measurement)
     if (values.json !== true) console.log(line(measurement))
   }
@@ -31,7 +38,7 @@ async function kernels(args: string[]): Promise<void> {
 function line(m: KernelMeasurement): string {
   const speeds = [(m.weightsPerSecond / 1e6).toFixed(1).padStart(10), (m.peerWeightsPerSecond / 1e6).toFixed(1).padStart(6)]
   const ratios = [`${m.speedRatio.toFixed(2)}x`.padStart(7), m.errorRatio.toFixed(4), m.conventionalErrorRatio.toFixed(4)]
-  return [m.type.padEnd(8), m.data.padEnd(11), m.importance.padEnd(12), ...speeds, ...ratios].join(' ')
+  return [m.type.padEnd(8), m.data.padEnd(11), m.importance.padEnd(12), m.effort.padEnd(7), ...speeds, ...ratios].join(' ')
 }
 
 async function quality(args: string[]): Promise<void> {
