@@ -10,7 +10,7 @@ import { finish } from '../src/progress.js'
 import { quantize } from '../src/quantize/index.js'
 import { loadModel } from '../src/runner/index.js'
 import { type Estimate, perplexityOf, perplexityRatio } from '../src/verify/index.js'
-import { foreign } from '../test/support/foreign.js'
+import { foreign } from './foreign.js'
 
 /** One file of one sample, and how well it predicts one text. */
 export interface QualityMeasurement {
