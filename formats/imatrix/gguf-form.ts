@@ -43,7 +43,16 @@ export async function readGgufForm(source: ByteSource): Promise<ImportanceMatrix
     entries.set(weight, { meanSquares: meansOf(sums, counts), counts })
   }
   const datasets = header.metadata.get('imatrix.datasets')
-  return { entries, datasets: datasets?.type === 'array' ? datasets.value.map(String) : [] }
+  const number = (key: string): number => {
+    const entry = header.metadata.get(key)
+    return entry?.type === 'uint32' ? entry.value : 0
+  }
+  return {
+    entries,
+    datasets: datasets?.type === 'array' ? datasets.value.map(String) : [],
+    chunks: number('imatrix.chunk_count'),
+    chunkLength: number('imatrix.chunk_size'),
+  }
 }
 
 function meansOf(sums: Float32Array, counts: readonly number[]): Float32Array {

@@ -49,9 +49,10 @@ export async function readLegacyForm(source: ByteSource): Promise<ImportanceMatr
   }
   if (entries.size === 0) throw fail('it has no entries')
   let datasets: string[] = []
+  let chunks = 0
   if (position < bytes.byteLength) {
-    take(4)
+    chunks = count('a number of chunks', 2 ** 31)
     datasets = [text(count('the length of a name', bytes.byteLength))]
   }
-  return { entries, datasets }
+  return { entries, datasets, chunks, chunkLength: undefined }
 }

@@ -12,4 +12,8 @@ export interface ImportanceMatrix {
   readonly entries: ReadonlyMap<string, ImportanceEntry>
   /** Names of the calibration texts, as the file gives them. */
   readonly datasets: readonly string[]
+  /** Chunks of the calibration texts; 0 where the file does not say. */
+  readonly chunks: number
+  /** Tokens of a chunk; undefined in the old form, which counts chunks where the new one counts tokens. */
+  readonly chunkLength: number | undefined
 }

@@ -1,1 +1,3 @@
 export { type ImatrixOptions, type ImatrixReport, imatrixText, makeImatrix } from './make-imatrix.js'
+export { type MergeReport, mergeMatrices, mergeText } from './merge.js'
+export { type MatrixStatistics, matrixStatistics, statisticsText } from './show.js'

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { fileSource } from '../../formats/byte-source.js'
 import { type ImportanceMatrix, readImportanceMatrix } from '../../formats/imatrix/index.js'
-import { makeImatrix } from '../../src/imatrix/index.js'
+import { makeImatrix, mergeMatrices } from '../../src/imatrix/index.js'
 import { finish } from '../../src/progress.js'
 import { foreign } from '../support/foreign.js'
 import { llama, sampleModels, samplePath } from '../support/sample-models.js'
@@ -69,6 +69,21 @@ describe.skipIf(skipped)(`llama-imatrix (${foreign.available ? llama.name : fore
       expect(Math.max(...difference) / largest, name).toBeLessThan(routed ? 2e-2 : 1e-3)
       const total = (values: Float32Array): number => values.reduce((sum, value) => sum + value, 0)
       expect(total(own.meanSquares) / total(entry.meanSquares), name).toBeCloseTo(1, routed ? 3 : 4)
+    }
+
+    const files = ['--in-file', 'ours.gguf', '--in-file', 'theirs.gguf', '--output-file', 'added.gguf']
+    const inputs = ['--model', basename(model), ...files]
+    await foreign.run('llama-imatrix', inputs, {
+      cwd: models.folder,
+    })
+    await mergeMatrices([at('ours.gguf'), at('theirs.gguf')], at('merged.gguf'), { force: true })
+    const [merged, added] = [await read('merged.gguf'), await read('added.gguf')]
+    expect([...merged.entries.keys()].sort()).toEqual([...added.entries.keys()].sort())
+    for (const [name, { meanSquares, counts }] of added.entries) {
+      const own = merged.entries.get(name) ?? expect.fail(name)
+      expect(own.counts, name).toEqual(counts)
+      const apart = own.meanSquares.map((value, index) => Math.abs(value - (meanSquares[index] ?? 0)))
+      expect(Math.max(...apart) / Math.max(...meanSquares), name).toBeLessThan(1e-6)
     }
   })
 })

@@ -1,0 +1,77 @@
+import { type CollectedImportance, type ImportanceMatrix, writeImportanceMatrix } from '../../formats/imatrix/index.js'
+import { MqError } from '../errors.js'
+import { checkTarget } from '../quantize/index.js'
+import { readMatrix } from './read-matrix.js'
+
+/** What a merged file holds. */
+export interface MergeReport {
+  readonly output: string
+  readonly files: readonly string[]
+  readonly tensors: number
+  readonly chunks: number
+  readonly datasets: readonly string[]
+}
+
+/** Tokens of a chunk that an old file is taken to have counted. */
+const legacyChunkLength = 512
+
+interface Sums {
+  readonly sums: Float64Array
+  readonly counts: number[]
+}
+
+/**
+ * Adds importance matrices of one model up: sums and counts, so that each text weighs as much as it has tokens. Files in the old form,
+ * which count chunks, are taken to have chunks of 512 tokens, llama-imatrix's default.
+ * @throws MqError IMPORTANCE_MISMATCH where two do not belong to one model; OUTPUT_EXISTS, FILE_UNWRITABLE; as readMatrix does.
+ */
+export async function mergeMatrices(
+  files: readonly string[],
+  output: string,
+  { force = false }: { readonly force?: boolean } = {},
+): Promise<MergeReport> {
+  await checkTarget(output, [], force)
+  const total = new Map<string, Sums>()
+  const datasets: string[] = []
+  let tokens = 0
+  let chunkLength = 0
+  for (const file of files) {
+    const matrix = await readMatrix(file)
+    addTo(total, matrix, file)
+    datasets.push(...matrix.datasets)
+    const length = matrix.chunkLength ?? legacyChunkLength
+    tokens += matrix.chunks * length
+    chunkLength = Math.max(chunkLength, length)
+  }
+  const chunks = chunkLength === 0 ? 0 : Math.round(tokens / chunkLength)
+  const entries: CollectedImportance['entries'] = new Map(
+    [...total].map(([name, { sums, counts }]) => [name, { sums: Float32Array.from(sums), counts }]),
+  )
+  await writeImportanceMatrix(output, { entries, datasets, chunks, chunkLength })
+  return { output, files, tensors: entries.size, chunks, datasets }
+}
+
+function addTo(total: Map<string, Sums>, { entries, chunkLength }: ImportanceMatrix, file: string): void {
+  const factor = chunkLength === undefined ? legacyChunkLength : 1
+  for (const [tensor, { meanSquares, counts }] of entries) {
+    const found = total.get(tensor) ?? { sums: new Float64Array(meanSquares.length), counts: counts.map(() => 0) }
+    if (found.sums.length !== meanSquares.length || found.counts.length !== counts.length) {
+      const [own, others] = [found, { sums: meanSquares, counts }].map(
+        ({ sums, counts }) => `${sums.length} values for ${counts.length} matrices`,
+      )
+      throw MqError.of('IMPORTANCE_MISMATCH', { tensor, problem: `${file} has ${others}, and the files before it ${own}` })
+    }
+    const columns = meanSquares.length / counts.length
+    for (let index = 0; index < meanSquares.length; index += 1) {
+      const count = factor * (counts[Math.floor(index / columns)] as number)
+      found.sums[index] = (found.sums[index] as number) + count * (meanSquares[index] as number)
+    }
+    for (const [matrix, count] of counts.entries()) found.counts[matrix] = (found.counts[matrix] as number) + factor * count
+    total.set(tensor, found)
+  }
+}
+
+/** The report as a user reads it on the terminal. */
+export function mergeText({ output, files, tensors, chunks }: MergeReport): string {
+  return `${output}: ${files.length} files added up, ${tensors} weights, ${chunks} chunks.`
+}
