@@ -106,7 +106,8 @@ async function kills(args: string[]): Promise<void> {
 }
 
 function pipelineText(found: PipelineMeasurement): string {
-  const { mq, mqFromGguf, convert, llamaQuantize, wallRatio, quantizeRatio, leftOut } = found
+  const { mq, mqFromGguf, convert, llamaQuantize, wallRatio, quantizeRatio, cpuRatio, quantizeCpuRatio, leftOut } = found
+  const times = (wall?: number, cpu?: number): string => `${wall?.toFixed(2)} times as long (CPU ${cpu?.toFixed(2)})`
   const row = (what: string, usage: Usage | undefined): string[] =>
     usage === undefined ? [] : [[what.padEnd(24), ...figures(usage).map((figure) => figure.padStart(9))].join(' ')]
   return [
@@ -117,7 +118,7 @@ function pipelineText(found: PipelineMeasurement): string {
     ...row('llama-quantize', llamaQuantize),
     ...row('mq quantize, from GGUF', mqFromGguf),
     leftOut === undefined
-      ? `convert + llama-quantize take ${wallRatio?.toFixed(2)} times as long; llama-quantize, from the same GGUF, ${quantizeRatio?.toFixed(2)} times`
+      ? `convert + llama-quantize take ${times(wallRatio, cpuRatio)}; llama-quantize, from the same GGUF, ${times(quantizeRatio, quantizeCpuRatio)}`
       : `NOT COMPARED with llama.cpp: ${leftOut}`,
   ].join('\n')
 }

@@ -36,6 +36,9 @@ export interface PipelineMeasurement {
   readonly wallRatio?: number
   /** Wall time of llama-quantize over that of mq from the same GGUF. */
   readonly quantizeRatio?: number
+  /** The same ratios of CPU time, which other work on the machine disturbs less. */
+  readonly cpuRatio?: number
+  readonly quantizeCpuRatio?: number
   /** Sizes of what both wrote. */
   readonly outputBytes: number
   readonly peerOutputBytes?: number
@@ -86,6 +89,8 @@ export async function benchPipeline(options: PipelineOptions, say: (text: string
       llamaQuantize,
       wallRatio: (convert.wallSeconds + llamaQuantize.wallSeconds) / mq.wallSeconds,
       quantizeRatio: llamaQuantize.wallSeconds / mqFromGguf.wallSeconds,
+      cpuRatio: (convert.cpuSeconds + llamaQuantize.cpuSeconds) / mq.cpuSeconds,
+      quantizeCpuRatio: llamaQuantize.cpuSeconds / mqFromGguf.cpuSeconds,
       peerOutputBytes,
     }
   } finally {
