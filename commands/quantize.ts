@@ -7,6 +7,7 @@ import { parsePositive, parseSize } from '../src/quantities.js'
 import {
   checkOutput,
   checkTarget,
+  efforts,
   type QuantizeReport,
   quantize,
   reportOf,
@@ -51,6 +52,11 @@ With --bits every tensor gets the type that does the least damage for its bytes,
     }),
     threads: Flags.integer({ char: 't', min: 1, max: 1024, description: 'Worker threads. [default: one for each core]' }),
     imatrix: Flags.string({ description: "Importance matrix of the model, in either of llama.cpp's forms." }),
+    effort: Flags.option({
+      options: efforts,
+      default: 'default' as const,
+      description: 'How hard the encoders search: `best` takes about three times as long and has a little less error.',
+    })(),
     'split-max-size': Flags.string({
       description: 'Write shards of at most so much tensor data each, such as 5GB. [default: one file]',
     }),
@@ -88,7 +94,16 @@ With --bits every tensor gets the type that does the least damage for its bytes,
     const made = await this.follow(makePlan(blueprint, request, options))
     const plan = { ...made, notes: [...made.notes, ...(importance?.notes ?? [])] }
     if (savePlan !== undefined) await writePlan(savePlan, plan, { force })
-    const work = { blueprint, plan, output, force, fresh, ...options, ...(splitMaxBytes !== undefined && { splitMaxBytes }) }
+    const work = {
+      blueprint,
+      plan,
+      output,
+      force,
+      fresh,
+      effort: flags.effort,
+      ...options,
+      ...(splitMaxBytes !== undefined && { splitMaxBytes }),
+    }
     const result = dryRun ? undefined : await this.follow(quantize(work))
     const report = reportOf(args.path, blueprint, plan, result, splitMaxBytes)
     this.log(reportText(report))

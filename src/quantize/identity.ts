@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { basename } from 'node:path'
+import type { Effort } from '../../formats/ggml/codec.js'
 import type { Blueprint } from '../blueprint.js'
 import type { Importance } from './cut.js'
 import type { OutputLayout } from './output-layout.js'
@@ -10,17 +11,17 @@ const require = createRequire(import.meta.url)
 
 /**
  * A digest of everything that the bytes of an output depend on: the headers (metadata, names, types, places), the recipes, the
- * importance, the kernels, how the work is cut into tasks, and the source files. Those are told apart by path, size and time of change:
+ * importance, the kernels and their effort, how the work is cut into tasks, and the source files. Those are told apart by path, size and time of change:
  * to read them whole would cost as much as the work that a journal saves.
  */
 export async function identityOf(
   blueprint: Blueprint,
   layout: OutputLayout,
-  options: { readonly importance: Importance | undefined; readonly taskElements: number },
+  options: { readonly importance: Importance | undefined; readonly effort: Effort; readonly taskElements: number },
 ): Promise<string> {
   const hash = createHash('sha256')
   const add = (value: unknown): void => void hash.update(`${JSON.stringify(value)}\n`)
-  add(['output', 1, options.taskElements])
+  add(['output', 1, options.taskElements, options.effort])
   hash.update(await readFile(require.resolve('#kernels.wasm')))
   for (const file of blueprint.files) {
     const { size, mtimeNs } = await stat(file, { bigint: true })

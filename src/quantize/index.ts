@@ -1,3 +1,4 @@
+export { type Effort, efforts } from '../../formats/ggml/codec.js'
 export { checkPlan } from './check-plan.js'
 export type { Importance } from './cut.js'
 export { measure } from './measure.js'

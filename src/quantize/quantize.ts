@@ -1,5 +1,5 @@
 import { FormatError } from '../../formats/format-error.js'
-import { openCodec } from '../../formats/ggml/codec.js'
+import { type Effort, openCodec } from '../../formats/ggml/codec.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { Blueprint } from '../blueprint.js'
 import { MqError } from '../errors.js'
@@ -29,6 +29,8 @@ export interface QuantizeOptions {
   /** What this process may hold in memory, all of it: see memory.ts. */
   readonly memoryBytes?: number
   readonly importance?: Importance
+  /** How hard the encoders search, by default `default`. The plan does not depend on it. */
+  readonly effort?: Effort
   /** Replaces a file that is there already. */
   readonly force?: boolean
   /** Begins anew, whatever an earlier run has left. */
@@ -57,12 +59,12 @@ export interface QuantizeResult {
  * Writes the GGUF file, or shards, that a plan describes, in one pass: every range of rows is read, transformed, quantized and written
  * at its known place by a worker thread. Files have their names only when all are whole and on the disk. A journal beside them says
  * which ranges are done, so that the same call after a kill, an interruption or a full disk does only what is missing; any other error
- * removes what was written. The bytes depend on nothing but the source, the plan and the importance.
+ * removes what was written. The bytes depend on nothing but the source, the plan, the importance and the effort.
  * @throws MqError PLAN_MISMATCH, OUTPUT_EXISTS, OUTPUT_BUSY, FILE_UNWRITABLE, DISK_FULL, MEMORY_TOO_SMALL, TENSOR_NOT_FINITE,
  *   TENSOR_OVERFLOW, IMPORTANCE_MISMATCH, INTERRUPTED; FormatError GGML_TYPE_UNKNOWN, GGUF_INVALID, INPUT_TRUNCATED.
  */
 export async function* quantize(options: QuantizeOptions): WithProgress<QuantizeResult> {
-  const { blueprint, output: path, importance, force = false, fresh = false, signal } = options
+  const { blueprint, output: path, importance, effort = 'default', force = false, fresh = false, signal } = options
   const startedAt = performance.now()
   const plan = checkPlan(options.plan, blueprint)
   await checkKernels(blueprint, plan)
@@ -80,7 +82,7 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
     throw await inWords(error, path, layout.sizeBytes)
   })
   try {
-    const written = yield* writeOutput({ blueprint, layout, dataBytes, path, importance, force, fresh, signal, ...share })
+    const written = yield* writeOutput({ blueprint, layout, dataBytes, path, importance, effort, force, fresh, signal, ...share })
     const seconds = (performance.now() - startedAt) / 1000
     return { path: first, files, sizeBytes: layout.sizeBytes, dataBytes, bitsPerWeight, ...written, seconds }
   } finally {

@@ -1,3 +1,4 @@
+import type { Effort } from '../../formats/ggml/codec.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { Recipe } from '../recipe/index.js'
 import type { Failure } from './failure.js'
@@ -59,6 +60,8 @@ export type WorkerReply =
 export interface WorkerSetup {
   /** Blueprint.files. */
   readonly files: readonly string[]
+  /** Of the encoders; by default `default`. */
+  readonly effort?: Effort
 }
 
 /** Values in a run of rows. */

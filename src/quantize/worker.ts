@@ -16,7 +16,7 @@ import type { MeasureTask, QuantizeTask, RowRun, WorkerReply, WorkerSetup, Worke
 // One of these runs in each worker thread, with a few tasks at a time: while one computes, the system reads for the next and writes for
 // the last. Files stay open until the thread ends, which closes them.
 
-const { files } = workerData as WorkerSetup
+const { files, effort } = workerData as WorkerSetup
 const codec = await openCodec()
 const descriptors = new Map<string, number>()
 const arenas: Arena[] = []
@@ -47,7 +47,7 @@ async function quantize(task: QuantizeTask, arena: Arena): Promise<WorkerReply> 
   // Nothing is awaited from here to the end of the computation, so that no other task's time is counted.
   const start = performance.now()
   const peak = finitePeak(tensor, run, values)
-  const blocks = copied ?? codec.quantize(type, values, rowLength(run.recipe), run.importance)
+  const blocks = copied ?? codec.quantize(type, values, rowLength(run.recipe), run.importance, effort)
   const sums = method === 'measure' ? [measuredSums(task, values, blocks, peak)] : []
   const seconds = (performance.now() - start) / 1000
 
@@ -87,7 +87,7 @@ async function measure({ tensor, runs, types }: MeasureTask, arena: Arena): Prom
     const start = performance.now()
     finitePeak(tensor, run, values)
     types.forEach((type, index) => {
-      const blocks = codec.quantize(type, values, rowLength(run.recipe), run.importance)
+      const blocks = codec.quantize(type, values, rowLength(run.recipe), run.importance, effort)
       const sums = errorSums(values, codec.dequantize(type, blocks, values.length), run.importance)
       totals[index] = addErrorSums(totals[index] ?? noErrorSums, sums)
     })

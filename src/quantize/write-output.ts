@@ -1,3 +1,4 @@
+import type { Effort } from '../../formats/ggml/codec.js'
 import type { Blueprint } from '../blueprint.js'
 import type { WithProgress } from '../progress.js'
 import type { Importance } from './cut.js'
@@ -16,6 +17,7 @@ export interface WriteOptions {
   readonly layout: OutputLayout
   /** Bytes of all tensors. */
   readonly dataBytes: number
+  readonly effort: Effort
   /** The path that was asked for. */
   readonly path: string
   readonly threads: number
@@ -50,7 +52,7 @@ export async function* writeOutput(options: WriteOptions): WithProgress<Written>
   let whole = false
   let useless = false
   try {
-    const setup = { files: blueprint.files }
+    const setup = { files: blueprint.files, effort: options.effort }
     const missing = without(tasksIn(options, output), finished)
     const pool = runTasks(missing, { setup, threads, memoryBytes: taskBytes, what: path, ...(signal && { signal }) })
     for await (const { task, sums, seconds, checksum } of pool) {
@@ -93,7 +95,7 @@ async function* takeUp(options: WriteOptions): WithProgress<Work> {
   const { blueprint, layout, path, importance, signal, dataBytes } = options
   const output = await beginOutput({
     ...options,
-    identity: await identityOf(blueprint, layout, { importance, taskElements }),
+    identity: await identityOf(blueprint, layout, { importance, effort: options.effort, taskElements }),
     taskCount: () => [...tasksOf(blueprint.tensors, layout.tensors, [], undefined)].length,
     inputs: blueprint.files,
   })

@@ -132,6 +132,19 @@ describe('the file', () => {
     expect(Buffer.compare(await tensorBytes(output, 'a.weight'), blocks)).toBe(0)
   })
 
+  test('spends the effort that is asked for', async () => {
+    const values = wave(4 * 256)
+    const blueprint = await smallModel(folder, [{ name: 'a.weight', shape: [4, 256], values }])
+    const plan = smallPlan(blueprint, 'Q2_K')
+    const codec = await openCodec()
+    for (const effort of ['best', 'fast'] as const) {
+      await finish(quantize({ blueprint, plan, output, force: true, effort, threads: 1 }))
+      const blocks = codec.quantize('Q2_K', values, 256, undefined, effort)
+      expect(Buffer.compare(await tensorBytes(output, 'a.weight'), blocks)).toBe(0)
+      expect(Buffer.compare(blocks, codec.quantize('Q2_K', values, 256))).not.toBe(0)
+    }
+  })
+
   test('weighs columns by their importance, expert by expert', async () => {
     const values = wave(2 * 3 * 256)
     const blueprint = await smallModel(folder, [{ name: 'a.weight', shape: [2, 3, 256], values, stacked: true }])
