@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util'
-import { efforts } from '../formats/ggml/codec.js'
-import { findGgmlType } from '../formats/ggml/types.js'
+import { type Effort, efforts } from '../formats/ggml/codec.js'
+import { findGgmlType, type GgmlTypeName } from '../formats/ggml/types.js'
 import { parseSize } from '../src/quantities.js'
+import { benchFeedback, type FeedbackMeasurement, type Rank } from './feedback.js'
 import { benchKernels, type KernelMeasurement } from './kernels.js'
 import { benchKills } from './kills.js'
 import { benchPipeline, type PipelineMeasurement } from './pipeline.js'
@@ -9,21 +10,13 @@ import type { Usage } from './process-tree.js'
 import { benchQuality, type QualityMeasurement } from './quality.js'
 
 /** Subcommands of `npm run bench -- NAME`; each takes its arguments and prints its results. */
-const benches: Record<string, (args: string[]) => Promise<void>> = { kernels, kills, pipeline, quality }
+const benches: Record<string, (args: string[]) => Promise<void>> = { feedback, kernels, kills, pipeline, quality }
 
 async function kernels(args: string[]): Promise<void> {
   const options = { json: { type: 'boolean' }, types: { type: 'string' }, effort: { type: 'string' } } as const
   const { values } = parseArgs({ args, options })
-  const types = values.types?.split(',').map((name) => {
-    const type = findGgmlType(name)
-    if (type === undefined) throw new Error(`There is no type ${name}.`)
-    return type.name
-  })
-  const chosen = values.effort?.split(',').map((name) => {
-    const effort = efforts.find((known) => known === name)
-    if (effort === undefined) throw new Error(`There is no effort ${name}: it is ${efforts.join(', ')}.`)
-    return effort
-  })
+  const types = values.types?.split(',').map(typeOf)
+  const chosen = values.effort?.split(',').map(effortOf)
   const found: KernelMeasurement[] = []
   if (values.json !== true) {
     console.log('type     data        importance    effort   Mweights/s  ggml   speed  error  error with ggml’s weights')
@@ -35,10 +28,54 @@ async function kernels(args: string[]): Promise<void> {
   if (values.json === true) console.log(JSON.stringify(found, null, 2))
 }
 
+function typeOf(name: string): GgmlTypeName {
+  const type = findGgmlType(name)
+  if (type === undefined) throw new Error(`There is no type ${name}.`)
+  return type.name
+}
+
+function effortOf(name: string): Effort {
+  const effort = efforts.find((known) => known === name)
+  if (effort === undefined) throw new Error(`There is no effort ${name}: it is ${efforts.join(', ')}.`)
+  return effort
+}
+
 function line(m: KernelMeasurement): string {
   const speeds = [(m.weightsPerSecond / 1e6).toFixed(1).padStart(10), (m.peerWeightsPerSecond / 1e6).toFixed(1).padStart(6)]
   const ratios = [`${m.speedRatio.toFixed(2)}x`.padStart(7), m.errorRatio.toFixed(4), m.conventionalErrorRatio.toFixed(4)]
   return [m.type.padEnd(8), m.data.padEnd(11), m.importance.padEnd(12), m.effort.padEnd(7), ...speeds, ...ratios].join(' ')
+}
+
+/** Lists are separated by commas; ranks are numbers, or `full`. */
+async function feedback(args: string[]): Promise<void> {
+  const list = { type: 'string' } as const
+  const lists = { types: list, ranks: list, dampings: list, efforts: list, contexts: list }
+  const { values } = parseArgs({ args, options: { json: { type: 'boolean' }, ...lists } })
+  const types = values.types?.split(',').map(typeOf)
+  const chosen = values.efforts?.split(',').map(effortOf)
+  const ranks = values.ranks?.split(',').map((rank): Rank => (rank === 'full' ? rank : Number(rank)))
+  const dampings = values.dampings?.split(',').map(Number)
+  const found: FeedbackMeasurement[] = []
+  if (values.json !== true) console.log('type     rank damping effort  weights    text             error  Mweights/s  speed')
+  const measurements = benchFeedback({
+    ...(types && { types }),
+    ...(ranks && { ranks }),
+    ...(dampings && { dampings }),
+    ...(chosen && { efforts: chosen }),
+    ...(values.contexts !== undefined && { contexts: Number(values.contexts) }),
+    say: (text) => console.error(text),
+  })
+  for await (const measurement of measurements) {
+    found.push(measurement)
+    if (values.json !== true) console.log(feedbackLine(measurement))
+  }
+  if (values.json === true) console.log(JSON.stringify(found, null, 2))
+}
+
+function feedbackLine(m: FeedbackMeasurement): string {
+  const how = [m.type.padEnd(8), String(m.rank).padStart(4), String(m.damping).padStart(7), m.effort.padEnd(7), m.kind.padEnd(10)]
+  const speeds = [(m.weightsPerSecond / 1e6).toFixed(1).padStart(10), `${m.speedRatio.toFixed(2)}x`.padStart(7)]
+  return [...how, m.text.padEnd(15), m.errorRatio.toFixed(4), ...speeds].join(' ')
 }
 
 async function quality(args: string[]): Promise<void> {

@@ -65,6 +65,14 @@ export function feedbackGroup(type: GgmlTypeName): 16 | 32 | undefined {
   return groups[type]
 }
 
+/** Steps that a scale may go from the encoder's, either way, and a minimum too. */
+export function feedbackReach(type: GgmlTypeName, effort: 'fast' | 'default' | 'best'): number {
+  if (effort === 'fast') return 1
+  // With a minimum the candidates are as many as the square of the steps.
+  const square = type === 'Q2_K' || type === 'Q4_K' || type === 'Q5_K' || type === 'Q4_1' || type === 'Q5_1'
+  return effort === 'default' ? 2 : square ? 3 : 6
+}
+
 const groups: { readonly [type in GgmlTypeName]?: 16 | 32 } = {
   Q2_K: 16,
   Q3_K: 16,

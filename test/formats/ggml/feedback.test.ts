@@ -52,7 +52,7 @@ describe('codes as GPTQ chooses them in f64', () => {
 
   test.each(referenceTypes)('%s, with the covariance whole and as diagonal and factors', (type) => {
     const { u, order } = orders[feedbackGroup(type) ?? 32]
-    const expected = gptq(codec, type, rows, codec.quantize(type, rows, n, whole.importance), u, order)
+    const expected = gptq(codec, type, rows, codec.quantize(type, rows, n, whole.importance, 'fast'), u, order)
     for (const factor of [whole, parts]) {
       const found = codec.dequantize(type, codec.quantizeWithFeedback(type, rows, n, factor, { reach: 0 }), rows.length)
       // One code of a row that f32 rounds otherwise changes all that follow it; most rows have none.
@@ -86,7 +86,7 @@ test('inputs that have nothing to do with each other leave the codes as they are
   const error = (stored: Float32Array): number =>
     stored.reduce((sum, value, i) => sum + (variances[i % n] ?? 0) * (value - (rows[i] ?? 0)) ** 2, 0)
   for (const type of types) {
-    const plain = codec.dequantize(type, codec.quantize(type, rows, n, factor.importance), rows.length)
+    const plain = codec.dequantize(type, codec.quantize(type, rows, n, factor.importance, 'fast'), rows.length)
     const found = codec.dequantize(type, codec.quantizeWithFeedback(type, rows, n, factor, { reach: 0 }), rows.length)
     // Q8_0 is rounded as ggml does, by a scale that is not yet a half.
     expect(error(found) / error(plain)).toBeCloseTo(1, type === 'Q8_0' ? 2 : 5)
