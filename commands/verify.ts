@@ -14,6 +14,7 @@ The report is written beside the model, where \`mq publish\` finds it. A gate th
     '<%= config.bin %> <%= command.id %> model-Q4_K_M.gguf --against model-BF16.gguf --text heldout.txt --max-ppl-ratio 1.02 --max-kld 0.02',
     '<%= config.bin %> <%= command.id %> model-Q4_K_M.gguf --against model-BF16.gguf --text heldout.txt --save-logits base.logits',
     '<%= config.bin %> <%= command.id %> model-Q2_K.gguf --against-logits base.logits --text heldout.txt',
+    '<%= config.bin %> <%= command.id %> ours.gguf --versus theirs.gguf --against-logits base.logits --text heldout.txt',
   ]
 
   static override args = {
@@ -30,6 +31,7 @@ The report is written beside the model, where \`mq publish\` finds it. A gate th
       exclusive: ['save-logits', 'ctx'],
     }),
     'save-logits': Flags.string({ description: "Keep the reference's logits in this file." }),
+    versus: Flags.string({ description: 'Another GGUF: which of the two is nearer to the reference, by how much, how surely.' }),
     text: Flags.string({ char: 'f', description: 'UTF-8 text to measure on.', required: true }),
     'max-ppl-ratio': Flags.string({
       description: 'Gate: the most that perplexity may grow, such as 1.05.',
@@ -66,6 +68,7 @@ The report is written beside the model, where \`mq publish\` finds it. A gate th
         ...given('against', flags.against),
         ...given('againstLogits', flags['against-logits']),
         ...given('saveLogits', flags['save-logits']),
+        ...given('versus', flags.versus),
         ...given('contextLength', flags.ctx),
         ...given('chunks', flags.chunks),
         ...given('threads', flags.threads),

@@ -1,5 +1,6 @@
 export { type Divergence, divergenceOf, type Spread } from './divergence.js'
 export { type Gates, gateError } from './gates.js'
+export { type PairedDifference, pairedDifference, studentConfidence } from './paired.js'
 export { readReport, reportPath, type VerifyReport, writeReport } from './report.js'
 export { reportText } from './report-text.js'
 export { type Estimate, perplexityOf, perplexityRatio } from './statistics.js'

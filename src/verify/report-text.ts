@@ -5,12 +5,13 @@ import type { Estimate } from './statistics.js'
 
 /** The report as a user reads it on the terminal. */
 export function reportText(report: VerifyReport): string {
-  const { files, reference, text, gates, divergence, external } = report
+  const { files, reference, text, gates, divergence, versus, external } = report
   const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0)
   const referenceSize = reference.sizeBytes === undefined ? '' : formatBytes(reference.sizeBytes)
   const rows = [
     ['reference', reference.name, referenceSize, '', figure(reference.perplexity)],
     ['model', files[0]?.name ?? '', formatBytes(sizeBytes), report.bitsPerWeight.toFixed(3), figure(report.perplexity)],
+    ...(versus === undefined ? [] : [['versus', versus.name, formatBytes(versus.sizeBytes), '', figure(versus.perplexity)]]),
   ]
   return [
     formatTable(
@@ -27,6 +28,7 @@ export function reportText(report: VerifyReport): string {
     `Perplexity ratio ${figure(report.perplexityRatio)} on ${text.name}, ${text.scoredTokens} tokens in ${text.chunks} chunks of ${text.contextLength}.`,
     ...(external === undefined ? [] : [`${external.program} says ${external.perplexity.toFixed(4)} of the model.`]),
     ...(divergence === undefined ? [] : divergenceLines(divergence)),
+    ...(versus === undefined ? [] : [versusLine(versus, text.chunks), '']),
     ...gates.map(
       (gate) => `${gate.passed ? 'PASSED' : 'FAILED'}: ${gate.name} ${gate.value.toFixed(4)}, ${limitText(gate)} allowed.`,
     ),
@@ -53,7 +55,7 @@ function divergenceLines({
   const changes = column(probabilityChange, change)
   const names = ['maximum', ...percentages.map((name) => (name === 'median' ? name : `${name} %`)), 'minimum']
   return [
-    `KL divergence    ${kld.mean.value.toFixed(6)} ± ${kld.mean.standardError.toFixed(6)}`,
+    `KL divergence    ${divergenceText(kld.mean)}`,
     `Same top token   ${share(sameTop)}`,
     `Δp of the text   ${share(probabilityChange.mean)}, root mean square ${share(probabilityChange.rootMeanSquare)}, correlation ${(100 * correlation).toFixed(2)} %`,
     '',
@@ -63,6 +65,17 @@ function divergenceLines({
     ),
     '',
   ]
+}
+
+function versusLine({ name, kld, difference }: NonNullable<VerifyReport['versus']>, chunks: number): string {
+  const { value, standardError } = difference.kld
+  const better = value < 0 ? 'The model is nearer to the reference' : `${name} is nearer to the reference`
+  const confidence = `${Math.min(100 * difference.confidence, 99.99).toFixed(2)} %`
+  return `${name} has a KL divergence of ${divergenceText(kld)}. ${better}, by ${divergenceText({ value: Math.abs(value), standardError })} in pairs of ${chunks} chunks, with a confidence of ${confidence}.`
+}
+
+function divergenceText({ value, standardError }: Estimate): string {
+  return `${value.toFixed(6)} ± ${standardError.toFixed(6)}`
 }
 
 function figure({ value, standardError }: Estimate): string {

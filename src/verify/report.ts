@@ -37,6 +37,17 @@ const reportSchema = v.object({
   perplexityRatio: estimate,
   /** How far its predictions are from the reference's; reports of early versions lack it. */
   divergence: v.optional(divergence),
+  /** Another model on the same chunks, and how far the measured one is from it; see PairedDifference in paired.ts. */
+  versus: v.optional(
+    v.object({
+      name: v.string(),
+      sizeBytes: v.number(),
+      perplexity: estimate,
+      kld: estimate,
+      sameTop: estimate,
+      difference: v.object({ kld: estimate, logPerplexity: estimate, confidence: v.number() }),
+    }),
+  ),
   /** `bound` says whether the limit is the most, as where it is absent, or the least that passes. */
   gates: v.array(
     v.object({

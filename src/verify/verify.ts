@@ -10,6 +10,7 @@ import { externalPerplexity, type LogitsComparison, loadModel, type ModelInfo } 
 import { type BaseLogits, makeBaseLogits } from './base-logits.js'
 import { divergenceOf } from './divergence.js'
 import { checkGates, type Gates } from './gates.js'
+import { pairedDifference } from './paired.js'
 import type { VerifyReport } from './report.js'
 import { perplexityOf, perplexityRatio } from './statistics.js'
 
@@ -22,6 +23,8 @@ export interface VerifyOptions {
   readonly againstLogits?: string
   /** Keeps the reference's logits in this file. */
   readonly saveLogits?: string
+  /** Another GGUF to compare with, chunk by chunk. */
+  readonly versus?: string
   /** UTF-8 text that neither training nor calibration has seen. */
   readonly text: string
   /** Tokens of a chunk; by default 512, as llama-perplexity, and with `againstLogits` as the file has it. */
@@ -53,6 +56,7 @@ export async function* verify(options: VerifyOptions): WithProgress<VerifyReport
   try {
     const [compared, { llamaVersion }] = yield* compare(model, text, base, options)
     const external = yield* secondOpinion(compared.contextLength, options)
+    const versus = options.versus === undefined ? undefined : yield* versusOf(options.versus, text, base, compared, options)
     const ratio = perplexityRatio(compared.negativeLogLikelihoods, compared.baseNegativeLogLikelihoods)
     const divergence = divergenceOf(compared)
     const gateResults = checkGates(gates, {
@@ -79,6 +83,7 @@ export async function* verify(options: VerifyOptions): WithProgress<VerifyReport
       ...(external === undefined ? {} : { external }),
       perplexityRatio: ratio,
       divergence,
+      ...(versus === undefined ? {} : { versus }),
       gates: gateResults,
       passed: gateResults.every(({ passed }) => passed),
       llamaCpp: llamaVersion,
@@ -131,6 +136,25 @@ async function* secondOpinion(
     ...(signal === undefined ? {} : { signal }),
   })
   return { program: 'llama-perplexity', perplexity, ...(standardError === undefined ? {} : { standardError }) }
+}
+
+async function* versusOf(
+  path: string,
+  text: string,
+  base: BaseLogits,
+  compared: LogitsComparison,
+  options: VerifyOptions,
+): WithProgress<NonNullable<VerifyReport['versus']>> {
+  const [other, { sizeBytes }] = yield* compare(path, text, base, options)
+  const { kld, sameTop } = divergenceOf(other)
+  return {
+    name: basename(path),
+    sizeBytes,
+    perplexity: perplexityOf(other.negativeLogLikelihoods),
+    kld: kld.mean,
+    sameTop,
+    difference: pairedDifference(compared, other),
+  }
 }
 
 /** Names, digests and bits per weight of the model's files. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { compareRows } from '../../../src/runner/child/compare-rows.js'
-import { divergenceOf } from '../../../src/verify/index.js'
+import { divergenceOf, pairedDifference, studentConfidence } from '../../../src/verify/index.js'
 
 const comparison = {
   contextLength: 6,
@@ -51,4 +51,35 @@ test('a position is compared by its probabilities', () => {
   expect(compared.probabilityChange).toBeCloseTo(0.25, 6)
   expect(compared.sameTop).toBe(false)
   expect(compareRows(Float32Array.of(1, 0, 0), base, 1).sameTop).toBe(true)
+})
+
+test('two models are compared chunk by chunk', () => {
+  const other = {
+    ...comparison,
+    divergences: Float64Array.of(0.5, 0.75, 1, 0.5),
+    negativeLogLikelihoods: Float64Array.of(1, 2, 5, 6),
+  }
+  const { kld, logPerplexity, confidence } = pairedDifference(comparison, other)
+  // chunks differ by -0.25 and -0.125, and by 0 and -1
+  expect(kld.value).toBe(-0.1875)
+  expect(kld.standardError).toBe(0.0625)
+  expect(logPerplexity).toEqual({ value: -0.5, standardError: 0.5 })
+  // t = 3 with one degree of freedom: 2 / pi * atan 3
+  expect(confidence).toBeCloseTo((2 / Math.PI) * Math.atan(3), 12)
+  expect(pairedDifference(comparison, comparison).confidence).toBe(0)
+  expect(pairedDifference({ ...comparison, chunks: 1 }, { ...other, chunks: 1 })).toMatchObject({ confidence: 0 })
+})
+
+/** Two-sided 95 % and 99 % points from tables of Student's t. */
+test.each([
+  [12.706, 1, 0.95],
+  [4.303, 2, 0.95],
+  [3.182, 3, 0.95],
+  [2.776, 4, 0.95],
+  [2.228, 10, 0.95],
+  [3.169, 10, 0.99],
+  [2.045, 29, 0.95],
+  [2.001, 59, 0.95],
+])('t = %d with %i degrees of freedom is sure to %d', (t, degrees, confidence) => {
+  expect(studentConfidence(t, degrees)).toBeCloseTo(confidence, 4)
 })

@@ -66,6 +66,14 @@ describe.skipIf(!llama.available)(`verify (${llama.name})`, () => {
     expect(await readReport(join(folder, 'report.json'))).toEqual(report)
     expect(reportText(report)).toMatch(/Same top token +98\.\d{3} ± 0\.2\d\d %/)
 
+    const paired = await finish(verify({ model, versus: against, againstLogits: saveLogits, text, threads: 2 }))
+    expect(paired.versus).toMatchObject({ sameTop: { value: 1 } })
+    // what is left of a divergence from oneself is the 16 bits of the file
+    expect(Math.abs(paired.versus?.kld.value ?? 1)).toBeLessThan(1e-5)
+    expect(paired.versus?.difference.kld.value).toBeCloseTo(report.divergence?.kld.mean.value ?? 0, 5)
+    expect(paired.versus?.difference.confidence).toBeGreaterThan(0.999)
+    expect(reportText(paired)).toMatch(/llama-kjv-F16-\d.gguf is nearer to the reference, by 0\.0002\d+ ± .* 99\.99 %\./)
+
     const fewer = await finish(verify({ model, againstLogits: saveLogits, text, chunks: 2 }))
     expect(fewer.divergence?.kldOfChunks).toEqual(report.divergence?.kldOfChunks.slice(0, 2))
     await rm(saveLogits)
