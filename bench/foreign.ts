@@ -18,6 +18,10 @@ export interface Foreign {
    * @throws ExecaError, with stderr in its message, where the program fails or runs out of time.
    */
   run(command: string, args: readonly string[], options: ForeignOptions): Promise<{ stdout: string; stderr: string }>
+  /** Command and arguments that run a program in `cwd`, for those who start processes themselves; `leave` when it has ended. */
+  enter(command: string, args: readonly string[], cwd: string): [string, string[]]
+  /** Tidies up behind a program that ran in `cwd`. */
+  leave(cwd: string): Promise<void>
   /** Runs a Python script, given as text. */
   python(script: string, args: readonly string[], options: ForeignOptions): Promise<{ stdout: string; stderr: string }>
 }
@@ -55,15 +59,19 @@ function whyNot(): string | undefined {
 
 const reason = whyNot()
 
+function commandLine(command: string, args: readonly string[], cwd: string, share = ''): [string, string[]] {
+  if (reason !== undefined) throw new Error(reason)
+  const inside = ['sh', '-c', enter, 'sh', root, cwd, share, command, ...args]
+  return ['env', ['unshare', '--mount', '--propagation', 'private', ...inside]]
+}
+
 export const foreign: Foreign = {
   available: reason === undefined,
   name: reason === undefined ? 'foreign programs' : `SKIPPED, ${reason}`,
   has: (command) => existsSync(join(root, 'usr', 'bin', command)),
   async run(command, args, { cwd, share = '', env = {}, timeout = 60_000 }) {
-    if (reason !== undefined) throw new Error(reason)
-    const inside = ['sh', '-c', enter, 'sh', root, cwd, share, command, ...args]
     try {
-      const { stdout, stderr } = await execa('env', ['unshare', '--mount', '--propagation', 'private', ...inside], {
+      const { stdout, stderr } = await execa(...commandLine(command, args, cwd, share), {
         env,
         timeout,
         stdin: 'ignore',
@@ -71,9 +79,11 @@ export const foreign: Foreign = {
       })
       return { stdout, stderr }
     } finally {
-      // The empty folders that were mounted over; others may be using the ones above them.
-      for (const folder of [cwd, share]) if (folder !== '') await rmdir(join(root, folder)).catch(() => {})
+      for (const folder of [cwd, share]) if (folder !== '') await foreign.leave(folder)
     }
   },
+  enter: (command, args, cwd) => commandLine(command, args, cwd),
+  // The empty folder that was mounted over; others may be using the ones above it.
+  leave: (cwd) => rmdir(join(root, cwd)).catch(() => {}),
   python: (script, args, options) => foreign.run('python3', ['-c', script, ...args], options),
 }

@@ -1,8 +1,8 @@
-import { mkdtemp, rm, rmdir, stat } from 'node:fs/promises'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { convertScript, foreignCommand, mountPoint, whyNoForeign } from './foreign-programs.js'
+import { foreign } from './foreign.js'
 import { runWatched, type Usage } from './process-tree.js'
 import { writeSynthetic } from './synthetic-checkpoint.js'
 
@@ -46,6 +46,15 @@ export interface PipelineMeasurement {
   readonly leftOut?: string
 }
 
+/** convert_hf_to_gguf.py, told the name of a pre-tokenizer that it does not recognise. */
+const convertScript = `
+import runpy, sys
+sys.path.insert(0, '/usr/share/llama.cpp/llama.cpp-tools')
+import conversion.base
+conversion.base.TextModel.get_vocab_base_pre = lambda self, tokenizer: 'gpt-2'
+runpy.run_path('/usr/share/doc/llama.cpp-tools/scripts/convert_hf_to_gguf.py', run_name='__main__')
+`
+
 /** Makes a checkpoint in a temporary folder and takes it the whole way. */
 export async function benchPipeline(options: PipelineOptions, say: (text: string) => void): Promise<PipelineMeasurement> {
   const { preset, sparse, threads = availableParallelism() } = options
@@ -62,22 +71,22 @@ export async function benchPipeline(options: PipelineOptions, say: (text: string
     const mq = await quantize(join(folder, 'model'), 'mq.gguf')
     const outputBytes = (await stat(join(folder, 'mq.gguf'))).size
     const ours = { preset, threads, sourceBytes, weights, sparse, mq, outputBytes }
-    const leftOut = sparse ? 'a sparse checkpoint is for memory alone' : whyNoForeign()
-    if (leftOut !== undefined) return { ...ours, leftOut }
+    if (sparse) return { ...ours, leftOut: 'a sparse checkpoint is for memory alone' }
+    if (!foreign.available || !foreign.has('llama-quantize')) return { ...ours, leftOut: foreign.name }
 
     await rm(join(folder, 'mq.gguf'))
-    const foreign = async (command: string, args: readonly string[]): Promise<Usage> => {
+    const runForeign = async (command: string, args: readonly string[]): Promise<Usage> => {
       try {
-        return await runWatched(...foreignCommand(folder, command, args))
+        return await runWatched(...foreign.enter(command, args, folder))
       } finally {
-        await rmdir(mountPoint(folder)).catch(() => undefined)
+        await foreign.leave(folder)
       }
     }
     say('convert_hf_to_gguf.py')
-    const convert = await foreign('python3', ['-c', convertScript, 'model', '--outtype', 'bf16', '--outfile', 'bf16.gguf'])
+    const convert = await runForeign('python3', ['-c', convertScript, 'model', '--outtype', 'bf16', '--outfile', 'bf16.gguf'])
     say('llama-quantize')
     const peerArgs = ['--imatrix', 'model/imatrix.gguf', 'bf16.gguf', 'llama.gguf', preset, String(threads)]
-    const llamaQuantize = await foreign('llama-quantize', peerArgs)
+    const llamaQuantize = await runForeign('llama-quantize', peerArgs)
     const peerOutputBytes = (await stat(join(folder, 'llama.gguf'))).size
     await rm(join(folder, 'llama.gguf'))
     say('mq quantize from the bf16 GGUF')

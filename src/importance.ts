@@ -1,7 +1,6 @@
-import { type ByteSource, fileSource } from '../formats/byte-source.js'
-import { type ImportanceMatrix, readImportanceMatrix } from '../formats/imatrix/index.js'
 import type { Blueprint } from './blueprint.js'
 import { MqError } from './errors.js'
+import { readMatrix } from './imatrix/index.js'
 import type { Importance } from './quantize/index.js'
 import { elementCount, rowLength } from './recipe/index.js'
 
@@ -18,10 +17,7 @@ export interface ModelImportance {
  *   INPUT_TRUNCATED.
  */
 export async function readImportance(path: string, { tensors }: Pick<Blueprint, 'tensors'>): Promise<ModelImportance> {
-  const source = await fileSource(path).catch((error: unknown) => {
-    throw MqError.from(error, path)
-  })
-  const { entries } = await readMatrix(source)
+  const { entries } = await readMatrix(path)
   const found = tensors.flatMap((tensor) => {
     const values = entries.get(tensor.name)?.meanSquares
     if (values === undefined) return []
@@ -40,13 +36,5 @@ export async function readImportance(path: string, { tensors }: Pick<Blueprint, 
   return {
     importance: (name) => entries.get(name)?.meanSquares,
     notes: missing === 0 ? [] : [`The importance matrix says nothing of ${missing} of ${layers.length} tensors of the layers.`],
-  }
-}
-
-async function readMatrix(source: ByteSource): Promise<ImportanceMatrix> {
-  try {
-    return await readImportanceMatrix(source)
-  } finally {
-    await source.close()
   }
 }
