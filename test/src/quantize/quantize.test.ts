@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -258,14 +259,19 @@ describe('places that cannot be written', () => {
     })
 
     test('is noticed in the middle, and the work goes on when there is room again', async () => {
-      await mount('9m')
-      const blueprint = await smallModel(folder, [{ name: 'a.weight', shape: [4096, 512] }])
+      await mount('36m')
+      const blueprint = await smallModel(folder, [{ name: 'a.weight', shape: [16_384, 512] }])
       const options = { blueprint, plan: smallPlan(blueprint, 'F32'), output, threads: 1 }
-      const work = quantize(options)
-      let others: Promise<void> | undefined
-      const full = finish(work, () => {
-        // All of it fitted when the work began; something else takes the room while it goes on.
-        others ??= writeFile(join(folder, 'out', 'other'), new Uint8Array(5 * 2 ** 20)).catch(() => {})
+      let begun = false
+      const full = finish(quantize(options), () => {
+        if (begun) return
+        begun = true
+        // All of it fitted when the work began; something else takes the room at once, before the next range is handed out.
+        try {
+          writeFileSync(join(folder, 'out', 'other'), new Uint8Array(34 * 2 ** 20))
+        } catch {
+          // it is as much as there was
+        }
       })
       await expect(full).rejects.toMatchObject({ code: 'DISK_FULL' })
       expect((await left()).toSorted()).toEqual(['model.gguf.partial', 'model.gguf.partial.journal', 'other'])
