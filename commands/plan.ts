@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core'
 import { showPlan } from '../src/allocate/index.js'
 import { makeBlueprint } from '../src/convert/index.js'
+import { readImportance } from '../src/importance.js'
 import { makePlan } from '../src/make-plan.js'
 import type { Plan } from '../src/plan.js'
 import { parsePositive } from '../src/quantities.js'
@@ -40,6 +41,9 @@ The plan file can be read, edited and given to \`mq quantize --plan\`. It holds 
       max: 1024,
       description: 'Worker threads to measure with. [default: one for each core]',
     }),
+    imatrix: Flags.string({
+      description: "Importance matrix of the model, in either of llama.cpp's forms: errors are measured with its weights.",
+    }),
     pre: Flags.string({ description: "llama.cpp's name of the pre-tokenizer, where it is not recognised, such as llama-bpe." }),
     force: Flags.boolean({ char: 'f', description: 'Replace a plan file that is there already.' }),
   }
@@ -50,12 +54,20 @@ The plan file can be read, edited and given to \`mq quantize --plan\`. It holds 
     const bits = flags.bits === undefined ? undefined : parsePositive(flags.bits, 'bits', 'plan')
     const blueprint = await makeBlueprint(args.path, flags.pre === undefined ? {} : { pre: flags.pre })
     if (output !== undefined) await checkTarget(output, blueprint.files, force)
-    const options = { signal: this.signal, ...(flags.threads === undefined ? {} : { threads: flags.threads }) }
-    const plan = await this.follow(makePlan(blueprint, { bits, preset, type, tensorTypes: flags['tensor-type'] }, options))
+    const matrix = flags.imatrix === undefined ? undefined : await readImportance(flags.imatrix, blueprint)
+    const options = {
+      signal: this.signal,
+      ...(flags.threads !== undefined && { threads: flags.threads }),
+      ...(matrix !== undefined && { importance: matrix.importance }),
+    }
+    const request = { bits, preset, type, tensorTypes: flags['tensor-type'] }
+    const made = await this.follow(makePlan(blueprint, request, options))
+    const plan = { ...made, notes: [...made.notes, ...(matrix?.notes ?? [])] }
     this.log(showPlan(plan))
     if (output !== undefined) {
       await writePlan(output, plan, { force })
-      this.log(`Next: mq quantize ${args.path} --plan ${output}`)
+      const imatrix = flags.imatrix === undefined ? '' : ` --imatrix ${flags.imatrix}`
+      this.log(`Next: mq quantize ${args.path} --plan ${output}${imatrix}`)
     }
     return plan
   }
