@@ -1,3 +1,4 @@
+import type { Effort } from './codec.js'
 import { exactTable, lowRankTable } from './feedback-tables.js'
 import type { GgmlTypeName } from './types.js'
 
@@ -62,30 +63,38 @@ export function prepareFeedback(covariance: Covariance, damping: number): Feedba
 
 /** How many columns share a scale; undefined for types whose codes are not chosen with feedback. */
 export function feedbackGroup(type: GgmlTypeName): 16 | 32 | undefined {
-  return groups[type]
+  return forms[type]?.columns
 }
 
 /** Steps that a scale may go from the encoder's, either way, and a minimum too. */
-export function feedbackReach(type: GgmlTypeName, effort: 'fast' | 'default' | 'best'): number {
-  if (effort === 'fast') return 1
-  // With a minimum the candidates are as many as the square of the steps.
-  const square = type === 'Q2_K' || type === 'Q4_K' || type === 'Q5_K' || type === 'Q4_1' || type === 'Q5_1'
-  return effort === 'default' ? 2 : square ? 3 : 6
+export function feedbackReach(type: GgmlTypeName, effort: Effort): number {
+  return forms[type]?.reach[effort] ?? 0
 }
 
-const groups: { readonly [type in GgmlTypeName]?: 16 | 32 } = {
-  Q2_K: 16,
-  Q3_K: 16,
-  Q4_K: 32,
-  Q5_K: 32,
-  Q6_K: 16,
-  Q4_0: 32,
-  Q4_1: 32,
-  Q5_0: 32,
-  Q5_1: 32,
-  Q8_0: 32,
-  IQ4_NL: 32,
-  IQ4_XS: 32,
+interface Form {
+  /** Columns that share a scale. */
+  readonly columns: 16 | 32
+  readonly reach: Readonly<Record<Effort, number>>
+}
+
+// With a minimum the candidates are as many as the square of the steps. ggml itself is quick with Q3_K and Q6_K.
+const withMinimum = { fast: 1, default: 2, best: 3 }
+const withScale = { fast: 1, default: 2, best: 6 }
+const quick = { fast: 1, default: 1, best: 4 }
+
+const forms: { readonly [type in GgmlTypeName]?: Form } = {
+  Q2_K: { columns: 16, reach: withMinimum },
+  Q3_K: { columns: 16, reach: quick },
+  Q4_K: { columns: 32, reach: withMinimum },
+  Q5_K: { columns: 32, reach: withMinimum },
+  Q6_K: { columns: 16, reach: quick },
+  Q4_0: { columns: 32, reach: withScale },
+  Q4_1: { columns: 32, reach: withMinimum },
+  Q5_0: { columns: 32, reach: withScale },
+  Q5_1: { columns: 32, reach: withMinimum },
+  Q8_0: { columns: 32, reach: withScale },
+  IQ4_NL: { columns: 32, reach: withScale },
+  IQ4_XS: { columns: 32, reach: withScale },
 }
 
 /** The columns in the order of processing. */
