@@ -1,6 +1,6 @@
 import type { Blueprint } from './blueprint.js'
 import { MqError } from './errors.js'
-import { readMatrix } from './imatrix/index.js'
+import { readMatrix, shrunkMeanSquares } from './imatrix/index.js'
 import type { Importance } from './quantize/index.js'
 import { elementCount, rowLength } from './recipe/index.js'
 
@@ -12,14 +12,16 @@ export interface ModelImportance {
 }
 
 /**
- * Reads an importance matrix, in either of llama.cpp's forms, and checks it against a model before anything is made with it.
+ * Reads an importance matrix, in either of llama.cpp's forms, and checks it against a model before anything is made with it. Experts
+ * that saw few tokens take after their siblings.
  * @throws MqError IMPORTANCE_MISMATCH where it is of another model, FILE_MISSING and the like; FormatError IMATRIX_INVALID, GGUF_INVALID,
  *   INPUT_TRUNCATED.
  */
 export async function readImportance(path: string, { tensors }: Pick<Blueprint, 'tensors'>): Promise<ModelImportance> {
   const { entries } = await readMatrix(path)
+  const importance = new Map([...entries].map(([name, entry]) => [name, shrunkMeanSquares(entry)]))
   const found = tensors.flatMap((tensor) => {
-    const values = entries.get(tensor.name)?.meanSquares
+    const values = importance.get(tensor.name)
     if (values === undefined) return []
     const columns = rowLength(tensor)
     const whole = columns * elementCount(tensor.shape.slice(0, -2))
@@ -32,9 +34,9 @@ export async function readImportance(path: string, { tensors }: Pick<Blueprint, 
     throw MqError.of('IMPORTANCE_MISMATCH', { tensor: first.name, problem: `${path} knows no tensor of this model` })
   }
   const layers = tensors.filter(({ keepF32, layer }) => !keepF32 && layer !== undefined)
-  const missing = layers.filter(({ name }) => !entries.has(name)).length
+  const missing = layers.filter(({ name }) => !importance.has(name)).length
   return {
-    importance: (name) => entries.get(name)?.meanSquares,
+    importance: (name) => importance.get(name),
     notes: missing === 0 ? [] : [`The importance matrix says nothing of ${missing} of ${layers.length} tensors of the layers.`],
   }
 }

@@ -2,3 +2,4 @@ export { type ImatrixOptions, type ImatrixReport, imatrixText, makeImatrix } fro
 export { type MergeReport, mergeMatrices, mergeText } from './merge.js'
 export { readMatrix } from './read-matrix.js'
 export { type MatrixStatistics, matrixStatistics, statisticsText } from './show.js'
+export { shrunkMeanSquares } from './shrink.js'
