@@ -4,7 +4,7 @@ import { MqError } from '../../errors.js'
 import type { CompareLogitsRequest, LogitsComparison, PerplexityStep } from '../protocol.js'
 import { compareRows } from './compare-rows.js'
 import { type LoadedModel, tokenize } from './model.js'
-import { type ScoredRows, scoreChunks } from './perplexity.js'
+import { aNumber, type ScoredRows, scoreChunks } from './perplexity.js'
 
 /** Rows that are read together: 16 MB of a vocabulary of 128 k. */
 const rowsTogether = 64
@@ -33,7 +33,7 @@ export async function* compareLogits(
           const at = start + row
           const rowLogits = logits.subarray(at * vocabulary, (at + 1) * vocabulary)
           const compared = compareRows(rowLogits, decodeRow(stored, vocabulary), targets[at] as number)
-          comparison.negativeLogLikelihoods[index + at] = compared.negativeLogLikelihood
+          comparison.negativeLogLikelihoods[index + at] = aNumber(compared.negativeLogLikelihood)
           comparison.baseNegativeLogLikelihoods[index + at] = compared.baseNegativeLogLikelihood
           comparison.divergences[index + at] = compared.divergence
           comparison.probabilityChanges[index + at] = compared.probabilityChange

@@ -105,6 +105,12 @@ export function negativeLogLikelihood(logits: Float32Array, target: number): num
   return max - (logits[target] as number) + Math.log(sum)
 }
 
+/** What was computed from logits, if it is a number. @throws MqError ACTIVATIONS_NOT_FINITE */
+export function aNumber(value: number): number {
+  if (Number.isNaN(value)) throw MqError.of('ACTIVATIONS_NOT_FINITE', { tensor: 'output.weight' })
+  return value
+}
+
 /** Chunks that are decoded together, each as a sequence of its own. */
 interface Group {
   readonly firstChunk: number

@@ -11,7 +11,7 @@ import {
 import { MqError } from '../../errors.js'
 import type { PerplexityResult, PerplexityStep, SaveLogitsRequest } from '../protocol.js'
 import type { LoadedModel } from './model.js'
-import { cutText, negativeLogLikelihood, type ScoredRows, scoreChunks } from './perplexity.js'
+import { aNumber, cutText, negativeLogLikelihood, type ScoredRows, scoreChunks } from './perplexity.js'
 
 /** Rows that are encoded before they are written: 16 MB of a vocabulary of 128 k. */
 const rowsTogether = 64
@@ -38,7 +38,7 @@ export async function* saveLogits(
         const rowLogits = logits.subarray((start + row) * vocabulary, (start + row + 1) * vocabulary)
         encodeRow(rowLogits, encoded.subarray(row * units, (row + 1) * units))
         const target = targets[start + row] as number
-        negativeLogLikelihoods[index + start + row] = negativeLogLikelihood(rowLogits, target)
+        negativeLogLikelihoods[index + start + row] = aNumber(negativeLogLikelihood(rowLogits, target))
       }
       await file.writeRows(index + start, encoded.subarray(0, rows * units))
     }

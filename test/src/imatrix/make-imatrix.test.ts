@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { fileSource } from '../../../formats/byte-source.js'
+import { openGguf } from '../../../formats/gguf/index.js'
 import { type ImportanceMatrix, readImportanceMatrix } from '../../../formats/imatrix/index.js'
 import { imatrixText, makeImatrix } from '../../../src/imatrix/index.js'
 import { finish } from '../../../src/progress.js'
@@ -60,6 +61,21 @@ describe.skipIf(!llama.available)(`mq imatrix (${llama.name})`, () => {
     expect(withOutput.entries.get('output.weight')?.counts).toEqual([1800])
     expect([...withOutput.entries.keys()]).toEqual([...without.entries.keys(), 'output.weight'])
     expect(withOutput.entries.get('blk.3.ffn_down.weight')).toEqual(without.entries.get('blk.3.ffn_down.weight'))
+  })
+
+  test('refuses a model that computes no numbers', async () => {
+    const model = await models.make('llama-kjv', 'F16')
+    const file = await openGguf(model)
+    await file.close()
+    const norm = file.tensors.find(({ name }) => name === 'blk.2.ffn_norm.weight') ?? expect.fail('no norm')
+    const bytes = await readFile(model)
+    await writeFile(model, bytes.fill(0xff, norm.start, norm.end))
+    const work = makeImatrix({ model, text, output: join(folder, 'none.gguf'), chunks: 2, contextLength: 64 })
+    await expect(finish(work)).rejects.toMatchObject({
+      code: 'ACTIVATIONS_NOT_FINITE',
+      details: { tensor: expect.stringMatching(/^blk\.2\.ffn_/) },
+    })
+    expect(await readdir(folder)).not.toContain('none.gguf')
   })
 
   test('leaves nothing where it is stopped, or has too little text', async () => {

@@ -2,6 +2,7 @@ import { chmod, copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openGguf } from '../../../formats/gguf/index.js'
 import { finish } from '../../../src/progress.js'
 import { gateError, readReport, reportText, verify, writeReport } from '../../../src/verify/index.js'
 import { llama, sampleModels, samplePath } from '../../support/sample-models.js'
@@ -110,6 +111,23 @@ describe.skipIf(!llama.available)(`verify (${llama.name})`, () => {
   test('does not write over what it reads', async () => {
     const work = verify({ model, against, saveLogits: against, text })
     await expect(finish(work)).rejects.toMatchObject({ code: 'FILE_UNWRITABLE', details: { path: against } })
+  })
+
+  test('says where a model computes no numbers', async () => {
+    const broken = join(folder, 'broken.gguf')
+    const bytes = await readFile(model)
+    const file = await openGguf(model)
+    await file.close()
+    const norm = file.tensors.find(({ name }) => name === 'output_norm.weight') ?? expect.fail('no norm')
+    bytes.fill(0xff, norm.start, norm.end)
+    await writeFile(broken, bytes)
+    for (const [first, second] of [
+      [broken, against],
+      [against, broken],
+    ] as const) {
+      const work = verify({ model: first, against: second, text, chunks: 2, contextLength: 64 })
+      await expect(finish(work)).rejects.toMatchObject({ code: 'ACTIVATIONS_NOT_FINITE', details: { tensor: 'output.weight' } })
+    }
   })
 
   test('leaves nothing where it is stopped', async () => {
