@@ -83,7 +83,7 @@ async function quality(args: string[]): Promise<void> {
   const found: QualityMeasurement[] = []
   if (values.json !== true) {
     console.log(
-      'sample            made by         recipe                       bits    bytes  text            perplexity     ratio',
+      'sample            made by         recipe                       bits    bytes  text            perplexity     ratio            KL divergence',
     )
   }
   for await (const measurement of benchQuality((text) => console.error(text))) {
@@ -93,7 +93,17 @@ async function quality(args: string[]): Promise<void> {
   if (values.json === true) console.log(JSON.stringify(found, null, 2))
 }
 
-function qualityLine({ sample, maker, recipe, bitsPerWeight, fileBytes, text, perplexity, ratio }: QualityMeasurement): string {
+function qualityLine({
+  sample,
+  maker,
+  recipe,
+  bitsPerWeight,
+  fileBytes,
+  text,
+  perplexity,
+  ratio,
+  kld,
+}: QualityMeasurement): string {
   const file = [
     sample.padEnd(16),
     maker.padEnd(14),
@@ -101,7 +111,11 @@ function qualityLine({ sample, maker, recipe, bitsPerWeight, fileBytes, text, pe
     bitsPerWeight.toFixed(3).padStart(6),
     String(fileBytes).padStart(8),
   ]
-  const figures = [perplexity.value.toFixed(2).padStart(10), `${ratio.value.toFixed(4)} ± ${ratio.standardError.toFixed(4)}`]
+  const figures = [
+    perplexity.value.toFixed(2).padStart(10),
+    `${ratio.value.toFixed(4)} ± ${ratio.standardError.toFixed(4)}`,
+    `${kld.value.toFixed(4)} ± ${kld.standardError.toFixed(4)}`,
+  ]
   return [...file, text.padEnd(14), ...figures].join('  ')
 }
 

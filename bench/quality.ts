@@ -9,7 +9,7 @@ import { makePlan, type PlanRequest } from '../src/make-plan.js'
 import { finish } from '../src/progress.js'
 import { quantize } from '../src/quantize/index.js'
 import { loadModel } from '../src/runner/index.js'
-import { type Estimate, perplexityOf, perplexityRatio } from '../src/verify/index.js'
+import { divergenceOf, type Estimate, perplexityOf, perplexityRatio } from '../src/verify/index.js'
 import { foreign } from './foreign.js'
 
 /** One file of one sample, and how well it predicts one text. */
@@ -24,6 +24,8 @@ export interface QualityMeasurement {
   readonly perplexity: Estimate
   /** Against the reference on the same tokens: 1 is as good. */
   readonly ratio: Estimate
+  /** Mean KL divergence from the reference: 0 is the same. */
+  readonly kld: Estimate
 }
 
 const samples = ['llama-kjv', 'deepseek-kjv-moe'] as const
@@ -57,16 +59,21 @@ export async function* benchQuality(say: (line: string) => void): AsyncGenerator
   try {
     for (const sample of samples) {
       const blueprint = await makeBlueprint(repositoryPath(`samples/${sample}`))
-      const references = new Map<string, Float64Array>()
+      let begun = false
       for await (const { path, maker, recipe } of makeFiles(blueprint, folder, sample)) {
         const { bitsPerWeight, fileBytes } = await sizeOf(path)
-        for (const text of texts) {
-          const measured = await scoreText(path, text)
-          const reference = references.get(text) ?? measured
-          references.set(text, reference)
-          const perplexity = perplexityOf(measured)
-          yield { sample, maker, recipe, bitsPerWeight, fileBytes, text, perplexity, ratio: perplexityRatio(measured, reference) }
+        await using model = await loadModel(path)
+        for (const name of texts) {
+          const text = await readFile(repositoryPath(`samples/text/${name}.txt`), 'utf8')
+          const base = join(folder, `${name}.logits`)
+          if (!begun) await finish(model.saveLogits(base, text))
+          const compared = await finish(model.compareLogits(base, text))
+          const perplexity = perplexityOf(compared.negativeLogLikelihoods)
+          const ratio = perplexityRatio(compared.negativeLogLikelihoods, compared.baseNegativeLogLikelihoods)
+          const kld = divergenceOf(compared).kld.mean
+          yield { sample, maker, recipe, bitsPerWeight, fileBytes, text: name, perplexity, ratio, kld }
         }
+        begun = true
       }
     }
   } finally {
@@ -99,15 +106,6 @@ async function* makeFiles(blueprint: Blueprint, folder: string, sample: string):
     await run('llama-quantize', [...(importance ? ['--imatrix', matrix] : []), reference, output, preset])
     yield { path: join(folder, output), maker: 'llama-quantize', recipe: importance ? `${preset} with llama-imatrix` : preset }
   }
-}
-
-/** -ln p of every scored token. */
-async function scoreText(path: string, text: string): Promise<Float64Array> {
-  await using model = await loadModel(path)
-  const { negativeLogLikelihoods } = await finish(
-    model.perplexity(await readFile(repositoryPath(`samples/text/${text}.txt`), 'utf8')),
-  )
-  return negativeLogLikelihoods
 }
 
 async function sizeOf(path: string): Promise<Pick<QualityMeasurement, 'bitsPerWeight' | 'fileBytes'>> {
