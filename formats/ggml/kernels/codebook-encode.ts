@@ -8,10 +8,10 @@
 import { beginRounds, indices, keepRound, multiples, takeSigns, triedIndices, triedMultiples } from './codebook-block'
 import { addLowest, fillLines, findLowest, lineBytes, linesAt } from './codebook-search'
 import { fitOddMultiples, freeScale, interpolate, nearestOdd } from './codebook-scale'
-import { nextFactor, toHalf } from './factor'
+import { nextFactor, strongFactor, toHalf } from './factor'
 import { halfToFloat } from './half'
 import { add, divide, mul, pick, splat, values, weights } from './lanes'
-import { loadSuperBlock } from './load'
+import { loadSuperBlock, weighedSquares } from './load'
 import { findNear } from './near-points'
 import { scratch } from './scratch'
 import { findOfThree } from './ternary-search'
@@ -195,7 +195,7 @@ export function encodeCodebook(
     if (!keepRound(p / q * p)) continue
     // Among subnormal halves the steps are large, and the choice was made for this one.
     if (half < 0x400) return half
-    if (p > 0) half = toHalf(p / (q * normal))
+    if (p > 0) half = toHalf(strongFactor(p, q, weighedSquares()) / normal)
   }
   return half
 }

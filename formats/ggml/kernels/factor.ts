@@ -86,6 +86,22 @@ export function fitFactor(
   return f32x4.extract_lane(bestGain, 3) > gain ? f32x4.extract_lane(best, 3) : factor
 }
 
+/** Part of the way from least squares to the whole strength. */
+const strength: f32 = 0.5
+
+/**
+ * The factor for codes found, a part of the way from least squares to the one that keeps the values' strength. Least squares shrink: what
+ * they leave is orthogonal to what they give, so that the values' product with themselves falls by as much as the error is. A model
+ * whose every matrix is weaker by a tenth does worse than one with a little more error; docs/decisions/0008-strength.md has the figures.
+ * @param wxq, wqq sums over values x and codes q with weights w, not 0. @param wxx the sum over x^2.
+ */
+// @ts-ignore: decorator
+@inline
+export function strongFactor(wxq: f32, wqq: f32, wxx: f32): f32 {
+  const gain = wxq / wqq * wxq
+  return wxq / wqq * (1 + strength * (min<f32>(wxx / gain, 1.25) - 1))
+}
+
 /** The common factor to try in a round after the first (0): once more the best so far, then the first less, and more. */
 // @ts-ignore: decorator
 @inline

@@ -46,6 +46,16 @@ function squares(count: usize): v128 {
   return sum
 }
 
+/** Sum of w x^2 over a super-block. */
+export function weighedSquares(): f32 {
+  let sum = splat(0)
+  for (let at: usize = 0; at < 1024; at += 16) {
+    const x = v128.load(values + at)
+    sum = add(sum, mul(mul(x, x), v128.load(weights + at)))
+  }
+  return total(sum)
+}
+
 /** Multiplies the weights of `count` vectors by sqrt(sigma2 + x^2). */
 // @ts-ignore: decorator
 @inline

@@ -6,10 +6,10 @@
 import { fitOddMultiples, nearestOdd } from './codebook-scale'
 import { pointsOfIq1 } from './codebooks'
 import { byEffort } from './effort'
-import { nextFactor, toHalf } from './factor'
+import { nextFactor, strongFactor, toHalf } from './factor'
 import { halfToFloat } from './half'
 import { add, mul, pick, splat, sub, values, weights } from './lanes'
-import { loadSuperBlock } from './load'
+import { loadSuperBlock, weighedSquares } from './load'
 import { findTernary } from './ternary-search'
 
 const delta: f32 = 0.125
@@ -196,7 +196,7 @@ export function encodeTernary(source: usize, importance: usize, n: usize, shared
     memory.copy(chosenShifts, triedShifts, 32)
     // Among subnormal halves the steps are large, and the choice was made for this one.
     if (half < 0x400) return half
-    if (sumXQ > 0) half = toHalf(sumXQ / (sumQQ * normal))
+    if (sumXQ > 0) half = toHalf(strongFactor(sumXQ, sumQQ, weighedSquares()) / normal)
   }
   return half
 }

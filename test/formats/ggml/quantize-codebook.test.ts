@@ -31,13 +31,13 @@ const importances = {
 
 /** What the error may be of ggml's at most, for any data and importance. The acceptance bound is 1.01. */
 const types: [GgmlTypeName, { sigmaFactor: number; bound: number }][] = [
-  ['IQ2_XXS', { sigmaFactor: 1, bound: 0.97 }],
+  ['IQ2_XXS', { sigmaFactor: 1, bound: 0.99 }],
   ['IQ2_XS', { sigmaFactor: 1, bound: 0.97 }],
-  ['IQ2_S', { sigmaFactor: 2, bound: 0.98 }],
+  ['IQ2_S', { sigmaFactor: 2, bound: 0.99 }],
   ['IQ3_XXS', { sigmaFactor: 2, bound: 1 }],
   ['IQ3_S', { sigmaFactor: 2, bound: 0.97 }],
-  ['IQ1_S', { sigmaFactor: 2, bound: 0.94 }],
-  ['IQ1_M', { sigmaFactor: 2, bound: 0.94 }],
+  ['IQ1_S', { sigmaFactor: 2, bound: 0.995 }],
+  ['IQ1_M', { sigmaFactor: 2, bound: 0.95 }],
 ]
 
 type Errors = Record<string, Record<string, WeightedErrors>>
