@@ -59,21 +59,22 @@ export async function* benchQuality(say: (line: string) => void): AsyncGenerator
   try {
     for (const sample of samples) {
       const blueprint = await makeBlueprint(repositoryPath(`samples/${sample}`))
-      let begun = false
+      const references = new Map<string, Float64Array>()
       for await (const { path, maker, recipe } of makeFiles(blueprint, folder, sample)) {
         const { bitsPerWeight, fileBytes } = await sizeOf(path)
         await using model = await loadModel(path)
         for (const name of texts) {
           const text = await readFile(repositoryPath(`samples/text/${name}.txt`), 'utf8')
           const base = join(folder, `${name}.logits`)
-          if (!begun) await finish(model.saveLogits(base, text))
+          const known = references.get(name)
+          const reference = known ?? (await finish(model.saveLogits(base, text))).negativeLogLikelihoods
+          references.set(name, reference)
           const compared = await finish(model.compareLogits(base, text))
           const perplexity = perplexityOf(compared.negativeLogLikelihoods)
-          const ratio = perplexityRatio(compared.negativeLogLikelihoods, compared.baseNegativeLogLikelihoods)
+          const ratio = perplexityRatio(compared.negativeLogLikelihoods, reference)
           const kld = divergenceOf(compared).kld.mean
           yield { sample, maker, recipe, bitsPerWeight, fileBytes, text: name, perplexity, ratio, kld }
         }
-        begun = true
       }
     }
   } finally {

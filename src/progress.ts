@@ -16,6 +16,15 @@ export interface Progress {
 
 export type WithProgress<Result> = AsyncGenerator<Progress, Result, void>
 
+/** The same work under another stage's name. */
+export async function* inStage<Result>(stage: string, work: WithProgress<Result>): WithProgress<Result> {
+  for (;;) {
+    const step = await work.next()
+    if (step.done === true) return step.value
+    yield { ...step.value, stage }
+  }
+}
+
 /** Runs a stream to its end, showing each event to `onProgress`, and returns its result. */
 export async function finish<Result>(work: WithProgress<Result>, onProgress?: (progress: Progress) => void): Promise<Result> {
   for (;;) {

@@ -2,7 +2,7 @@ import { mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { asGguf } from '../as-gguf.js'
-import type { WithProgress } from '../progress.js'
+import { inStage, type WithProgress } from '../progress.js'
 import { loadModel } from '../runner/index.js'
 
 /** Base logits on disk: what a model is compared with. */
@@ -12,6 +12,11 @@ export interface BaseLogits {
   readonly name: string
   /** Bytes of the reference's tensors, where it was run. */
   readonly sizeBytes?: number
+  /**
+   * The reference's own -ln p of each scored token, where it was run. Those read back from the file have lost what lies more than 16
+   * below the highest logit, which makes a reference look better than it is on text that is strange to it.
+   */
+  readonly negativeLogLikelihoods?: Float64Array
   /** Clears away what was made and is not to stay. */
   dispose(): Promise<void>
 }
@@ -45,9 +50,9 @@ export async function* makeBaseLogits(options: BaseLogitsOptions): WithProgress<
   try {
     await using model = await loadModel(reference.path, common)
     const work = model.saveLogits(partial, text, { contextLength, ...(chunks === undefined ? {} : { chunks }) })
-    for await (const progress of work) yield { ...progress, stage: 'perplexity of the reference' }
+    const { negativeLogLikelihoods } = yield* inStage('perplexity of the reference', work)
     await rename(partial, path)
-    return { path, name: basename(resolve(against)), sizeBytes: model.info.sizeBytes, dispose }
+    return { path, name: basename(resolve(against)), sizeBytes: model.info.sizeBytes, negativeLogLikelihoods, dispose }
   } catch (error) {
     await rm(partial, { force: true })
     await dispose()

@@ -57,7 +57,8 @@ export async function* verify(options: VerifyOptions): WithProgress<VerifyReport
     const [compared, { llamaVersion }] = yield* compare(model, text, base, options)
     const external = yield* secondOpinion(compared.contextLength, options)
     const versus = options.versus === undefined ? undefined : yield* versusOf(options.versus, text, base, compared, options)
-    const ratio = perplexityRatio(compared.negativeLogLikelihoods, compared.baseNegativeLogLikelihoods)
+    const reference = base.negativeLogLikelihoods ?? compared.baseNegativeLogLikelihoods
+    const ratio = perplexityRatio(compared.negativeLogLikelihoods, reference)
     const divergence = divergenceOf(compared)
     const gateResults = checkGates(gates, {
       perplexityRatio: ratio.value,
@@ -70,7 +71,7 @@ export async function* verify(options: VerifyOptions): WithProgress<VerifyReport
       reference: {
         name: base.name,
         ...(base.sizeBytes === undefined ? {} : { sizeBytes: base.sizeBytes }),
-        perplexity: perplexityOf(compared.baseNegativeLogLikelihoods),
+        perplexity: perplexityOf(reference),
       },
       text: {
         name: basename(textPath),
