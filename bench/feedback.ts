@@ -1,5 +1,6 @@
 import { type Effort, openCodec } from '../formats/ggml/codec.js'
-import { type Covariance, feedbackGroup, prepareFeedback } from '../formats/ggml/feedback.js'
+import { type Covariance, prepareFeedback } from '../formats/ggml/feedback.js'
+import { feedbackLayout } from '../formats/ggml/feedback-forms.js'
 import { type GgmlTypeName, ggmlTypes } from '../formats/ggml/types.js'
 import { type SampleWeight, sampleCovariances, sampleWeights } from './activations.js'
 import { oracle } from './ggml-peer.js'
@@ -49,7 +50,7 @@ const kinds = ['attention', 'gate/up', 'down', 'all'] as const
  */
 export async function* benchFeedback(options: FeedbackBenchOptions = {}): AsyncGenerator<FeedbackMeasurement> {
   const { ranks = [0, 16, 32, 64, 128, 'full'], dampings = [0.2], efforts = ['default'], contexts = 16 } = options
-  const types = options.types ?? ggmlTypes.map(({ name }) => name).filter((name) => feedbackGroup(name) !== undefined)
+  const types = options.types ?? ggmlTypes.map(({ name }) => name).filter((name) => feedbackLayout(name) !== undefined)
   const codec = await openCodec()
   const weights = await sampleWeights()
   const covariances = new Map<string, Map<string, Float64Array>>()

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { FormatError } from '../format-error.js'
-import { type FeedbackFactor, feedbackGroup, feedbackReach } from './feedback.js'
+import type { FeedbackFactor } from './feedback.js'
+import { feedbackLayout, feedbackReach } from './feedback-forms.js'
 import { type GgmlTypeName, ggmlBytes, ggmlType } from './types.js'
 
 /** Elements that cross into the kernels' memory in one call; it bounds that memory. */
@@ -148,7 +149,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
   return {
     canQuantize: (type) => `quantize_${type.toLowerCase()}` in kernels,
     canDequantize: (type) => `dequantize_${type.toLowerCase()}` in kernels,
-    canFeedBack: (type) => feedbackGroup(type) !== undefined,
+    canFeedBack: (type) => feedbackLayout(type) !== undefined,
 
     quantize: (type, rows, rowLength, importance, effort = 'default') => quantizeRows(type, rows, rowLength, importance, effort),
 
@@ -156,7 +157,8 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
       const { importance = factor.importance, effort = 'default', reach = feedbackReach(type, effort) } = options
       const run = kernel<FeedbackKernel>('feedback', type)
       if (factor.columns !== rowLength) throw new RangeError(`a factor of ${factor.columns} columns for rows of ${rowLength}`)
-      const tables = factor.tables[feedbackGroup(type) ?? 32]
+      const tables = factor.tables[feedbackLayout(type) ?? '32x1']
+      if (tables === undefined) throw new RangeError(`a factor without the layout of ${type}`)
       const workBytes = kernels['feedback_memory'] as (rowLength: number, depth: number) => number
       const tableBytes = alignUp(tables.byteLength, 64)
       return quantizeRows(type, rows, rowLength, importance, 'fast', {

@@ -1,6 +1,22 @@
 // The tables of the feedback kernels (their layout stands in kernels/feedback.ts): H = M D M^T, M unit upper triangular in the order of
 // processing, found by eliminating the last column, then the one before it, and so on.
 
+import type { FeedbackLayout } from './feedback-forms.js'
+
+/** The columns in the order of processing: groups, eights in them where those are chosen together, and columns, the strongest first. */
+export function processingOrder(importance: Float64Array, layout: FeedbackLayout): Uint32Array {
+  const strength = (columns: readonly number[]): number =>
+    columns.reduce((sum, column) => sum + (importance[column] as number), 0) / columns.length
+  const sorted = (columns: readonly number[], sizes: readonly number[]): readonly number[] => {
+    const [size = columns.length, ...smaller] = sizes
+    const parts = Array.from({ length: columns.length / size }, (_, i) => columns.slice(i * size, (i + 1) * size))
+    const order = parts.toSorted((a, b) => strength(b) - strength(a))
+    return smaller.length === 0 ? order.flat() : order.flatMap((part) => sorted(part, smaller))
+  }
+  const sizes = { '16x1': [16, 1], '32x1': [32, 1], '16x8': [16, 8, 1], '32x8': [32, 8, 1] }
+  return Uint32Array.from(sorted([...importance.keys()], sizes[layout]))
+}
+
 /**
  * H = diag(diagonal + added) + V^T V. What is left of it when the columns behind j are eliminated is diagonal + V^T P V, so that
  * D_j = d_j + v_j P v_j and M_ij = v_i . (P v_j) / D_j, and P loses (P v_j)(P v_j)^T / D_j with column j: k^2 operations a column.
@@ -40,7 +56,7 @@ export function lowRankTable(
     table.columns(order.subarray(from, from + size))
     table.panel(size, depth, (j, k) => g[(from + j) * depth + k] as number)
     table.square(size, (i, j) => dot(v, (from + i) * depth, g, (from + j) * depth, depth))
-    table.values(curvatures.subarray(from, from + size))
+    table.values(curvatures.subarray(from, from + size).map((value) => value / added))
     table.panel(depth, size, (k, j) => v[(from + j) * depth + k] as number)
   }
   return table.bytes
@@ -71,7 +87,7 @@ export function exactTable(full: Float64Array, added: number, order: Uint32Array
     table.columns(order.subarray(from, from + size))
     table.panel(size, from, (j, i) => m[(from + j) * n + i] as number)
     table.square(size, (i, j) => m[(from + j) * n + from + i] as number)
-    table.values(curvatures.subarray(from, from + size))
+    table.values(curvatures.subarray(from, from + size).map((value) => value / added))
   }
   return table.bytes
 }

@@ -17,7 +17,7 @@ const bestMinimum: usize = memory.data(64, 16)
 const bestError: usize = memory.data(64, 16)
 
 /** Columns of a group: 16 or 32. */
-export let columnsOfGroup: usize = 32
+let columnsOfGroup: usize = 32
 /** Groups of a super-block; 0 where scale and minimum are halves of the group's own. */
 let groupsOfBlock: usize = 0
 /** Bounds of the codes, as numbers to multiply. */

@@ -4,9 +4,10 @@
 //   state     a line for each of its components
 //   aims      32 lines: what the columns of the group at hand should become
 //   errors    32 lines: weights less what is stored for them
+//   trials    32 lines: the same of what is being tried
 //   records   two lines for each group: scale and minimum as they are stored; halves by their value
 //   units     two lines for each super-block: what its scales and its minimums are multiples of
-//   codes     16 bytes for each column, from 0 upwards
+//   codes     16 bytes for each column, from 0 upwards; or two lines for each eight columns, see feedback-run.ts
 
 import { codes as blockCodes } from './lanes'
 
@@ -17,6 +18,7 @@ export let weights: usize = 0
 export let state: usize = 0
 export let aims: usize = 0
 export let errors: usize = 0
+export let trials: usize = 0
 export let records: usize = 0
 export let units: usize = 0
 export let codes: usize = 0
@@ -32,7 +34,8 @@ export function layOut(work: usize, rowLength: usize, depth: usize): usize {
   state = weights + 64 * rowLength
   aims = state + 64 * depth
   errors = aims + 64 * 32
-  records = errors + 64 * 32
+  trials = errors + 64 * 32
+  records = trials + 64 * 32
   units = records + 128 * (rowLength >> 4)
   codes = units + 128 * (rowLength >> 8)
   return codes + 16 * rowLength

@@ -15,7 +15,6 @@
 // Low rank: H = diagonal + V^T V and M_ij = v_i . g_j; the state is the sum of e_i v_i, as deep as V has rows, a multiple of 4.
 // Exact: the state is the errors themselves, as deep as there are columns before the group.
 
-import { chooseGroup, columnsOfGroup } from './feedback-group'
 import { aims, errors, layOut, lineOf, loadTile, state, tileRows } from './feedback-memory'
 import { add, mul } from './lanes'
 
@@ -23,14 +22,15 @@ import { add, mul } from './lanes'
  * Chooses codes, scales and minimums of all rows.
  * @param source, target the rows, and their blocks, which are read and overwritten.
  * @param depth of the state; 0 where the factor is exact.
- * @param reach see `chooseGroup`.
+ * @param reach how far to search scales, see feedback-group.ts and feedback-run.ts.
  * @param work working memory, feedback_memory(...) bytes.
+ * @param n columns of a group. @param choose does what chooseGroup does.
  * @param length, bytes values and bytes of a block.
  * @param read, write bring scales and minimums of block `index` of a row to row `row` of the working memory, and back with the codes.
  */
 export function feedback(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
-  length: usize, bytes: usize,
+  n: usize, choose: (columns: usize, within: usize, curvatures: usize, into: usize, reach: i32) => void, length: usize, bytes: usize,
   read: (block: usize, index: usize, row: usize) => void, write: (block: usize, index: usize, row: usize) => void,
 ): void {
   const columns = <usize>rowLength
@@ -43,7 +43,7 @@ export function feedback(
       const from = target + bytes * blocks * (first + min(row, count - 1))
       for (let index: usize = 0; index < blocks; index++) read(from + bytes * index, index, row)
     }
-    chooseTile(columns, tables, <usize>depth, reach)
+    chooseTile(columns, tables, <usize>depth, reach, n, choose)
     for (let row: usize = 0; row < count; row++) {
       const to = target + bytes * blocks * (first + row)
       for (let index: usize = 0; index < blocks; index++) write(to + bytes * index, index, row)
@@ -52,8 +52,10 @@ export function feedback(
 }
 
 /** Chooses codes, scales and minimums of the rows in the working memory. */
-function chooseTile(rowLength: usize, tables: usize, depth: usize, reach: i32): void {
-  const n = columnsOfGroup
+function chooseTile(
+  rowLength: usize, tables: usize, depth: usize, reach: i32,
+  n: usize, choose: (columns: usize, within: usize, curvatures: usize, into: usize, reach: i32) => void,
+): void {
   const exact = depth == 0
   let known: usize = exact ? 0 : depth
   let into: usize = exact ? state : errors
@@ -72,7 +74,7 @@ function chooseTile(rowLength: usize, tables: usize, depth: usize, reach: i32): 
       const in3 = lineOf(load<u32>(c, 12))
       accumulate(known, entering + 4 * known * j, state, in0, in1, in2, in3, aims + 64 * j)
     }
-    chooseGroup(columns, within, curvatures, into, reach)
+    choose(columns, within, curvatures, into, reach)
     if (exact) {
       known += n
       into += 64 * n
