@@ -98,6 +98,8 @@ describe.skipIf(skipped)(`llama-perplexity --kl-divergence (${foreign.available 
 
     const figures = await theirFigures('theirs.logits')
     compare(await finish(verify({ model, againstLogits: at('theirs.logits'), text })), figures, slack)
-    compare(saved, await theirFigures('ours.logits'), slack)
+    const readBack = await finish(verify({ model, againstLogits: at('ours.logits'), text }))
+    compare(readBack, await theirFigures('ours.logits'), slack)
+    expect(readBack.divergence).toEqual(saved.divergence)
   })
 })
