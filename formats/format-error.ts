@@ -1,5 +1,5 @@
 /**
- * What can be wrong with bytes. The words for each code, its exit status and its advice stand in the one table, src/errors.ts.
+ * What can be wrong with bytes. The words for each code, its exit status and its advice stand in the one table, src/error-table.ts.
  */
 export type FormatErrorCode =
   | 'INPUT_TRUNCATED' // { file, wanted, present } bytes end too early

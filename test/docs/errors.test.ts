@@ -10,7 +10,7 @@ const explain: Record<keyof typeof exitStatus, string> = {
   interrupted: 'Ctrl-C',
 }
 
-test('docs/errors.md says what src/errors.ts does (npx vitest -u writes it)', async () => {
+test('docs/errors.md says what src/error-table.ts does (npx vitest -u writes it)', async () => {
   const lines = [
     '# Errors',
     '',
