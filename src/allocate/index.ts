@@ -1,5 +1,6 @@
 export type { Writable } from './candidates.js'
-export { type Measure, type PlanBitsOptions, planBits } from './plan-bits.js'
+export { type PlanBitsOptions, planBits } from './plan-bits.js'
+export { type Budget, type ChoiceOptions, type Measure, planBytes } from './plan-bytes.js'
 export { knownPresets, type PlanPresetOptions, planPreset } from './plan-preset.js'
 export { type PlanTypeOptions, planType } from './plan-type.js'
 export { showPlan } from './summary.js'

@@ -2,11 +2,19 @@ import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { BlueprintTensor } from '../blueprint.js'
 import { isWide } from './candidates.js'
 import type { Choice } from './greedy.js'
-import type { TensorRule } from './role-rules.js'
 
-/** A type that a tensor may get. */
+/** A type that a tensor, or several tied together, may get. */
 export interface Option extends Choice {
   readonly type: GgmlTypeName
+}
+
+interface Subject {
+  readonly tensor: BlueprintTensor
+  /** Those that get one type with it, itself among them. */
+  readonly tensors: readonly BlueprintTensor[]
+  /** What the tensor is to the model. */
+  readonly why: string
+  /** At the type that was chosen. */
   readonly relativeError: number
 }
 
@@ -16,13 +24,13 @@ export interface Option extends Choice {
  * @param pricePerByte what a byte would have to save to be worth its place.
  */
 export function explainChoice(
-  tensor: BlueprintTensor,
-  { why }: TensorRule,
+  { tensor, tensors, why, relativeError }: Subject,
   options: readonly Option[],
-  { relativeError, bytes, cost }: Option,
+  { bytes, cost }: Option,
   pricePerByte: number,
 ): string {
-  const subject = `${why.charAt(0).toUpperCase()}${why.slice(1)}`
+  const tied = tensors.length === 1 ? '' : `, tied to ${tensors.length - 1} more`
+  const subject = `${why.charAt(0).toUpperCase()}${why.slice(1)}${tied}`
   if (options.every((option) => isWide(option.type)))
     return `${subject}: its rows of ${tensor.shape.at(-1)} values fit no smaller type.`
   const error = relativeError === 0 ? 'no error' : `an error of ${percent(relativeError)}`

@@ -1,0 +1,132 @@
+import type { GgmlTypeName } from '../../formats/ggml/types.js'
+import type { Blueprint, BlueprintTensor } from '../blueprint.js'
+import { MqError } from '../errors.js'
+import type { Plan } from '../plan.js'
+import type { WithProgress } from '../progress.js'
+import { type Importance, measure as measureTypes } from '../quantize/index.js'
+import { type Assignment, assemblePlan, countElements } from './assemble.js'
+import { knownError } from './candidates.js'
+import { groupBytes, type OpenOptions, type OpenTensors, openTensors } from './open-tensors.js'
+import { explainChoice, type Option } from './reasons.js'
+import { ruleOf, type TensorRule } from './role-rules.js'
+import { solve } from './solve.js'
+import { writableTypes } from './writable-types.js'
+
+/** What of `measure` (src/quantize) planning uses: for each tensor and type, the relative error of sampled rows. */
+export type Measure = (options: {
+  readonly blueprint: Blueprint
+  readonly requests: readonly { readonly tensor: string; readonly types: readonly GgmlTypeName[] }[]
+  readonly threads?: number
+  /** What the process may hold in memory while it measures. */
+  readonly memoryBytes?: number
+  readonly importance?: Importance
+  readonly signal?: AbortSignal
+}) => WithProgress<ReadonlyMap<string, ReadonlyMap<GgmlTypeName, { readonly relativeError: number }>>>
+
+/** For each tensor and type, the relative error. */
+export type TypeErrors = ReadonlyMap<string, ReadonlyMap<GgmlTypeName, { readonly relativeError: number }>>
+
+/** How much a tensor matters, and what it is. */
+export type Weigh = (tensor: BlueprintTensor, blueprint: Blueprint) => Pick<TensorRule, 'sensitivity' | 'why'>
+
+export interface ChoiceOptions extends Partial<OpenOptions> {
+  /** Worker threads to measure with. */
+  readonly threads?: number
+  /** What the process may hold in memory while it measures. */
+  readonly memoryBytes?: number
+  /** What errors are weighted by; the plan is for a quantization with the same. */
+  readonly importance?: Importance
+  readonly signal?: AbortSignal
+  /** By default the worker threads of src/quantize. */
+  readonly measure?: Measure
+  /** By default what the roles say: role-rules.ts. */
+  readonly weigh?: Weigh
+}
+
+/** A budget, in the unit that its user thinks in. */
+export interface Budget {
+  /** Bytes that the tensors may take together, each a multiple of `alignment` if that is given. Never exceeded. */
+  readonly bytes: number
+  /** `goal` of the plan: the flags that ask for it. */
+  readonly goal: string
+  /** The budget as a message names it, such as `2.51 bits per weight`. */
+  readonly asked: string
+}
+
+/** Where a budget is met this closely there is nothing to tell: as a share of it. */
+const closeEnough = 0.005
+
+/**
+ * A type for every tensor, such that the expected damage is least within a budget: measures what each type would do to each matrix, weighs
+ * it by what the matrix is to the model, and solves for the least sum. The same model, options and importance give the same plan.
+ * @throws MqError BUDGET_IMPOSSIBLE, FLAG_INVALID, and what `measure` throws.
+ */
+export async function* planBytes(blueprint: Blueprint, budget: Budget, options: ChoiceOptions = {}): WithProgress<Plan> {
+  const open = openTensors(blueprint, { ...options, writable: options.writable ?? (await writableTypes()) })
+  checkBudget(blueprint, open, budget)
+  const errors = yield* measureOpen(blueprint, open, options)
+  return chooseTypes(blueprint, open, errors, budget, options)
+}
+
+/** Whether the least types fit. @throws MqError BUDGET_IMPOSSIBLE. */
+export function checkBudget({ tensors }: Blueprint, { leastBytes }: OpenTensors, { bytes, asked }: Budget): void {
+  if (leastBytes <= bytes) return
+  throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least: Math.ceil((8e4 * leastBytes) / countElements(tensors)) / 1e4 })
+}
+
+/** Measures what every type that is open would do. */
+export function measureOpen(blueprint: Blueprint, { groups }: OpenTensors, options: ChoiceOptions): WithProgress<TypeErrors> {
+  const { measure = measureTypes, threads, memoryBytes, importance, signal } = options
+  const requests = groups.flatMap(({ tensors, types }) => {
+    const measurable = types.filter((type) => knownError(type, blueprint) === undefined)
+    return measurable.length === 0 ? [] : tensors.map(({ name }) => ({ tensor: name, types: measurable }))
+  })
+  return measure({
+    blueprint,
+    requests,
+    ...(threads === undefined ? {} : { threads }),
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
+    ...(importance === undefined ? {} : { importance }),
+    ...(signal === undefined ? {} : { signal }),
+  })
+}
+
+/** The plan of the least damage within a budget that the least types fit. */
+export function chooseTypes(
+  blueprint: Blueprint,
+  { settled, groups, settledBytes }: OpenTensors,
+  errors: TypeErrors,
+  { bytes: budget, goal }: Budget,
+  { weigh = ruleOf, alignment }: Pick<ChoiceOptions, 'weigh' | 'alignment'> = {},
+): Plan {
+  const errorOf = ({ name }: BlueprintTensor, type: GgmlTypeName): number =>
+    knownError(type, blueprint) ?? errors.get(name)?.get(type)?.relativeError ?? 0
+  const items = groups.map(({ tensors, types }) =>
+    types.map((type): Option => {
+      const cost = tensors.reduce((sum, tensor) => sum + weigh(tensor, blueprint).sensitivity * errorOf(tensor, type), 0)
+      return { type, bytes: groupBytes(tensors, type, alignment), cost }
+    }),
+  )
+  const solved = solve(items, budget - settledBytes)
+  const assignments = new Map(settled)
+  groups.forEach(({ tensors }, index) => {
+    const options = items[index] as readonly Option[]
+    const choice = options[solved.picks[index] as number] as Option
+    for (const tensor of tensors) {
+      const relativeError = errorOf(tensor, choice.type)
+      const { why } = weigh(tensor, blueprint)
+      const reason = explainChoice({ tensors, tensor, why, relativeError }, options, choice, solved.pricePerByte)
+      assignments.set(tensor.name, { type: choice.type, relativeError, reason })
+    }
+  })
+  const elements = countElements(blueprint.tensors)
+  const bits = (bytes: number): number => (8 * bytes) / elements
+  const reached = solved.bytes + settledBytes
+  const notes = reached < (1 - closeEnough) * budget ? [roomNote(bits(reached), bits(budget))] : []
+  const assign = ({ name }: BlueprintTensor): Assignment => assignments.get(name) as Assignment
+  return assemblePlan(blueprint, assign, { goal, notes })
+}
+
+function roomNote(reached: number, asked: number): string {
+  return `The types end at ${reached.toFixed(3)} bits per weight: no mix of them comes closer to ${Number(asked.toFixed(3))} without doing more damage.`
+}
