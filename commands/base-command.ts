@@ -41,7 +41,8 @@ export abstract class MqCommand extends Command {
   /** Shows any error as `mq: CODE: what was wrong. What to do.` and sets the exit status. No stack trace but with MQ_DEBUG=1. */
   protected override async catch(thrown: Error & { exitCode?: number }): Promise<void> {
     if (thrown instanceof Errors.ExitError) throw thrown
-    const error = thrown instanceof Errors.CLIError ? usageError(thrown, this.id ?? '') : MqError.from(thrown)
+    const command = (this.id ?? '').replaceAll(':', ' ')
+    const error = thrown instanceof Errors.CLIError ? usageError(thrown, command) : MqError.from(thrown).forCommand(command)
     if (this.jsonEnabled()) this.logJson(this.toErrorJson(error))
     this.fail(error)
     if (process.env['MQ_DEBUG'] === '1') process.stderr.write(`${inspectCauses(thrown)}\n`)
@@ -53,11 +54,11 @@ export abstract class MqCommand extends Command {
   }
 }
 
-function usageError(error: Error, commandId: string): MqError {
+function usageError(error: Error, command: string): MqError {
   const problem = oneLine(error.message.replace(/See more help with --help\s*$/, ''))
     .replace(/^The following errors? occurred: /, '')
     .replace(/\.$/, '')
-  return MqError.of('USAGE', { problem, command: commandId.replaceAll(':', ' ') }, { cause: error })
+  return MqError.of('USAGE', { problem, command }, { cause: error })
 }
 
 function oneLine(text: string): string {

@@ -36,6 +36,13 @@ export class MqError extends Error {
     return new MqError(code, details, options)
   }
 
+  /** The same, its suggestion pointing to the help of the command that was called, where it points to a command's help at all. */
+  forCommand(command: string): MqError {
+    return this.details['command'] === undefined
+      ? this
+      : new MqError(this.code, { ...this.details, command }, { cause: this.cause })
+  }
+
   /**
    * Any thrown thing as an error of the table: format errors by their code, Node's file errors in words, the rest as INTERNAL.
    * @param path the file in question, where the error does not name one.

@@ -3,7 +3,7 @@ import type { Blueprint } from './blueprint.js'
 import { MqError } from './errors.js'
 import type { Plan } from './plan.js'
 import type { WithProgress } from './progress.js'
-import { checkPlan, type Importance, readPlan } from './quantize/index.js'
+import { checkPlan, type Importance } from './quantize/index.js'
 
 /** What a user asks of a plan: exactly one of the first four. */
 export interface PlanRequest {
@@ -44,13 +44,6 @@ export async function* makePlan(
   if (type !== undefined) return planType(blueprint, type, { overrides, writable })
   if (plan !== undefined) return checkPlan(plan, blueprint)
   throw MqError.of('USAGE', { problem: 'nothing says how small the model is to be', command: 'quantize' })
-}
-
-/** The same with a plan file read, if one is asked for. */
-export async function readRequest(
-  request: Omit<PlanRequest, 'plan'> & { readonly plan?: string | undefined },
-): Promise<PlanRequest> {
-  return { ...request, plan: request.plan === undefined ? undefined : await readPlan(request.plan) }
 }
 
 /** What to call the mix of types in a file's name: `Q4_K_M`, `2.51bpw`. */

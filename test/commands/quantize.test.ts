@@ -107,6 +107,16 @@ test('a GGUF source gives what the checkpoint gives, and one that is quantized a
 
 describe('the command line', () => {
   test.each([
+    ['plan', ['--bits', 'three']],
+    ['quantize', ['--bits', 'three']],
+    ['plan', ['--preset', 'Q4_K_M', '--tensor-type', 'Q6_K']],
+    ['quantize', ['--preset', 'Q4_K_M', '--tensor-type', 'Q6_K']],
+  ])('mq %s %j points to its own help', async (command, args) => {
+    const { stderr } = await runMq([command, sample('llama-kjv'), ...args], { cwd: folder, env })
+    expect(stderr).toMatch(new RegExp(`^mq: FLAG_INVALID: .* See .mq ${command} --help.\\.$`, 'm'))
+  })
+
+  test.each([
     [[], 'USAGE'],
     [['--bits', '3', '--type', 'q4_k'], 'USAGE'],
     [['--bits', 'three'], 'FLAG_INVALID'],

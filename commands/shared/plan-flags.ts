@@ -1,0 +1,67 @@
+import { Flags, type Interfaces } from '@oclif/core'
+import type { Blueprint } from '../../src/blueprint.js'
+import { readImportance } from '../../src/importance.js'
+import { makePlan, type PlanningOptions, type PlanRequest } from '../../src/make-plan.js'
+import type { Plan } from '../../src/plan.js'
+import type { WithProgress } from '../../src/progress.js'
+import { parsePositive } from '../../src/quantities.js'
+import { workFlags, workOptions } from './work-flags.js'
+
+/** What a plan is asked for with: `mq plan` and `mq quantize` take the same. One of the first three, or of what a command adds to them. */
+export const planFlags = {
+  bits: Flags.string({ char: 'b', description: 'Bits per weight of the whole, never exceeded.' }),
+  preset: Flags.string({ char: 'p', description: 'A mixture of llama.cpp, such as Q4_K_M.' }),
+  type: Flags.string({ description: 'One type for all weights, such as Q4_K.' }),
+  'tensor-type': Flags.string({
+    multiple: true,
+    description: 'REGEX=TYPE: the type of tensors whose name the expression is found in; the first that matches holds.',
+  }),
+  imatrix: Flags.string({
+    description: "Importance matrix of the model, in either of llama.cpp's forms: errors are weighed with it.",
+  }),
+  ...workFlags,
+}
+
+/** Flags that say how small a model is to be: exactly one is given. */
+export const goals: readonly string[] = ['bits', 'preset', 'type']
+
+export type PlanFlags = Interfaces.InferredFlags<typeof planFlags>
+
+/**
+ * The request that flags make.
+ * @param command the one that was called, for messages.
+ * @throws MqError FLAG_INVALID.
+ */
+export function requestOf(flags: PlanFlags, command: string): PlanRequest {
+  const { bits, preset, type, 'tensor-type': tensorTypes } = flags
+  return { bits: bits === undefined ? undefined : parsePositive(bits, 'bits', command), preset, type, tensorTypes }
+}
+
+/** What planning and quantizing have in common, read and checked against the model. */
+export interface PlanInputs {
+  readonly options: Omit<PlanningOptions, 'signal'>
+  /** Things the user should know. */
+  readonly notes: readonly string[]
+}
+
+/**
+ * Reads what flags name.
+ * @throws MqError FLAG_INVALID, and what readImportance throws.
+ */
+export async function readInputs(flags: PlanFlags, blueprint: Blueprint, command: string): Promise<PlanInputs> {
+  const work = workOptions(flags, command)
+  if (flags.imatrix === undefined) return { options: work, notes: [] }
+  const { importance, notes } = await readImportance(flags.imatrix, blueprint)
+  return { options: { ...work, importance }, notes }
+}
+
+/** The plan of a request, with the notes of its inputs. @throws what makePlan throws. */
+export async function* planWith(
+  blueprint: Blueprint,
+  request: PlanRequest,
+  { options, notes }: PlanInputs,
+  signal: AbortSignal,
+): WithProgress<Plan> {
+  const plan = yield* makePlan(blueprint, request, { ...options, signal })
+  return { ...plan, notes: [...plan.notes, ...notes] }
+}
