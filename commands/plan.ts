@@ -9,7 +9,7 @@ import { blueprintOf } from './shared/work-flags.js'
 export default class PlanCommand extends MqCommand {
   static override summary = 'Plan which tensor gets which type, and say why.'
   static override description = `Nothing is quantized: the plan says what would be written, to the byte.
-With --bits the types are measured on samples of each tensor's rows, weighed by what the tensor is to the model, and chosen such that the damage is least; the whole is never above that many bits per weight. --preset chooses as llama-quantize does.
+With --bits the types are measured on samples of each tensor's rows, weighed by what the tensor is to the model, and chosen such that the damage is least; the whole is never above that many bits per weight. --preset chooses as llama-quantize does, --recipe as a data file says: samples/recipes/README.md.
 The plan file can be read, edited and given to \`mq quantize --plan\`. It holds the reason for each type, as --json does.`
   static override examples = [
     '<%= config.bin %> plan samples/deepseek-kjv-moe --bits 2.51',
@@ -30,7 +30,7 @@ The plan file can be read, edited and given to \`mq quantize --plan\`. It holds 
   override async run(): Promise<Plan> {
     const { args, flags } = await this.parse(PlanCommand)
     const { output, force } = flags
-    const request = requestOf(flags, 'plan')
+    const request = await requestOf(flags, 'plan')
     const blueprint = await blueprintOf(args.path, flags)
     if (output !== undefined) await checkTarget(output, blueprint.files, force)
     const inputs = await readInputs(flags, blueprint, 'plan')

@@ -95,6 +95,11 @@ export const toolErrors = {
   FLAG_INVALID: { exit: 'usage', message: '--{flag} {value}: {problem}.', suggestion: 'See `mq {command} --help`.' },
   FLAGS_CONFLICT: { exit: 'usage', message: '{problem}.', suggestion: 'See `mq {command} --help`.' },
   PRESET_UNKNOWN: { exit: 'usage', message: 'There is no preset {preset}.', suggestion: 'Presets are: {known}.' },
+  RECIPE_UNKNOWN: {
+    exit: 'usage',
+    message: 'There is no recipe {recipe}.',
+    suggestion: 'Recipes are: {known}. A file of your own is named by its path.',
+  },
   NAME_INVALID: {
     exit: 'usage',
     message: '{name} does not name a model: {problem}.',
@@ -197,6 +202,11 @@ export const toolErrors = {
     exit: 'input',
     message: 'The plan does not fit this model: {problem}.',
     suggestion: 'Make the plan again with `mq plan`.',
+  },
+  RECIPE_INVALID: {
+    exit: 'input',
+    message: '{file} is not a recipe that can be used: {problem}.',
+    suggestion: 'samples/recipes/README.md says how one is written.',
   },
   IMPORTANCE_MISMATCH: {
     exit: 'input',

@@ -1,4 +1,5 @@
 import { Flags, type Interfaces } from '@oclif/core'
+import { readNamedRecipe } from '../../src/allocate/index.js'
 import type { Blueprint } from '../../src/blueprint.js'
 import { readImportance } from '../../src/importance.js'
 import { makePlan, type PlanningOptions, type PlanRequest } from '../../src/make-plan.js'
@@ -7,10 +8,13 @@ import type { WithProgress } from '../../src/progress.js'
 import { parsePositive } from '../../src/quantities.js'
 import { workFlags, workOptions } from './work-flags.js'
 
-/** What a plan is asked for with: `mq plan` and `mq quantize` take the same. One of the first three, or of what a command adds to them. */
+/** What a plan is asked for with: `mq plan` and `mq quantize` take the same. One of the first four, or of what a command adds to them. */
 export const planFlags = {
   bits: Flags.string({ char: 'b', description: 'Bits per weight of the whole, never exceeded.' }),
   preset: Flags.string({ char: 'p', description: 'A mixture of llama.cpp, such as Q4_K_M.' }),
+  recipe: Flags.string({
+    description: 'A mixture from a JSON file, or by name one of those in samples/recipes, such as unsloth-q2_k_xl.',
+  }),
   type: Flags.string({ description: 'One type for all weights, such as Q4_K.' }),
   'tensor-type': Flags.string({
     multiple: true,
@@ -23,18 +27,20 @@ export const planFlags = {
 }
 
 /** Flags that say how small a model is to be: exactly one is given. */
-export const goals: readonly string[] = ['bits', 'preset', 'type']
+export const goals: readonly string[] = ['bits', 'preset', 'recipe', 'type']
 
 export type PlanFlags = Interfaces.InferredFlags<typeof planFlags>
 
 /**
- * The request that flags make.
+ * The request that flags make; a recipe is read.
  * @param command the one that was called, for messages.
- * @throws MqError FLAG_INVALID.
+ * @throws MqError FLAG_INVALID, RECIPE_UNKNOWN, RECIPE_INVALID; FILE_MISSING and the like.
  */
-export function requestOf(flags: PlanFlags, command: string): PlanRequest {
-  const { bits, preset, type, 'tensor-type': tensorTypes } = flags
-  return { bits: bits === undefined ? undefined : parsePositive(bits, 'bits', command), preset, type, tensorTypes }
+export async function requestOf(flags: PlanFlags, command: string): Promise<PlanRequest> {
+  const { preset, type, 'tensor-type': tensorTypes } = flags
+  const bits = flags.bits === undefined ? undefined : parsePositive(flags.bits, 'bits', command)
+  const recipe = flags.recipe === undefined ? undefined : await readNamedRecipe(flags.recipe)
+  return { bits, preset, recipe, type, tensorTypes }
 }
 
 /** What planning and quantizing have in common, read and checked against the model. */

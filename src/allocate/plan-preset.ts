@@ -6,7 +6,7 @@ import { rowLength } from '../recipe/index.js'
 import { type Assignment, assemblePlan, goalOf, keptReason } from './assemble.js'
 import { isWide, type Writable } from './candidates.js'
 import { presetTypes } from './preset-types.js'
-import { type Preset, presetAliases, presets } from './presets.js'
+import { type Preset, presetName, presets } from './presets.js'
 import { fittingType, matchTensorTypes, type TensorTypeOverride } from './tensor-types.js'
 
 export interface PlanPresetOptions {
@@ -24,8 +24,8 @@ export interface PlanPresetOptions {
  */
 export function planPreset(blueprint: Blueprint, preset: string, options: PlanPresetOptions = {}): Plan {
   const { overrides = [], importance = false, writable = () => true } = options
-  const name = presetAliases[preset.toUpperCase()] ?? preset.toUpperCase()
-  const mixture = Object.hasOwn(presets, name) ? presets[name] : undefined
+  const name = presetName(preset)
+  const mixture = name === undefined ? undefined : presets[name]
   const unknown = (): MqError => {
     const known = knownPresets(writable).filter((other) => other !== name)
     return MqError.of('PRESET_UNKNOWN', { preset, known: known.join(', ') })

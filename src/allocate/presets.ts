@@ -162,4 +162,11 @@ export const presets: Readonly<Record<string, Preset>> = {
 }
 
 /** Other names of presets. */
-export const presetAliases: Readonly<Record<string, string>> = { Q3_K: 'Q3_K_M', Q4_K: 'Q4_K_M', Q5_K: 'Q5_K_M' }
+const presetAliases: Readonly<Record<string, string>> = { Q3_K: 'Q3_K_M', Q4_K: 'Q4_K_M', Q5_K: 'Q5_K_M' }
+
+/** A preset's own name, from any of its names in any case; undefined where there is none. */
+export function presetName(name: string): string | undefined {
+  const asked = name.toUpperCase()
+  const own = Object.hasOwn(presetAliases, asked) ? presetAliases[asked] : asked
+  return own !== undefined && Object.hasOwn(presets, own) ? own : undefined
+}

@@ -15,6 +15,12 @@ export interface TensorTypeOverride {
 /** Types of ggml that hold other things than a model's weights. */
 const notForWeights = new Set<GgmlTypeName>(['Q8_1', 'I8', 'I16', 'I32', 'I64', 'F64'])
 
+/** A type of weights by its name, in any case; undefined where there is none. */
+export function weightType(name: string): GgmlTypeName | undefined {
+  const type = findGgmlType(name)?.name
+  return type === undefined || notForWeights.has(type) ? undefined : type
+}
+
 /**
  * Reads `REGEX=TYPE` as --tensor-type takes it, such as `ffn_down=Q6_K` or `blk\.[0-3]\..*_exps=Q3_K`.
  * @throws MqError FLAG_INVALID.
@@ -23,9 +29,9 @@ export function parseTensorTypes(specs: readonly string[]): TensorTypeOverride[]
   return specs.map((spec) => {
     const cut = spec.lastIndexOf('=')
     if (cut <= 0) throw invalid(spec, 'it is not REGEX=TYPE')
-    const type = findGgmlType(spec.slice(cut + 1))
-    if (type === undefined || notForWeights.has(type.name)) throw invalid(spec, `there is no type ${spec.slice(cut + 1) || '""'}`)
-    return { pattern: compile(spec, spec.slice(0, cut)), type: type.name, spec }
+    const type = weightType(spec.slice(cut + 1))
+    if (type === undefined) throw invalid(spec, `there is no type ${spec.slice(cut + 1) || '""'}`)
+    return { pattern: compile(spec, spec.slice(0, cut)), type, spec }
   })
 }
 

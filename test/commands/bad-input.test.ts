@@ -324,6 +324,28 @@ const cases: readonly Case[] = [
     '-o',
     join(folder, output),
   ]),
+  ask('a recipe that does not exist', 'RECIPE_UNKNOWN', /unsloth-q9/, (folder) => [
+    'quantize',
+    folder,
+    '--recipe',
+    'unsloth-q9',
+    '-o',
+    join(folder, output),
+  ]),
+  {
+    what: 'a recipe with a type that does not exist',
+    code: 'RECIPE_INVALID',
+    names: /mine\.json.*rule 1: type: .*Q9_K/,
+    make: async (folder) => {
+      await writeTinyCheckpoint(folder)
+      const rules = [{ roles: ['output'], type: 'Q9_K' }]
+      await writeFile(
+        join(folder, 'mine.json'),
+        JSON.stringify({ version: 1, description: '', source: '', default: 'Q4_K', rules }),
+      )
+      return ['plan', folder, '--recipe', join(folder, 'mine.json')]
+    },
+  },
   ask('a preset that does not exist', 'PRESET_UNKNOWN', /Q4_K_XXL/, (folder) => [
     'quantize',
     folder,
