@@ -15,14 +15,22 @@ interface Matrix {
   /** First row of the matrix in the tensor. */
   readonly tensorRow: number
   readonly importance: Float32Array | undefined
+  readonly input: string | undefined
+}
+
+/** What is known of a tensor's columns. */
+export interface Columns {
+  readonly importance?: Importance | undefined
+  /** Names the input of a matrix of a tensor, as Calibration does. */
+  readonly inputOf?: ((tensorName: string, matrix: number) => string | undefined) | undefined
 }
 
 /**
  * Cuts a tensor into runs of rows of at most about `elements` values, in order. A run starts and ends where its recipe likes to be cut,
  * holds at least one step of it, and never spans two experts, whose importance differs.
  */
-export function* cutTensor(tensor: BlueprintTensor, elements: number, importance?: Importance): Generator<RowRun> {
-  for (const matrix of matricesOf(tensor, importance)) {
+export function* cutTensor(tensor: BlueprintTensor, elements: number, known: Columns = {}): Generator<RowRun> {
+  for (const matrix of matricesOf(tensor, known)) {
     const step = preferredRowStep(matrix.recipe)
     const rows = Math.max(1, Math.floor(elements / (rowLength(tensor) * step))) * step
     for (let row = 0; row < matrix.rows; ) {
@@ -40,8 +48,8 @@ export function* cutTensor(tensor: BlueprintTensor, elements: number, importance
  * A sample of about `rows` rows: short runs, evenly spaced over every matrix of the tensor, the same ones each time. With fewer rows
  * than matrices it takes one row of every so many matrices.
  */
-export function sampleTensor(tensor: BlueprintTensor, rows: number, importance?: Importance): RowRun[] {
-  const matrices = [...matricesOf(tensor, importance)]
+export function sampleTensor(tensor: BlueprintTensor, rows: number, known: Columns = {}): RowRun[] {
+  const matrices = [...matricesOf(tensor, known)]
   const sampled = rows < matrices.length ? everySoMany(matrices, rows) : matrices
   const rowsEach = Math.max(1, Math.round(rows / sampled.length))
   return sampled.flatMap((matrix) => sampleMatrix(matrix, rowsEach))
@@ -69,7 +77,7 @@ function everySoMany<T>(items: readonly T[], count: number): T[] {
   return Array.from({ length: count }, (_, index) => items[Math.floor(((index + 0.5) * items.length) / count)] as T)
 }
 
-function* matricesOf(tensor: BlueprintTensor, importance: Importance | undefined): Generator<Matrix> {
+function* matricesOf(tensor: BlueprintTensor, { importance, inputOf }: Columns): Generator<Matrix> {
   const { recipe, shape } = tensor
   const count = elementCount(shape.slice(0, -2))
   const rows = rowCount(tensor) / count
@@ -84,6 +92,7 @@ function* matricesOf(tensor: BlueprintTensor, importance: Importance | undefined
       rows,
       tensorRow: index * rows,
       importance: weights(index),
+      input: inputOf?.(tensor.name, index),
     }
   }
 }
@@ -106,12 +115,13 @@ function checkedImportance(
   })
 }
 
-function runOf({ recipe, firstRow, tensorRow, importance }: Matrix, start: number, end: number): RowRun {
+function runOf({ recipe, firstRow, tensorRow, importance, input }: Matrix, start: number, end: number): RowRun {
   return {
     recipe,
     start: firstRow + start,
     end: firstRow + end,
     tensorRow: tensorRow + start,
     ...(importance === undefined ? {} : { importance }),
+    ...(input === undefined ? {} : { input }),
   }
 }

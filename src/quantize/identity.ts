@@ -6,22 +6,28 @@ import type { Effort } from '../../formats/ggml/codec.js'
 import type { Blueprint } from '../blueprint.js'
 import type { Importance } from './cut.js'
 import type { OutputLayout } from './output-layout.js'
+import type { Feedback } from './write-output.js'
 
 const require = createRequire(import.meta.url)
 
 /**
  * A digest of everything that the bytes of an output depend on: the headers (metadata, names, types, places), the recipes, the
- * importance, the kernels and their effort, how the work is cut into tasks, and the source files. Those are told apart by path, size and time of change:
+ * importance, the calibration and how it is damped, the kernels and their effort, how the work is cut into tasks, and the source files. Those are told apart by path, size and time of change:
  * to read them whole would cost as much as the work that a journal saves.
  */
 export async function identityOf(
   blueprint: Blueprint,
   layout: OutputLayout,
-  options: { readonly importance: Importance | undefined; readonly effort: Effort; readonly taskElements: number },
+  options: {
+    readonly importance: Importance | undefined
+    readonly feedback: Feedback | undefined
+    readonly effort: Effort
+    readonly taskElements: number
+  },
 ): Promise<string> {
   const hash = createHash('sha256')
   const add = (value: unknown): void => void hash.update(`${JSON.stringify(value)}\n`)
-  add(['output', 1, options.taskElements, options.effort])
+  add(['output', 1, options.taskElements, options.effort, options.feedback?.calibration.digest ?? null])
   hash.update(await readFile(require.resolve('#kernels.wasm')))
   for (const file of blueprint.files) {
     const { size, mtimeNs } = await stat(file, { bigint: true })
@@ -33,7 +39,7 @@ export async function identityOf(
   }
   for (const { name, recipe } of blueprint.tensors) {
     const importance = options.importance?.(name)
-    add([name, recipe, importance?.length ?? null])
+    add([name, recipe, importance?.length ?? null, options.feedback?.dampingOf(name) ?? null])
     if (importance !== undefined) hash.update(new Uint8Array(importance.buffer, importance.byteOffset, importance.byteLength))
   }
   return hash.digest('hex')

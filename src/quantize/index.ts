@@ -1,4 +1,5 @@
 export { type Effort, efforts } from '../../formats/ggml/codec.js'
+export type { KnownInputs } from './calibration.js'
 export { checkPlan } from './check-plan.js'
 export type { Importance } from './cut.js'
 export { measure } from './measure.js'

@@ -80,7 +80,7 @@ function tasksOf(tensor: BlueprintTensor, { types, rows }: MeasureRequest, impor
     rows ?? Math.max(Math.ceil(sampleElements / rowLength(tensor)), tensor.shape.length > 2 ? (tensor.shape[0] ?? 1) : 1)
   const groups: RowRun[][] = []
   let elements = Number.POSITIVE_INFINITY
-  for (const run of sampleTensor(tensor, wanted, importance)) {
+  for (const run of sampleTensor(tensor, wanted, { importance })) {
     if (elements + runElements(run) > taskElements) {
       groups.push([])
       elements = 0

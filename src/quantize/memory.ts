@@ -10,6 +10,17 @@ const threadBytes = 40 * 2 ** 20
 /** What tasks may hold for each thread where no limit is given. */
 const defaultTaskBytesEach = 64 * 2 ** 20
 
+/** What error feedback holds besides tasks. */
+export interface FeedbackMemory {
+  /** In each thread: tables and working memory of the kernels. */
+  readonly threadBytes: number
+  /** Least that factors take while one is made. */
+  readonly sharedBytes: number
+}
+
+/** Factors for which there is room where no limit is given: those in use, the next, some that come back. */
+const factorsAtATime = 4
+
 /** How a limit on memory is shared out. */
 export interface MemoryShare {
   readonly threads: number
@@ -23,16 +34,26 @@ export interface MemoryShare {
  * @param memoryBytes the whole process, Node included; no limit where it is undefined.
  * @param threads at most so many; by default one for each core.
  * @param largestTask bytes of the largest task.
+ * @param feedback what is needed besides where codes are chosen with feedback.
  * @throws MqError MEMORY_TOO_SMALL where there is no room for one thread.
  */
-export function memoryShare(memoryBytes: number | undefined, threads = availableParallelism(), largestTask = 0): MemoryShare {
-  if (memoryBytes === undefined) return { threads, taskBytes: Math.max(largestTask, threads * defaultTaskBytesEach) }
+export function memoryShare(
+  memoryBytes: number | undefined,
+  threads = availableParallelism(),
+  largestTask = 0,
+  feedback: FeedbackMemory = { threadBytes: 0, sharedBytes: 0 },
+): MemoryShare {
+  const { sharedBytes } = feedback
+  if (memoryBytes === undefined) {
+    return { threads, taskBytes: Math.max(largestTask, threads * defaultTaskBytesEach) + factorsAtATime * sharedBytes }
+  }
   const heldBytes = process.memoryUsage.rss() + growthBytes
-  const least = heldBytes + threadBytes + largestTask
+  const eachBytes = threadBytes + feedback.threadBytes
+  const least = heldBytes + sharedBytes + eachBytes + largestTask
   if (memoryBytes < least) throw MqError.of('MEMORY_TOO_SMALL', { asked: memoryBytes, least })
   const room = memoryBytes - heldBytes
-  const fitting = Math.min(threads, Math.max(1, Math.floor(room / (threadBytes + largestTask))))
-  return { threads: fitting, taskBytes: room - fitting * threadBytes }
+  const fitting = Math.min(threads, Math.max(1, Math.floor((room - sharedBytes) / (eachBytes + largestTask))))
+  return { threads: fitting, taskBytes: room - fitting * eachBytes }
 }
 
 /** For each f32 byte of rows: the rows, the source's bytes or the rows they are picked from, the blocks. */

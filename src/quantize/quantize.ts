@@ -5,9 +5,11 @@ import type { Blueprint } from '../blueprint.js'
 import { MqError } from '../errors.js'
 import type { Plan } from '../plan.js'
 import type { WithProgress } from '../progress.js'
+import type { KnownInputs } from './calibration.js'
 import { checkPlan } from './check-plan.js'
 import type { Importance } from './cut.js'
 import { isCopy } from './exact.js'
+import { feedbackOf } from './feedback.js'
 import { memoryShare, taskBytes } from './memory.js'
 import { layoutOutput } from './output-layout.js'
 import { lockOutput } from './output-lock.js'
@@ -15,7 +17,7 @@ import type { QuantizedTensor } from './tally.js'
 import { checkTarget, inWords } from './target.js'
 import type { WorkerTask } from './task.js'
 import { tasksOf } from './tasks.js'
-import { writeOutput } from './write-output.js'
+import { sourceOf, writeOutput } from './write-output.js'
 
 export interface QuantizeOptions {
   readonly blueprint: Blueprint
@@ -29,6 +31,8 @@ export interface QuantizeOptions {
   /** What this process may hold in memory, all of it: see memory.ts. */
   readonly memoryBytes?: number
   readonly importance?: Importance
+  /** Chooses codes with error feedback where it knows the inputs; its importance holds where none is given. */
+  readonly calibration?: KnownInputs
   /** How hard the encoders search, by default `default`. The plan does not depend on it. */
   readonly effort?: Effort
   /** Replaces a file that is there already. */
@@ -64,13 +68,24 @@ export interface QuantizeResult {
  *   TENSOR_OVERFLOW, IMPORTANCE_MISMATCH, INTERRUPTED; FormatError GGML_TYPE_UNKNOWN, GGUF_INVALID, INPUT_TRUNCATED.
  */
 export async function* quantize(options: QuantizeOptions): WithProgress<QuantizeResult> {
-  const { blueprint, output: path, importance, effort = 'default', force = false, fresh = false, signal } = options
+  const {
+    blueprint,
+    output: path,
+    calibration,
+    importance = calibration?.importance,
+    effort = 'default',
+    force = false,
+    fresh = false,
+    signal,
+  } = options
   const startedAt = performance.now()
   const plan = checkPlan(options.plan, blueprint)
   await checkKernels(blueprint, plan)
   const layout = layoutOutput(blueprint, plan, path, options.splitMaxBytes)
-  const largest = largestTask(tasksOf(blueprint.tensors, layout.tensors, [], importance))
-  const share = memoryShare(options.memoryBytes, options.threads, largest)
+  const feedback = calibration && (await feedbackOf(calibration, plan, blueprint))
+  const source = { blueprint, layout, importance, feedback }
+  const largest = largestTask(tasksOf(sourceOf(source, [])))
+  const share = memoryShare(options.memoryBytes, options.threads, largest, feedback?.memory)
   if (signal?.aborted === true) throw MqError.of('INTERRUPTED', { what: path })
   const { dataBytes, bitsPerWeight } = plan
   const files = layout.parts.map((part) => part.path)
@@ -82,7 +97,7 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
     throw await inWords(error, path, layout.sizeBytes)
   })
   try {
-    const written = yield* writeOutput({ blueprint, layout, dataBytes, path, importance, effort, force, fresh, signal, ...share })
+    const written = yield* writeOutput({ ...source, dataBytes, path, effort, force, fresh, signal, ...share })
     const seconds = (performance.now() - startedAt) / 1000
     return { path: first, files, sizeBytes: layout.sizeBytes, dataBytes, bitsPerWeight, ...written, seconds }
   } finally {

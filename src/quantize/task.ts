@@ -1,4 +1,6 @@
 import type { Effort } from '../../formats/ggml/codec.js'
+import type { Covariance, FeedbackFactor } from '../../formats/ggml/feedback.js'
+import type { FeedbackLayout } from '../../formats/ggml/feedback-forms.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { Recipe } from '../recipe/index.js'
 import type { Failure } from './failure.js'
@@ -15,6 +17,17 @@ export interface RowRun {
   readonly tensorRow: number
   /** One weight for each column; without it every column counts the same. */
   readonly importance?: Float32Array
+  /** Calibration's name of what the rows are multiplied with; absent where nothing is known of it. */
+  readonly input?: string
+}
+
+/** Names a factor of error feedback: all weights with this input, in types of this layout, share it. */
+export interface FactorKey {
+  readonly input: string
+  readonly layout: FeedbackLayout
+  readonly damping: number
+  /** Of the input. */
+  readonly columns: number
 }
 
 /** Rows to be quantized and written: everything a worker has to know, as data. */
@@ -36,6 +49,10 @@ export interface QuantizeTask {
   readonly method: 'copy' | 'exact' | 'measure'
   /** Rows of the run, counted from its first, whose errors are measured. */
   readonly measured: { readonly start: number; readonly end: number }
+  /** With which codes are chosen; without it each weight goes to its nearest. */
+  readonly factors?: readonly [FactorKey]
+  /** What tasks after this one will need. */
+  readonly nextFactors?: readonly FactorKey[]
 }
 
 /** Rows to be quantized in several types, for their errors alone. */
@@ -44,9 +61,28 @@ export interface MeasureTask {
   readonly tensor: string
   readonly runs: readonly RowRun[]
   readonly types: readonly GgmlTypeName[]
+  /** For the types that are chosen with feedback, one for each of their layouts. */
+  readonly factors?: readonly FactorKey[]
+  readonly nextFactors?: readonly FactorKey[]
 }
 
+/** Work whose parts are reported one by one. */
 export type WorkerTask = QuantizeTask | MeasureTask
+
+/** A covariance to be made ready for feedback. */
+export interface PrepareTask {
+  readonly kind: 'prepare'
+  readonly key: FactorKey
+  readonly covariance: Covariance
+}
+
+/** What goes to a worker: a task with the factors that it names, in the same order. */
+export type WorkerMessage = PrepareTask | (WorkerTask & { readonly prepared?: readonly FeedbackFactor[] })
+
+/** Tables in memory that all threads share. */
+export type PrepareReply =
+  | { readonly ok: true; readonly factor: FeedbackFactor }
+  | { readonly ok: false; readonly failure: Failure }
 
 /**
  * What a task came to. `sums`: one entry for the type of a QuantizeTask (none if not measured), one for each type of a MeasureTask.

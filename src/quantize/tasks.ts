@@ -1,7 +1,8 @@
 import { ggmlBytes } from '../../formats/ggml/types.js'
 import type { BlueprintTensor } from '../blueprint.js'
 import { elementCount, rowLength } from '../recipe/index.js'
-import { cutTensor, type Importance } from './cut.js'
+import { factorOf } from './calibration.js'
+import { type Columns, cutTensor } from './cut.js'
 import { isCopy, storesExactly } from './exact.js'
 import type { PlacedTensor } from './output-layout.js'
 import type { QuantizeTask, RowRun } from './task.js'
@@ -13,40 +14,58 @@ export const taskElements = 2 ** 19
 const measuredWhole = 2 ** 20
 const sampledShare = 16
 
+/** What the tasks of an output follow from. */
+export interface TaskSource {
+  readonly tensors: readonly BlueprintTensor[]
+  /** One for each tensor. */
+  readonly places: readonly PlacedTensor[]
+  /** Where each part of the output is written. */
+  readonly paths: readonly string[]
+  readonly known: Columns
+  /** Of error feedback, by tensor; 0 for none. */
+  readonly dampingOf: (tensor: string) => number
+}
+
 /**
- * The tasks that write an output, in the order of the file. The same blueprint, layout and importance give the same tasks with the same
+ * The tasks that write an output, in the order of the file. The same blueprint, layout and columns give the same tasks with the same
  * numbers: a journal relies on it.
- * @param paths where each part of the output is written.
  */
-export function* tasksOf(
-  tensors: readonly BlueprintTensor[],
-  places: readonly PlacedTensor[],
-  paths: readonly string[],
-  importance: Importance | undefined,
-): Generator<QuantizeTask> {
+export function* tasksOf(source: TaskSource): Generator<QuantizeTask> {
   let number = 0
-  for (const [index, tensor] of tensors.entries()) {
-    const { name, type, part: file, offset } = places[index] as PlacedTensor
-    const method = isCopy(tensor.recipe, type) ? 'copy' : storesExactly(type, tensor.recipe) ? 'exact' : 'measure'
-    const whole = elementCount(tensor.shape) <= measuredWhole
-    const rowBytes = ggmlBytes(type, rowLength(tensor))
-    let part = 0
-    for (const run of cutTensor(tensor, taskElements, importance)) {
-      yield {
-        kind: 'quantize',
-        number,
-        tensor: name,
-        part,
-        run,
-        type,
-        output: paths[file] as string,
-        offset: offset + run.tensorRow * rowBytes,
-        method,
-        measured: whole ? { start: 0, end: run.end - run.start } : middleRows(run),
-      }
-      part += 1
+  for (const index of source.tensors.keys()) {
+    for (const task of tensorTasks(source, index, number)) {
+      yield task
       number += 1
     }
+  }
+}
+
+/** The tasks of one tensor. @param first the number of the first of them. */
+export function* tensorTasks(source: TaskSource, index: number, first: number): Generator<QuantizeTask> {
+  const { places, paths, known, dampingOf } = source
+  const tensor = source.tensors[index] as BlueprintTensor
+  const { name, type, part: file, offset } = places[index] as PlacedTensor
+  const method = isCopy(tensor.recipe, type) ? 'copy' : storesExactly(type, tensor.recipe) ? 'exact' : 'measure'
+  const damping = method === 'measure' ? dampingOf(name) : 0
+  const whole = elementCount(tensor.shape) <= measuredWhole
+  const rowBytes = ggmlBytes(type, rowLength(tensor))
+  let part = 0
+  for (const run of cutTensor(tensor, taskElements, known)) {
+    const factor = factorOf(run, type, damping)
+    yield {
+      kind: 'quantize',
+      number: first + part,
+      tensor: name,
+      part,
+      run,
+      type,
+      output: paths[file] as string,
+      offset: offset + run.tensorRow * rowBytes,
+      method,
+      measured: whole ? { start: 0, end: run.end - run.start } : middleRows(run),
+      ...(factor === undefined ? {} : { factors: [factor] }),
+    }
+    part += 1
   }
 }
 

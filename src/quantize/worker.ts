@@ -4,14 +4,25 @@ import { crc32 } from 'node:zlib'
 import { workerData } from 'piscina'
 import { FormatError } from '../../formats/format-error.js'
 import { openCodec } from '../../formats/ggml/codec.js'
-import { ggmlBytes, ggmlType } from '../../formats/ggml/types.js'
+import { type FeedbackFactor, prepareFeedback } from '../../formats/ggml/feedback.js'
+import { feedbackLayout } from '../../formats/ggml/feedback-forms.js'
+import { type GgmlTypeName, ggmlBytes, ggmlType } from '../../formats/ggml/types.js'
 import { MqError } from '../errors.js'
 import { evaluateRows, type FileRange, rowLength } from '../recipe/index.js'
 import { type Arena, newArena } from './arena.js'
 import { failureOf } from './failure.js'
 import { largestMagnitude } from './magnitude.js'
 import { addErrorSums, clippedCount, type ErrorSums, errorSums, noErrorSums } from './statistics.js'
-import type { MeasureTask, QuantizeTask, RowRun, WorkerReply, WorkerSetup, WorkerTask } from './task.js'
+import type {
+  MeasureTask,
+  PrepareReply,
+  PrepareTask,
+  QuantizeTask,
+  RowRun,
+  WorkerMessage,
+  WorkerReply,
+  WorkerSetup,
+} from './task.js'
 
 // One of these runs in each worker thread, with a few tasks at a time: while one computes, the system reads for the next and writes for
 // the last. Files stay open until the thread ends, which closes them.
@@ -27,10 +38,17 @@ const writeAt = promisify(write)
 const safeMagnitude = 4096
 
 /** Does one task. Never rejects for what can be foreseen: an error that crosses from a worker loses its class and code. */
-export default async function run(task: WorkerTask): Promise<WorkerReply> {
+export default async function run(message: WorkerMessage): Promise<WorkerReply | PrepareReply> {
   const arena = arenas.pop() ?? newArena()
   try {
-    return task.kind === 'quantize' ? await quantize(task, arena) : await measure(task, arena)
+    switch (message.kind) {
+      case 'prepare':
+        return { ok: true, factor: prepare(message) }
+      case 'quantize':
+        return await quantize(message, message.prepared, arena)
+      case 'measure':
+        return await measure(message, message.prepared, arena)
+    }
   } catch (error) {
     return { ok: false, failure: failureOf(error) }
   } finally {
@@ -39,7 +57,20 @@ export default async function run(task: WorkerTask): Promise<WorkerReply> {
   }
 }
 
-async function quantize(task: QuantizeTask, arena: Arena): Promise<WorkerReply> {
+/** @returns a factor whose tables all threads can read. */
+function prepare({ key, covariance }: PrepareTask): FeedbackFactor {
+  const factor = prepareFeedback(covariance, key.damping, [key.layout])
+  const tables = Object.entries(factor.tables).map(([layout, table]) => {
+    const shared = new Uint8Array(new SharedArrayBuffer(table.byteLength))
+    shared.set(table)
+    return [layout, shared] as const
+  })
+  return { ...factor, tables: Object.fromEntries(tables) }
+}
+
+type Prepared = readonly FeedbackFactor[] | undefined
+
+async function quantize(task: QuantizeTask, prepared: Prepared, arena: Arena): Promise<WorkerReply> {
   const { tensor, run, type, output, offset, method } = task
   const values = await rowsOf(run, arena)
   const copied = method === 'copy' ? await storedBlocks(run, arena) : undefined
@@ -47,13 +78,22 @@ async function quantize(task: QuantizeTask, arena: Arena): Promise<WorkerReply> 
   // Nothing is awaited from here to the end of the computation, so that no other task's time is counted.
   const start = performance.now()
   const peak = finitePeak(tensor, run, values)
-  const blocks = copied ?? codec.quantize(type, values, rowLength(run.recipe), run.importance, effort)
+  const blocks = copied ?? encode(type, values, run, prepared)
   const sums = method === 'measure' ? [measuredSums(task, values, blocks, peak)] : []
   const seconds = (performance.now() - start) / 1000
 
   arena.release(values)
   await writeFully(descriptor(output, 'r+'), blocks, offset)
   return { ok: true, sums, seconds, checksum: crc32(blocks) }
+}
+
+/** With feedback where there is a factor for the type. */
+function encode(type: GgmlTypeName, values: Float32Array, { recipe, importance }: RowRun, prepared: Prepared): Uint8Array {
+  const layout = feedbackLayout(type)
+  const factor = layout === undefined ? undefined : prepared?.find(({ tables }) => tables[layout] !== undefined)
+  if (factor === undefined) return codec.quantize(type, values, rowLength(recipe), importance, effort)
+  const options = { ...(importance && { importance }), ...(effort && { effort }) }
+  return codec.quantizeWithFeedback(type, values, rowLength(recipe), factor, options)
 }
 
 /** @throws MqError TENSOR_OVERFLOW where the type stored infinity, in whatever row. */
@@ -79,7 +119,7 @@ function measuredSums(
   return { ...errorSums(before, after, run.importance), clipped: clippedCount(before, after, (8 * blockBytes) / blockSize) }
 }
 
-async function measure({ tensor, runs, types }: MeasureTask, arena: Arena): Promise<WorkerReply> {
+async function measure({ tensor, runs, types }: MeasureTask, prepared: Prepared, arena: Arena): Promise<WorkerReply> {
   const totals = types.map(() => noErrorSums)
   let seconds = 0
   for (const run of runs) {
@@ -87,7 +127,7 @@ async function measure({ tensor, runs, types }: MeasureTask, arena: Arena): Prom
     const start = performance.now()
     finitePeak(tensor, run, values)
     types.forEach((type, index) => {
-      const blocks = codec.quantize(type, values, rowLength(run.recipe), run.importance, effort)
+      const blocks = encode(type, values, run, prepared)
       const sums = errorSums(values, codec.dequantize(type, blocks, values.length), run.importance)
       totals[index] = addErrorSums(totals[index] ?? noErrorSums, sums)
     })

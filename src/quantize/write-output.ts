@@ -1,16 +1,18 @@
 import type { Effort } from '../../formats/ggml/codec.js'
 import type { Blueprint } from '../blueprint.js'
 import type { WithProgress } from '../progress.js'
+import type { KnownInputs } from './calibration.js'
 import type { Importance } from './cut.js'
 import { identityOf } from './identity.js'
 import { beginOutput, type Output } from './output-files.js'
 import type { OutputLayout } from './output-layout.js'
 import { runTasks } from './pool.js'
 import { earlierTasks } from './resume.js'
+import { inRunningOrder } from './running-order.js'
 import type { ErrorSums } from './statistics.js'
 import { newTally, type QuantizedTensor, type Tally } from './tally.js'
-import type { QuantizeTask } from './task.js'
-import { taskElements, tasksOf, writtenBytes } from './tasks.js'
+import type { FactorKey, QuantizeTask } from './task.js'
+import { type TaskSource, taskElements, tasksOf, writtenBytes } from './tasks.js'
 
 export interface WriteOptions {
   readonly blueprint: Blueprint
@@ -24,9 +26,19 @@ export interface WriteOptions {
   /** What all tasks under way may hold together. */
   readonly taskBytes: number
   readonly importance: Importance | undefined
+  readonly feedback: Feedback | undefined
   readonly force: boolean
   readonly fresh: boolean
   readonly signal: AbortSignal | undefined
+}
+
+/** What codes are chosen with. */
+export interface Feedback {
+  readonly calibration: KnownInputs
+  /** By tensor; 0 for none. */
+  readonly dampingOf: (tensor: string) => number
+  /** About what it takes to make a factor. */
+  readonly bytesOf: (key: FactorKey) => number
 }
 
 export interface Written {
@@ -44,7 +56,7 @@ const syncEveryMs = 5000
  * @throws MqError as quantize; what is done is kept where doing the same again makes sense, and removed elsewhere.
  */
 export async function* writeOutput(options: WriteOptions): WithProgress<Written> {
-  const { blueprint, dataBytes, path, threads, taskBytes, signal } = options
+  const { blueprint, dataBytes, path, threads, taskBytes, feedback, signal } = options
   const work = yield* takeUp(options)
   const { output, finished } = work
   const resumedBytes = work.doneBytes
@@ -53,8 +65,13 @@ export async function* writeOutput(options: WriteOptions): WithProgress<Written>
   let useless = false
   try {
     const setup = { files: blueprint.files, effort: options.effort }
-    const missing = without(tasksIn(options, output), finished)
-    const pool = runTasks(missing, { setup, threads, memoryBytes: taskBytes, what: path, ...(signal && { signal }) })
+    const missing = inRunningOrder(sourceOf(options, output.paths), ({ number }) => !finished.has(number))
+    const inputs = feedback && {
+      covariance: (input: string) => feedback.calibration.covariance(input),
+      bytesOf: feedback.bytesOf,
+    }
+    const given = { ...(inputs && { inputs }), ...(signal && { signal }) }
+    const pool = runTasks(missing, { setup, threads, memoryBytes: taskBytes, what: path, ...given })
     for await (const { task, sums, seconds, checksum } of pool) {
       const [measured] = sums
       output.journal.append({ task: task.number, checksum, seconds, ...(measured && { sums: measured }) })
@@ -92,11 +109,11 @@ interface Work {
 }
 
 async function* takeUp(options: WriteOptions): WithProgress<Work> {
-  const { blueprint, layout, path, importance, signal, dataBytes } = options
+  const { blueprint, layout, path, importance, feedback, signal, dataBytes } = options
   const output = await beginOutput({
     ...options,
-    identity: await identityOf(blueprint, layout, { importance, effort: options.effort, taskElements }),
-    taskCount: () => [...tasksOf(blueprint.tensors, layout.tensors, [], undefined)].length,
+    identity: await identityOf(blueprint, layout, { importance, feedback, effort: options.effort, taskElements }),
+    taskCount: () => [...tasksOf(sourceOf(options, []))].length,
     inputs: blueprint.files,
   })
   const work: Work = { output, tally: newTally(layout.tensors), finished: new Set(), doneBytes: 0 }
@@ -104,7 +121,10 @@ async function* takeUp(options: WriteOptions): WithProgress<Work> {
   if (earlier === undefined) return work
   let taken = false
   try {
-    for await (const { task, record, intact } of earlierTasks(tasksIn(options, output), earlier, { signal, what: path })) {
+    for await (const { task, record, intact } of earlierTasks(tasksOf(sourceOf(options, paths)), earlier, {
+      signal,
+      what: path,
+    })) {
       if (intact) {
         count(work, task, record.sums, record.seconds)
         yield { stage: 'resume', done: work.doneBytes, total: dataBytes, unit: 'bytes', item: task.tensor }
@@ -120,12 +140,14 @@ async function* takeUp(options: WriteOptions): WithProgress<Work> {
   }
 }
 
-function tasksIn({ blueprint, layout, importance }: WriteOptions, { paths }: Output): Iterable<QuantizeTask> {
-  return tasksOf(blueprint.tensors, layout.tensors, paths, importance)
-}
-
-function* without(tasks: Iterable<QuantizeTask>, finished: ReadonlySet<number>): Generator<QuantizeTask> {
-  for (const task of tasks) if (!finished.has(task.number)) yield task
+/** What the tasks of an output follow from. @param paths where each part is written. */
+export function sourceOf(
+  { blueprint, layout, importance, feedback }: Pick<WriteOptions, 'blueprint' | 'layout' | 'importance' | 'feedback'>,
+  paths: readonly string[],
+): TaskSource {
+  const inputOf = feedback && ((tensor: string, matrix: number) => feedback.calibration.inputOf(tensor, matrix))
+  const dampingOf = feedback?.dampingOf ?? (() => 0)
+  return { tensors: blueprint.tensors, places: layout.tensors, paths, known: { importance, inputOf }, dampingOf }
 }
 
 function count(work: Work, task: QuantizeTask, sums: ErrorSums | undefined, seconds: number): void {

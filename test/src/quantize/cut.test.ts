@@ -65,7 +65,7 @@ describe('cutting a tensor', () => {
   test('an expert carries its own recipe and importance alone', () => {
     const tensor = tensorOf([2, 3, 4], 'stacked')
     const importance = Float32Array.from({ length: 8 }, (_, index) => index)
-    const runs = [...cutTensor(tensor, 1000, () => importance)]
+    const runs = [...cutTensor(tensor, 1000, { importance: () => importance })]
     expect(runs).toEqual([
       { recipe: tensorInput(tensor, 0), start: 0, end: 3, tensorRow: 0, importance: Float32Array.of(0, 1, 2, 3) },
       { recipe: tensorInput(tensor, 1), start: 0, end: 3, tensorRow: 3, importance: Float32Array.of(4, 5, 6, 7) },

@@ -1,0 +1,121 @@
+import { createHash } from 'node:crypto'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openCodec } from '../../../formats/ggml/codec.js'
+import { openGguf } from '../../../formats/gguf/index.js'
+import type { Blueprint } from '../../../src/blueprint.js'
+import type { MqError } from '../../../src/errors.js'
+import type { Plan } from '../../../src/plan.js'
+import { finish, type Progress } from '../../../src/progress.js'
+import type { KnownInputs } from '../../../src/quantize/calibration.js'
+import { type QuantizeOptions, quantize } from '../../../src/quantize/quantize.js'
+import { outputError } from '../../support/gptq.js'
+import { madeUpInputs } from '../../support/known-inputs.js'
+import { smallModel, smallPlan, wave } from '../../support/small-model.js'
+
+let folder = ''
+let output = ''
+let blueprint: Blueprint
+let plan: Plan
+const values = wave(768 * 256)
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mq-feedback-'))
+  output = join(folder, 'model.gguf')
+  blueprint = await smallModel(folder, [
+    { name: 'embedding.weight', shape: [512, 256] },
+    { name: 'q.weight', shape: [768, 256], values },
+    { name: 'experts.weight', shape: [3, 512, 256], stacked: true },
+    { name: 'k.weight', shape: [256, 256] },
+    { name: 'down.weight', shape: [2048, 512] },
+  ])
+  plan = smallPlan(blueprint, 'Q2_K', { 'k.weight': 'Q4_K', 'down.weight': 'IQ2_XXS' })
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+function inputOf(tensor: string, matrix: number): string | undefined {
+  if (tensor.startsWith('experts')) return `expert ${matrix}`
+  return { 'q.weight': 'attention', 'k.weight': 'attention', 'down.weight': 'inner' }[tensor]
+}
+
+function calibrationOf(seed: number): ReturnType<typeof madeUpInputs> {
+  const whole = { columns: 256, rank: 'full' as const }
+  const experts = [0, 1, 2].map((expert) => [`expert ${expert}`, { columns: 256, rank: 16, seed: seed + expert }] as const)
+  const inputs = { attention: { ...whole, seed }, inner: { columns: 512, rank: 8, seed }, ...Object.fromEntries(experts) }
+  return madeUpInputs(inputs, inputOf, `made up ${seed}`)
+}
+const calibration = calibrationOf(1)
+
+async function hashOf(options: Partial<QuantizeOptions> = {}): Promise<string> {
+  const { path, tensors } = await finish(quantize({ blueprint, plan, output, force: true, calibration, ...options }))
+  const statistics = JSON.stringify(tensors.map((tensor) => ({ ...tensor, seconds: 0 })))
+  return createHash('sha256')
+    .update(await readFile(path))
+    .update(statistics)
+    .digest('hex')
+}
+
+async function stored(name: string): Promise<Float32Array> {
+  const gguf = await openGguf(output)
+  try {
+    const found = gguf.tensors.find((tensor) => tensor.name === name)
+    const bytes = await gguf.sources[found?.file ?? 0]?.slice(found?.start ?? 0, found?.end ?? 0)
+    const codec = await openCodec()
+    return codec.dequantize(
+      found?.type ?? 'F32',
+      bytes ?? new Uint8Array(),
+      (found?.dimensions ?? []).reduce((a, b) => a * b, 1),
+    )
+  } finally {
+    await gguf.close()
+  }
+}
+
+describe('with a calibration', () => {
+  test('the bytes and figures are the same for 1, 2 and 5 threads and for little memory', async () => {
+    const refused = await finish(quantize({ blueprint, plan, output, calibration, memoryBytes: 1 })).catch(
+      (error: unknown) => error,
+    )
+    expect(refused).toMatchObject({ code: 'MEMORY_TOO_SMALL' })
+    // What the test process itself holds changes from moment to moment.
+    const memoryBytes = Number((refused as MqError).details['least']) + 2 ** 25
+    const hashes = new Set<string>()
+    for (const options of [{ threads: 5, memoryBytes }, { threads: 1 }, { threads: 2 }, { threads: 5 }]) {
+      hashes.add(await hashOf(options))
+    }
+    expect(hashes.size).toBe(1)
+  })
+
+  test('codes leave less error in the outputs, and nothing else changes', async () => {
+    const h = calibration.matrices.get('attention') as Float64Array
+    await hashOf()
+    const fed = { q: await stored('q.weight'), embedding: await stored('embedding.weight') }
+    await finish(quantize({ blueprint, plan, output, force: true }))
+    const plain = { q: await stored('q.weight'), embedding: await stored('embedding.weight') }
+    expect(fed.embedding).toEqual(plain.embedding)
+    const rows = values.subarray(0, 64 * 256)
+    const ratio = outputError(rows, fed.q.subarray(0, rows.length), h) / outputError(rows, plain.q.subarray(0, rows.length), h)
+    expect(ratio).toBeLessThan(0.5)
+  })
+
+  test('an interrupted run goes on with the same one, and begins anew with another', async () => {
+    const interrupt = async (): Promise<void> => {
+      const controller = new AbortController()
+      const work = quantize({ blueprint, plan, output, calibration, force: true, threads: 1, signal: controller.signal })
+      const onProgress = ({ done, total }: Progress): void => {
+        if (done >= 0.4 * total) controller.abort()
+      }
+      await expect(finish(work, onProgress)).rejects.toMatchObject({ code: 'INTERRUPTED' })
+    }
+    const undisturbed = await hashOf()
+    await interrupt()
+    const resumed = await finish(quantize({ blueprint, plan, output, calibration, force: true }))
+    expect(resumed.resumedBytes).toBeGreaterThan(0)
+    const other: KnownInputs = calibrationOf(2)
+    await interrupt()
+    expect((await finish(quantize({ blueprint, plan, output, calibration: other, force: true }))).resumedBytes).toBe(0)
+    expect(await hashOf({ fresh: true })).toBe(undisturbed)
+  })
+})
