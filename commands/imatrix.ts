@@ -1,4 +1,5 @@
 import { Args, Flags } from '@oclif/core'
+import { MqError } from '../src/errors.js'
 import { type ImatrixReport, imatrixText, makeImatrix } from '../src/imatrix/index.js'
 import { outputPath } from '../src/output-name.js'
 import { MqCommand } from './base-command.js'
@@ -23,6 +24,10 @@ export default class Imatrix extends MqCommand {
     ctx: Flags.integer({ char: 'c', description: 'Tokens of a chunk.', default: 512, min: 16 }),
     chunks: Flags.integer({ description: 'Use this many chunks at most.', min: 1 }),
     'process-output': Flags.boolean({ description: 'Look at the inputs of output.weight, too.' }),
+    rank: Flags.string({
+      description: 'Directions to keep of how the columns of wide inputs go together, for error feedback; 0: importance alone.',
+      default: 'auto',
+    }),
     threads: Flags.integer({ char: 't', description: 'Threads. [default: one for each core]', min: 1 }),
     force: Flags.boolean({ description: 'Replace a file that is there already.' }),
   }
@@ -36,6 +41,7 @@ export default class Imatrix extends MqCommand {
         output: await outputPath(flags.output, 'imatrix.gguf'),
         contextLength: flags.ctx,
         processOutput: flags['process-output'],
+        rank: parseRank(flags.rank),
         force: flags.force,
         ...(flags.chunks === undefined ? {} : { chunks: flags.chunks }),
         ...(flags.threads === undefined ? {} : { threads: flags.threads }),
@@ -46,4 +52,16 @@ export default class Imatrix extends MqCommand {
     this.log(`Next: mq quantize ${args.model} --bits 2.51 --imatrix ${report.output}`)
     return report
   }
+}
+
+function parseRank(text: string): number | 'auto' {
+  if (text === 'auto') return text
+  const rank = Number(text)
+  if (text !== '' && Number.isInteger(rank) && rank >= 0 && rank <= 4096) return rank
+  throw MqError.of('FLAG_INVALID', {
+    flag: 'rank',
+    value: text,
+    problem: 'it is neither auto nor a whole number from 0 to 4096',
+    command: 'imatrix',
+  })
 }

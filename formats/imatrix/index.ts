@@ -3,6 +3,10 @@ import { readGgufForm } from './gguf-form.js'
 import { readLegacyForm } from './legacy-form.js'
 import type { ImportanceMatrix } from './types.js'
 
+export type { CollectedCovariance, CollectedInput } from './covariance-form.js'
+export { type CovarianceFile, type InputShape, type MatrixSums, readCovariance } from './covariance-reader.js'
+export { nystrom } from './nystrom.js'
+export { randomSigns, scramble } from './signs.js'
 export type { ImportanceEntry, ImportanceMatrix } from './types.js'
 export { type CollectedImportance, writeImportanceMatrix } from './writer.js'
 

@@ -1,4 +1,6 @@
 import { type Metadata, writeGguf } from '../gguf/index.js'
+import { type CollectedCovariance, covarianceMetadata } from './covariance-form.js'
+import { covarianceTensors } from './covariance-writer.js'
 import { countsSuffix, sumsSuffix } from './gguf-form.js'
 
 /** An importance matrix as it is collected. */
@@ -10,21 +12,25 @@ export interface CollectedImportance {
   readonly chunks: number
   /** Tokens of a chunk. */
   readonly chunkLength: number
+  /** How the columns of the inputs go together, where that was collected. */
+  readonly covariance?: CollectedCovariance
 }
 
 /**
- * Writes an importance matrix in the GGUF form; see readGgufForm. Weights stand in the order of their names.
+ * Writes an importance matrix in the GGUF form; see readGgufForm, and covariance-form.ts for what may stand behind the importance. Weights
+ * stand in the order of their names.
  * Source: IMatrixCollector::save_imatrix in tools/imatrix/imatrix.cpp of llama.cpp.
  */
 export async function writeImportanceMatrix(
   path: string,
-  { entries, datasets, chunks, chunkLength }: CollectedImportance,
+  { entries, datasets, chunks, chunkLength, covariance }: CollectedImportance,
 ): Promise<void> {
   const metadata: Metadata = new Map([
     ['general.type', { type: 'string', value: 'imatrix' }],
     ['imatrix.datasets', { type: 'array', elementType: 'string', value: [...datasets] }],
     ['imatrix.chunk_count', { type: 'uint32', value: chunks }],
     ['imatrix.chunk_size', { type: 'uint32', value: chunkLength }],
+    ...(covariance === undefined ? [] : covarianceMetadata(covariance)),
   ])
   const tensors = [...entries]
     .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -32,7 +38,7 @@ export async function writeImportanceMatrix(
       tensor(`${name}${sumsSuffix}`, [sums.length / counts.length, counts.length], sums),
       tensor(`${name}${countsSuffix}`, [1, counts.length], Float32Array.from(counts)),
     ])
-  await writeGguf(path, metadata, tensors)
+  await writeGguf(path, metadata, covariance === undefined ? tensors : [...tensors, ...covarianceTensors(covariance)])
 }
 
 function tensor(name: string, dimensions: readonly number[], values: Float32Array) {

@@ -1,5 +1,7 @@
+export { type Calibration, openCalibration } from './calibration.js'
 export { type ImatrixOptions, type ImatrixReport, imatrixText, makeImatrix } from './make-imatrix.js'
 export { type MergeReport, mergeMatrices, mergeText } from './merge.js'
+export { type ModelImportance, readImportance } from './read-importance.js'
 export { readMatrix } from './read-matrix.js'
 export { type MatrixStatistics, matrixStatistics, statisticsText } from './show.js'
 export { shrunkMeanSquares } from './shrink.js'

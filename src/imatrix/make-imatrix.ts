@@ -4,7 +4,8 @@ import { asGguf } from '../as-gguf.js'
 import { MqError } from '../errors.js'
 import type { WithProgress } from '../progress.js'
 import { checkTarget } from '../quantize/index.js'
-import { loadModel } from '../runner/index.js'
+import { type CovarianceGroup, loadModel } from '../runner/index.js'
+import { formatBytes, formatTable } from '../terminal/index.js'
 
 export interface ImatrixOptions {
   /** A GGUF, or a checkpoint folder. */
@@ -18,6 +19,13 @@ export interface ImatrixOptions {
   readonly chunks?: number
   /** Looks at the inputs of output.weight, too. */
   readonly processOutput?: boolean
+  /**
+   * Directions to keep of how the inputs' columns go together, for error feedback; 0: nothing but importance. By default `auto`: narrow
+   * inputs whole, wide ones by their width.
+   */
+  readonly rank?: number | 'auto'
+  /** Bytes that all sums of covariances together may have; by default 1 GiB. */
+  readonly covarianceMemory?: number
   /** Replaces a file that is there already. */
   readonly force?: boolean
   readonly threads?: number
@@ -34,7 +42,13 @@ export interface ImatrixReport {
   readonly tensors: number
   /** Weights with experts that no token reached. */
   readonly unseenExperts: readonly { readonly tensor: string; readonly experts: number; readonly unseen: number }[]
+  /** What is kept of the inputs' covariances, by kind of input; empty where nothing is. */
+  readonly covariance: readonly CovarianceGroup[]
+  /** Chunks that are in no covariance; rows of them are kept, to choose the damping of feedback by. */
+  readonly chunksLeftOut: number
 }
+
+const defaultMemory = 2 ** 30
 
 /**
  * Computes an importance matrix of a model on a text and writes it in the GGUF form, equal to llama-imatrix's within rounding.
@@ -42,7 +56,8 @@ export interface ImatrixReport {
  *   LLAMA_CRASHED, INTERRUPTED, and what a conversion of the checkpoint throws.
  */
 export async function* makeImatrix(options: ImatrixOptions): WithProgress<ImatrixReport> {
-  const { output, contextLength = 512, chunks, processOutput = false, force = false, threads, signal } = options
+  const { covarianceMemory: memory = defaultMemory } = options
+  const { output, contextLength = 512, chunks, processOutput = false, rank = 'auto', force = false, threads, signal } = options
   const common = { ...(threads === undefined ? {} : { threads }), ...(signal === undefined ? {} : { signal }) }
   const text = await readFile(options.text, 'utf8').catch((error: unknown) => {
     throw MqError.from(error, options.text)
@@ -52,12 +67,23 @@ export async function* makeImatrix(options: ImatrixOptions): WithProgress<Imatri
   try {
     await using model = await loadModel(loadable.path, common)
     const dataset = basename(options.text)
-    const request = { dataset, contextLength, output: processOutput, ...(chunks === undefined ? {} : { chunks }) }
+    const covariance = rank === 0 ? {} : { covariance: { rank, memory } }
+    const request = { dataset, contextLength, output: processOutput, ...(chunks === undefined ? {} : { chunks }), ...covariance }
     const collected = yield* model.imatrix(output, text, request)
     const unseenExperts = collected.tensors
       .filter(({ unseen }) => unseen > 0)
       .map(({ name, matrices, unseen }) => ({ tensor: name, experts: matrices, unseen }))
-    return { output, text: dataset, contextLength, chunks: collected.chunks, tensors: collected.tensors.length, unseenExperts }
+    const { chunks: count, tensors, covariance: groups, chunksLeftOut } = collected
+    return {
+      output,
+      text: dataset,
+      contextLength,
+      chunks: count,
+      tensors: tensors.length,
+      unseenExperts,
+      covariance: groups,
+      chunksLeftOut,
+    }
   } catch (error) {
     // what a process that was killed while it wrote has left
     await rm(`${output}.partial`, { force: true })
@@ -68,12 +94,40 @@ export async function* makeImatrix(options: ImatrixOptions): WithProgress<Imatri
 }
 
 /** The report as a user reads it on the terminal. */
-export function imatrixText({ output, text, contextLength, chunks, tensors, unseenExperts }: ImatrixReport): string {
+export function imatrixText(report: ImatrixReport): string {
+  const { output, text, contextLength, chunks, tensors, unseenExperts } = report
   const lines = [`${output}: inputs of ${tensors} weights on ${text}, ${chunks} chunks of ${contextLength} tokens.`]
   const unseen = unseenExperts.reduce((sum, entry) => sum + entry.unseen, 0)
   const experts = unseenExperts.reduce((sum, entry) => sum + entry.experts, 0)
   if (unseen > 0) {
     lines.push(`No token reached ${unseen} of the ${experts} experts of ${unseenExperts.length} weights: calibrate on more text.`)
   }
+  lines.push(...covarianceLines(report))
   return lines.join('\n')
+}
+
+function covarianceLines({ covariance, chunksLeftOut }: ImatrixReport): string[] {
+  if (covariance.length === 0) return []
+  const bytes = covariance.reduce((sum, group) => sum + group.bytes, 0)
+  const rows = covariance.map(({ inputs, columns, matrices, kind, form, rank, bytes, why }) => [
+    `${inputs} of ${kind}`,
+    `${columns}`,
+    `${matrices}`,
+    form === 'sketch' ? `${rank} directions` : form,
+    formatBytes(bytes),
+    why,
+  ])
+  const titles = [
+    { title: 'inputs' },
+    { title: 'columns', align: 'right' as const },
+    { title: 'matrices', align: 'right' as const },
+    { title: 'kept' },
+    { title: 'size', align: 'right' as const },
+    { title: 'because' },
+  ]
+  return [
+    `Covariances of the inputs take ${formatBytes(bytes)}; ${chunksLeftOut} chunks are left out of them, to choose a damping by.`,
+    '',
+    formatTable(titles, rows),
+  ]
 }

@@ -1,4 +1,12 @@
 export { type ExternalPerplexity, externalPerplexity, findProgram } from './external.js'
 export { type GenerateOptions, LlamaModel, type LoadOptions, loadModel, type PerplexityOptions } from './model.js'
 export type { Perplexity } from './perplexity.js'
-export type { ChatMessage, Generated, ImatrixResult, LogitsComparison, ModelInfo } from './protocol.js'
+export type {
+  ChatMessage,
+  CovarianceGroup,
+  CovarianceRequest,
+  Generated,
+  ImatrixResult,
+  LogitsComparison,
+  ModelInfo,
+} from './protocol.js'

@@ -10,6 +10,7 @@ import { findLibraries } from './libraries.js'
 import { collectPerplexity, inChunks, type Perplexity } from './perplexity.js'
 import type {
   ChatMessage,
+  CovarianceRequest,
   Generated,
   ImatrixResult,
   LogitsComparison,
@@ -46,6 +47,8 @@ export interface ImatrixOptions {
   readonly dataset: string
   /** Looks at the output's weight, too; by default not, as llama-imatrix. */
   readonly output?: boolean
+  /** How much is to be kept of the inputs' covariances; by default nothing. */
+  readonly covariance?: CovarianceRequest
 }
 
 export interface GenerateOptions {
@@ -130,12 +133,14 @@ export class LlamaModel implements AsyncDisposable {
   }
 
   /**
-   * Writes an importance matrix in the GGUF form: of every weight's inputs on a text the sums of squares, as llama-imatrix has them.
+   * Writes an importance matrix in the GGUF form: of every weight's inputs on a text the sums of squares, as llama-imatrix has them, and
+   * where it is asked for what is kept of their covariances.
    * @throws MqError as perplexity does; ACTIVATIONS_NOT_FINITE.
    */
   imatrix(path: string, text: string, options: PerplexityOptions & ImatrixOptions): WithProgress<ImatrixResult> {
-    const { contextLength = 512, chunks, dataset, output = false } = options
-    const request = { path: resolve(path), text, dataset, output, contextLength, ...(chunks === undefined ? {} : { chunks }) }
+    const { contextLength = 512, chunks, dataset, output = false, covariance } = options
+    const optional = { ...(chunks === undefined ? {} : { chunks }), ...(covariance === undefined ? {} : { covariance }) }
+    const request = { path: resolve(path), text, dataset, output, contextLength, ...optional }
     return inChunks(
       this.#call('imatrix', request, { did: 'collected', what: `the importance matrix of ${this.path}` }),
       'collect',

@@ -151,6 +151,32 @@ export interface ImatrixRequest extends PerplexityRequest {
   readonly dataset: string
   /** Looks at the inputs of output.weight, too. */
   readonly output: boolean
+  /** How much is kept of the inputs' covariances; absent: nothing. */
+  readonly covariance?: CovarianceRequest
+}
+
+export interface CovarianceRequest {
+  /** Directions to keep of wide inputs; `auto`: by their width. */
+  readonly rank: number | 'auto'
+  /** Bytes that all sums together may have. */
+  readonly memory: number
+}
+
+/** Inputs of one kind, and how their covariances are kept. */
+export interface CovarianceGroup {
+  readonly columns: number
+  /** Matrices that take inputs of their own, each with a covariance. */
+  readonly matrices: number
+  readonly kind: 'shared' | 'heads' | 'experts'
+  readonly form: 'whole' | 'sketch' | 'diagonal'
+  /** Directions that a sketch is to give. */
+  readonly rank: number
+  /** Inputs of this kind. */
+  readonly inputs: number
+  /** Of their sums, together. */
+  readonly bytes: number
+  /** Why this form. */
+  readonly why: string
 }
 
 export interface ImatrixResult {
@@ -159,6 +185,10 @@ export interface ImatrixResult {
   readonly chunks: number
   /** Of each weight how many matrices it stacks, and how many of them no token reached. */
   readonly tensors: readonly { readonly name: string; readonly matrices: number; readonly unseen: number }[]
+  /** What is kept of covariances, by kind of input; empty where nothing is. */
+  readonly covariance: readonly CovarianceGroup[]
+  /** Chunks that are in no covariance: rows of them are kept instead. */
+  readonly chunksLeftOut: number
 }
 
 export interface GenerateRequest {

@@ -1,59 +1,95 @@
 import koffi from 'koffi'
+import { openProducts } from '../../../formats/ggml/products.js'
 import { writeImportanceMatrix } from '../../../formats/imatrix/index.js'
 import { MqError } from '../../errors.js'
-import type { ImatrixRequest, ImatrixResult, PerplexityStep } from '../protocol.js'
+import type { CovarianceGroup, CovarianceRequest, ImatrixRequest, ImatrixResult, PerplexityStep } from '../protocol.js'
 import type { Address } from './binding.js'
 import { Context } from './context.js'
-import { type InputSums, inputCollector } from './input-sums.js'
+import { describePlan, planCovariance } from './covariance-plan.js'
+import { type CovarianceSums, covarianceSums } from './covariance-sums.js'
+import { distinctRows, inputRows, minTokens, multipliesRows, weightName } from './input-rows.js'
+import { addSquares, type InputSums } from './input-sums.js'
+import { type InputSurvey, inputSurvey } from './input-survey.js'
 import type { LoadedModel } from './model.js'
 import { cutText, type TextChunks } from './perplexity.js'
-import { bytesOf, tensorAt } from './tensor.js'
+import { ggmlOperation } from './structs.js'
+import { bytesOf, type NativeTensor, tensorAt } from './tensor.js'
 import { planLanes } from './threads.js'
 
 /** Tokens of one decode, as many as llama.cpp computes at once: more would only hold more logits. */
 const batchTokens = 512
 
+/** Of so many batches the second is in no covariance. */
+const leaveOutEvery = 8
+/** Of the signs of sketches and of the rows that are kept. Files of one seed can be merged. */
+const seed = 1
+
 /**
- * Runs a text through the model, collects sums of squares of every weight's inputs, and writes them as an importance matrix.
+ * Runs a text through the model, collects sums of squares of every weight's inputs, and what is asked for of their covariances, and
+ * writes them as an importance matrix. Covariances leave every eighth batch of chunks out, importance does not.
  * One context only: the order in which sums are made, and so their last bits, is the same at any number of threads.
  */
 export async function* imatrix(model: LoadedModel, request: ImatrixRequest): AsyncGenerator<PerplexityStep, ImatrixResult, void> {
   const chunks = cutText(model, request)
   const { contextLength, count } = chunks
-  const collector = inputCollector((tensor) => bytesOf(model.llama, tensor), { output: request.output })
-  let failure: unknown
-  const callback = registerCallback((address, asked) => {
-    // llama.cpp knows of no exceptions: what went wrong is kept, and false ends the computation that it comes in
-    try {
-      const node = tensorAt(address)
-      if (asked) return collector.wants(node)
-      collector.collect(node)
-      return true
-    } catch (error) {
-      failure ??= error
-      return false
+  const sums = new Map<string, InputSums>()
+  let covariance: Covariances | undefined
+  let leftOut = false
+  const read = (tensor: NativeTensor): ArrayBuffer => bytesOf(model.llama, tensor)
+  const wants = (node: NativeTensor): boolean => {
+    if (!multipliesRows(node)) return false
+    const name = weightName(node)
+    return name.startsWith('blk.') || (request.output && name === 'output.weight') || covariance?.survey.inputs.has(name) === true
+  }
+  const collect = (node: NativeTensor): void => {
+    const name = weightName(node)
+    if (name.startsWith('blk.') || (request.output && name === 'output.weight')) {
+      addSquares(sums, name, inputRows(node, read), node.operation === ggmlOperation.MUL_MAT_ID)
     }
-  })
+    if (covariance?.survey.inputs.has(name) === true) covariance.sums.add(name, distinctRows(node, read), leftOut)
+  }
+  const watch: Watch = { wants, collect }
+  const callback = registerCallback(watch)
   const sequences = Math.max(1, Math.floor(batchTokens / contextLength))
   const batch = Math.min(batchTokens, sequences * contextLength)
   const { threads } = planLanes(model, { groups: 1, outputs: batch })
   const size = { contextLength, sequences, batch, threads }
-  const context = await Context.create(model.llama, model.address, model.info.vocabulary, { ...size, evalCallback: callback })
+  const context = await Context.create(model.llama, model.address, model.info.vocabulary, {
+    ...size,
+    evalCallback: callback.address,
+  })
+  let chunksLeftOut = 0
   try {
+    if (request.covariance !== undefined) {
+      const survey = inputSurvey()
+      watch.wants = (node) => {
+        survey.look(node)
+        return false
+      }
+      await callback.guard(decodeChunks(model, context, { ...chunks, contextLength: minTokens }, { first: 0, together: 1 }))
+      watch.wants = wants
+      covariance = await startCovariances(survey, request.covariance)
+    }
     for (let first = 0; first < count; first += sequences) {
       const together = Math.min(sequences, count - first)
-      await decodeChunks(model, context, chunks, { first, together }).catch((error: unknown) => {
-        throw failure ?? error
-      })
+      leftOut = (first / sequences) % leaveOutEvery === 1
+      chunksLeftOut += leftOut && covariance !== undefined ? together : 0
+      await callback.guard(decodeChunks(model, context, chunks, { first, together }))
       yield { chunksDone: first + together, chunks: count }
     }
   } finally {
     context.free()
-    koffi.unregister(callback)
+    callback.unregister()
   }
-  const entries = checked(collector.sums)
+  const entries = checked(sums)
   const { path, dataset } = request
-  await writeImportanceMatrix(path, { entries, datasets: [dataset], chunks: count, chunkLength: contextLength })
+  await writeImportanceMatrix(path, {
+    entries,
+    datasets: [dataset],
+    chunks: count,
+    chunkLength: contextLength,
+    ...(covariance && { covariance: { seed, inputOf: covariance.survey.inputOf, inputs: covariance.sums.collected() } }),
+  })
   return {
     tokens: chunks.tokens.length,
     chunks: count,
@@ -62,6 +98,23 @@ export async function* imatrix(model: LoadedModel, request: ImatrixRequest): Asy
       matrices: counts.length,
       unseen: counts.filter((seen) => seen === 0).length,
     })),
+    covariance: covariance?.groups ?? [],
+    chunksLeftOut,
+  }
+}
+
+interface Covariances {
+  readonly survey: InputSurvey
+  readonly sums: CovarianceSums
+  readonly groups: readonly CovarianceGroup[]
+}
+
+async function startCovariances(survey: InputSurvey, { rank, memory }: CovarianceRequest): Promise<Covariances> {
+  const forms = planCovariance(survey.inputs, { rank, memory })
+  return {
+    survey,
+    sums: covarianceSums(survey.inputs, forms, await openProducts(), seed),
+    groups: describePlan(survey.inputs, forms, rank),
   }
 }
 
@@ -101,8 +154,43 @@ function checked(
   return entries
 }
 
+/** What looks at the nodes of a graph. */
+interface Watch {
+  /** Whether a node is of interest, before it is computed. */
+  wants(node: NativeTensor): boolean
+  /** Takes a computed node's inputs. */
+  collect(node: NativeTensor): void
+}
+
 /** A ggml_backend_sched_eval_callback: asked of each node, and told when those that it wants are computed. */
-function registerCallback(call: (tensor: Address, asked: boolean) => boolean): Address {
+function registerCallback(watch: Watch): {
+  readonly address: Address
+  /** Throws what went wrong in the callback, before the refusal that it caused. */
+  guard(decoding: Promise<void>): Promise<void>
+  unregister(): void
+} {
+  let failure: unknown
   const type = koffi.pointer(koffi.proto('bool (void *tensor, bool asked, void *user_data)'))
-  return koffi.register(call, type)
+  const address: Address = koffi.register((node: Address, asked: boolean) => {
+    // llama.cpp knows of no exceptions: what went wrong is kept, and false ends the computation that it comes in
+    try {
+      const tensor = tensorAt(node)
+      if (asked) return watch.wants(tensor)
+      watch.collect(tensor)
+      return true
+    } catch (error) {
+      failure ??= error
+      return false
+    }
+  }, type)
+  return {
+    address,
+    async guard(decoding) {
+      await decoding.catch((error: unknown) => {
+        throw failure ?? error
+      })
+      if (failure !== undefined) throw failure
+    },
+    unregister: () => koffi.unregister(address),
+  }
 }

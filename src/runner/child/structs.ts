@@ -68,7 +68,7 @@ export const tensorLayout = {
 } as const
 
 /** enum ggml_op */
-export const ggmlOperation = { MUL_MAT: 29, MUL_MAT_ID: 30 } as const
+export const ggmlOperation = { MUL_MAT: 29, MUL_MAT_ID: 30, RESHAPE: 36 } as const
 
 /** enum ggml_type */
 export const ggmlF32 = 0

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
-import { inputCollector } from '../../../src/runner/child/input-sums.js'
+import { distinctRows, inputRows, multipliesRows } from '../../../src/runner/child/input-rows.js'
+import { addSquares, type InputSums } from '../../../src/runner/child/input-sums.js'
+import { inputSurvey } from '../../../src/runner/child/input-survey.js'
 import { ggmlOperation } from '../../../src/runner/child/structs.js'
 import type { NativeTensor } from '../../../src/runner/child/tensor.js'
 
@@ -22,8 +24,13 @@ function tensor(
   }
 }
 
-const collector = (output = false) =>
-  inputCollector((of) => (of as { readonly bytes?: ArrayBuffer }).bytes ?? new ArrayBuffer(0), { output })
+const read = (of: NativeTensor): ArrayBuffer => (of as { readonly bytes?: ArrayBuffer }).bytes ?? new ArrayBuffer(0)
+const collector = () => {
+  const sums = new Map<string, InputSums>()
+  const collect = (node: NativeTensor): void =>
+    addSquares(sums, node.source(0).name, inputRows(node, read), node.operation === ggmlOperation.MUL_MAT_ID)
+  return { sums, collect }
+}
 const floats = (...values: number[]): ArrayBuffer => Float32Array.from(values).buffer
 const weight = (name: string, matrices = 1) => tensor({ name, dimensions: [2, 8, matrices, 1] })
 
@@ -67,17 +74,39 @@ test('an expert sees the tokens that are routed to it', () => {
   })
 })
 
-test('looked at are weights of the layers, many tokens at once, and the output where it is asked for', () => {
+test('looked at are weights of the layers and the output, many tokens at once', () => {
   const inputs = (tokens: number, type = 0) => tensor({ dimensions: [2, tokens, 1, 1], type })
   const product = (name: string, tokens = 16, type = 0) =>
     tensor({ operation: ggmlOperation.MUL_MAT, sources: [weight(name), inputs(tokens, type)] })
-  const wants = (node: NativeTensor): boolean => collector().wants(node)
-  expect(wants(product('blk.0.attn_q.weight'))).toBe(true)
-  expect(wants(product('CUDA0#blk.0.attn_q.weight#0'))).toBe(true)
-  expect(wants(product('blk.0.attn_q.weight', 15))).toBe(false)
-  expect(wants(product('blk.0.attn_q.weight', 16, 1))).toBe(false)
-  expect(wants(product('cache_k_l0'))).toBe(false)
-  expect(wants(product('output.weight'))).toBe(false)
-  expect(collector(true).wants(product('output.weight'))).toBe(true)
-  expect(wants(tensor({ operation: ggmlOperation.MUL_MAT - 1 }))).toBe(false)
+  expect(multipliesRows(product('blk.0.attn_q.weight'))).toBe(true)
+  expect(multipliesRows(product('CUDA0#blk.0.attn_q.weight#0'))).toBe(true)
+  expect(multipliesRows(product('blk.0.attn_q.weight', 15))).toBe(false)
+  expect(multipliesRows(product('blk.0.attn_q.weight', 16, 1))).toBe(false)
+  expect(multipliesRows(product('cache_k_l0'))).toBe(false)
+  expect(multipliesRows(product('output.weight'))).toBe(true)
+  expect(multipliesRows(tensor({ operation: ggmlOperation.MUL_MAT - 1 }))).toBe(false)
+})
+
+test('weights of one input share its name, reshaped or not, and experts with rows of their own do not', () => {
+  const norm = tensor({ address: 8n, dimensions: [32, 16, 1, 1] })
+  const reshaped = tensor({ address: 9n, operation: ggmlOperation.RESHAPE, dimensions: [32, 1, 16, 1], sources: [norm] })
+  const apart = tensor({ address: 10n, dimensions: [32, 2, 16, 1] })
+  const survey = inputSurvey()
+  const look = (operation: number, name: string, matrices: number, inputs: NativeTensor): void =>
+    survey.look(tensor({ operation, sources: [weight(name, matrices), inputs] }))
+  look(ggmlOperation.MUL_MAT, 'blk.1.ffn_gate_inp.weight', 1, norm)
+  look(ggmlOperation.MUL_MAT_ID, 'blk.1.ffn_up_exps.weight', 4, reshaped)
+  look(ggmlOperation.MUL_MAT_ID, 'blk.1.ffn_down_exps.weight', 4, apart)
+  look(ggmlOperation.MUL_MAT, 'blk.1.ffn_up_shexp.weight', 1, norm)
+  const [shared, own] = ['blk.1.ffn_gate_inp.weight', 'blk.1.ffn_down_exps.weight'] as const
+  expect([...survey.inputOf.values()]).toEqual([shared, shared, own, shared])
+  expect(survey.inputs.get(shared)).toEqual({ columns: 32, matrices: 1, routed: false })
+  expect(survey.inputs.get(own)).toEqual({ columns: 32, matrices: 4, routed: true })
+})
+
+test('rows that all experts are given are summed once', () => {
+  const ids = tensor({ dimensions: [2, 2, 1, 1], strides: [4, 8, 16, 16], bytes: Int32Array.of(3, 0, 3, 1).buffer })
+  const shared = tensor({ dimensions: [2, 1, 2, 1], bytes: floats(1, 2, 3, 4) })
+  const node = tensor({ operation: ggmlOperation.MUL_MAT_ID, sources: [weight('blk.1.ffn_up_exps.weight', 4), shared, ids] })
+  expect(distinctRows(node, read)).toMatchObject({ columns: 2, starts: [[0, 2]] })
 })

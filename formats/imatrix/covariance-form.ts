@@ -1,0 +1,75 @@
+import type { Metadata, MetadataValue } from '../gguf/index.js'
+
+/**
+ * What an importance matrix may hold beside its sums of squares: for each distinct input of the model's weights, sums over tokens that say
+ * how its columns go together. llama.cpp looks for names that end in `.in_sum2` and `.counts` alone and passes the rest over.
+ *
+ * An input is named after the first weight that takes it, KEY; `mq.covariance.weights` and `mq.covariance.inputs` are two lists of
+ * strings of one length that give each weight's KEY. Inputs that differ by expert or head stack m matrices, others have m = 1. n is the
+ * length of a row. Dimensions are ggml's, the fastest first:
+ *
+ * | tensor | type | dimensions | |
+ * |---|---|---|---|
+ * | `KEY.cov_tokens` | F32 | 1, m | rows that were summed |
+ * | `KEY.cov_whole` | F32 | n (n + 1) / 2, m | sum of x x^T, upper triangle row by row: or else |
+ * | `KEY.cov_squares` | F32 | n, m | its diagonal, and |
+ * | `KEY.cov_sketch` | F32 | s, n, m | sum of x (x^T W), W = randomSigns(seed, n, s); may be missing |
+ * | `KEY.cov_kept` | BF16 | n, rows | rows of text that no sum above has seen, those of the first matrix first; may be missing |
+ * | `KEY.cov_kept_counts` | F32 | 1, m | how many of them each matrix has |
+ *
+ * `mq.covariance.version` is 1 and `mq.covariance.seed` the signs' seed, u32 both. Sums and counts of two files add up.
+ */
+export const covarianceNames = {
+  tokens: '.cov_tokens',
+  whole: '.cov_whole',
+  squares: '.cov_squares',
+  sketch: '.cov_sketch',
+  kept: '.cov_kept',
+  keptCounts: '.cov_kept_counts',
+} as const
+
+export const covarianceKeys = {
+  version: 'mq.covariance.version',
+  seed: 'mq.covariance.seed',
+  weights: 'mq.covariance.weights',
+  inputs: 'mq.covariance.inputs',
+} as const
+
+export const covarianceVersion = 1
+
+/** Sums over the rows of one input, for each of its matrices one after the other. */
+export interface CollectedInput {
+  /** Length of a row, n. */
+  readonly columns: number
+  /** Rows summed by each matrix. */
+  readonly tokens: readonly number[]
+  /** Upper triangles of the sum of x x^T. */
+  readonly whole?: Float32Array
+  /** Its diagonals, where it is not whole. */
+  readonly squares?: Float32Array
+  /** Sketches, [m][n][s]. */
+  readonly sketch?: Float32Array
+  /** Rows that were not summed, and how many each matrix has. */
+  readonly kept: Float32Array
+  readonly keptCounts: readonly number[]
+}
+
+/** Sums over all inputs of a model. */
+export interface CollectedCovariance {
+  /** Seed of the signs that sketches were made with. */
+  readonly seed: number
+  /** Weight -> name of its input. */
+  readonly inputOf: ReadonlyMap<string, string>
+  readonly inputs: ReadonlyMap<string, CollectedInput>
+}
+
+/** The keys that say which weights have which input. */
+export function covarianceMetadata({ seed, inputOf }: Pick<CollectedCovariance, 'seed' | 'inputOf'>): Metadata {
+  const strings = (value: Iterable<string>): MetadataValue => ({ type: 'array', elementType: 'string', value: [...value] })
+  return new Map([
+    [covarianceKeys.version, { type: 'uint32', value: covarianceVersion }],
+    [covarianceKeys.seed, { type: 'uint32', value: seed }],
+    [covarianceKeys.weights, strings(inputOf.keys())],
+    [covarianceKeys.inputs, strings(inputOf.values())],
+  ])
+}

@@ -1,0 +1,148 @@
+import type { ByteSource } from '../byte-source.js'
+import { FormatError } from '../format-error.js'
+import { type GgufTensorInfo, readGguf } from '../gguf/index.js'
+import { quote } from '../quote.js'
+import { covarianceKeys, covarianceNames, covarianceVersion } from './covariance-form.js'
+
+/** What a file keeps of one input; see covariance-form.ts. */
+export interface InputShape {
+  readonly columns: number
+  /** Matrices that have inputs of their own: experts or heads. */
+  readonly matrices: number
+  readonly form: 'whole' | 'sketch' | 'diagonal'
+  /** Columns of the sketch; 0 without. */
+  readonly width: number
+  /** Rows that each matrix's sums are of. */
+  readonly tokens: readonly number[]
+  /** Rows of text not summed that each matrix has. */
+  readonly keptCounts: readonly number[]
+}
+
+/** Sums over the inputs of one matrix. */
+export interface MatrixSums {
+  readonly tokens: number
+  /** Upper triangle, row by row. */
+  readonly whole?: Float32Array
+  readonly squares?: Float32Array
+  readonly sketch?: Float32Array
+}
+
+/** The covariance part of a file that is open. Sums are read when they are asked for. */
+export interface CovarianceFile {
+  readonly seed: number
+  /** Weight -> name of its input. */
+  readonly inputOf: ReadonlyMap<string, string>
+  readonly inputs: ReadonlyMap<string, InputShape>
+  /** @throws FormatError IMATRIX_INVALID where sums are not finite; INPUT_TRUNCATED. */
+  sums(key: string, matrix: number): Promise<MatrixSums>
+  /** Rows that were kept of one matrix, row-major. */
+  kept(key: string, matrix: number): Promise<Float32Array>
+}
+
+/**
+ * Reads what a file says of its covariances. undefined: it has none, as those of llama-imatrix.
+ * @throws FormatError IMATRIX_INVALID, GGUF_INVALID, INPUT_TRUNCATED.
+ */
+export async function readCovariance(source: ByteSource): Promise<CovarianceFile | undefined> {
+  const magic = await source.slice(0, Math.min(4, source.byteLength))
+  if (new TextDecoder().decode(magic) !== 'GGUF') return undefined
+  const { metadata, tensors, dataOffset } = await readGguf(source)
+  const version = metadata.get(covarianceKeys.version)
+  if (version === undefined) return undefined
+  const fail = (problem: string): FormatError => new FormatError('IMATRIX_INVALID', { file: source.name, problem })
+  if (version.value !== covarianceVersion) throw fail(`its covariance is of version ${String(version.value)}, and 1 is known`)
+  const seed = metadata.get(covarianceKeys.seed)
+  if (seed?.type !== 'uint32') throw fail(`it lacks ${covarianceKeys.seed}`)
+  const strings = (key: string): string[] => {
+    const found = metadata.get(key)
+    if (found?.type !== 'array' || found.elementType !== 'string') throw fail(`it lacks ${key}`)
+    return found.value.map(String)
+  }
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]))
+
+  const find = (name: string, type: 'F32' | 'BF16', dimensions: readonly number[]): GgufTensorInfo | undefined => {
+    const tensor = byName.get(name)
+    if (tensor === undefined) return undefined
+    // trailing dimensions of 1 may be left out
+    const same = Array.from({ length: 4 }, (_, i) => (tensor.dimensions[i] ?? 1) === (dimensions[i] ?? 1)).every(Boolean)
+    if (tensor.type !== type || !same) throw fail(`${quote(name)} is ${tensor.type} [${tensor.dimensions.join(', ')}]`)
+    return tensor
+  }
+  const read = async ({ name, type, offset }: GgufTensorInfo, first: number, count: number): Promise<Float32Array> => {
+    const size = type === 'BF16' ? 2 : 4
+    const start = dataOffset + offset + size * first
+    const bytes = await source.slice(start, start + size * count)
+    const own = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)
+    const values = type === 'BF16' ? fromBfloats(new Uint16Array(own)) : new Float32Array(own)
+    if (!values.every(Number.isFinite)) throw fail(`${quote(name)} has values that are not finite`)
+    return values
+  }
+  const counts = async (name: string, matrices: number): Promise<number[]> => {
+    const tensor = find(name, 'F32', [1, matrices])
+    const values = tensor === undefined ? [] : [...(await read(tensor, 0, matrices))]
+    if (!values.every((value) => value >= 0 && Number.isInteger(value)))
+      throw fail(`${quote(name)} has values that are no counts`)
+    return values
+  }
+
+  const describe = async (key: string): Promise<InputShape> => {
+    const own = byName.get(`${key}${covarianceNames.tokens}`)
+    if (own === undefined) throw fail(`${quote(key)} has no ${covarianceNames.tokens}`)
+    const matrices = own.dimensions[1] ?? 1
+    const tokens = await counts(own.name, matrices)
+    const squares = byName.get(`${key}${covarianceNames.squares}`)
+    const whole = byName.get(`${key}${covarianceNames.whole}`)
+    const columns = squares?.dimensions[0] ?? Math.round((Math.sqrt(8 * (whole?.dimensions[0] ?? 0) + 1) - 1) / 2)
+    if (columns === 0) throw fail(`${quote(key)} has no sums`)
+    const width = byName.get(`${key}${covarianceNames.sketch}`)?.dimensions[0] ?? 0
+    if (squares === undefined) find(`${key}${covarianceNames.whole}`, 'F32', [(columns * (columns + 1)) / 2, matrices])
+    else find(squares.name, 'F32', [columns, matrices])
+    find(`${key}${covarianceNames.sketch}`, 'F32', [width, columns, matrices])
+    const keptCounts = await counts(`${key}${covarianceNames.keptCounts}`, matrices)
+    const rows = keptCounts.reduce((sum, count) => sum + count, 0)
+    find(`${key}${covarianceNames.kept}`, 'BF16', [columns, rows])
+    const form = squares === undefined ? 'whole' : width === 0 ? 'diagonal' : 'sketch'
+    return { columns, matrices, form, width, tokens, keptCounts: rows === 0 ? tokens.map(() => 0) : keptCounts }
+  }
+
+  const [weights, keys] = [strings(covarianceKeys.weights), strings(covarianceKeys.inputs)]
+  if (weights.length !== keys.length) throw fail(`${covarianceKeys.weights} and ${covarianceKeys.inputs} differ in length`)
+  const inputs = new Map<string, InputShape>()
+  for (const key of new Set(keys)) inputs.set(key, await describe(key))
+  const shapeOf = (key: string): InputShape => {
+    const found = inputs.get(key)
+    if (found === undefined) throw new RangeError(`no input ${key}`)
+    return found
+  }
+
+  return {
+    seed: seed.value,
+    inputOf: new Map(weights.map((weight, index) => [weight, keys[index] as string])),
+    inputs,
+    async sums(key, matrix) {
+      const { columns, width, tokens } = shapeOf(key)
+      const part = async (suffix: string, length: number): Promise<Float32Array | undefined> => {
+        const tensor = byName.get(`${key}${suffix}`)
+        return tensor && (await read(tensor, matrix * length, length))
+      }
+      const [whole, squares, sketch] = [
+        await part(covarianceNames.whole, (columns * (columns + 1)) / 2),
+        await part(covarianceNames.squares, columns),
+        await part(covarianceNames.sketch, columns * width),
+      ]
+      const given = { ...(whole && { whole }), ...(squares && { squares }), ...(sketch && { sketch }) }
+      return { tokens: tokens[matrix] as number, ...given }
+    },
+    async kept(key, matrix) {
+      const { columns, keptCounts } = shapeOf(key)
+      const tensor = byName.get(`${key}${covarianceNames.kept}`)
+      if (tensor === undefined) return new Float32Array()
+      const before = keptCounts.slice(0, matrix).reduce((sum, count) => sum + count, 0)
+      return await read(tensor, before * columns, (keptCounts[matrix] as number) * columns)
+    },
+  }
+}
+
+function fromBfloats(halves: Uint16Array): Float32Array {
+  return new Float32Array(Uint32Array.from(halves, (half) => half << 16).buffer)
+}

@@ -1,0 +1,112 @@
+import type { CovarianceGroup } from '../protocol.js'
+import type { SurveyedInput } from './input-survey.js'
+
+/** How the covariance of one input is kept. A sketch of 0 columns is the diagonal alone. */
+export type Form = { readonly kind: 'whole' } | { readonly kind: 'sketch'; readonly width: number }
+
+/** Rows up to this length are kept whole: their n^2 / 2 numbers are fewer than eight times those of a sketch. */
+const wholeColumns = 1024
+/** Kept directions of longer rows. */
+const autoRank = 64
+/** Columns of a sketch for each direction that is kept of it. */
+export const oversampling = 2
+/** A sketch of fewer directions is not worth its room. */
+const leastRank = 8
+
+/**
+ * Chooses forms that fit into the memory together. Where they do not, the inputs that experts have of their own are kept by fewer
+ * directions first: they are the most, and of the fewest tokens; then those of heads, then all others, the largest first.
+ * @param rank directions to keep of every input; `auto`: by its width. @param memory bytes of all sums.
+ */
+export function planCovariance(
+  inputs: ReadonlyMap<string, SurveyedInput>,
+  { rank, memory }: { readonly rank: number | 'auto'; readonly memory: number },
+): ReadonlyMap<string, Form> {
+  const forms = new Map([...inputs].map(([key, input]) => [key, firstForm(input, rank)]))
+  const size = (key: string): number => formBytes(inputs.get(key) as SurveyedInput, forms.get(key) as Form)
+  let total = [...inputs.keys()].reduce((sum, key) => sum + size(key), 0)
+  const orders = [
+    (input: SurveyedInput) => input.routed,
+    (input: SurveyedInput) => !input.routed && input.matrices > 1,
+    (input: SurveyedInput) => input.matrices === 1,
+  ]
+  for (const belongs of orders) {
+    const members = [...inputs].filter(([, input]) => belongs(input)).map(([key]) => key)
+    while (total > memory) {
+      const largest = Math.max(...members.map(size))
+      const smaller = members
+        .filter((key) => size(key) === largest)
+        .map((key) => [key, lesser(inputs.get(key) as SurveyedInput, forms.get(key) as Form)] as const)
+      if (smaller.every(([, form]) => form === undefined)) break
+      for (const [key, form] of smaller) {
+        if (form === undefined || total <= memory) continue
+        total -= size(key)
+        forms.set(key, form)
+        total += size(key)
+      }
+    }
+  }
+  return forms
+}
+
+function firstForm({ columns }: SurveyedInput, rank: number | 'auto'): Form {
+  // the kernels take columns by eights, and error feedback by 32
+  if (columns % 32 !== 0) return { kind: 'sketch', width: 0 }
+  if (rank === 'auto' && columns <= wholeColumns) return { kind: 'whole' }
+  const width = oversampling * (rank === 'auto' ? autoRank : rank)
+  return 2 * width >= columns ? { kind: 'whole' } : { kind: 'sketch', width: 8 * Math.ceil(width / 8) }
+}
+
+/** The next smaller form; undefined for the smallest. */
+function lesser({ columns }: SurveyedInput, form: Form): Form | undefined {
+  if (form.kind === 'sketch' && form.width === 0) return undefined
+  const most = form.kind === 'whole' ? Math.floor(columns / 2) : form.width / 2
+  const width = 8 * Math.floor(Math.min(most, oversampling * autoRank) / 8)
+  return { kind: 'sketch', width: width < oversampling * leastRank ? 0 : width }
+}
+
+/** Bytes of the sums of one input. */
+export function formBytes({ columns, matrices }: SurveyedInput, form: Form): number {
+  return 4 * matrices * (form.kind === 'whole' ? (columns * (columns + 1)) / 2 : columns * (form.width + 1))
+}
+
+/** What was chosen, inputs of one kind together. */
+export function describePlan(
+  inputs: ReadonlyMap<string, SurveyedInput>,
+  forms: ReadonlyMap<string, Form>,
+  wanted: number | 'auto',
+): CovarianceGroup[] {
+  const groups = new Map<string, CovarianceGroup>()
+  for (const [key, input] of inputs) {
+    const form = forms.get(key) as Form
+    const { columns, matrices, routed } = input
+    const kept = form.kind === 'whole' ? columns : form.width / oversampling
+    const id = `${columns} ${matrices} ${routed} ${kept}`
+    const found = groups.get(id)
+    const inputsSoFar = found?.inputs ?? 0
+    const bytes = (found?.bytes ?? 0) + formBytes(input, form)
+    const first = firstForm(input, wanted)
+    const why =
+      columns % 32 !== 0
+        ? 'its width is no multiple of 32'
+        : formBytes(input, first) > formBytes(input, form)
+          ? 'to fit into the memory'
+          : form.kind === 'whole'
+            ? 'narrow enough to be kept whole'
+            : wanted === 'auto'
+              ? 'as wide inputs are kept'
+              : 'as asked for'
+    const kind = routed ? 'experts' : matrices > 1 ? 'heads' : 'shared'
+    groups.set(id, {
+      columns,
+      matrices,
+      kind,
+      form: form.kind === 'sketch' && form.width === 0 ? 'diagonal' : form.kind,
+      rank: kept,
+      inputs: inputsSoFar + 1,
+      bytes,
+      why,
+    })
+  }
+  return [...groups.values()]
+}
