@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { FormatError } from '../format-error.js'
 import type { FeedbackFactor } from './feedback.js'
 import { feedbackLayout, feedbackReach } from './feedback-forms.js'
+import { type OutputForm, sumOutputs } from './output-error.js'
 import { type GgmlTypeName, ggmlBytes, ggmlType } from './types.js'
 
 /** Elements that cross into the kernels' memory in one call; it bounds that memory. */
@@ -50,6 +51,12 @@ export interface Codec {
     options?: { readonly importance?: Float32Array; readonly reach?: number; readonly effort?: Effort },
   ): Uint8Array
   /**
+   * What errors of rows of weights come to in the outputs: the sum of e H e^T, in f32 but for the last sum.
+   * @param errors row-major, rows of the form's columns.
+   * @param form of H, from `prepareOutputs`.
+   */
+  outputError(errors: Float32Array, form: OutputForm): number
+  /**
    * Reads blocks back, bit for bit as ggml does.
    * @param bytes exactly the blocks of `elements` values.
    * @throws FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
@@ -68,6 +75,18 @@ type FeedbackKernel = (
   tables: number,
   depth: number,
   reach: number,
+  work: number,
+) => void
+type ProductKernel = (
+  a: number,
+  depthStride: number,
+  rowStride: number,
+  packed: number,
+  c: number,
+  rows: number,
+  columns: number,
+  depth: number,
+  upper: number,
   work: number,
 ) => void
 type DequantizeKernel = (source: number, target: number, elements: number) => void
@@ -168,6 +187,29 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
           run(source, target, count, rowLength, at, factor.depth, reach, at + tableBytes)
         },
       })
+    },
+
+    outputError(errors, form) {
+      const { columns, panels, depth } = form
+      if (errors.length % columns !== 0) throw new RangeError(`${errors.length} values are not whole rows of ${columns}`)
+      const rows = errors.length / columns
+      const rowsPerCall = Math.min(4 * Math.ceil(rows / 4), 64)
+      const rowsAt = heapBase
+      const workAt = alignUp(rowsAt + 4 * rowsPerCall * columns, 64)
+      const productsAt = alignUp(workAt + 16 * columns, 64)
+      const panelsAt = alignUp(productsAt + 4 * rowsPerCall * depth, 64)
+      reserve(panelsAt + panels.byteLength)
+      new Float32Array(memory.buffer, panelsAt, panels.length).set(panels)
+      const multiply = kernels['product'] as ProductKernel
+      let total = 0
+      for (let row = 0; row < rows; row += rowsPerCall) {
+        const part = errors.subarray(row * columns, (row + rowsPerCall) * columns)
+        // What lies behind the last rows is multiplied with them, and left out of the sum.
+        new Float32Array(memory.buffer, rowsAt, part.length).set(part)
+        multiply(rowsAt, 4, 4 * columns, panelsAt, productsAt, rowsPerCall, depth, columns, 0, workAt)
+        total += sumOutputs(part, new Float32Array(memory.buffer, productsAt, rowsPerCall * depth), form)
+      }
+      return total
     },
 
     dequantize(type, bytes, elements) {

@@ -3,7 +3,7 @@ import { feedbackLayout } from '../../formats/ggml/feedback-forms.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import { rowLength } from '../recipe/index.js'
 import type { Importance } from './cut.js'
-import type { FactorKey, RowRun } from './task.js'
+import type { PreparedKey, RowRun } from './task.js'
 
 /** What is known of the inputs of a model's weights, as src/imatrix opens it. */
 export interface KnownInputs {
@@ -18,7 +18,7 @@ export interface KnownInputs {
   heldOut(input: string): Promise<Float32Array>
 }
 
-/** Where nothing else was chosen; docs/decisions/0009-error-feedback.md. */
+/** Where no other was chosen; docs/decisions/0009-error-feedback.md. */
 export const defaultDamping = 0.3
 
 /** Whether codes of a tensor can be chosen with feedback once its input is known. */
@@ -27,13 +27,17 @@ export function takesFeedback(type: GgmlTypeName, columns: number): boolean {
 }
 
 /**
- * The factor with which rows are stored in a type.
- * @param damping 0 for none.
- * @returns undefined where every weight goes to its nearest code.
+ * What rows need that are stored in some types: with feedback where `damping` is not 0, and with errors in the outputs.
+ * @returns undefined where nothing is known of the inputs.
  */
-export function factorOf({ recipe, input }: RowRun, type: GgmlTypeName, damping: number): FactorKey | undefined {
+export function needsOf(
+  { recipe, input }: RowRun,
+  types: readonly GgmlTypeName[],
+  damping: number,
+): readonly PreparedKey[] | undefined {
   const columns = rowLength(recipe)
-  const layout = feedbackLayout(type)
-  if (input === undefined || layout === undefined || damping === 0 || !takesFeedback(type, columns)) return undefined
-  return { input, layout, damping, columns }
+  if (input === undefined || columns % 32 !== 0) return undefined
+  const layouts = new Set(damping === 0 ? [] : types.flatMap((type) => feedbackLayout(type) ?? []))
+  const factors = [...layouts].map((form) => ({ input, form, damping, columns }))
+  return [...factors, { input, form: 'outputs', damping: 0, columns }]
 }

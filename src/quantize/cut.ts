@@ -47,19 +47,24 @@ export function* cutTensor(tensor: BlueprintTensor, elements: number, known: Col
 /**
  * A sample of about `rows` rows: short runs, evenly spaced over every matrix of the tensor, the same ones each time. With fewer rows
  * than matrices it takes one row of every so many matrices.
+ * @param options mostMatrices: so many at most, where each costs something of its own. runRows: rows that lie together.
  */
-export function sampleTensor(tensor: BlueprintTensor, rows: number, known: Columns = {}): RowRun[] {
+export function sampleTensor(
+  tensor: BlueprintTensor,
+  rows: number,
+  known: Columns = {},
+  { mostMatrices = rows, runRows = 8 }: { readonly mostMatrices?: number; readonly runRows?: number } = {},
+): RowRun[] {
   const matrices = [...matricesOf(tensor, known)]
-  const sampled = rows < matrices.length ? everySoMany(matrices, rows) : matrices
+  const most = Math.min(rows, mostMatrices)
+  const sampled = most < matrices.length ? everySoMany(matrices, most) : matrices
   const rowsEach = Math.max(1, Math.round(rows / sampled.length))
-  return sampled.flatMap((matrix) => sampleMatrix(matrix, rowsEach))
+  return sampled.flatMap((matrix) => sampleMatrix(matrix, rowsEach, runRows))
 }
 
-const sampleRunRows = 8
-
-function sampleMatrix(matrix: Matrix, rows: number): RowRun[] {
-  if (rows >= matrix.rows) return everyRow(matrix)
-  const runRows = Math.min(sampleRunRows, rows)
+function sampleMatrix(matrix: Matrix, rows: number, mostTogether: number): RowRun[] {
+  if (rows >= matrix.rows) return everyRow(matrix, mostTogether)
+  const runRows = Math.min(mostTogether, rows)
   const runs = Math.floor(rows / runRows)
   return Array.from({ length: runs }, (_, run) => {
     const start = Math.floor(((run + 0.5) * matrix.rows) / runs - runRows / 2)
@@ -67,9 +72,9 @@ function sampleMatrix(matrix: Matrix, rows: number): RowRun[] {
   })
 }
 
-function everyRow(matrix: Matrix): RowRun[] {
-  return Array.from({ length: Math.ceil(matrix.rows / sampleRunRows) }, (_, run) =>
-    runOf(matrix, run * sampleRunRows, Math.min(matrix.rows, (run + 1) * sampleRunRows)),
+function everyRow(matrix: Matrix, together: number): RowRun[] {
+  return Array.from({ length: Math.ceil(matrix.rows / together) }, (_, run) =>
+    runOf(matrix, run * together, Math.min(matrix.rows, (run + 1) * together)),
   )
 }
 

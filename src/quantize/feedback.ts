@@ -1,37 +1,48 @@
-import type { Blueprint } from '../blueprint.js'
 import type { Plan } from '../plan.js'
-import { rowLength } from '../recipe/index.js'
-import { defaultDamping, type KnownInputs, takesFeedback } from './calibration.js'
-import { makingBytes, tableBytes } from './factors.js'
+import { defaultDamping, type KnownInputs } from './calibration.js'
 import type { FeedbackMemory } from './memory.js'
-import type { Feedback } from './write-output.js'
+import { makingBytes, preparedBytes } from './shelf.js'
+import type { PreparedKey, WorkerTask } from './task.js'
+
+/** How codes of a plan's tensors are chosen with what is known of their inputs. */
+export interface Feedback {
+  readonly calibration: KnownInputs
+  /** By tensor; 0 for none. */
+  readonly dampingOf: (tensor: string) => number
+}
+
+/** The feedback that a plan says. */
+export function feedbackOf(calibration: KnownInputs, plan: Plan): Feedback {
+  const dampings = new Map(plan.tensors.map(({ name }) => [name, defaultDamping]))
+  return { calibration, dampingOf: (tensor) => dampings.get(tensor) ?? 0 }
+}
+
+/** What tasks need of covariances, in bytes. */
+export interface NeedsMemory {
+  readonly memory: FeedbackMemory
+  /** About what it takes to make one. */
+  readonly bytesOf: (key: PreparedKey) => number
+}
 
 /** Working memory of the kernels for each column, where the state is low; where it is the row's length, as much again. */
 const workBytesEach = 2 * 96
 
-/** How a plan's tensors are stored with what is known of their inputs, and what that takes. */
-export async function feedbackOf(
-  calibration: KnownInputs,
-  plan: Plan,
-  { tensors }: Pick<Blueprint, 'tensors'>,
-): Promise<Feedback & { readonly memory: FeedbackMemory }> {
-  const dampings = new Map(plan.tensors.map(({ name }) => [name, defaultDamping]))
+/** Looks at one covariance of each width: those of one width are taken to be known equally well. */
+export async function memoryOfNeeds(calibration: KnownInputs, tasks: Iterable<WorkerTask>): Promise<NeedsMemory> {
   const making = new Map<number, number>()
   let threadBytes = 0
-  for (const [index, tensor] of tensors.entries()) {
-    const columns = rowLength(tensor)
-    const input = calibration.inputOf(tensor.name, 0)
-    const type = plan.tensors[index]?.type
-    if (input === undefined || type === undefined || making.has(columns) || !takesFeedback(type, columns)) continue
-    // Inputs of one width are known equally well.
-    const covariance = await calibration.covariance(input)
-    making.set(columns, makingBytes(covariance, columns))
-    threadBytes = Math.max(threadBytes, tableBytes(covariance, columns) + workBytesEach * columns)
+  let sharedBytes = 0
+  for (const { needs = [] } of tasks) {
+    for (const { input, columns } of needs) {
+      if (making.has(columns)) continue
+      const covariance = await calibration.covariance(input)
+      making.set(columns, makingBytes(covariance, columns))
+      threadBytes = Math.max(threadBytes, preparedBytes(covariance, columns) + workBytesEach * columns)
+    }
+    sharedBytes = Math.max(
+      sharedBytes,
+      needs.reduce((sum, { columns }) => sum + (making.get(columns) ?? 0), 0),
+    )
   }
-  return {
-    calibration,
-    dampingOf: (tensor) => dampings.get(tensor) ?? 0,
-    bytesOf: ({ columns }) => making.get(columns) ?? 0,
-    memory: { threadBytes, sharedBytes: Math.max(0, ...making.values()) },
-  }
+  return { memory: { threadBytes, sharedBytes }, bytesOf: ({ columns }) => making.get(columns) ?? 0 }
 }

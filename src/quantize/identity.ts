@@ -5,8 +5,8 @@ import { basename } from 'node:path'
 import type { Effort } from '../../formats/ggml/codec.js'
 import type { Blueprint } from '../blueprint.js'
 import type { Importance } from './cut.js'
+import type { Feedback } from './feedback.js'
 import type { OutputLayout } from './output-layout.js'
-import type { Feedback } from './write-output.js'
 
 const require = createRequire(import.meta.url)
 
@@ -27,7 +27,7 @@ export async function identityOf(
 ): Promise<string> {
   const hash = createHash('sha256')
   const add = (value: unknown): void => void hash.update(`${JSON.stringify(value)}\n`)
-  add(['output', 1, options.taskElements, options.effort, options.feedback?.calibration.digest ?? null])
+  add(['output', 2, options.taskElements, options.effort, options.feedback?.calibration.digest ?? null])
   hash.update(await readFile(require.resolve('#kernels.wasm')))
   for (const file of blueprint.files) {
     const { size, mtimeNs } = await stat(file, { bigint: true })

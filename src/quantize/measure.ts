@@ -2,7 +2,9 @@ import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import type { WithProgress } from '../progress.js'
 import { rowLength } from '../recipe/index.js'
-import { type Importance, sampleTensor } from './cut.js'
+import { defaultDamping, type KnownInputs, needsOf } from './calibration.js'
+import { type Columns, type Importance, sampleTensor } from './cut.js'
+import { memoryOfNeeds } from './feedback.js'
 import { memoryShare, taskBytes } from './memory.js'
 import { runTasks } from './pool.js'
 import { addErrorSums, type ErrorSums } from './statistics.js'
@@ -14,6 +16,11 @@ export interface TypeDamage {
   readonly relativeError: number
   /** Mean of w (x - x')^2. */
   readonly errorPerWeight: number
+  /**
+   * Error of the outputs, tr(E H E^T) / tr(W H W^T), H the covariance of the inputs, with codes chosen as they will be; absent where
+   * nothing is known of the inputs.
+   */
+  readonly outputError?: number
   /** Mean of w x^2: the same for every type. */
   readonly meanSquare: number
 }
@@ -34,6 +41,8 @@ export interface MeasureOptions {
   /** What this process may hold in memory, all of it: see memory.ts. */
   readonly memoryBytes?: number
   readonly importance?: Importance
+  /** Measures errors of the outputs too, and codes chosen with feedback; its importance holds where none is given. */
+  readonly calibration?: KnownInputs
   readonly signal?: AbortSignal
 }
 
@@ -41,31 +50,39 @@ export interface MeasureOptions {
 export type Measurements = Map<string, Map<GgmlTypeName, TypeDamage>>
 
 const sampleElements = 2 ** 18
+/** Of experts with an input each, so many are looked at: what feedback needs to know of an input costs as much as many rows. */
+const sampledInputs = 4
 /** Values of a task: small enough that many types on one task do not leave the other threads idle. */
 const taskElements = 2 ** 17
 
 /**
  * Measures what types do to tensors by quantizing a sample of their rows: short runs evenly spaced over all experts. Only these rows are
- * read. The same model, requests and importance give the same figures, whatever the threads.
+ * read. The same model, requests and importance or calibration give the same figures, whatever the threads.
  * @throws MqError TENSOR_NOT_FINITE, IMPORTANCE_MISMATCH, INTERRUPTED; FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
  */
 export async function* measure(options: MeasureOptions): WithProgress<Measurements> {
-  const { blueprint, requests, importance } = options
+  const { blueprint, requests, calibration } = options
   const byName = new Map(blueprint.tensors.map((tensor) => [tensor.name, tensor]))
+  const importance = options.importance ?? calibration?.importance
+  const known = { importance, inputOf: calibration && ((tensor: string, matrix: number) => calibration.inputOf(tensor, matrix)) }
   const parts = requests.flatMap((request) => {
     const tensor = byName.get(request.tensor)
     if (tensor === undefined) throw new RangeError(`no tensor ${request.tensor} to measure`)
-    return tasksOf(tensor, request, importance)
+    return tasksOf(tensor, request, known, calibration)
   })
   const total = parts.reduce((sum, task) => sum + workOf(task), 0)
   const sums = new Map<MeasureTask, readonly ErrorSums[]>()
+  const needs = calibration && (await memoryOfNeeds(calibration, parts))
   const { threads, taskBytes: memoryBytes } = memoryShare(
     options.memoryBytes,
     options.threads,
     Math.max(0, ...parts.map(taskBytes)),
+    needs?.memory,
   )
   const setup = { files: blueprint.files }
-  const pool = runTasks(parts, { ...options, threads, memoryBytes, setup, what: 'the measurement' })
+  const inputs = needs && { ...needs, covariance: (input: string) => calibration.covariance(input) }
+  const given = { setup, threads, memoryBytes, ...(inputs && { inputs }), ...(options.signal && { signal: options.signal }) }
+  const pool = runTasks(parts, { ...given, what: 'the measurement' })
   let done = 0
   for await (const finished of pool) {
     sums.set(finished.task, finished.sums)
@@ -75,20 +92,31 @@ export async function* measure(options: MeasureOptions): WithProgress<Measuremen
   return gather(parts, sums)
 }
 
-function tasksOf(tensor: BlueprintTensor, { types, rows }: MeasureRequest, importance: Importance | undefined): MeasureTask[] {
-  const wanted =
-    rows ?? Math.max(Math.ceil(sampleElements / rowLength(tensor)), tensor.shape.length > 2 ? (tensor.shape[0] ?? 1) : 1)
+function tasksOf(
+  tensor: BlueprintTensor,
+  { types, rows }: MeasureRequest,
+  known: Columns,
+  calibration: KnownInputs | undefined,
+): MeasureTask[] {
+  const wanted = rows ?? Math.ceil(sampleElements / rowLength(tensor))
+  const runs =
+    calibration?.inputOf(tensor.name, 0) === undefined
+      ? sampleTensor(tensor, rows ?? Math.max(wanted, tensor.shape.length > 2 ? (tensor.shape[0] ?? 1) : 1), known)
+      : sampleTensor(tensor, wanted, known, { mostMatrices: sampledInputs, runRows: 16 })
   const groups: RowRun[][] = []
   let elements = Number.POSITIVE_INFINITY
-  for (const run of sampleTensor(tensor, wanted, { importance })) {
-    if (elements + runElements(run) > taskElements) {
+  for (const run of runs) {
+    if (elements + runElements(run) > taskElements || run.input !== groups.at(-1)?.at(-1)?.input) {
       groups.push([])
       elements = 0
     }
     groups.at(-1)?.push(run)
     elements += runElements(run)
   }
-  return groups.map((runs) => ({ kind: 'measure', tensor: tensor.name, runs, types }))
+  return groups.map((group) => {
+    const needs = needsOf(group[0] as RowRun, types, defaultDamping)
+    return { kind: 'measure', tensor: tensor.name, runs: group, types, ...(needs === undefined ? {} : { needs }) }
+  })
 }
 
 /** Bytes of f32 quantized, once for each type: what progress counts. */
@@ -113,12 +141,21 @@ function gather(tasks: readonly MeasureTask[], sums: ReadonlyMap<MeasureTask, re
   )
 }
 
-function typeDamage({ count, weightedError: squaredError, weightedNorm: squaredNorm }: ErrorSums): TypeDamage {
+function typeDamage({
+  count,
+  weightedError: squaredError,
+  weightedNorm: squaredNorm,
+  outputError,
+  outputNorm,
+}: ErrorSums): TypeDamage {
   // Values too large for the type are stored as infinity.
   const error = Number.isFinite(squaredError) ? squaredError : Number.POSITIVE_INFINITY
   return {
     relativeError: squaredError === 0 ? 0 : error / squaredNorm,
     errorPerWeight: error / count,
     meanSquare: squaredNorm / count,
+    ...(outputNorm === 0
+      ? {}
+      : { outputError: Number.isFinite(outputError) ? outputError / outputNorm : Number.POSITIVE_INFINITY }),
   }
 }

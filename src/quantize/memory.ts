@@ -10,16 +10,16 @@ const threadBytes = 40 * 2 ** 20
 /** What tasks may hold for each thread where no limit is given. */
 const defaultTaskBytesEach = 64 * 2 ** 20
 
-/** What error feedback holds besides tasks. */
+/** What is held of covariances besides tasks. */
 export interface FeedbackMemory {
   /** In each thread: tables and working memory of the kernels. */
   readonly threadBytes: number
-  /** Least that factors take while one is made. */
+  /** Most that a task needs of covariances, while it is made. */
   readonly sharedBytes: number
 }
 
-/** Factors for which there is room where no limit is given: those in use, the next, some that come back. */
-const factorsAtATime = 4
+/** For how many tasks there is room for that where no limit is given: those in use, the next, some that come back. */
+const sharedAtATime = 4
 
 /** How a limit on memory is shared out. */
 export interface MemoryShare {
@@ -45,7 +45,7 @@ export function memoryShare(
 ): MemoryShare {
   const { sharedBytes } = feedback
   if (memoryBytes === undefined) {
-    return { threads, taskBytes: Math.max(largestTask, threads * defaultTaskBytesEach) + factorsAtATime * sharedBytes }
+    return { threads, taskBytes: Math.max(largestTask, threads * defaultTaskBytesEach) + sharedAtATime * sharedBytes }
   }
   const heldBytes = process.memoryUsage.rss() + growthBytes
   const eachBytes = threadBytes + feedback.threadBytes

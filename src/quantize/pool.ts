@@ -3,11 +3,11 @@ import { availableParallelism } from 'node:os'
 import { Piscina } from 'piscina'
 import type { Covariance } from '../../formats/ggml/feedback.js'
 import { MqError } from '../errors.js'
-import { keyText, newFactors } from './factors.js'
 import { errorOf } from './failure.js'
 import { taskBytes } from './memory.js'
+import { keyText, newShelf } from './shelf.js'
 import type { ErrorSums } from './statistics.js'
-import type { FactorKey, PrepareReply, WorkerMessage, WorkerReply, WorkerSetup, WorkerTask } from './task.js'
+import type { PreparedKey, PrepareReply, WorkerMessage, WorkerReply, WorkerSetup, WorkerTask } from './task.js'
 
 export interface PoolOptions {
   readonly setup: WorkerSetup
@@ -15,8 +15,8 @@ export interface PoolOptions {
   readonly threads?: number
   /** What all tasks under way may hold in memory together. */
   readonly memoryBytes?: number
-  /** Where factors come from that tasks name; about what it takes to make one. */
-  readonly inputs?: { covariance(input: string): Promise<Covariance>; bytesOf(key: FactorKey): number }
+  /** Where covariances come from; about what it takes to make of them what a task needs. */
+  readonly inputs?: { covariance(input: string): Promise<Covariance>; bytesOf(key: PreparedKey): number }
   readonly signal?: AbortSignal
   /** What is being done, for INTERRUPTED. */
   readonly what: string
@@ -46,7 +46,7 @@ const tasksEach = 3
 
 /**
  * Runs tasks on worker threads and yields each as it ends, in no particular order. Tasks are taken from the iterable only as their
- * memory fits, with that of the factors that they need: each is made once, while tasks before it still run, and kept as there is room. Whatever ends it - the last task, a failure, an abort, the consumer - no worker runs on after it.
+ * memory fits, with what they need of covariances: that is made once, while tasks before them still run, and kept as there is room. Whatever ends it - the last task, a failure, an abort, the consumer - no worker runs on after it.
  */
 export async function* runTasks<Task extends WorkerTask>(
   tasks: Iterable<Task>,
@@ -86,50 +86,50 @@ export async function* runTasks<Task extends WorkerTask>(
     if (!reply.ok) throw errorOf(reply.failure)
     return reply as Reply & { ok: true }
   }
-  const factors = newFactors(
+  const shelf = newShelf(
     async (key) => {
       const covariance = await inputs.covariance(key.input)
-      return (await inWorker<PrepareReply>({ kind: 'prepare', key, covariance }, `the inputs ${key.input}`)).factor
+      return (await inWorker<PrepareReply>({ kind: 'prepare', key, covariance }, `the inputs ${key.input}`)).prepared
     },
     (key) => inputs.bytesOf(key),
   )
   const fits = (task: Task): boolean =>
     underWay === 0 ||
     (underWay < tasksEach * threads &&
-      heldBytes + taskBytes(task) + factors.usedBytes + factors.missingBytes(task.factors ?? []) <= memoryBytes)
+      heldBytes + taskBytes(task) + shelf.usedBytes + shelf.missingBytes(task.needs ?? []) <= memoryBytes)
   const abort = (): void => fail(MqError.of('INTERRUPTED', { what }))
   const start = async (task: Task): Promise<void> => {
     const bytes = taskBytes(task)
-    const { factors: keys = [], nextFactors = [] } = task
+    const { needs = [], nextNeeds = [] } = task
     underWay += 1
     heldBytes += bytes
     try {
-      factors.shrinkTo(memoryBytes - heldBytes - factors.missingBytes(keys))
-      const taken = factors.take(keys)
-      prepareAhead(nextFactors)
+      shelf.shrinkTo(memoryBytes - heldBytes - shelf.missingBytes(needs))
+      const taken = shelf.take(needs)
+      prepareAhead(nextNeeds)
       const prepared = await taken
       const { sums, seconds, checksum } = await inWorker<WorkerReply>(
-        keys.length === 0 ? task : { ...task, prepared },
+        needs.length === 0 ? task : { ...task, prepared },
         task.tensor,
       )
       finished.push({ task, sums, seconds, checksum })
     } catch (error) {
       fail(error as Error)
     }
-    factors.release(keys)
+    shelf.release(needs)
     underWay -= 1
     heldBytes -= bytes
     wake()
   }
-  let ahead = ''
-  /** Once for each factor, and only where it takes no room from what is used. */
-  const prepareAhead = (keys: readonly FactorKey[]): void => {
+  const ahead = new Set<string>()
+  /** Once for each, and only where it takes no room from what is used. */
+  const prepareAhead = (keys: readonly PreparedKey[]): void => {
     for (const key of keys) {
-      const room = memoryBytes - heldBytes - factors.usedBytes - factors.missingBytes([key])
-      if (factors.has(key) || keyText(key) === ahead || room < 0) continue
-      ahead = keyText(key)
-      factors.shrinkTo(memoryBytes - heldBytes - factors.missingBytes([key]))
-      factors.take([key]).then(() => factors.release([key]), fail)
+      const room = memoryBytes - heldBytes - shelf.usedBytes - shelf.missingBytes([key])
+      if (shelf.has(key) || ahead.has(keyText(key)) || room < 0) continue
+      ahead.add(keyText(key))
+      shelf.shrinkTo(memoryBytes - heldBytes - shelf.missingBytes([key]))
+      shelf.take([key]).then(() => shelf.release([key]), fail)
     }
   }
 

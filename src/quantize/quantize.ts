@@ -9,7 +9,7 @@ import type { KnownInputs } from './calibration.js'
 import { checkPlan } from './check-plan.js'
 import type { Importance } from './cut.js'
 import { isCopy } from './exact.js'
-import { feedbackOf } from './feedback.js'
+import { feedbackOf, memoryOfNeeds } from './feedback.js'
 import { memoryShare, taskBytes } from './memory.js'
 import { layoutOutput } from './output-layout.js'
 import { lockOutput } from './output-lock.js'
@@ -82,10 +82,11 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
   const plan = checkPlan(options.plan, blueprint)
   await checkKernels(blueprint, plan)
   const layout = layoutOutput(blueprint, plan, path, options.splitMaxBytes)
-  const feedback = calibration && (await feedbackOf(calibration, plan, blueprint))
+  const feedback = calibration && feedbackOf(calibration, plan)
   const source = { blueprint, layout, importance, feedback }
+  const needs = calibration && (await memoryOfNeeds(calibration, tasksOf(sourceOf(source, []))))
   const largest = largestTask(tasksOf(sourceOf(source, [])))
-  const share = memoryShare(options.memoryBytes, options.threads, largest, feedback?.memory)
+  const share = memoryShare(options.memoryBytes, options.threads, largest, needs?.memory)
   if (signal?.aborted === true) throw MqError.of('INTERRUPTED', { what: path })
   const { dataBytes, bitsPerWeight } = plan
   const files = layout.parts.map((part) => part.path)
@@ -97,7 +98,7 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
     throw await inWords(error, path, layout.sizeBytes)
   })
   try {
-    const written = yield* writeOutput({ ...source, dataBytes, path, effort, force, fresh, signal, ...share })
+    const written = yield* writeOutput({ ...source, needs, dataBytes, path, effort, force, fresh, signal, ...share })
     const seconds = (performance.now() - startedAt) / 1000
     return { path: first, files, sizeBytes: layout.sizeBytes, dataBytes, bitsPerWeight, ...written, seconds }
   } finally {

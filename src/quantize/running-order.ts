@@ -1,17 +1,17 @@
-import { keyText } from './factors.js'
+import { keyText } from './shelf.js'
 import type { QuantizeTask } from './task.js'
 import { type TaskSource, tensorTasks } from './tasks.js'
 
 /**
- * The tasks of an output in the order in which they are best run: those of a layer that share a factor one after another, so that few
- * factors are alive at a time. Every task of a factor says which one comes next.
+ * The tasks of an output in the order in which they are best run: those of a layer that need the same of a covariance one after another,
+ * so that little of it is alive at a time. They say what comes next.
  * @param wanted which tasks are to be run.
  */
 export function* inRunningOrder(source: TaskSource, wanted: (task: QuantizeTask) => boolean): Generator<QuantizeTask> {
   let group: QuantizeTask[] = []
-  for (const task of byFactor(source)) {
+  for (const task of byNeeds(source)) {
     if (!wanted(task)) continue
-    if (task.factors === undefined) {
+    if (task.needs === undefined) {
       yield task
       continue
     }
@@ -25,10 +25,10 @@ export function* inRunningOrder(source: TaskSource, wanted: (task: QuantizeTask)
 }
 
 function leadingTo(group: readonly QuantizeTask[], next: QuantizeTask): readonly QuantizeTask[] {
-  return group.map((task) => ({ ...task, nextFactors: next.factors ?? [] }))
+  return group.map((task) => ({ ...task, nextNeeds: next.needs ?? [] }))
 }
 
-function* byFactor(source: TaskSource): Generator<QuantizeTask> {
+function* byNeeds(source: TaskSource): Generator<QuantizeTask> {
   const layers = new Map<number | string, number[]>()
   for (const [index, { name, layer = name }] of source.tensors.entries()) {
     layers.set(layer, [...(layers.get(layer) ?? []), index])
@@ -39,7 +39,7 @@ function* byFactor(source: TaskSource): Generator<QuantizeTask> {
   }
 }
 
-/** Streams merged such that what has one factor comes together, as far as the streams have the factors in the same order. */
+/** Streams merged such that tasks with the same needs come together, as far as the streams have them in the same order. */
 function* merge(streams: readonly Generator<QuantizeTask, void>[]): Generator<QuantizeTask> {
   const heads = streams.map((stream) => ({ stream, next: stream.next() }))
   for (;;) {
@@ -56,7 +56,7 @@ function* merge(streams: readonly Generator<QuantizeTask, void>[]): Generator<Qu
 }
 
 function nameOf(task: QuantizeTask | undefined): string {
-  return task?.factors === undefined ? '' : keyText(task.factors[0])
+  return (task?.needs ?? []).map(keyText).join()
 }
 
 /** Number of the first task of each tensor. */

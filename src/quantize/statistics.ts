@@ -18,7 +18,13 @@ export interface ErrorSums {
   readonly weightedNorm: number
   /** Values beyond the reach of their block: see clippedCount. */
   readonly clipped: number
+  /** Sum over rows e of x - x' of e H e^T, H the covariance of the inputs; 0 where that is not known. May be over fewer rows than the rest. */
+  readonly outputError: number
+  /** The same of the rows of x. */
+  readonly outputNorm: number
 }
+
+export const noOutputs = { outputError: 0, outputNorm: 0 }
 
 export const noErrorSums: ErrorSums = {
   count: 0,
@@ -30,6 +36,7 @@ export const noErrorSums: ErrorSums = {
   weightedError: 0,
   weightedNorm: 0,
   clipped: 0,
+  ...noOutputs,
 }
 
 const names = Object.keys(noErrorSums) as (keyof ErrorSums)[]
@@ -59,6 +66,8 @@ export function addErrorSums(a: ErrorSums, b: ErrorSums): ErrorSums {
     weightedError: a.weightedError + b.weightedError,
     weightedNorm: a.weightedNorm + b.weightedNorm,
     clipped: a.clipped + b.clipped,
+    outputError: a.outputError + b.outputError,
+    outputNorm: a.outputNorm + b.outputNorm,
   }
 }
 
@@ -69,12 +78,15 @@ export function addErrorSums(a: ErrorSums, b: ErrorSums): ErrorSums {
 export function errorSums(values: Float32Array, stored: Float32Array, importance?: Float32Array): ErrorSums {
   const plain = plainSums(values, stored)
   if (importance === undefined) {
-    return { ...plain, weightedError: plain.squaredError, weightedNorm: plain.squaredNorm, clipped: 0 }
+    return { ...plain, weightedError: plain.squaredError, weightedNorm: plain.squaredNorm, clipped: 0, ...noOutputs }
   }
-  return { ...plain, ...weightedSums(values, stored, importance), clipped: 0 }
+  return { ...plain, ...weightedSums(values, stored, importance), clipped: 0, ...noOutputs }
 }
 
-function plainSums(values: Float32Array, stored: Float32Array): Omit<ErrorSums, 'weightedError' | 'weightedNorm' | 'clipped'> {
+function plainSums(
+  values: Float32Array,
+  stored: Float32Array,
+): Pick<ErrorSums, 'count' | 'squaredError' | 'squaredNorm' | 'storedNorm' | 'dotProduct' | 'maxError'> {
   let squaredError = 0
   let squaredNorm = 0
   let dotProduct = 0

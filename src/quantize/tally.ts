@@ -15,6 +15,8 @@ export interface QuantizedTensor {
   readonly relativeError: number
   /** The same with every column weighed by its importance; absent where there is none. */
   readonly weightedRelativeError?: number
+  /** Relative error of the outputs, tr(E H E^T) / tr(W H W^T), on some rows; absent where nothing is known of the inputs. */
+  readonly outputError?: number
   /** Cosine of the angle between the weights before and after. */
   readonly cosine: number
   /** Largest |x - x'|. */
@@ -63,10 +65,23 @@ function figuresOf(
   weighted: boolean,
 ): Omit<QuantizedTensor, 'name' | 'type' | 'seconds'> {
   if (total === undefined) return { relativeError: 0, cosine: 1, maxError: 0, clippedShare: 0, measuredWeights: 0 }
-  const { count, squaredError, squaredNorm, storedNorm, dotProduct, maxError, weightedError, weightedNorm, clipped } = total
+  const {
+    count,
+    squaredError,
+    squaredNorm,
+    storedNorm,
+    dotProduct,
+    maxError,
+    weightedError,
+    weightedNorm,
+    clipped,
+    outputError,
+    outputNorm,
+  } = total
   return {
     relativeError: ratio(squaredError, squaredNorm),
     ...(weighted ? { weightedRelativeError: ratio(weightedError, weightedNorm) } : {}),
+    ...(outputNorm === 0 ? {} : { outputError: outputError / outputNorm }),
     cosine: squaredNorm * storedNorm === 0 ? 1 : dotProduct / Math.sqrt(squaredNorm * storedNorm),
     maxError,
     clippedShare: ggmlType(type).blockSize === 1 ? 0 : clipped / count,

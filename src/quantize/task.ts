@@ -1,6 +1,7 @@
 import type { Effort } from '../../formats/ggml/codec.js'
 import type { Covariance, FeedbackFactor } from '../../formats/ggml/feedback.js'
 import type { FeedbackLayout } from '../../formats/ggml/feedback-forms.js'
+import type { OutputForm } from '../../formats/ggml/output-error.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { Recipe } from '../recipe/index.js'
 import type { Failure } from './failure.js'
@@ -21,14 +22,19 @@ export interface RowRun {
   readonly input?: string
 }
 
-/** Names a factor of error feedback: all weights with this input, in types of this layout, share it. */
-export interface FactorKey {
+/** Names something made of a covariance that tasks share. */
+export interface PreparedKey {
   readonly input: string
-  readonly layout: FeedbackLayout
+  /** For error feedback in types of a layout, or for errors in the outputs. */
+  readonly form: FeedbackLayout | 'outputs'
+  /** Of feedback. */
   readonly damping: number
   /** Of the input. */
   readonly columns: number
 }
+
+/** What is made of a covariance; all of size in memory that threads share. */
+export type Prepared = FeedbackFactor | OutputForm
 
 /** Rows to be quantized and written: everything a worker has to know, as data. */
 export interface QuantizeTask {
@@ -49,40 +55,37 @@ export interface QuantizeTask {
   readonly method: 'copy' | 'exact' | 'measure'
   /** Rows of the run, counted from its first, whose errors are measured. */
   readonly measured: { readonly start: number; readonly end: number }
-  /** With which codes are chosen; without it each weight goes to its nearest. */
-  readonly factors?: readonly [FactorKey]
+  /** What codes are chosen with, and what errors in the outputs are measured with; without it each weight goes to its nearest code. */
+  readonly needs?: readonly PreparedKey[]
   /** What tasks after this one will need. */
-  readonly nextFactors?: readonly FactorKey[]
+  readonly nextNeeds?: readonly PreparedKey[]
 }
 
-/** Rows to be quantized in several types, for their errors alone. */
+/** Rows of one input to be quantized in several types, for their errors alone. */
 export interface MeasureTask {
   readonly kind: 'measure'
   readonly tensor: string
   readonly runs: readonly RowRun[]
   readonly types: readonly GgmlTypeName[]
-  /** For the types that are chosen with feedback, one for each of their layouts. */
-  readonly factors?: readonly FactorKey[]
-  readonly nextFactors?: readonly FactorKey[]
+  /** For errors in the outputs, and for types that are chosen with feedback one of each of their layouts. */
+  readonly needs?: readonly PreparedKey[]
+  readonly nextNeeds?: readonly PreparedKey[]
 }
 
 /** Work whose parts are reported one by one. */
 export type WorkerTask = QuantizeTask | MeasureTask
 
-/** A covariance to be made ready for feedback. */
+/** A covariance to be made ready for use. */
 export interface PrepareTask {
   readonly kind: 'prepare'
-  readonly key: FactorKey
+  readonly key: PreparedKey
   readonly covariance: Covariance
 }
 
-/** What goes to a worker: a task with the factors that it names, in the same order. */
-export type WorkerMessage = PrepareTask | (WorkerTask & { readonly prepared?: readonly FeedbackFactor[] })
+/** What goes to a worker: a task with what it needs, in the same order. */
+export type WorkerMessage = PrepareTask | (WorkerTask & { readonly prepared?: readonly Prepared[] })
 
-/** Tables in memory that all threads share. */
-export type PrepareReply =
-  | { readonly ok: true; readonly factor: FeedbackFactor }
-  | { readonly ok: false; readonly failure: Failure }
+export type PrepareReply = { readonly ok: true; readonly prepared: Prepared } | { readonly ok: false; readonly failure: Failure }
 
 /**
  * What a task came to. `sums`: one entry for the type of a QuantizeTask (none if not measured), one for each type of a MeasureTask.

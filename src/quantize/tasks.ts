@@ -1,7 +1,7 @@
 import { ggmlBytes } from '../../formats/ggml/types.js'
 import type { BlueprintTensor } from '../blueprint.js'
 import { elementCount, rowLength } from '../recipe/index.js'
-import { factorOf } from './calibration.js'
+import { needsOf } from './calibration.js'
 import { type Columns, cutTensor } from './cut.js'
 import { isCopy, storesExactly } from './exact.js'
 import type { PlacedTensor } from './output-layout.js'
@@ -46,12 +46,12 @@ export function* tensorTasks(source: TaskSource, index: number, first: number): 
   const tensor = source.tensors[index] as BlueprintTensor
   const { name, type, part: file, offset } = places[index] as PlacedTensor
   const method = isCopy(tensor.recipe, type) ? 'copy' : storesExactly(type, tensor.recipe) ? 'exact' : 'measure'
-  const damping = method === 'measure' ? dampingOf(name) : 0
+  const damping = dampingOf(name)
   const whole = elementCount(tensor.shape) <= measuredWhole
   const rowBytes = ggmlBytes(type, rowLength(tensor))
   let part = 0
   for (const run of cutTensor(tensor, taskElements, known)) {
-    const factor = factorOf(run, type, damping)
+    const needs = method === 'measure' ? needsOf(run, [type], damping) : undefined
     yield {
       kind: 'quantize',
       number: first + part,
@@ -63,7 +63,7 @@ export function* tensorTasks(source: TaskSource, index: number, first: number): 
       offset: offset + run.tensorRow * rowBytes,
       method,
       measured: whole ? { start: 0, end: run.end - run.start } : middleRows(run),
-      ...(factor === undefined ? {} : { factors: [factor] }),
+      ...(needs === undefined ? {} : { needs }),
     }
     part += 1
   }

@@ -4,17 +4,19 @@ import { crc32 } from 'node:zlib'
 import { workerData } from 'piscina'
 import { FormatError } from '../../formats/format-error.js'
 import { openCodec } from '../../formats/ggml/codec.js'
-import { type FeedbackFactor, prepareFeedback } from '../../formats/ggml/feedback.js'
+import { prepareFeedback } from '../../formats/ggml/feedback.js'
 import { feedbackLayout } from '../../formats/ggml/feedback-forms.js'
+import { type OutputForm, prepareOutputs } from '../../formats/ggml/output-error.js'
 import { type GgmlTypeName, ggmlBytes, ggmlType } from '../../formats/ggml/types.js'
 import { MqError } from '../errors.js'
 import { evaluateRows, type FileRange, rowLength } from '../recipe/index.js'
 import { type Arena, newArena } from './arena.js'
 import { failureOf } from './failure.js'
 import { largestMagnitude } from './magnitude.js'
-import { addErrorSums, clippedCount, type ErrorSums, errorSums, noErrorSums } from './statistics.js'
+import { addErrorSums, clippedCount, type ErrorSums, errorSums, noErrorSums, noOutputs } from './statistics.js'
 import type {
   MeasureTask,
+  Prepared,
   PrepareReply,
   PrepareTask,
   QuantizeTask,
@@ -43,7 +45,7 @@ export default async function run(message: WorkerMessage): Promise<WorkerReply |
   try {
     switch (message.kind) {
       case 'prepare':
-        return { ok: true, factor: prepare(message) }
+        return { ok: true, prepared: prepare(message) }
       case 'quantize':
         return await quantize(message, message.prepared, arena)
       case 'measure':
@@ -57,20 +59,20 @@ export default async function run(message: WorkerMessage): Promise<WorkerReply |
   }
 }
 
-/** @returns a factor whose tables all threads can read. */
-function prepare({ key, covariance }: PrepareTask): FeedbackFactor {
-  const factor = prepareFeedback(covariance, key.damping, [key.layout])
+/** @returns tables that all threads can read. */
+function prepare({ key: { form, damping }, covariance }: PrepareTask): Prepared {
+  const shared = (length: number): Float32Array => new Float32Array(new SharedArrayBuffer(4 * length))
+  if (form === 'outputs') return prepareOutputs(covariance, shared)
+  const factor = prepareFeedback(covariance, damping, [form])
   const tables = Object.entries(factor.tables).map(([layout, table]) => {
-    const shared = new Uint8Array(new SharedArrayBuffer(table.byteLength))
-    shared.set(table)
-    return [layout, shared] as const
+    const bytes = new Uint8Array(new SharedArrayBuffer(table.byteLength))
+    bytes.set(table)
+    return [layout, bytes] as const
   })
   return { ...factor, tables: Object.fromEntries(tables) }
 }
 
-type Prepared = readonly FeedbackFactor[] | undefined
-
-async function quantize(task: QuantizeTask, prepared: Prepared, arena: Arena): Promise<WorkerReply> {
+async function quantize(task: QuantizeTask, prepared: readonly Prepared[] | undefined, arena: Arena): Promise<WorkerReply> {
   const { tensor, run, type, output, offset, method } = task
   const values = await rowsOf(run, arena)
   const copied = method === 'copy' ? await storedBlocks(run, arena) : undefined
@@ -79,7 +81,7 @@ async function quantize(task: QuantizeTask, prepared: Prepared, arena: Arena): P
   const start = performance.now()
   const peak = finitePeak(tensor, run, values)
   const blocks = copied ?? encode(type, values, run, prepared)
-  const sums = method === 'measure' ? [measuredSums(task, values, blocks, peak)] : []
+  const sums = method === 'measure' ? [measuredSums(task, values, blocks, peak, prepared)] : []
   const seconds = (performance.now() - start) / 1000
 
   arena.release(values)
@@ -88,10 +90,15 @@ async function quantize(task: QuantizeTask, prepared: Prepared, arena: Arena): P
 }
 
 /** With feedback where there is a factor for the type. */
-function encode(type: GgmlTypeName, values: Float32Array, { recipe, importance }: RowRun, prepared: Prepared): Uint8Array {
+function encode(
+  type: GgmlTypeName,
+  values: Float32Array,
+  { recipe, importance }: RowRun,
+  prepared: readonly Prepared[] = [],
+): Uint8Array {
   const layout = feedbackLayout(type)
-  const factor = layout === undefined ? undefined : prepared?.find(({ tables }) => tables[layout] !== undefined)
-  if (factor === undefined) return codec.quantize(type, values, rowLength(recipe), importance, effort)
+  const factor = prepared.find((made) => layout !== undefined && 'tables' in made && made.tables[layout] !== undefined)
+  if (factor === undefined || !('tables' in factor)) return codec.quantize(type, values, rowLength(recipe), importance, effort)
   const options = { ...(importance && { importance }), ...(effort && { effort }) }
   return codec.quantizeWithFeedback(type, values, rowLength(recipe), factor, options)
 }
@@ -102,6 +109,7 @@ function measuredSums(
   values: Float32Array,
   blocks: Uint8Array,
   peak: number,
+  prepared: readonly Prepared[] | undefined,
 ): ErrorSums {
   const length = rowLength(run.recipe)
   const rowBytes = ggmlBytes(type, length)
@@ -116,11 +124,51 @@ function measuredSums(
   const to = (measured.end - start) * length
   const [before, after] = [values.subarray(measured.start * length, measured.end * length), stored.subarray(from, to)]
   const { blockSize, blockBytes } = ggmlType(type)
-  return { ...errorSums(before, after, run.importance), clipped: clippedCount(before, after, (8 * blockBytes) / blockSize) }
+  const clipped = clippedCount(before, after, (8 * blockBytes) / blockSize)
+  const form = outputsOf(prepared)
+  const outputs = form === undefined ? noOutputs : outputSums(before, after, form, fewRows(form))
+  return { ...errorSums(before, after, run.importance), ...outputs, clipped }
 }
 
-async function measure({ tensor, runs, types }: MeasureTask, prepared: Prepared, arena: Arena): Promise<WorkerReply> {
+function outputsOf(prepared: readonly Prepared[] = []): OutputForm | undefined {
+  return prepared.find((made) => 'panels' in made)
+}
+
+/** So many rows of a task that their products take little of its time. */
+function fewRows({ columns, depth }: OutputForm): number {
+  return 4 * Math.max(1, Math.floor(2 ** 20 / (columns * (depth + 1))))
+}
+
+/** What goes into and is lost from the outputs. @param most rows to look at, spread over all. */
+function outputSums(
+  values: Float32Array,
+  stored: Float32Array,
+  form: OutputForm,
+  most = Number.POSITIVE_INFINITY,
+): Pick<ErrorSums, 'outputError' | 'outputNorm'> {
+  const [before, after] = [values, stored].map((rows) => spreadRows(rows, form.columns, most)) as [Float32Array, Float32Array]
+  const errors = before.map((value, i) => value - (after[i] as number))
+  return { outputError: codec.outputError(errors, form), outputNorm: codec.outputError(before, form) }
+}
+
+function spreadRows(rows: Float32Array, columns: number, most: number): Float32Array {
+  const count = rows.length / columns
+  if (count <= most) return rows
+  const some = new Float32Array(most * columns)
+  for (let row = 0; row < most; row++) {
+    const from = Math.floor(((row + 0.5) * count) / most) * columns
+    some.set(rows.subarray(from, from + columns), row * columns)
+  }
+  return some
+}
+
+async function measure(
+  { tensor, runs, types }: MeasureTask,
+  prepared: readonly Prepared[] | undefined,
+  arena: Arena,
+): Promise<WorkerReply> {
   const totals = types.map(() => noErrorSums)
+  const form = outputsOf(prepared)
   let seconds = 0
   for (const run of runs) {
     const values = await rowsOf(run, arena)
@@ -128,7 +176,9 @@ async function measure({ tensor, runs, types }: MeasureTask, prepared: Prepared,
     finitePeak(tensor, run, values)
     types.forEach((type, index) => {
       const blocks = encode(type, values, run, prepared)
-      const sums = errorSums(values, codec.dequantize(type, blocks, values.length), run.importance)
+      const stored = codec.dequantize(type, blocks, values.length)
+      const outputs = form === undefined ? noOutputs : outputSums(values, stored, form)
+      const sums = { ...errorSums(values, stored, run.importance), ...outputs }
       totals[index] = addErrorSums(totals[index] ?? noErrorSums, sums)
     })
     seconds += (performance.now() - start) / 1000

@@ -1,8 +1,8 @@
 import type { Effort } from '../../formats/ggml/codec.js'
 import type { Blueprint } from '../blueprint.js'
 import type { WithProgress } from '../progress.js'
-import type { KnownInputs } from './calibration.js'
 import type { Importance } from './cut.js'
+import type { Feedback, NeedsMemory } from './feedback.js'
 import { identityOf } from './identity.js'
 import { beginOutput, type Output } from './output-files.js'
 import type { OutputLayout } from './output-layout.js'
@@ -11,7 +11,7 @@ import { earlierTasks } from './resume.js'
 import { inRunningOrder } from './running-order.js'
 import type { ErrorSums } from './statistics.js'
 import { newTally, type QuantizedTensor, type Tally } from './tally.js'
-import type { FactorKey, QuantizeTask } from './task.js'
+import type { QuantizeTask } from './task.js'
 import { type TaskSource, taskElements, tasksOf, writtenBytes } from './tasks.js'
 
 export interface WriteOptions {
@@ -27,18 +27,10 @@ export interface WriteOptions {
   readonly taskBytes: number
   readonly importance: Importance | undefined
   readonly feedback: Feedback | undefined
+  readonly needs: NeedsMemory | undefined
   readonly force: boolean
   readonly fresh: boolean
   readonly signal: AbortSignal | undefined
-}
-
-/** What codes are chosen with. */
-export interface Feedback {
-  readonly calibration: KnownInputs
-  /** By tensor; 0 for none. */
-  readonly dampingOf: (tensor: string) => number
-  /** About what it takes to make a factor. */
-  readonly bytesOf: (key: FactorKey) => number
 }
 
 export interface Written {
@@ -56,7 +48,7 @@ const syncEveryMs = 5000
  * @throws MqError as quantize; what is done is kept where doing the same again makes sense, and removed elsewhere.
  */
 export async function* writeOutput(options: WriteOptions): WithProgress<Written> {
-  const { blueprint, dataBytes, path, threads, taskBytes, feedback, signal } = options
+  const { blueprint, dataBytes, path, threads, taskBytes, feedback, needs, signal } = options
   const work = yield* takeUp(options)
   const { output, finished } = work
   const resumedBytes = work.doneBytes
@@ -66,10 +58,7 @@ export async function* writeOutput(options: WriteOptions): WithProgress<Written>
   try {
     const setup = { files: blueprint.files, effort: options.effort }
     const missing = inRunningOrder(sourceOf(options, output.paths), ({ number }) => !finished.has(number))
-    const inputs = feedback && {
-      covariance: (input: string) => feedback.calibration.covariance(input),
-      bytesOf: feedback.bytesOf,
-    }
+    const inputs = feedback && needs && { ...needs, covariance: (input: string) => feedback.calibration.covariance(input) }
     const given = { ...(inputs && { inputs }), ...(signal && { signal }) }
     const pool = runTasks(missing, { setup, threads, memoryBytes: taskBytes, what: path, ...given })
     for await (const { task, sums, seconds, checksum } of pool) {

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { gaussian } from '../../../bench/random.js'
 import { openCodec } from '../../../formats/ggml/codec.js'
 import { openGguf } from '../../../formats/gguf/index.js'
 import type { Blueprint } from '../../../src/blueprint.js'
@@ -10,16 +11,17 @@ import type { MqError } from '../../../src/errors.js'
 import type { Plan } from '../../../src/plan.js'
 import { finish, type Progress } from '../../../src/progress.js'
 import type { KnownInputs } from '../../../src/quantize/calibration.js'
+import { measure } from '../../../src/quantize/measure.js'
 import { type QuantizeOptions, quantize } from '../../../src/quantize/quantize.js'
 import { outputError } from '../../support/gptq.js'
 import { madeUpInputs } from '../../support/known-inputs.js'
-import { smallModel, smallPlan, wave } from '../../support/small-model.js'
+import { smallModel, smallPlan } from '../../support/small-model.js'
 
 let folder = ''
 let output = ''
 let blueprint: Blueprint
 let plan: Plan
-const values = wave(768 * 256)
+const values = gaussian(768 * 256, 1)
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mq-feedback-'))
@@ -117,5 +119,29 @@ describe('with a calibration', () => {
     await interrupt()
     expect((await finish(quantize({ blueprint, plan, output, calibration: other, force: true }))).resumedBytes).toBe(0)
     expect(await hashOf({ fresh: true })).toBe(undisturbed)
+  })
+})
+
+describe('measuring with a calibration', () => {
+  const requests = [
+    { tensor: 'q.weight', types: ['Q2_K', 'Q4_K', 'Q6_K'] as const, rows: 768 },
+    { tensor: 'embedding.weight', types: ['Q2_K'] as const },
+    { tensor: 'experts.weight', types: ['Q2_K', 'IQ3_S'] as const },
+  ]
+
+  test('the error of the outputs is that of the file, and the same for any number of threads', async () => {
+    const measured = await finish(measure({ blueprint, requests, calibration, threads: 1 }))
+    expect(await finish(measure({ blueprint, requests, calibration, threads: 3 }))).toEqual(measured)
+    expect(measured.get('embedding.weight')?.get('Q2_K')).not.toHaveProperty('outputError')
+    const found = measured.get('q.weight')
+    const { tensors } = await finish(quantize({ blueprint, plan, output, force: true, calibration }))
+    const h = calibration.matrices.get('attention') as Float64Array
+    const wanted = outputError(values, await stored('q.weight'), h) / outputError(values, new Float32Array(values.length), h)
+    expect((found?.get('Q2_K')?.outputError ?? 0) / wanted).toBeCloseTo(1, 4)
+    // Of a few rows.
+    const reported = tensors.find(({ name }) => name === 'q.weight')?.outputError ?? 0
+    expect(Math.abs(reported / wanted - 1)).toBeLessThan(0.2)
+    expect(found?.get('Q4_K')?.outputError).toBeLessThan(0.1 * wanted)
+    expect(found?.get('Q6_K')?.outputError).toBeLessThan(0.1 * (found?.get('Q4_K')?.outputError ?? 0))
   })
 })
