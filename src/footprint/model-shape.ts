@@ -1,0 +1,140 @@
+import type { Metadata } from '../../formats/gguf/index.js'
+import type { Blueprint } from '../blueprint.js'
+
+/** Each key and value head of its own or shared by several query heads (MHA, GQA, MQA). */
+export interface GroupedAttention {
+  readonly kind: 'grouped'
+  readonly heads: number
+  readonly keyValueHeads: number
+  readonly keyLength: number
+  readonly valueLength: number
+}
+
+/** Multi-head latent attention with the key and value projections absorbed: one latent vector for all heads. */
+export interface LatentAttention {
+  readonly kind: 'latent'
+  readonly heads: number
+  readonly latent: number
+  readonly rotated: number
+  /** Of a head's query, without the rotated part. */
+  readonly plain: number
+  readonly valueLength: number
+  /** Width of the queries' low-rank way; absent where they are projected at once. */
+  readonly queryLatent?: number
+}
+
+export interface ExpertLayers {
+  readonly count: number
+  readonly used: number
+  readonly width: number
+  /** Of the shared experts together; 0 where there are none. */
+  readonly sharedWidth: number
+  /** Groups that experts are chosen from; 1 where there are none. */
+  readonly groups: number
+  readonly groupsUsed: number
+  /** Whether a bias takes part in the choice. */
+  readonly biased: boolean
+  readonly gating: 'softmax' | 'sigmoid'
+  /** Whether the chosen experts' weights are made to sum to 1. */
+  readonly normalized: boolean
+  readonly scaled: boolean
+}
+
+/** What the memory of a running model depends on, besides its weights. */
+export interface ModelShape {
+  readonly layers: number
+  readonly hidden: number
+  readonly vocabulary: number
+  readonly attention: GroupedAttention | LatentAttention
+  /** Width of dense layers. */
+  readonly feedForward: number
+  readonly experts?: ExpertLayers
+  /** Whether a layer has routed experts. */
+  hasExperts(layer: number): boolean
+}
+
+/** llama.cpp's number for a sigmoid in `expert_gating_func`. */
+const sigmoid = 2
+
+/**
+ * The shape of a model, from the metadata and tensors of its GGUF; undefined where the metadata do not say it (an architecture that
+ * keeps its attention otherwise).
+ */
+export function modelShape({ architecture, layers, metadata, tensors }: Blueprint): ModelShape | undefined {
+  const number = (key: string): number | undefined => largest(metadata, `${architecture}.${key}`)
+  const embedding = tensors.find(({ role }) => role === 'embedding')
+  const hidden = number('embedding_length') ?? embedding?.shape[1]
+  const vocabulary = embedding?.shape[0]
+  const heads = number('attention.head_count')
+  if (hidden === undefined || vocabulary === undefined || heads === undefined || layers < 1) return undefined
+  const attention = attentionShape(number, heads, hidden)
+  if (attention === undefined) return undefined
+  const withExperts = new Set(tensors.filter(({ role }) => role === 'expert-down').map(({ layer }) => layer))
+  const biased = tensors.some(({ name }) => name.includes('exp_probs_b'))
+  const dense = tensors.filter(({ role }) => role === 'ffn-down').map(({ shape }) => shape.at(-1) ?? 0)
+  const shared = tensors.find(({ role }) => role === 'shared-expert-down')?.shape.at(-1) ?? 0
+  const expert = tensors.find(({ role }) => role === 'expert-down')?.shape
+  const count = expert?.[0]
+  return {
+    layers,
+    hidden,
+    vocabulary,
+    attention,
+    feedForward: Math.max(0, ...dense),
+    ...(expert !== undefined &&
+      count !== undefined && {
+        experts: {
+          count,
+          used: Math.min(count, number('expert_used_count') ?? count),
+          width: expert.at(-1) ?? 0,
+          sharedWidth: shared,
+          groups: number('expert_group_count') ?? 1,
+          groupsUsed: number('expert_group_used_count') ?? 1,
+          biased,
+          gating: number('expert_gating_func') === sigmoid ? 'sigmoid' : 'softmax',
+          // llama.cpp sets this for llama itself, and reads it for the others.
+          normalized: architecture === 'llama' || metadata.get(`${architecture}.expert_weights_norm`)?.value === true,
+          scaled: ![0, 1].includes(number('expert_weights_scale') ?? 0),
+        } as const,
+      }),
+    hasExperts: (layer) => withExperts.has(layer),
+  }
+}
+
+function attentionShape(
+  number: (key: string) => number | undefined,
+  heads: number,
+  hidden: number,
+): ModelShape['attention'] | undefined {
+  const keyLength = number('attention.key_length') ?? Math.floor(hidden / heads)
+  const valueLength = number('attention.value_length') ?? keyLength
+  const latent = number('attention.kv_lora_rank')
+  const headKey = number('attention.key_length_mla')
+  const headValue = number('attention.value_length_mla')
+  if (latent !== undefined) {
+    const rotated = number('rope.dimension_count')
+    // Files from before llama.cpp absorbed the projections run another way, which takes more memory.
+    if (headKey === undefined || headValue === undefined || rotated === undefined) return undefined
+    const queryLatent = number('attention.q_lora_rank')
+    return {
+      kind: 'latent',
+      heads,
+      latent,
+      rotated,
+      plain: headKey - rotated,
+      valueLength: headValue,
+      ...(queryLatent !== undefined && { queryLatent }),
+    }
+  }
+  return { kind: 'grouped', heads, keyValueHeads: number('attention.head_count_kv') ?? heads, keyLength, valueLength }
+}
+
+/** A number of the metadata; of one for each layer the largest. */
+function largest(metadata: Metadata, key: string): number | undefined {
+  const entry = metadata.get(key)
+  if (entry === undefined) return undefined
+  const values = (entry.type === 'array' ? entry.value : [entry.value]).filter(
+    (value): value is number => typeof value === 'number' && Number.isFinite(value),
+  )
+  return values.length === 0 ? undefined : Math.max(...values)
+}
