@@ -37,7 +37,10 @@ With --bits every tensor gets the type that does the least damage for its bytes,
     ...planFlags,
     ...writeFlags,
     bits: { ...planFlags.bits, exactlyOne: [...goals, 'plan'] },
-    plan: Flags.string({ description: 'A plan file, as --save-plan or `mq plan` writes it.', exclusive: ['tensor-type'] }),
+    plan: Flags.string({
+      description: 'A plan file, as --save-plan or `mq plan` writes it.',
+      exclusive: ['tensor-type', 'floor', 'tie'],
+    }),
     effort: Flags.option({
       options: efforts,
       default: 'default' as const,
@@ -54,7 +57,7 @@ With --bits every tensor gets the type that does the least damage for its bytes,
     const write = writeOptions(flags, 'quantize')
     const { force, splitMaxBytes } = write
     const asked = await requestOf(flags, 'quantize')
-    const request = flags.plan === undefined ? asked : { ...asked, plan: await readPlan(flags.plan) }
+    const request = { ...asked, splitMaxBytes, plan: flags.plan === undefined ? undefined : await readPlan(flags.plan) }
     const blueprint = await blueprintOf(args.path, flags)
     const output = await outputPath(flags.output, outputName(blueprint.metadata, encodingOf(request)))
     // Before the plan, which may take its time. The names of shards follow from the plan.

@@ -215,8 +215,13 @@ export const toolErrors = {
   },
   BUDGET_IMPOSSIBLE: {
     exit: 'usage',
-    message: 'The model cannot be made as small as {asked}: the least is {least} bits per weight.',
-    suggestion: 'Ask for more bits, or loosen a --tensor-type.',
+    message: 'The model cannot be made as small as {asked}: the least is {least}.',
+    suggestion: 'Ask for more, or loosen a --floor, --tie or --tensor-type.',
+  },
+  FOOTPRINT_UNKNOWN: {
+    exit: 'usage',
+    message: 'The memory that this model of the architecture {architecture} takes cannot be worked out from its metadata.',
+    suggestion: 'Ask for a --size or --bits instead of --fit.',
   },
 
   // llama.cpp

@@ -5,12 +5,12 @@ import { readImportance } from '../../src/importance.js'
 import { makePlan, type PlanningOptions, type PlanRequest } from '../../src/make-plan.js'
 import type { Plan } from '../../src/plan.js'
 import type { WithProgress } from '../../src/progress.js'
-import { parsePositive } from '../../src/quantities.js'
+import { budgetFlags, budgetOf, budgets } from './budget-flags.js'
 import { workFlags, workOptions } from './work-flags.js'
 
-/** What a plan is asked for with: `mq plan` and `mq quantize` take the same. One of the first four, or of what a command adds to them. */
+/** What a plan is asked for with: `mq plan` and `mq quantize` take the same. One of `goals`, or of what a command adds to them. */
 export const planFlags = {
-  bits: Flags.string({ char: 'b', description: 'Bits per weight of the whole, never exceeded.' }),
+  ...budgetFlags,
   preset: Flags.string({ char: 'p', description: 'A mixture of llama.cpp, such as Q4_K_M.' }),
   recipe: Flags.string({
     description: 'A mixture from a JSON file, or by name one of those in samples/recipes, such as unsloth-q2_k_xl.',
@@ -27,7 +27,7 @@ export const planFlags = {
 }
 
 /** Flags that say how small a model is to be: exactly one is given. */
-export const goals: readonly string[] = ['bits', 'preset', 'recipe', 'type']
+export const goals: readonly string[] = [...budgets, 'preset', 'recipe', 'type']
 
 export type PlanFlags = Interfaces.InferredFlags<typeof planFlags>
 
@@ -38,9 +38,8 @@ export type PlanFlags = Interfaces.InferredFlags<typeof planFlags>
  */
 export async function requestOf(flags: PlanFlags, command: string): Promise<PlanRequest> {
   const { preset, type, 'tensor-type': tensorTypes } = flags
-  const bits = flags.bits === undefined ? undefined : parsePositive(flags.bits, 'bits', command)
   const recipe = flags.recipe === undefined ? undefined : await readNamedRecipe(flags.recipe)
-  return { bits, preset, recipe, type, tensorTypes }
+  return { ...budgetOf(flags, command), preset, recipe, type, tensorTypes }
 }
 
 /** What planning and quantizing have in common, read and checked against the model. */

@@ -1,3 +1,4 @@
+export { defaultAlignment } from './arithmetic.js'
 export { type GgufLayout, layoutGguf } from './layout.js'
 export { type OpenGguf, type OpenGgufTensor, openGguf } from './open.js'
 export { readGguf } from './reader.js'

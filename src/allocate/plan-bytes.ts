@@ -51,6 +51,8 @@ export interface Budget {
   readonly goal: string
   /** The budget as a message names it, such as `2.51 bits per weight`. */
   readonly asked: string
+  /** Puts the least possible bytes of tensors into the same unit; by default bits per weight. */
+  readonly describeLeast?: (leastBytes: number) => string
 }
 
 /** Where a budget is met this closely there is nothing to tell: as a share of it. */
@@ -69,9 +71,10 @@ export async function* planBytes(blueprint: Blueprint, budget: Budget, options: 
 }
 
 /** Whether the least types fit. @throws MqError BUDGET_IMPOSSIBLE. */
-export function checkBudget({ tensors }: Blueprint, { leastBytes }: OpenTensors, { bytes, asked }: Budget): void {
+export function checkBudget({ tensors }: Blueprint, { leastBytes }: OpenTensors, { bytes, asked, describeLeast }: Budget): void {
   if (leastBytes <= bytes) return
-  throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least: Math.ceil((8e4 * leastBytes) / countElements(tensors)) / 1e4 })
+  const bits = Math.ceil((8e4 * leastBytes) / countElements(tensors)) / 1e4
+  throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least: describeLeast?.(leastBytes) ?? `${bits} bits per weight` })
 }
 
 /** Measures what every type that is open would do. */

@@ -2,8 +2,8 @@ import type { Graph, GraphTensor } from './graph.js'
 
 const alignment = 32
 
-/** A stretch of free memory; the last one has no end. */
-interface Free {
+/** A stretch of free memory between others. */
+interface Gap {
   offset: number
   size: number
 }
@@ -92,36 +92,52 @@ interface Heap {
 }
 
 function createHeap(): Heap {
-  const free: Free[] = [{ offset: 0, size: Number.POSITIVE_INFINITY }]
-  const padded = (size: number): number => Math.ceil(size / alignment) * alignment
+  const gaps: Gap[] = []
+  /** Where the memory begins that was never taken, or given back with all behind it. */
+  let end = 0
   let most = 0
   return {
     take(sizeBytes) {
       const size = padded(sizeBytes)
-      // The smallest gap that will do, the last of several; the end only where there is none.
-      const gaps = free.slice(0, -1).filter((gap) => gap.size >= size)
-      const smallest = Math.min(...gaps.map((gap) => gap.size))
-      const gap = gaps.findLast((candidate) => candidate.size === smallest) ?? (free.at(-1) as Free)
+      // The smallest gap that will do, the last of several.
+      const fitting = gaps.filter((gap) => gap.size >= size)
+      const smallest = Math.min(...fitting.map((gap) => gap.size))
+      const gap = fitting.findLast((candidate) => candidate.size === smallest)
+      if (gap === undefined) {
+        end += size
+        most = Math.max(most, end)
+        return end - size
+      }
       const { offset } = gap
       gap.offset += size
       gap.size -= size
-      if (gap.size === 0) free.splice(free.indexOf(gap), 1)
-      most = Math.max(most, offset + size)
+      if (gap.size === 0) gaps.splice(gaps.indexOf(gap), 1)
       return offset
     },
     give(offset, sizeBytes) {
       const size = padded(sizeBytes)
-      if (size === 0) return
-      const at = free.findIndex((gap) => gap.offset > offset)
-      const before = free[at - 1]
-      const after = free[at] as Free
-      const joinsBefore = before !== undefined && before.offset + before.size === offset
-      const joinsAfter = offset + size === after.offset
-      if (joinsBefore) before.size += size + (joinsAfter ? after.size : 0)
-      if (joinsBefore && joinsAfter) free.splice(at, 1)
-      if (!joinsBefore && joinsAfter) Object.assign(after, { offset, size: after.size + size })
-      if (!joinsBefore && !joinsAfter) free.splice(at, 0, { offset, size })
+      const found = gaps.findIndex((gap) => gap.offset > offset)
+      const at = found < 0 ? gaps.length : found
+      gaps.splice(at, 0, { offset, size })
+      join(gaps, at)
+      join(gaps, at - 1)
+      const last = gaps.at(-1)
+      if (last === undefined || last.offset + last.size !== end) return
+      end = last.offset
+      gaps.pop()
     },
     most: () => most,
   }
+}
+
+/** Makes one gap of the one at this place and the next, where they touch. */
+function join(gaps: Gap[], at: number): void {
+  const [gap, next] = [gaps[at], gaps[at + 1]]
+  if (gap === undefined || next === undefined || gap.offset + gap.size !== next.offset) return
+  gap.size += next.size
+  gaps.splice(at + 1, 1)
+}
+
+function padded(sizeBytes: number): number {
+  return Math.ceil(sizeBytes / alignment) * alignment
 }

@@ -1,7 +1,7 @@
 import { graphBufferBytes } from './allocator.js'
 import { compute, createGraph, elementwise, type GraphTensor, input } from './graph.js'
-import { expertLayer, feedForward, type GraphInputs, groupedAttention, latentAttention, norm } from './layers.js'
 import type { CacheType } from './kv-cache.js'
+import { expertLayer, feedForward, type GraphInputs, groupedAttention, latentAttention, norm } from './layers.js'
 import type { ModelShape } from './model-shape.js'
 
 export interface ComputeOptions {

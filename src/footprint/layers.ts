@@ -43,9 +43,7 @@ export function groupedAttention(inputs: GraphInputs, shape: GroupedAttention, v
   graph.expand(keys)
   graph.expand(store(view(keys, [keyLength * keyValueHeads, tokens]), inputs.keyRows))
   const rows = view(ofValues, [keyValueHeads * valueLength, tokens])
-  graph.expand(
-    store(inputs.flashAttention ? rows : view(rows, [1, keyValueHeads * valueLength * tokens]), inputs.valueRows),
-  )
+  graph.expand(store(inputs.flashAttention ? rows : view(rows, [1, keyValueHeads * valueLength * tokens]), inputs.valueRows))
   return compute([hidden, tokens], rotate(attend(inputs, queries, heads, valueLength), inputs.valueRotation))
 }
 

@@ -1,0 +1,79 @@
+import type { Blueprint } from '../blueprint.js'
+import { MqError } from '../errors.js'
+import type { PlanTensor } from '../plan.js'
+import { type ComputeOptions, computeBufferBytes } from './compute-buffer.js'
+import { type CacheType, kvCacheBytes, paddedContext } from './kv-cache.js'
+import { type ModelShape, modelShape } from './model-shape.js'
+
+/** How a model is to run. */
+export interface RunOptions {
+  /** Tokens that a conversation may hold. */
+  readonly context: number
+  readonly cacheType?: CacheType
+  /** llama.cpp uses it wherever it can. */
+  readonly flashAttention?: boolean
+  /** Tokens that are computed at a time. */
+  readonly batch?: number
+}
+
+/** Bytes that a running model takes besides its weights, as llama.cpp reports its buffers. */
+export interface Buffers {
+  readonly kvCacheBytes: number
+  readonly computeBytes: number
+  /** Logits of one token. */
+  readonly outputBytes: number
+}
+
+/** The same with the weights. */
+export interface Footprint extends Buffers {
+  readonly weightsBytes: number
+  readonly totalBytes: number
+}
+
+/** ggml pads each tensor to this in memory, as GGUF does in the file. */
+export const tensorAlignment = 32
+
+/** The context that llama.cpp was trained on; undefined where the metadata do not say. */
+export function trainedContext({ architecture, metadata }: Blueprint): number | undefined {
+  const value = metadata.get(`${architecture}.context_length`)?.value
+  return typeof value === 'number' && value > 0 ? value : undefined
+}
+
+/**
+ * The shape that memory is worked out from.
+ * @throws MqError FOOTPRINT_UNKNOWN where the metadata do not say what the attention keeps.
+ */
+export function shapeOrRefuse(blueprint: Blueprint): ModelShape {
+  const shape = modelShape(blueprint)
+  if (shape === undefined) throw MqError.of('FOOTPRINT_UNKNOWN', { architecture: blueprint.architecture })
+  return shape
+}
+
+/** What a model of this shape needs besides its weights. */
+export function buffersOf(shape: ModelShape, { context, cacheType = 'F16', flashAttention = true, batch }: RunOptions): Buffers {
+  const padded = paddedContext(context)
+  const compute: ComputeOptions = {
+    context: padded,
+    cacheType,
+    // llama.cpp turns it on where values are quantized.
+    flashAttention: flashAttention || cacheType !== 'F16',
+    ...(batch !== undefined && { batch }),
+  }
+  return {
+    kvCacheBytes: kvCacheBytes(shape, padded, cacheType),
+    computeBytes: computeBufferBytes(shape, compute),
+    outputBytes: 4 * shape.vocabulary,
+  }
+}
+
+/** Bytes of a plan's weights in memory. */
+export function weightsBytes({ tensors }: { readonly tensors: readonly Pick<PlanTensor, 'sizeBytes'>[] }): number {
+  return tensors.reduce((sum, { sizeBytes }) => sum + Math.ceil(sizeBytes / tensorAlignment) * tensorAlignment, 0)
+}
+
+/** All that a plan's file needs to run. */
+export function footprintOf(plan: { readonly tensors: readonly Pick<PlanTensor, 'sizeBytes'>[] }, buffers: Buffers): Footprint {
+  const weights = weightsBytes(plan)
+  const { kvCacheBytes: cache, computeBytes, outputBytes } = buffers
+  return { weightsBytes: weights, ...buffers, totalBytes: weights + cache + computeBytes + outputBytes }
+}

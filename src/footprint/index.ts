@@ -1,0 +1,13 @@
+export {
+  type Buffers,
+  buffersOf,
+  type Footprint,
+  footprintOf,
+  type RunOptions,
+  shapeOrRefuse,
+  tensorAlignment,
+  trainedContext,
+  weightsBytes,
+} from './footprint.js'
+export { type CacheType, cacheTypes } from './kv-cache.js'
+export { type ModelShape, modelShape } from './model-shape.js'

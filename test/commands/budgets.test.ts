@@ -1,0 +1,109 @@
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import PlanCommand from '../../commands/plan.js'
+import Quantize from '../../commands/quantize.js'
+import { ggmlType } from '../../formats/ggml/types.js'
+import { openGguf } from '../../formats/gguf/index.js'
+import type { Plan } from '../../src/plan.js'
+import { llamaBuffers } from '../support/llama-buffers.js'
+import { runCommand } from '../support/run-command.js'
+
+async function run(...args: string[]): Promise<void> {
+  const { exitCode, stderr } = await runCommand(Quantize, args)
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
+}
+
+async function plan(...args: string[]): Promise<Plan & { readonly error?: { readonly code: string; readonly message: string } }> {
+  const { stdout } = await runCommand(PlanCommand, [...args, '--json'])
+  return JSON.parse(stdout)
+}
+
+const samples = ['samples/llama-kjv', 'samples/deepseek-kjv-moe'] as const
+
+describe('budgets', () => {
+  let folder: string
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'mq-budgets-'))
+  })
+
+  afterAll(async () => {
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  it.each(samples)('--size of %s: the file is as large as asked, never larger', async (sample) => {
+    const path = join(folder, `${sample.replaceAll('/', '-')}.gguf`)
+    await run(sample, '--size', '2.5MB', '-o', path)
+    const { size } = await stat(path)
+    expect(size).toBeLessThanOrEqual(2_500_000)
+    expect(size).toBeGreaterThan(0.99 * 2_500_000)
+  })
+
+  it('--size counts the headers of all shards', async () => {
+    const stem = join(folder, 'split')
+    await run(samples[0], '--size', '2MiB', '--split-max-size', '300KB', '-o', `${stem}.gguf`)
+    const shards = (await readdir(folder)).filter((name) => name.startsWith('split-'))
+    expect(shards.length).toBeGreaterThan(5)
+    const sizes = await Promise.all(shards.map(async (name) => (await stat(join(folder, name))).size))
+    const total = sizes.reduce((sum, size) => sum + size, 0)
+    expect(total).toBeLessThanOrEqual(2 * 2 ** 20)
+    expect(total).toBeGreaterThan(0.98 * 2 * 2 ** 20)
+  })
+
+  it.skipIf(llamaBuffers === undefined).each(samples)('--fit of %s: llama.cpp reports no more than asked', async (sample) => {
+    const path = join(folder, `${sample.replaceAll('/', '-')}-fit.gguf`)
+    const megabyte = 2 ** 20
+    await run(sample, '--fit', '14MiB', '--ctx', '2000', '--cache-type', 'q8_0', '-o', path)
+    const [report] = llamaBuffers?.report(path, [{ context: 2000, cacheType: 'Q8_0' }]) ?? []
+    if (report === undefined) throw new Error('no report')
+    const total = report.modelBytes + report.kvCacheBytes + report.computeBytes + report.outputBytes
+    expect(total).toBeLessThan(14.02 * megabyte)
+    expect(total).toBeGreaterThan(0.97 * 14 * megabyte)
+  })
+
+  it('holds floors and ties', async () => {
+    const path = join(folder, 'bounded.gguf')
+    const bounds = ['--floor', 'attention=Q6_K', '--floor', 'shared-expert-down=Q8_0', '--tie', 'gate,up']
+    await run(samples[1], '--bits', '4', ...bounds, '-o', path)
+    const written = await openGguf(path)
+    await written.close()
+    const types = new Map(written.tensors.map(({ name, type }) => [name, type]))
+    const bits = (name: string): number => ggmlType(types.get(name) ?? 'F32').bitsPerWeight
+    for (const name of types.keys()) {
+      if (/attn_(?:q|kv|k_b|v_b|output)/.test(name)) expect(bits(name), name).toBeGreaterThanOrEqual(6.5)
+      if (name.includes('ffn_down_shexp')) expect(bits(name), name).toBeGreaterThanOrEqual(8.5)
+      if (name.includes('ffn_gate') && !name.includes('gate_inp')) {
+        expect(types.get(name), name).toBe(types.get(name.replace('ffn_gate', 'ffn_up')))
+      }
+    }
+  })
+
+  it.each([
+    [['--size', '1MB'], 'BUDGET_IMPOSSIBLE', /as small as 1MB: the least is 1\.\d+MB\./],
+    [
+      ['--fit', '4MiB', '--ctx', '512'],
+      'BUDGET_IMPOSSIBLE',
+      /at a context of 512: the least is [\d.]+MB, of which [\d.]+MB are for/,
+    ],
+    [['--bits', '3', '--floor', 'heads=Q4_K'], 'FLAG_INVALID', /no role heads; there are attention, dense, .*attention-k/],
+    [['--bits', '3', '--floor', 'experts=Q4_K'], 'FLAG_INVALID', /the model has no experts/],
+    [['--bits', '3', '--floor', 'attention=Q9_K'], 'FLAG_INVALID', /no type Q9_K/],
+    [['--bits', '3', '--floor', 'attention'], 'FLAG_INVALID', /not ROLE=TYPE/],
+    [['--bits', '3', '--tie', 'gate'], 'FLAG_INVALID', /at least two/],
+    [['--preset', 'Q4_K_M', '--tie', 'gate,up'], 'FLAGS_CONFLICT', /need --bits, --size or --fit/],
+    [['--bits', '3', '--size', '2MB'], 'USAGE', /bits/],
+    [['--size', '2 apples'], 'FLAG_INVALID', /not a size/],
+  ] as const)('refuses %j', async (flags, code, message) => {
+    const { error } = await plan(samples[0], ...flags)
+    expect(error).toMatchObject({ code, message: expect.stringMatching(message) })
+  })
+
+  it('can be made as small as it says is the least', async () => {
+    const { error } = await plan(samples[0], '--size', '1MB')
+    const least = /the least is ([\d.]+MB)/.exec(error?.message ?? '')?.[1] ?? ''
+    const { goal } = await plan(samples[0], '--size', least)
+    expect(goal).toBe(`--size ${least}`)
+  })
+})
