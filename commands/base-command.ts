@@ -32,6 +32,12 @@ export abstract class MqCommand extends Command {
     }
   }
 
+  /** What was typed, for a shell. */
+  protected commandLine(): string {
+    const words = [this.config.bin, ...(this.id ?? '').split(':'), ...this.argv]
+    return words.map((word) => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ')
+  }
+
   /** Says what failed in one line on stderr and sets the exit status; a result can still be printed after it. */
   protected fail(error: MqError): void {
     process.exitCode = error.exit

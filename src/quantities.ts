@@ -39,3 +39,14 @@ export function parsePositive(text: string, flag: string, command: string): numb
   if (value > 0 && Number.isFinite(value)) return value
   throw MqError.of('FLAG_INVALID', { flag, value: text, problem: 'it is not a number above 0', command })
 }
+
+/**
+ * A share as people write it, as a number from 0 to 1: `0.9`, `90%`.
+ * @throws MqError FLAG_INVALID, for 0 and for what is above 1, too.
+ */
+export function parseShare(text: string, flag: string, command: string): number {
+  const [, figure, percent] = /^\s*(\d+\.?\d*|\.\d+)\s*(%?)\s*$/.exec(text) ?? []
+  const share = Number(figure) / (percent === '%' ? 100 : 1)
+  if (share > 0 && share <= 1) return share
+  throw MqError.of('FLAG_INVALID', { flag, value: text, problem: 'it is not a share such as 0.9 or 90%', command })
+}

@@ -4,12 +4,18 @@ import { basename, join, resolve } from 'node:path'
 import { asGguf } from '../as-gguf.js'
 import { inStage, type WithProgress } from '../progress.js'
 import { loadModel } from '../runner/index.js'
+import type { IdentifiedReference } from './describe-files.js'
+import type { FileIdentity } from './report.js'
 
 /** Base logits on disk: what a model is compared with. */
 export interface BaseLogits {
   readonly path: string
   /** What to call the reference. */
   readonly name: string
+  /** The files it was read from, by name and digest. */
+  readonly files: FileIdentity[]
+  /** Of a reference that is a GGUF. */
+  readonly bitsPerWeight?: number
   /** Bytes of the reference's tensors, where it was run. */
   readonly sizeBytes?: number
   /**
@@ -22,8 +28,8 @@ export interface BaseLogits {
 }
 
 export interface BaseLogitsOptions {
-  /** The reference: a GGUF, or a checkpoint folder. */
-  readonly against: string
+  /** A GGUF, or a checkpoint folder. */
+  readonly reference: IdentifiedReference
   readonly text: string
   readonly contextLength: number
   readonly chunks?: number
@@ -38,9 +44,9 @@ export interface BaseLogitsOptions {
  * @throws MqError as asGguf, loadModel and LlamaModel.saveLogits do.
  */
 export async function* makeBaseLogits(options: BaseLogitsOptions): WithProgress<BaseLogits> {
-  const { against, text, contextLength, chunks, save, threads, signal } = options
+  const { reference: against, text, contextLength, chunks, save, threads, signal } = options
   const common = { ...(threads === undefined ? {} : { threads }), ...(signal === undefined ? {} : { signal }) }
-  const reference = yield* asGguf(against, 'convert the reference', common)
+  const reference = yield* asGguf(against.path, 'convert the reference', common)
   const folder = save === undefined ? await mkdtemp(join(tmpdir(), 'mq-logits-')) : undefined
   const path = save ?? join(folder as string, 'base.logits')
   const partial = `${path}.partial`
@@ -52,7 +58,15 @@ export async function* makeBaseLogits(options: BaseLogitsOptions): WithProgress<
     const work = model.saveLogits(partial, text, { contextLength, ...(chunks === undefined ? {} : { chunks }) })
     const { negativeLogLikelihoods } = yield* inStage('perplexity of the reference', work)
     await rename(partial, path)
-    return { path, name: basename(resolve(against)), sizeBytes: model.info.sizeBytes, negativeLogLikelihoods, dispose }
+    return {
+      path,
+      name: basename(resolve(against.path)),
+      files: against.files,
+      ...(against.bitsPerWeight === undefined ? {} : { bitsPerWeight: against.bitsPerWeight }),
+      sizeBytes: model.info.sizeBytes,
+      negativeLogLikelihoods,
+      dispose,
+    }
   } catch (error) {
     await rm(partial, { force: true })
     await dispose()

@@ -9,6 +9,8 @@ export interface Spread {
   readonly maximum: number
   /** Percentage -> the value that this part of the tokens does not exceed: `{ "99.9": 0.41 }`. */
   readonly quantiles: Readonly<Record<string, number>>
+  /** Standard errors of the quantiles by the same names, that of the median under "50". */
+  readonly quantileErrors: Readonly<Record<string, number>>
 }
 
 /** How far a model's predictions are from its reference's, as llama-perplexity --kl-divergence has it. */
@@ -25,8 +27,9 @@ export interface Divergence {
   readonly kldOfChunks: number[]
 }
 
-const kldPercentages = [99.9, 99, 95, 90, 10, 5, 1, 0.1]
-const changePercentages = [99.9, 99, 95, 90, 75, 25, 10, 5, 1, 0.1]
+/** Percentages at which KL divergence and changes of probability are told, as llama-perplexity prints them. */
+export const kldPercentages = [99.9, 99, 95, 90, 10, 5, 1, 0.1]
+export const changePercentages = [99.9, 99, 95, 90, 75, 25, 10, 5, 1, 0.1]
 const { fround } = Math
 
 /** Sums a comparison up. Source: kl_divergence() in tools/perplexity/perplexity.cpp of llama.cpp. */
@@ -66,6 +69,9 @@ function spread(values: Float64Array | Float32Array, percentages: readonly numbe
     minimum: at(0),
     maximum: at(sorted.length - 1),
     quantiles: Object.fromEntries(percentages.map((percentage) => [percentage, quantile(sorted, percentage / 100)])),
+    quantileErrors: Object.fromEntries(
+      [...percentages, 50].map((percentage) => [percentage, quantileError(sorted, percentage / 100)]),
+    ),
   }
 }
 
@@ -75,6 +81,16 @@ function quantile(sorted: Float32Array, part: number): number {
   const rest = fround(place - index)
   const [low, high] = [sorted[index] as number, sorted[Math.min(index + 1, sorted.length - 1)] as number]
   return fround(fround(fround(1 - rest) * low) + fround(rest * high))
+}
+
+/**
+ * Half the distance between the values that lie one standard deviation of the count, sqrt(n p (1 - p)), below and above the quantile:
+ * how many of n independent values fall below a quantile is binomial, whatever they are spread like.
+ * Source: David and Nagaraja, Order Statistics, 7.1.
+ */
+function quantileError(sorted: Float32Array, part: number): number {
+  const deviation = Math.sqrt((part * (1 - part)) / sorted.length)
+  return (quantile(sorted, Math.min(part + deviation, 1)) - quantile(sorted, Math.max(part - deviation, 0))) / 2
 }
 
 function correlation(a: Float64Array, b: Float64Array): number {

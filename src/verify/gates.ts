@@ -1,46 +1,117 @@
 import { MqError } from '../errors.js'
+import { parseSize } from '../quantities.js'
+import { percent } from '../report/index.js'
+import { figures, isShare } from './figures.js'
 import type { VerifyReport } from './report.js'
+import { studentBound } from './student.js'
 
-/** Limits that a model must keep to be published. */
-export interface Gates {
-  /** Perplexity over the reference's perplexity. */
-  readonly maxPerplexityRatio?: number
-  /** Mean Kullback-Leibler divergence from the reference, in nats. */
-  readonly maxKld?: number
-  /** Share of positions, 0 to 1, where model and reference hold the same token for the likeliest. */
-  readonly minSameTop?: number
+/** A limit that a model must keep to be published. */
+export interface Gate {
+  /** A name in `figures`. */
+  readonly figure: string
+  readonly bound: 'most' | 'least'
+  readonly limit: number
 }
 
 export type GateResult = VerifyReport['gates'][number]
 
-/** What gates look at. */
-export interface Measured {
-  readonly perplexityRatio: number
-  readonly kld: number
-  readonly sameTop: number
+/** Short names for what is asked for most. */
+const aliases: Readonly<Record<string, string>> = { kld: 'kld.mean', dp: 'dp.mean' }
+
+/**
+ * A gate as it is written on the command line: a figure, `<=` or `>=`, and a number, which may end in `%` (or in a unit of bytes for the
+ * size): `kld.q99<=0.5`, `same-top>=90%`, `size<=3GB`.
+ * @throws MqError FLAG_INVALID.
+ */
+export function parseGate(text: string, command: string): Gate {
+  const fail = (problem: string): MqError => MqError.of('FLAG_INVALID', { flag: 'gate', value: text, problem, command })
+  const [, name, sign, number] = /^\s*([\w.-]+)\s*(<=|>=)\s*(.+?)\s*$/.exec(text) ?? []
+  if (name === undefined || number === undefined) throw fail("write a figure, <= or >=, and a number, such as 'kld.q99<=0.5'")
+  const figure = aliases[name] ?? name
+  if (!figures.has(figure)) throw fail(`there is no figure ${name}; known are ${[...figures.keys()].join(', ')}`)
+  const bound = sign === '<=' ? 'most' : 'least'
+  if (figure === 'size') return { figure, bound, limit: parseSize(number, 'gate', command) }
+  const [, digits, percent] = /^([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(%?)$/i.exec(number) ?? []
+  const limit = Number(digits) / (percent === '%' ? 100 : 1)
+  if (!Number.isFinite(limit)) throw fail(`${number} is not a number`)
+  return { figure, bound, limit }
 }
 
-/** Holds what was measured against the limits. A NaN passes nothing. */
-export function checkGates(gates: Gates, measured: Measured): GateResult[] {
-  const atMost = (name: string, value: number, limit: number | undefined): GateResult[] =>
-    limit === undefined ? [] : [{ name, value, limit, bound: 'most', passed: value <= limit }]
-  const atLeast = (name: string, value: number, limit: number | undefined): GateResult[] =>
-    limit === undefined ? [] : [{ name, value, limit, bound: 'least', passed: value >= limit }]
-  return [
-    ...atMost('perplexity ratio', measured.perplexityRatio, gates.maxPerplexityRatio),
-    ...atMost('mean KL divergence', measured.kld, gates.maxKld),
-    ...atLeast('share of same top tokens', measured.sameTop, gates.minSameTop),
-  ]
+/**
+ * Refuses what cannot be held before anything is measured.
+ * @throws MqError FLAG_INVALID where a gate needs another model and there is none, or `confidence` and there is no standard error.
+ */
+export function checkAskedGates(
+  gates: readonly Gate[],
+  {
+    confidence,
+    versus,
+    command = 'verify',
+  }: { readonly confidence?: number; readonly versus: boolean; readonly command?: string },
+): void {
+  if (confidence !== undefined && !(confidence >= 0.5 && confidence < 1)) {
+    const problem = 'a confidence is at least 50% and less than 100%'
+    throw MqError.of('FLAG_INVALID', { flag: 'confidence', value: confidence, problem, command })
+  }
+  for (const { figure } of gates) {
+    const fail = (problem: string): MqError => MqError.of('FLAG_INVALID', { flag: 'gate', value: figure, problem, command })
+    if (figure.startsWith('versus.') && !versus) throw fail('it needs --versus')
+    if (confidence !== undefined && withoutError.test(figure)) {
+      throw fail('it has no standard error, which --confidence asks for')
+    }
+  }
+}
+
+const withoutError = /\.(min|max)$|^(correlation|bits|size)$/
+
+/**
+ * Holds what was measured against the limits. A figure passes that is not beyond its limit; with `confidence`, if the bound is not that it
+ * keeps, one-sided, with this probability: the figure and as many standard errors towards the limit as Student's t asks for.
+ * A NaN, and a figure that is not there, pass nothing.
+ */
+export function checkGates(
+  gates: readonly Gate[],
+  report: Omit<VerifyReport, 'gates' | 'passed'>,
+  confidence?: number,
+): GateResult[] {
+  return gates.map(({ figure: name, bound, limit }) => {
+    const kind = figures.get(name)
+    const { value = Number.NaN, standardError, degrees } = kind?.of({ ...report, gates: [], passed: false }) ?? {}
+    const margin = confidence === undefined ? 0 : studentBound(confidence, degrees ?? 0) * (standardError ?? Number.NaN)
+    const edge = bound === 'most' ? value + margin : value - margin
+    return {
+      name: kind?.label ?? name,
+      figure: name,
+      value,
+      ...(standardError === undefined ? {} : { standardError }),
+      limit,
+      bound,
+      ...(confidence === undefined ? {} : { confidence, edge }),
+      passed: bound === 'most' ? edge <= limit : edge >= limit,
+    }
+  })
 }
 
 /** The error for the first gate that was not passed; undefined where all were. */
-export function gateError({ gates }: VerifyReport): MqError | undefined {
+export function gateError({ gates }: Pick<VerifyReport, 'gates'>): MqError | undefined {
   const failed = gates.find(({ passed }) => !passed)
   if (failed === undefined) return undefined
-  return MqError.of('GATE_FAILED', { what: `The ${failed.name}`, value: failed.value.toFixed(4), limit: limitText(failed) })
+  return MqError.of('GATE_FAILED', { what: `The ${failed.name}`, value: gateValue(failed), limit: limitText(failed) })
 }
 
-/** `at most 1.05`. */
-export function limitText({ bound = 'most', limit }: GateResult): string {
-  return `at ${bound} ${limit}`
+/** `0.0512`, and with a confidence `0.0512, with 95 % confidence up to 0.0530`. */
+export function gateValue({ figure = '', value, bound, confidence, edge }: GateResult): string {
+  const figureText = (one: number): string => (isShare(figure) ? `${(100 * one).toFixed(3)} %` : fourDigits(one))
+  if (confidence === undefined || edge === undefined) return figureText(value)
+  return `${figureText(value)}, with ${Number((100 * confidence).toPrecision(6))} % confidence ${bound === 'least' ? 'from' : 'up to'} ${figureText(edge)}`
+}
+
+/** `at most 1.05`, `at least 90 %`. */
+export function limitText({ bound = 'most', limit, figure = '' }: GateResult): string {
+  return `at ${bound} ${isShare(figure) ? percent(limit) : limit}`
+}
+
+/** Four decimals, more of them where the figure is small. */
+function fourDigits(value: number): string {
+  return Math.abs(value) < 0.01 && value !== 0 ? String(Number(value.toPrecision(4))) : value.toFixed(4)
 }

@@ -1,5 +1,6 @@
 import type { LogitsComparison } from '../runner/index.js'
 import { type Estimate, moments } from './statistics.js'
+import { studentConfidence } from './student.js'
 
 /** How two models compare on the same chunks of a text. */
 export interface PairedDifference {
@@ -21,11 +22,24 @@ export function pairedDifference(first: LogitsComparison, second: LogitsComparis
   return {
     kld,
     logPerplexity: ofChunks(first.negativeLogLikelihoods, second.negativeLogLikelihoods, first.chunks),
-    confidence: kld.value === 0 ? 0 : studentConfidence(Math.abs(kld.value) / kld.standardError, first.chunks - 1),
+    confidence: confidenceOf(kld, first.chunks),
   }
 }
 
-function ofChunks(a: Float64Array, b: Float64Array, chunks: number): Estimate {
+/** The mean of first - second over chunks, and how sure its sign is: see PairedDifference. */
+export function differenceOfChunks(
+  first: readonly number[],
+  second: readonly number[],
+): Estimate & { readonly confidence: number } {
+  const difference = ofChunks(first, second, first.length)
+  return { ...difference, confidence: confidenceOf(difference, first.length) }
+}
+
+function confidenceOf({ value, standardError }: Estimate, chunks: number): number {
+  return value === 0 ? 0 : studentConfidence(Math.abs(value) / standardError, chunks - 1)
+}
+
+function ofChunks(a: ArrayLike<number>, b: ArrayLike<number>, chunks: number): Estimate {
   if (a.length !== b.length) throw new RangeError(`${a.length} scored tokens against ${b.length}`)
   const rows = a.length / chunks
   const { mean, standardErrorOfMean } = moments(chunks, (chunk) => {
@@ -34,22 +48,4 @@ function ofChunks(a: Float64Array, b: Float64Array, chunks: number): Estimate {
     return sum / rows
   })
   return { value: mean, standardError: chunks > 1 ? standardErrorOfMean : Number.POSITIVE_INFINITY }
-}
-
-/**
- * The probability that a Student's t with `degrees` of freedom lies between -t and t; 0 without any.
- * Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
- */
-export function studentConfidence(t: number, degrees: number): number {
-  if (degrees < 1) return 0
-  const angle = Math.atan(t / Math.sqrt(degrees))
-  const cosine = Math.cos(angle)
-  const isOdd = degrees % 2 === 1
-  let term = isOdd ? cosine : 1
-  let sum = degrees === 1 ? 0 : term
-  for (let power = isOdd ? 3 : 2; power <= degrees - 2; power += 2) {
-    term *= ((power - 1) / power) * cosine * cosine
-    sum += term
-  }
-  return isOdd ? (2 / Math.PI) * (angle + Math.sin(angle) * sum) : Math.sin(angle) * sum
 }

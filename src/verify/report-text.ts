@@ -1,5 +1,5 @@
 import { formatBytes, formatTable } from '../terminal/index.js'
-import { limitText } from './gates.js'
+import { gateValue, limitText } from './gates.js'
 import type { VerifyReport } from './report.js'
 import type { Estimate } from './statistics.js'
 
@@ -29,9 +29,7 @@ export function reportText(report: VerifyReport): string {
     ...(external === undefined ? [] : [`${external.program} says ${external.perplexity.toFixed(4)} of the model.`]),
     ...(divergence === undefined ? [] : divergenceLines(divergence)),
     ...(versus === undefined ? [] : [versusLine(versus, text.chunks), '']),
-    ...gates.map(
-      (gate) => `${gate.passed ? 'PASSED' : 'FAILED'}: ${gate.name} ${gate.value.toFixed(4)}, ${limitText(gate)} allowed.`,
-    ),
+    ...gates.map((gate) => `${gate.passed ? 'PASSED' : 'FAILED'}: ${gate.name} ${gateValue(gate)}; ${limitText(gate)} allowed.`),
   ].join('\n')
 }
 

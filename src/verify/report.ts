@@ -1,48 +1,26 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 import { MqError } from '../errors.js'
-
-const estimate = v.object({ value: v.number(), standardError: v.number() })
-const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))
-
-const spreadEntries = {
-  mean: estimate,
-  median: v.number(),
-  minimum: v.number(),
-  maximum: v.number(),
-  quantiles: v.record(v.string(), v.number()),
-}
-
-/** See Divergence in divergence.ts. */
-const divergence = v.object({
-  kld: v.object(spreadEntries),
-  probabilityChange: v.object({ ...spreadEntries, rootMeanSquare: estimate }),
-  sameTop: estimate,
-  correlation: v.number(),
-  kldOfChunks: v.array(v.number()),
-})
+import { writeWhole } from '../write-whole.js'
+import { divergence, estimate, figure, fileIdentity, measurement, profile, reference, textMeasured } from './schema.js'
 
 const reportSchema = v.object({
+  ...measurement.entries,
   version: v.literal(1),
-  /** The model that was measured; a split model lists every shard. */
-  files: v.array(v.object({ name: v.string(), sha256, sizeBytes: v.number() })),
-  bitsPerWeight: v.number(),
-  /** What it was measured against; its size is not known where its logits came from a file. */
-  reference: v.object({ name: v.string(), sizeBytes: v.optional(v.number()), perplexity: estimate }),
-  text: v.object({ name: v.string(), sha256, contextLength: v.number(), chunks: v.number(), scoredTokens: v.number() }),
-  perplexity: estimate,
+  reference,
+  text: textMeasured,
   /** What a llama-perplexity of the user's own says of the model; it prints four decimals. */
   external: v.optional(v.object({ program: v.string(), perplexity: v.number(), standardError: v.optional(v.number()) })),
-  /** perplexity / reference perplexity over the same tokens. */
-  perplexityRatio: estimate,
   /** How far its predictions are from the reference's; reports of early versions lack it. */
   divergence: v.optional(divergence),
+  /** The same by chunk and by position in it, and as histograms. */
+  profile: v.optional(profile),
   /** Another model on the same chunks, and how far the measured one is from it; see PairedDifference in paired.ts. */
   versus: v.optional(
     v.object({
+      ...v.partial(measurement, ['files', 'bitsPerWeight', 'perplexityRatio', 'divergence', 'profile']).entries,
       name: v.string(),
       sizeBytes: v.number(),
-      perplexity: estimate,
       kld: estimate,
       sameTop: estimate,
       difference: v.object({ kld: estimate, logPerplexity: estimate, confidence: v.number() }),
@@ -52,9 +30,15 @@ const reportSchema = v.object({
   gates: v.array(
     v.object({
       name: v.string(),
-      value: v.number(),
+      /** The figure by its name in figures.ts. */
+      figure: v.optional(v.string()),
+      value: figure,
+      standardError: v.optional(figure),
       limit: v.number(),
       bound: v.optional(v.picklist(['most', 'least'])),
+      /** The one-sided confidence that was asked for, and what the figure keeps with it. */
+      confidence: v.optional(v.number()),
+      edge: v.optional(figure),
       passed: v.boolean(),
     }),
   ),
@@ -65,16 +49,23 @@ const reportSchema = v.object({
 
 /** What `mq verify` measured, as it stands in a `.verify.json` file and is attached to a published model. */
 export type VerifyReport = v.InferOutput<typeof reportSchema>
+export type FileIdentity = v.InferOutput<typeof fileIdentity>
+export type Measurement = v.InferOutput<typeof measurement>
+export type Reference = v.InferOutput<typeof reference>
 
 /** The report's place beside a model: `model.gguf.verify.json`. */
 export function reportPath(model: string): string {
   return `${model}.verify.json`
 }
 
+/** @throws MqError FILE_UNWRITABLE, DISK_FULL. */
 export async function writeReport(path: string, report: VerifyReport): Promise<void> {
-  await writeFile(path, `${JSON.stringify(report, undefined, 2)}\n`).catch((error: unknown) => {
-    throw MqError.from(error, path)
-  })
+  await writeWhole(path, reportJson(report))
+}
+
+/** JSON with rows of figures on one line. */
+export function reportJson(report: unknown): string {
+  return `${JSON.stringify(report, undefined, 2).replaceAll(/\[[-\d\s.,e+]+\]/g, (row) => row.replaceAll(/\s+/g, ' '))}\n`
 }
 
 /** Reads a report that `mq verify` wrote. @throws MqError REPORT_INVALID, FILE_MISSING. */

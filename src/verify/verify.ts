@@ -1,108 +1,111 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { openGguf } from '../../formats/gguf/index.js'
 import { MqError } from '../errors.js'
 import type { WithProgress } from '../progress.js'
 import { checkTarget } from '../quantize/index.js'
-import { externalPerplexity, type LogitsComparison, loadModel, type ModelInfo } from '../runner/index.js'
+import { externalPerplexity } from '../runner/index.js'
 import { type BaseLogits, makeBaseLogits } from './base-logits.js'
-import { divergenceOf } from './divergence.js'
-import { checkGates, type Gates } from './gates.js'
+import { describeModel, describeReference, identify, type ModelFiles } from './describe-files.js'
+import { checkAskedGates, checkGates, type Gate } from './gates.js'
+import { type Measured, measureModel } from './measurement.js'
 import { pairedDifference } from './paired.js'
 import type { VerifyReport } from './report.js'
-import { perplexityOf, perplexityRatio } from './statistics.js'
+import { perplexityOf } from './statistics.js'
 
-export interface VerifyOptions {
-  /** The GGUF to be proved; any shard of a split model. */
-  readonly model: string
-  /** What it is to be like: a GGUF of higher precision, or the checkpoint folder itself. This or `againstLogits`. */
+/** What models are measured against, and how. */
+export interface MeasureOptions {
+  /** What a model is to be like: a GGUF of higher precision, or the checkpoint folder itself. This or `againstLogits`. */
   readonly against?: string
   /** Its logits on the text in a file, as `saveLogits` keeps them or llama-perplexity --kl-divergence-base writes them. */
   readonly againstLogits?: string
   /** Keeps the reference's logits in this file. */
   readonly saveLogits?: string
-  /** Another GGUF to compare with, chunk by chunk. */
-  readonly versus?: string
   /** UTF-8 text that neither training nor calibration has seen. */
   readonly text: string
   /** Tokens of a chunk; by default 512, as llama-perplexity, and with `againstLogits` as the file has it. */
   readonly contextLength?: number
   /** At most so many chunks of the text. */
   readonly chunks?: number
-  readonly gates?: Gates
-  /** Folder of the user's own llama.cpp, whose llama-perplexity is to measure the model, too. */
-  readonly llamaDirectory?: string
   readonly threads?: number
   readonly signal?: AbortSignal
+}
+
+export interface VerifyOptions extends MeasureOptions {
+  /** The GGUF to be proved; any shard of a split model. */
+  readonly model: string
+  /** Another GGUF to compare with, chunk by chunk. */
+  readonly versus?: string
+  readonly gates?: readonly Gate[]
+  /** The one-sided confidence, 0.5 to 1, with which gates are to be kept; by default the figures alone count. */
+  readonly confidence?: number
+  /** Folder of the user's own llama.cpp, whose llama-perplexity is to measure the model, too. */
+  readonly llamaDirectory?: string
 }
 
 /**
  * Measures a model against its reference on the same tokens of a text, and holds the result against the gates. A gate that fails is a
  * result, not an exception: see gateError. The reference runs first and leaves its logits on disk, so that one model is loaded at a time.
  * @throws MqError FILE_MISSING, MODEL_REJECTED, LLAMA_MISSING, TEXT_TOO_SHORT, REFERENCE_MISMATCH, LOGITS_INVALID, DISK_FULL, FILE_UNWRITABLE,
- *   INTERRUPTED and what a conversion of the reference throws.
+ *   FLAG_INVALID, INTERRUPTED and what a conversion of the reference throws.
  */
 export async function* verify(options: VerifyOptions): WithProgress<VerifyReport> {
-  const { model, text: textPath, gates = {} } = options
-  const bytes = await readFile(textPath).catch((error: unknown) => {
-    throw MqError.from(error, textPath)
-  })
-  const text = bytes.toString('utf8')
-  const file = await describeModel(model)
+  const { model, versus: other, gates = [], confidence, chunks, threads, signal } = options
+  checkAskedGates(gates, { versus: other !== undefined, ...(confidence === undefined ? {} : { confidence }) })
+  const text = await readText(options.text)
+  const file = await describeModel(model, signal)
+  const otherFile = other === undefined ? undefined : await describeModel(other, signal)
 
-  const base = yield* baseLogits(text, options)
+  const base = yield* baseLogits(text.content, options, [model])
   try {
-    const [compared, { llamaVersion }] = yield* compare(model, text, base, options)
-    const external = yield* secondOpinion(compared.contextLength, options)
-    const versus = options.versus === undefined ? undefined : yield* versusOf(options.versus, text, base, compared, options)
-    const reference = base.negativeLogLikelihoods ?? compared.baseNegativeLogLikelihoods
-    const ratio = perplexityRatio(compared.negativeLogLikelihoods, reference)
-    const divergence = divergenceOf(compared)
-    const gateResults = checkGates(gates, {
-      perplexityRatio: ratio.value,
-      kld: divergence.kld.mean.value,
-      sameTop: divergence.sameTop.value,
-    })
-    return {
-      version: 1,
-      ...file,
-      reference: {
-        name: base.name,
-        ...(base.sizeBytes === undefined ? {} : { sizeBytes: base.sizeBytes }),
-        perplexity: perplexityOf(reference),
-      },
+    const limits = { chunks, threads, signal }
+    const { measurement, comparison, reference, llamaVersion } = yield* measureModel(file, text.content, base, limits)
+    const external = yield* secondOpinion(file.path, comparison.contextLength, options)
+    const versus = otherFile === undefined ? undefined : yield* measureModel(otherFile, text.content, base, limits)
+    const report = {
+      version: 1 as const,
+      ...measurement,
+      reference: referenceOf(base, reference),
       text: {
-        name: basename(textPath),
-        sha256: createHash('sha256').update(bytes).digest('hex'),
-        contextLength: compared.contextLength,
-        chunks: compared.chunks,
-        scoredTokens: compared.negativeLogLikelihoods.length,
+        name: text.name,
+        sha256: text.sha256,
+        contextLength: comparison.contextLength,
+        chunks: comparison.chunks,
+        scoredTokens: comparison.negativeLogLikelihoods.length,
       },
-      perplexity: perplexityOf(compared.negativeLogLikelihoods),
       ...(external === undefined ? {} : { external }),
-      perplexityRatio: ratio,
-      divergence,
-      ...(versus === undefined ? {} : { versus }),
-      gates: gateResults,
-      passed: gateResults.every(({ passed }) => passed),
+      ...(versus === undefined || otherFile === undefined ? {} : { versus: versusOf(otherFile, versus, comparison) }),
       llamaCpp: llamaVersion,
     }
+    const results = checkGates(gates, report, confidence)
+    return { ...report, gates: results, passed: results.every(({ passed }) => passed) }
   } finally {
     await base.dispose()
   }
 }
 
-async function* baseLogits(
+/** A text with its digest. @throws MqError FILE_MISSING and the like. */
+export async function readText(path: string): Promise<{ content: string; name: string; sha256: string }> {
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw MqError.from(error, path)
+  })
+  return { content: bytes.toString('utf8'), name: basename(path), sha256: createHash('sha256').update(bytes).digest('hex') }
+}
+
+/** The reference's logits: those that are there, or made by running it. @param models files that must not be written over. */
+export async function* baseLogits(
   text: string,
-  { model, text: textPath, against, againstLogits, saveLogits, contextLength = 512, chunks, threads, signal }: VerifyOptions,
+  { text: textPath, against, againstLogits, saveLogits, contextLength = 512, chunks, threads, signal }: MeasureOptions,
+  models: readonly string[],
 ): WithProgress<BaseLogits> {
-  if (againstLogits !== undefined) return { path: againstLogits, name: basename(againstLogits), dispose: async () => {} }
+  if (againstLogits !== undefined) {
+    const files = await identify([againstLogits], signal)
+    return { path: againstLogits, name: basename(againstLogits), files, dispose: async () => {} }
+  }
   if (against === undefined) throw new TypeError('a reference or its logits are needed')
-  if (saveLogits !== undefined) await checkTarget(saveLogits, [model, against, textPath], true)
+  if (saveLogits !== undefined) await checkTarget(saveLogits, [...models, against, textPath], true)
   return yield* makeBaseLogits({
-    against,
+    reference: await describeReference(against, signal),
     text,
     contextLength,
     ...(chunks === undefined ? {} : { chunks }),
@@ -112,21 +115,24 @@ async function* baseLogits(
   })
 }
 
-async function* compare(
-  path: string,
-  text: string,
-  base: BaseLogits,
-  { chunks, threads, signal }: VerifyOptions,
-): WithProgress<[LogitsComparison, ModelInfo]> {
-  const common = { ...(threads === undefined ? {} : { threads }), ...(signal === undefined ? {} : { signal }) }
-  await using model = await loadModel(path, common)
-  const work = model.compareLogits(base.path, text, { name: base.name, ...(chunks === undefined ? {} : { chunks }) })
-  return [yield* work, model.info]
+/** What a report says of the reference. */
+export function referenceOf(
+  { name, files, bitsPerWeight, sizeBytes }: BaseLogits,
+  negativeLogLikelihoods: Float64Array,
+): VerifyReport['reference'] {
+  return {
+    name,
+    ...(sizeBytes === undefined ? {} : { sizeBytes }),
+    files,
+    ...(bitsPerWeight === undefined ? {} : { bitsPerWeight }),
+    perplexity: perplexityOf(negativeLogLikelihoods),
+  }
 }
 
 async function* secondOpinion(
+  model: string,
   contextLength: number,
-  { model, text, llamaDirectory: directory, chunks, threads, signal }: VerifyOptions,
+  { text, llamaDirectory: directory, chunks, threads, signal }: VerifyOptions,
 ): WithProgress<VerifyReport['external']> {
   if (directory === undefined) return undefined
   const { perplexity, standardError } = yield* externalPerplexity(model, text, {
@@ -139,43 +145,18 @@ async function* secondOpinion(
   return { program: 'llama-perplexity', perplexity, ...(standardError === undefined ? {} : { standardError }) }
 }
 
-async function* versusOf(
-  path: string,
-  text: string,
-  base: BaseLogits,
-  compared: LogitsComparison,
-  options: VerifyOptions,
-): WithProgress<NonNullable<VerifyReport['versus']>> {
-  const [other, { sizeBytes }] = yield* compare(path, text, base, options)
-  const { kld, sameTop } = divergenceOf(other)
+function versusOf(
+  { files }: ModelFiles,
+  { measurement, comparison }: Measured,
+  compared: Measured['comparison'],
+): NonNullable<VerifyReport['versus']> {
+  const { kld, sameTop } = measurement.divergence
   return {
-    name: basename(path),
-    sizeBytes,
-    perplexity: perplexityOf(other.negativeLogLikelihoods),
+    name: files[0]?.name ?? '',
+    sizeBytes: files.reduce((sum, file) => sum + file.sizeBytes, 0),
+    ...measurement,
     kld: kld.mean,
     sameTop,
-    difference: pairedDifference(compared, other),
-  }
-}
-
-/** Names, digests and bits per weight of the model's files. */
-async function describeModel(path: string): Promise<Pick<VerifyReport, 'files' | 'bitsPerWeight'>> {
-  const model = await openGguf(path)
-  try {
-    let bytes = 0
-    let elements = 0
-    for (const { sizeBytes, dimensions } of model.tensors) {
-      bytes += sizeBytes
-      elements += dimensions.reduce((product, dimension) => product * dimension, 1)
-    }
-    const files: VerifyReport['files'] = []
-    for (const [index, name] of model.files.entries()) {
-      const hash = createHash('sha256')
-      for await (const piece of createReadStream(name)) hash.update(piece as Buffer)
-      files.push({ name: basename(name), sha256: hash.digest('hex'), sizeBytes: model.sources[index]?.byteLength ?? 0 })
-    }
-    return { files, bitsPerWeight: (8 * bytes) / elements }
-  } finally {
-    await model.close()
+    difference: pairedDifference(compared, comparison),
   }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parsePositive, parseSize } from '../../src/quantities.js'
+import { parsePositive, parseShare, parseSize } from '../../src/quantities.js'
 
 test.each([
   ['512', 512],
@@ -21,4 +21,17 @@ test('a positive number', () => {
   for (const text of ['', '0', '-1', 'two', 'Infinity', 'NaN']) {
     expect(() => parsePositive(text, 'bits', 'quantize')).toThrow(expect.objectContaining({ code: 'FLAG_INVALID' }))
   }
+})
+
+test.each([
+  ['0.9', 0.9],
+  ['90%', 0.9],
+  [' .5 ', 0.5],
+  ['100 %', 1],
+])('%s is a share', (text, share) => {
+  expect(parseShare(text, 'min-same-top', 'verify')).toBe(share)
+})
+
+test.each(['0', '120%', '1.5', '-0.5', 'abc', ''])('%j is no share', (text) => {
+  expect(() => parseShare(text, 'min-same-top', 'verify')).toThrow(expect.objectContaining({ code: 'FLAG_INVALID' }))
 })

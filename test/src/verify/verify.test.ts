@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openGguf } from '../../../formats/gguf/index.js'
+import { makeBlueprint, planUniform } from '../../../src/convert/index.js'
 import { finish } from '../../../src/progress.js'
-import { gateError, readReport, reportText, verify, writeReport } from '../../../src/verify/index.js'
+import { quantize } from '../../../src/quantize/index.js'
+import { gateError, parseGate, readReport, reportText, verify, writeReport } from '../../../src/verify/index.js'
 import { llama, sampleModels, samplePath } from '../../support/sample-models.js'
 
 const text = samplePath('text/kjv-heldout.txt')
@@ -78,6 +80,18 @@ describe.skipIf(!llama.available)(`verify (${llama.name})`, () => {
 
     const fewer = await finish(verify({ model, againstLogits: saveLogits, text, chunks: 2 }))
     expect(fewer.divergence?.kldOfChunks).toEqual(report.divergence?.kldOfChunks.slice(0, 2))
+    // every token is in one chunk and at one position
+    const { chunks, positions } = report.profile ?? expect.fail('no profile')
+    const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
+    expect(chunks.kld).toEqual(report.divergence?.kldOfChunks)
+    expect(positions.kld).toHaveLength(255)
+    for (const figures of [chunks, positions]) {
+      expect(mean(figures.kld)).toBeCloseTo(kld.mean.value, 10)
+      expect(mean(figures.sameTop)).toBeCloseTo(sameTop.value, 10)
+      expect(Math.exp(mean(figures.negativeLogLikelihood))).toBeCloseTo(report.perplexity.value, 8)
+      expect(Math.exp(mean(figures.referenceNegativeLogLikelihood))).toBeCloseTo(report.reference.perplexity.value, 8)
+    }
+    expect(paired.versus?.profile?.chunks.kld).toHaveLength(8)
     await rm(saveLogits)
   })
 
@@ -89,7 +103,7 @@ describe.skipIf(!llama.available)(`verify (${llama.name})`, () => {
   })
 
   test('holds every gate', async () => {
-    const gates = { maxPerplexityRatio: 2, maxKld: 1e-9, minSameTop: 0.5 }
+    const gates = ['ppl-ratio<=2', 'kld<=1e-9', 'same-top>=50%'].map((gate) => parseGate(gate, 'verify'))
     const report = await finish(verify({ model, against, text, chunks: 2, contextLength: 64, gates }))
     expect(report.gates.map(({ name, bound, passed }) => [name, bound, passed])).toEqual([
       ['perplexity ratio', 'most', true],
@@ -98,6 +112,26 @@ describe.skipIf(!llama.available)(`verify (${llama.name})`, () => {
     ])
     expect(report.passed).toBe(false)
     expect(gateError(report)).toMatchObject({ code: 'GATE_FAILED', details: { limit: 'at most 1e-9' } })
+  })
+
+  test('takes any shard of a split model, as model, reference and rival', async () => {
+    const shards = async (type: 'F16' | 'Q8_0'): Promise<string> => {
+      const blueprint = await makeBlueprint(samplePath('llama-kjv'))
+      const output = join(folder, `split-${type}.gguf`)
+      const { files } = await finish(
+        quantize({ blueprint, plan: planUniform(blueprint, type), output, splitMaxBytes: 3e6, threads: 1 }),
+      )
+      return files.at(-1) ?? expect.fail('nothing was written')
+    }
+    const common = { text, chunks: 2, contextLength: 64, threads: 2 }
+    const [whole, split] = [await shards('Q8_0'), await shards('F16')]
+    const report = await finish(verify({ ...common, model: whole, against: split, versus: split }))
+    const same = await finish(verify({ ...common, model, against }))
+    expect(report.files.map(({ name }) => name)).toEqual(['split-Q8_0-00001-of-00002.gguf', 'split-Q8_0-00002-of-00002.gguf'])
+    expect(report.reference.files).toHaveLength(3)
+    expect(report.versus?.files).toEqual(report.reference.files)
+    expect(report.divergence).toEqual(same.divergence)
+    expect(report.bitsPerWeight).toBeCloseTo(same.bitsPerWeight, 12)
   })
 
   test('refuses logits of another text, of another vocabulary, cut short, and none', async () => {

@@ -1,0 +1,53 @@
+import type { WithProgress } from '../progress.js'
+import { inStage } from '../progress.js'
+import { type LogitsComparison, loadModel } from '../runner/index.js'
+import type { BaseLogits } from './base-logits.js'
+import type { ModelFiles } from './describe-files.js'
+import { divergenceOf } from './divergence.js'
+import { profileOf } from './profile.js'
+import type { Measurement } from './report.js'
+import { perplexityOf, perplexityRatio } from './statistics.js'
+
+/** A model held against base logits. */
+export interface Measured {
+  readonly measurement: Measurement
+  readonly comparison: LogitsComparison
+  /** -ln p of each scored token under the reference, as well as it is known. */
+  readonly reference: Float64Array
+  /** Version of llama.cpp. */
+  readonly llamaVersion: string
+}
+
+/**
+ * Runs a model over the text and sums up how far it is from the reference.
+ * @throws MqError MODEL_REJECTED, LLAMA_MISSING, REFERENCE_MISMATCH, LOGITS_INVALID, ACTIVATIONS_NOT_FINITE, INTERRUPTED.
+ */
+export async function* measureModel(
+  { path, files, bitsPerWeight }: ModelFiles,
+  text: string,
+  base: BaseLogits,
+  {
+    chunks,
+    threads,
+    signal,
+  }: { readonly chunks?: number | undefined; readonly threads?: number | undefined; readonly signal?: AbortSignal | undefined },
+): WithProgress<Measured> {
+  const common = { ...(threads === undefined ? {} : { threads }), ...(signal === undefined ? {} : { signal }) }
+  await using model = await loadModel(path, common)
+  const work = model.compareLogits(base.path, text, { name: base.name, ...(chunks === undefined ? {} : { chunks }) })
+  const comparison = yield* inStage(`perplexity of ${files[0]?.name ?? path}`, work)
+  const reference = base.negativeLogLikelihoods ?? comparison.baseNegativeLogLikelihoods
+  return {
+    measurement: {
+      files,
+      bitsPerWeight,
+      perplexity: perplexityOf(comparison.negativeLogLikelihoods),
+      perplexityRatio: perplexityRatio(comparison.negativeLogLikelihoods, reference),
+      divergence: divergenceOf(comparison),
+      profile: profileOf(comparison, reference),
+    },
+    comparison,
+    reference,
+    llamaVersion: model.info.llamaVersion,
+  }
+}
