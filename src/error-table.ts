@@ -213,6 +213,11 @@ export const toolErrors = {
     message: 'The importance matrix does not fit the tensor {tensor}: {problem}.',
     suggestion: 'Make it again from this model with `mq imatrix`.',
   },
+  CALIBRATION_MISMATCH: {
+    exit: 'input',
+    message: '{file} cannot be added to {first}: {problem}.',
+    suggestion: 'Make both with the same `mq imatrix --rank`, or with --rank 0 for importance alone.',
+  },
   BUDGET_IMPOSSIBLE: {
     exit: 'usage',
     message: 'The model cannot be made as small as {asked}: the least is {least}.',

@@ -17,7 +17,8 @@ import type { Metadata, MetadataValue } from '../gguf/index.js'
  * | `KEY.cov_kept` | BF16 | n, rows | rows of text that no sum above has seen, those of the first matrix first; may be missing |
  * | `KEY.cov_kept_counts` | F32 | 1, m | how many of them each matrix has |
  *
- * `mq.covariance.version` is 1 and `mq.covariance.seed` the signs' seed, u32 both. Sums and counts of two files add up.
+ * `mq.covariance.version` is 1, `mq.covariance.seed` the signs' seed and `mq.covariance.rank` the directions that are to be kept of a
+ * sketch, u32 all. Sums and counts of two files add up.
  */
 export const covarianceNames = {
   tokens: '.cov_tokens',
@@ -31,6 +32,7 @@ export const covarianceNames = {
 export const covarianceKeys = {
   version: 'mq.covariance.version',
   seed: 'mq.covariance.seed',
+  rank: 'mq.covariance.rank',
   weights: 'mq.covariance.weights',
   inputs: 'mq.covariance.inputs',
 } as const
@@ -58,17 +60,20 @@ export interface CollectedInput {
 export interface CollectedCovariance {
   /** Seed of the signs that sketches were made with. */
   readonly seed: number
+  /** Directions that are to be kept of sketches. */
+  readonly rank: number
   /** Weight -> name of its input. */
   readonly inputOf: ReadonlyMap<string, string>
   readonly inputs: ReadonlyMap<string, CollectedInput>
 }
 
 /** The keys that say which weights have which input. */
-export function covarianceMetadata({ seed, inputOf }: Pick<CollectedCovariance, 'seed' | 'inputOf'>): Metadata {
+export function covarianceMetadata({ seed, rank, inputOf }: Omit<CollectedCovariance, 'inputs'>): Metadata {
   const strings = (value: Iterable<string>): MetadataValue => ({ type: 'array', elementType: 'string', value: [...value] })
   return new Map([
     [covarianceKeys.version, { type: 'uint32', value: covarianceVersion }],
     [covarianceKeys.seed, { type: 'uint32', value: seed }],
+    [covarianceKeys.rank, { type: 'uint32', value: rank }],
     [covarianceKeys.weights, strings(inputOf.keys())],
     [covarianceKeys.inputs, strings(inputOf.values())],
   ])

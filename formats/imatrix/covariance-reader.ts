@@ -30,6 +30,8 @@ export interface MatrixSums {
 /** The covariance part of a file that is open. Sums are read when they are asked for. */
 export interface CovarianceFile {
   readonly seed: number
+  /** Directions that are to be kept of sketches. */
+  readonly rank: number
   /** Weight -> name of its input. */
   readonly inputOf: ReadonlyMap<string, string>
   readonly inputs: ReadonlyMap<string, InputShape>
@@ -50,9 +52,12 @@ export async function readCovariance(source: ByteSource): Promise<CovarianceFile
   const version = metadata.get(covarianceKeys.version)
   if (version === undefined) return undefined
   const fail = (problem: string): FormatError => new FormatError('IMATRIX_INVALID', { file: source.name, problem })
-  if (version.value !== covarianceVersion) throw fail(`its covariance is of version ${String(version.value)}, and 1 is known`)
-  const seed = metadata.get(covarianceKeys.seed)
-  if (seed?.type !== 'uint32') throw fail(`it lacks ${covarianceKeys.seed}`)
+  if (version.value !== covarianceVersion) throw fail(`its covariance is of version ${quote(version.value)}, and 1 is known`)
+  const number = (key: string): number => {
+    const found = metadata.get(key)
+    if (found?.type !== 'uint32') throw fail(`it lacks ${key}`)
+    return found.value
+  }
   const strings = (key: string): string[] => {
     const found = metadata.get(key)
     if (found?.type !== 'array' || found.elementType !== 'string') throw fail(`it lacks ${key}`)
@@ -116,7 +121,8 @@ export async function readCovariance(source: ByteSource): Promise<CovarianceFile
   }
 
   return {
-    seed: seed.value,
+    seed: number(covarianceKeys.seed),
+    rank: number(covarianceKeys.rank),
     inputOf: new Map(weights.map((weight, index) => [weight, keys[index] as string])),
     inputs,
     async sums(key, matrix) {

@@ -1,9 +1,6 @@
 import type { Covariance } from '../../formats/ggml/feedback.js'
 import { type CovarianceFile, type InputShape, type MatrixSums, nystrom, randomSigns } from '../../formats/imatrix/index.js'
 
-/** Columns of a sketch for each direction that is kept of it. */
-const oversampling = 2
-
 /**
  * Tokens that a matrix's siblings together count as, beside those that it has seen itself: an expert of few tokens is known by its
  * diagonal alone, and that is its siblings'.
@@ -64,7 +61,7 @@ export async function expandCovariance(
     diagonal.map((value, i) => value + (siblings / total) * (means[i] as number))
   if (sketch === undefined || sums.tokens === 0) return { diagonal: shrunk(own) }
   const scaled = sketch.map((value) => value / total)
-  const { diagonal, factors } = nystrom(scaled, randomSigns(file.seed, columns, width), own, Math.floor(width / oversampling))
+  const { diagonal, factors } = nystrom(scaled, randomSigns(file.seed, columns, width), own, file.rank)
   return { diagonal: shrunk(diagonal), factors }
 }
 

@@ -1,6 +1,15 @@
-import { type CollectedImportance, type ImportanceMatrix, writeImportanceMatrix } from '../../formats/imatrix/index.js'
+import { fileSource } from '../../formats/byte-source.js'
+import {
+  type CollectedCovariance,
+  type CollectedImportance,
+  type CovarianceFile,
+  type ImportanceMatrix,
+  readCovariance,
+  writeImportanceMatrix,
+} from '../../formats/imatrix/index.js'
 import { MqError } from '../errors.js'
 import { checkTarget } from '../quantize/index.js'
+import { mergeCovariances } from './merge-covariance.js'
 import { readMatrix } from './read-matrix.js'
 
 /** What a merged file holds. */
@@ -10,6 +19,10 @@ export interface MergeReport {
   readonly tensors: number
   readonly chunks: number
   readonly datasets: readonly string[]
+  /** Inputs of which covariances were added up; 0 where not every file has them. */
+  readonly inputs: number
+  /** Files without covariances. */
+  readonly withoutCovariance: number
 }
 
 /** Tokens of a chunk that an old file is taken to have counted. */
@@ -22,8 +35,8 @@ interface Sums {
 
 /**
  * Adds importance matrices of one model up: sums and counts, so that each text weighs as much as it has tokens. Files in the old form,
- * which count chunks, are taken to have chunks of 512 tokens, llama-imatrix's default.
- * @throws MqError IMPORTANCE_MISMATCH where two do not belong to one model; OUTPUT_EXISTS, FILE_UNWRITABLE; as readMatrix does.
+ * which count chunks, are taken to have chunks of 512 tokens, llama-imatrix's default. Covariances are added up where every file has them.
+ * @throws MqError IMPORTANCE_MISMATCH where two do not belong to one model; CALIBRATION_MISMATCH where their covariances are of different forms; OUTPUT_EXISTS, FILE_UNWRITABLE; as readMatrix does.
  */
 export async function mergeMatrices(
   files: readonly string[],
@@ -47,8 +60,27 @@ export async function mergeMatrices(
   const entries: CollectedImportance['entries'] = new Map(
     [...total].map(([name, { sums, counts }]) => [name, { sums: Float32Array.from(sums), counts }]),
   )
-  await writeImportanceMatrix(output, { entries, datasets, chunks, chunkLength })
-  return { output, files, tensors: entries.size, chunks, datasets }
+  const { covariance, withoutCovariance } = await covarianceOf(files)
+  await writeImportanceMatrix(output, { entries, datasets, chunks, chunkLength, ...(covariance && { covariance }) })
+  const inputs = covariance?.inputs.size ?? 0
+  return { output, files, tensors: entries.size, chunks, datasets, inputs, withoutCovariance }
+}
+
+async function covarianceOf(
+  files: readonly string[],
+): Promise<{ readonly covariance?: CollectedCovariance; readonly withoutCovariance: number }> {
+  const sources = await Promise.all(files.map((file) => fileSource(file)))
+  try {
+    const found: [string, CovarianceFile][] = []
+    for (const source of sources) {
+      const file = await readCovariance(source)
+      if (file !== undefined) found.push([source.name, file])
+    }
+    const withoutCovariance = files.length - found.length
+    return withoutCovariance > 0 ? { withoutCovariance } : { covariance: await mergeCovariances(found), withoutCovariance }
+  } finally {
+    for (const source of sources) await source.close()
+  }
 }
 
 function addTo(total: Map<string, Sums>, { entries, chunkLength }: ImportanceMatrix, file: string): void {
@@ -72,6 +104,9 @@ function addTo(total: Map<string, Sums>, { entries, chunkLength }: ImportanceMat
 }
 
 /** The report as a user reads it on the terminal. */
-export function mergeText({ output, files, tensors, chunks }: MergeReport): string {
-  return `${output}: ${files.length} files added up, ${tensors} weights, ${chunks} chunks.`
+export function mergeText({ output, files, tensors, chunks, inputs, withoutCovariance }: MergeReport): string {
+  const lines = [`${output}: ${files.length} files added up, ${tensors} weights, ${chunks} chunks.`]
+  if (inputs > 0) lines.push(`The covariances of ${inputs} inputs were added up, too.`)
+  else if (withoutCovariance < files.length) lines.push(`Covariances are left out: ${withoutCovariance} of the files have none.`)
+  return lines.join('\n')
 }

@@ -1,6 +1,7 @@
 import type { ImportanceEntry } from '../../formats/imatrix/index.js'
 import { formatCount, formatTable } from '../terminal/index.js'
-import { readMatrix } from './read-matrix.js'
+import { withMatrix } from './read-matrix.js'
+import { type InputStatistics, inputStatistics, inputsText } from './show-covariance.js'
 
 /** What an importance matrix says of one weight. */
 export interface WeightStatistics {
@@ -30,18 +31,20 @@ export interface MatrixStatistics {
   /** Missing in the old form. */
   readonly chunkLength?: number
   readonly weights: readonly WeightStatistics[]
+  /** What is known of covariances; missing where nothing is. */
+  readonly inputs?: readonly InputStatistics[]
 }
 
 /** Reads an importance matrix and sums it up, weight by weight. @throws MqError and FormatError as readMatrix does. */
 export async function matrixStatistics(file: string): Promise<MatrixStatistics> {
-  const { entries, datasets, chunks, chunkLength } = await readMatrix(file)
-  return {
+  return await withMatrix(file, async ({ matrix: { entries, datasets, chunks, chunkLength }, covariance }) => ({
     file,
     datasets,
     chunks,
     ...(chunkLength === undefined ? {} : { chunkLength }),
     weights: [...entries].map(([tensor, entry]) => statisticsOf(tensor, entry)),
-  }
+    ...(covariance === undefined ? {} : { inputs: await inputStatistics(covariance) }),
+  }))
 }
 
 function statisticsOf(tensor: string, { meanSquares, counts }: ImportanceEntry): WeightStatistics {
@@ -62,7 +65,7 @@ function statisticsOf(tensor: string, { meanSquares, counts }: ImportanceEntry):
 }
 
 /** The statistics as a user reads them on the terminal. */
-export function statisticsText({ file, datasets, chunks, chunkLength, weights }: MatrixStatistics): string {
+export function statisticsText({ file, datasets, chunks, chunkLength, weights, inputs }: MatrixStatistics): string {
   const from = datasets.length === 0 ? 'texts that it does not name' : datasets.join(', ')
   const rows = weights.map((weight) => [
     weight.tensor,
@@ -89,5 +92,6 @@ export function statisticsText({ file, datasets, chunks, chunkLength, weights }:
     `${file}: ${weights.length} weights on ${from}, ${chunks} chunks${chunkLength === undefined ? '' : ` of ${chunkLength} tokens`}.`,
     '',
     formatTable([{ title: 'weight' }, ...titles.map((title) => ({ title, align: 'right' as const }))], rows),
+    ...(inputs === undefined ? [] : ['', 'How the columns of the inputs go together:', '', inputsText(inputs)]),
   ].join('\n')
 }

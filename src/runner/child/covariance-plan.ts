@@ -8,10 +8,18 @@ export type Form = { readonly kind: 'whole' } | { readonly kind: 'sketch'; reado
 const wholeColumns = 1024
 /** Kept directions of longer rows. */
 const autoRank = 64
-/** Columns of a sketch for each direction that is kept of it. */
-export const oversampling = 2
-/** A sketch of fewer directions is not worth its room. */
-const leastRank = 8
+/**
+ * Columns of a sketch for each direction that is kept of it. With three, feedback leaves 1 to 4 % more error than with the true
+ * directions, with two 3 to 7 %, with one 13 to 21 %; see docs/decisions/0010-calibration.md.
+ */
+const oversampling = 3
+/** A sketch of fewer columns is not worth its room. */
+const leastWidth = 16
+
+/** Directions that are kept of inputs that are not kept whole. */
+export function rankOf(rank: number | 'auto'): number {
+  return rank === 'auto' ? autoRank : rank
+}
 
 /**
  * Chooses forms that fit into the memory together. Where they do not, the inputs that experts have of their own are kept by fewer
@@ -53,7 +61,7 @@ function firstForm({ columns }: SurveyedInput, rank: number | 'auto'): Form {
   // the kernels take columns by eights, and error feedback by 32
   if (columns % 32 !== 0) return { kind: 'sketch', width: 0 }
   if (rank === 'auto' && columns <= wholeColumns) return { kind: 'whole' }
-  const width = oversampling * (rank === 'auto' ? autoRank : rank)
+  const width = oversampling * rankOf(rank)
   return 2 * width >= columns ? { kind: 'whole' } : { kind: 'sketch', width: 8 * Math.ceil(width / 8) }
 }
 
@@ -62,7 +70,7 @@ function lesser({ columns }: SurveyedInput, form: Form): Form | undefined {
   if (form.kind === 'sketch' && form.width === 0) return undefined
   const most = form.kind === 'whole' ? Math.floor(columns / 2) : form.width / 2
   const width = 8 * Math.floor(Math.min(most, oversampling * autoRank) / 8)
-  return { kind: 'sketch', width: width < oversampling * leastRank ? 0 : width }
+  return { kind: 'sketch', width: width < leastWidth ? 0 : width }
 }
 
 /** Bytes of the sums of one input. */
@@ -80,7 +88,7 @@ export function describePlan(
   for (const [key, input] of inputs) {
     const form = forms.get(key) as Form
     const { columns, matrices, routed } = input
-    const kept = form.kind === 'whole' ? columns : form.width / oversampling
+    const kept = form.kind === 'whole' ? columns : Math.min(rankOf(wanted), form.width)
     const id = `${columns} ${matrices} ${routed} ${kept}`
     const found = groups.get(id)
     const inputsSoFar = found?.inputs ?? 0

@@ -5,7 +5,7 @@ import { MqError } from '../../errors.js'
 import type { CovarianceGroup, CovarianceRequest, ImatrixRequest, ImatrixResult, PerplexityStep } from '../protocol.js'
 import type { Address } from './binding.js'
 import { Context } from './context.js'
-import { describePlan, planCovariance } from './covariance-plan.js'
+import { describePlan, planCovariance, rankOf } from './covariance-plan.js'
 import { type CovarianceSums, covarianceSums } from './covariance-sums.js'
 import { distinctRows, inputRows, minTokens, multipliesRows, weightName } from './input-rows.js'
 import { addSquares, type InputSums } from './input-sums.js'
@@ -88,7 +88,9 @@ export async function* imatrix(model: LoadedModel, request: ImatrixRequest): Asy
     datasets: [dataset],
     chunks: count,
     chunkLength: contextLength,
-    ...(covariance && { covariance: { seed, inputOf: covariance.survey.inputOf, inputs: covariance.sums.collected() } }),
+    ...(covariance && {
+      covariance: { seed, rank: covariance.rank, inputOf: covariance.survey.inputOf, inputs: covariance.sums.collected() },
+    }),
   })
   return {
     tokens: chunks.tokens.length,
@@ -107,6 +109,7 @@ interface Covariances {
   readonly survey: InputSurvey
   readonly sums: CovarianceSums
   readonly groups: readonly CovarianceGroup[]
+  readonly rank: number
 }
 
 async function startCovariances(survey: InputSurvey, { rank, memory }: CovarianceRequest): Promise<Covariances> {
@@ -115,6 +118,7 @@ async function startCovariances(survey: InputSurvey, { rank, memory }: Covarianc
     survey,
     sums: covarianceSums(survey.inputs, forms, await openProducts(), seed),
     groups: describePlan(survey.inputs, forms, rank),
+    rank: rankOf(rank),
   }
 }
 

@@ -46,7 +46,15 @@ test('sums and counts add up, expert by expert, and weights that one file lacks 
   const b = await write('b.gguf', { [experts]: { sums: [4, 8, 5, 10], counts: [1, 5] } }, 2)
   const output = join(folder, 'ab.gguf')
   const report = await mergeMatrices([a, b], output)
-  expect(report).toEqual({ output, files: [a, b], tensors: 2, chunks: 5, datasets: ['a.gguf.txt', 'b.gguf.txt'] })
+  expect(report).toEqual({
+    output,
+    files: [a, b],
+    tensors: 2,
+    chunks: 5,
+    datasets: ['a.gguf.txt', 'b.gguf.txt'],
+    inputs: 0,
+    withoutCovariance: 2,
+  })
   const { entries } = await readMatrix(output)
   expect(entries.get(experts)).toEqual({ meanSquares: Float32Array.of(2, 4, 1, 2), counts: [3, 5] })
   expect(entries.get(dense)).toEqual({ meanSquares: Float32Array.of(0.25, 0.25), counts: [4] })
