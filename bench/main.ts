@@ -7,7 +7,10 @@ import { benchKernels, type KernelMeasurement } from './kernels.js'
 import { benchKills } from './kills.js'
 import { benchPipeline, type PipelineMeasurement } from './pipeline.js'
 import type { Usage } from './process-tree.js'
-import { benchQuality, type QualityMeasurement } from './quality.js'
+import { benchQuality, type QualityRow, rivalKinds } from './quality.js'
+import { sampleNames, textNames } from './quality-lab.js'
+import { comparedSizes } from './quality-sizes.js'
+import { qualityHeading, qualityLine, qualitySummary } from './quality-text.js'
 
 /** Subcommands of `npm run bench -- NAME`; each takes its arguments and prints its results. */
 const benches: Record<string, (args: string[]) => Promise<void>> = { feedback, kernels, kills, pipeline, quality }
@@ -78,45 +81,42 @@ function feedbackLine(m: FeedbackMeasurement): string {
   return [...how, m.text.padEnd(15), m.errorRatio.toFixed(4), ...speeds].join(' ')
 }
 
+/** Lists are separated by commas. */
 async function quality(args: string[]): Promise<void> {
-  const { values } = parseArgs({ args, options: { json: { type: 'boolean' } } })
-  const found: QualityMeasurement[] = []
-  if (values.json !== true) {
-    console.log(
-      'sample            made by         recipe                       bits    bytes  text            perplexity     ratio            KL divergence',
-    )
+  const [list, flag] = [{ type: 'string' } as const, { type: 'boolean' } as const]
+  const options = { json: flag, samples: list, sizes: list, texts: list, rivals: list, chunks: list, cache: list }
+  const { values } = parseArgs({ args, options })
+  const { cache } = values
+  const chosen = {
+    samples: oneOf('sample', sampleNames, values.samples),
+    texts: oneOf('text', textNames, values.texts),
+    sizes: oneOf(
+      'size',
+      comparedSizes.map(({ name }) => name),
+      values.sizes,
+    ),
+    rivals: oneOf('rival', rivalKinds, values.rivals),
+    chunks: values.chunks === undefined ? undefined : Number(values.chunks),
+    cache,
+    say: (text: string) => console.error(text),
   }
-  for await (const measurement of benchQuality((text) => console.error(text))) {
-    found.push(measurement)
-    if (values.json !== true) console.log(qualityLine(measurement))
+  const found: QualityRow[] = []
+  if (values.json !== true) console.log(qualityHeading)
+  for await (const row of benchQuality(chosen)) {
+    found.push(row)
+    if (values.json !== true) console.log(qualityLine(row))
   }
-  if (values.json === true) console.log(JSON.stringify(found, null, 2))
+  console.log(values.json === true ? JSON.stringify(found, null, 2) : `\n${qualitySummary(found)}`)
 }
 
-function qualityLine({
-  sample,
-  maker,
-  recipe,
-  bitsPerWeight,
-  fileBytes,
-  text,
-  perplexity,
-  ratio,
-  kld,
-}: QualityMeasurement): string {
-  const file = [
-    sample.padEnd(16),
-    maker.padEnd(14),
-    recipe.padEnd(26),
-    bitsPerWeight.toFixed(3).padStart(6),
-    String(fileBytes).padStart(8),
-  ]
-  const figures = [
-    perplexity.value.toFixed(2).padStart(10),
-    `${ratio.value.toFixed(4)} ± ${ratio.standardError.toFixed(4)}`,
-    `${kld.value.toFixed(4)} ± ${kld.standardError.toFixed(4)}`,
-  ]
-  return [...file, text.padEnd(14), ...figures].join('  ')
+function oneOf<Name extends string>(what: string, known: readonly Name[], list: string | undefined): readonly Name[] {
+  return (
+    list?.split(',').map((asked) => {
+      const name = known.find((name) => name === asked)
+      if (name === undefined) throw new Error(`There is no ${what} ${asked}: it is ${known.join(', ')}.`)
+      return name
+    }) ?? known
+  )
 }
 
 async function pipeline(args: string[]): Promise<void> {

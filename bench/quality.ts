@@ -1,124 +1,140 @@
-import { copyFile, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { openGguf } from '../formats/gguf/index.js'
-import type { Blueprint } from '../src/blueprint.js'
-import { makeBlueprint } from '../src/convert/index.js'
-import { makePlan, type PlanRequest } from '../src/make-plan.js'
-import { finish } from '../src/progress.js'
-import { quantize } from '../src/quantize/index.js'
-import { loadModel } from '../src/runner/index.js'
-import { divergenceOf, type Estimate, perplexityOf, perplexityRatio } from '../src/verify/index.js'
+import { readNamedRecipe } from '../src/allocate/index.js'
 import { foreign } from './foreign.js'
+import { openCache } from './quality-cache.js'
+import { openLab, type QualityFile, type QualityLab, sampleNames, type TextName, textNames } from './quality-lab.js'
+import { type ComparedSize, comparedSizes, presetAt } from './quality-sizes.js'
 
-/** One file of one sample, and how well it predicts one text. */
-export interface QualityMeasurement {
+export const rivalKinds = ['llama.cpp-preset', 'our-kernels-preset', 'unsloth-style'] as const
+export type RivalKind = (typeof rivalKinds)[number]
+
+/** One of our files against a rival's of at least as many bytes, on one text. */
+export interface QualityRow {
   readonly sample: string
-  readonly maker: 'mq' | 'llama-quantize'
-  /** What was asked for. */
-  readonly recipe: string
+  readonly text: TextName
+  /** Its kind, and which. */
+  readonly rival: string
+  /** Of the whole files. */
+  readonly rivalBytes: number
+  readonly bytes: number
+  /** Of ours. */
   readonly bitsPerWeight: number
-  readonly fileBytes: number
-  readonly text: string
-  readonly perplexity: Estimate
-  /** Against the reference on the same tokens: 1 is as good. */
-  readonly ratio: Estimate
-  /** Mean KL divergence from the reference: 0 is the same. */
-  readonly kld: Estimate
+  /** Mean KL divergence from the bf16 model, with its standard error. */
+  readonly kld: number
+  readonly kldError: number
+  readonly rivalKld: number
+  readonly rivalKldError: number
+  readonly ppl: number
+  readonly rivalPpl: number
 }
 
-const samples = ['llama-kjv', 'deepseek-kjv-moe'] as const
-const texts = ['kjv-heldout', 'jargon-heldout'] as const
+export interface QualityOptions {
+  readonly samples?: readonly string[]
+  readonly texts?: readonly TextName[]
+  /** Names of comparedSizes. */
+  readonly sizes?: readonly string[]
+  readonly rivals?: readonly RivalKind[]
+  /** Most chunks of each text; by default 60 of kjv-heldout, and all of the others. */
+  readonly chunks?: number | undefined
+  /** Most chunks of the calibration text; by default all. */
+  readonly calibrationChunks?: number | undefined
+  /** Folder in which measurements are kept for the next run. */
+  readonly cache?: string | undefined
+  /** Told what is left out. */
+  readonly say?: (line: string) => void
+}
 
-/** The first is what all others are held against. */
-const ours: readonly { readonly recipe: string; readonly request: PlanRequest }[] = [
-  { recipe: 'bf16', request: { type: 'BF16' } },
-  { recipe: 'q8_0', request: { preset: 'Q8_0' } },
-  { recipe: '--preset Q4_K_M', request: { preset: 'Q4_K_M' } },
-  { recipe: '--preset Q2_K', request: { preset: 'Q2_K' } },
-  { recipe: '--bits 4.5', request: { bits: 4.5 } },
-  { recipe: '--bits 2.51', request: { bits: 2.51 } },
-]
-
-/** llama-quantize's presets of the same sizes, and whether they get a matrix of llama-imatrix. */
-const theirs = [
-  { preset: 'Q4_K_M', importance: false },
-  { preset: 'Q2_K', importance: false },
-  { preset: 'IQ2_XXS', importance: true },
-] as const
+/** A file to beat, and the most that ours may have. */
+interface Rival {
+  readonly name: string
+  readonly file: QualityFile
+  readonly budget: { readonly dataBytes: number; readonly bytes: number }
+}
 
 /**
- * Quantizes both samples in several ways and measures perplexity on all of both held-out texts, with llama.cpp. llama-quantize makes its
- * files from our bf16 GGUF, where the foreign programs are installed.
- * @param say told what is left out, and what is being done.
+ * Holds `mq quantize --bits` against rivals of the same bytes: llama-quantize's presets, the same with our kernels, and mixes of
+ * Unsloth's kind with our kernels. All use one calibration of a text that is in neither of the texts measured on.
  */
-export async function* benchQuality(say: (line: string) => void): AsyncGenerator<QualityMeasurement> {
-  const folder = await mkdtemp(join(tmpdir(), 'mq-quality-'))
-  if (!foreign.available) say(`llama-quantize is left out: ${foreign.name}`)
-  try {
-    for (const sample of samples) {
-      const blueprint = await makeBlueprint(repositoryPath(`samples/${sample}`))
-      const references = new Map<string, Float64Array>()
-      for await (const { path, maker, recipe } of makeFiles(blueprint, folder, sample)) {
-        const { bitsPerWeight, fileBytes } = await sizeOf(path)
-        await using model = await loadModel(path)
-        for (const name of texts) {
-          const text = await readFile(repositoryPath(`samples/text/${name}.txt`), 'utf8')
-          const base = join(folder, `${name}.logits`)
-          const known = references.get(name)
-          const reference = known ?? (await finish(model.saveLogits(base, text))).negativeLogLikelihoods
-          references.set(name, reference)
-          const compared = await finish(model.compareLogits(base, text))
-          const perplexity = perplexityOf(compared.negativeLogLikelihoods)
-          const ratio = perplexityRatio(compared.negativeLogLikelihoods, reference)
-          const kld = divergenceOf(compared).kld.mean
-          yield { sample, maker, recipe, bitsPerWeight, fileBytes, text: name, perplexity, ratio, kld }
-        }
+export async function* benchQuality(options: QualityOptions = {}): AsyncGenerator<QualityRow> {
+  const { rivals: kinds = rivalKinds, sizes, say = () => {} } = options
+  const chosen = comparedSizes.filter(({ name }) => sizes?.includes(name) ?? true)
+  if (kinds.includes('llama.cpp-preset') && !foreign.available) say(`llama.cpp-preset is left out: ${foreign.name}`)
+  for await (const lab of labs(options)) {
+    const shown = new Set<string>()
+    for (const size of chosen) {
+      for await (const rival of rivalsAt(lab, size, kinds)) {
+        if (shown.has(rival.name)) continue
+        shown.add(rival.name)
+        yield* compare(lab, rival)
       }
     }
-  } finally {
-    await rm(folder, { recursive: true, force: true })
   }
 }
 
-interface MadeFile extends Pick<QualityMeasurement, 'maker' | 'recipe'> {
-  readonly path: string
-}
-
-async function* makeFiles(blueprint: Blueprint, folder: string, sample: string): AsyncGenerator<MadeFile> {
-  for (const [index, { recipe, request }] of ours.entries()) {
-    const path = join(folder, `${sample}-${index}.gguf`)
-    const plan = await finish(makePlan(blueprint, request))
-    await finish(quantize({ blueprint, plan, output: path }))
-    yield { path, maker: 'mq', recipe }
-  }
-  if (!foreign.available) return
-  const run = (command: string, args: readonly string[]): Promise<unknown> =>
-    foreign.run(command, args, { cwd: folder, timeout: 300_000 })
-  const reference = `${sample}-0.gguf`
-  const matrix = `${sample}.imatrix.gguf`
-  for (const { preset, importance } of theirs) {
-    const output = `${sample}-their-${preset}.gguf`
-    if (importance) {
-      await copyFile(repositoryPath('samples/text/kjv-calibration.txt'), join(folder, 'calibration.txt'))
-      await run('llama-imatrix', ['--no-repack', '-m', reference, '-f', 'calibration.txt', '-c', '512', '-o', matrix])
+/** The samples one after the other, each in a folder that is gone afterwards. */
+export async function* labs({
+  samples = sampleNames,
+  texts = textNames,
+  chunks,
+  calibrationChunks,
+  cache,
+}: QualityOptions): AsyncGenerator<QualityLab> {
+  const kept = cache === undefined ? undefined : await openCache(cache)
+  for (const sample of samples) {
+    const folder = await mkdtemp(join(tmpdir(), 'mq-quality-'))
+    try {
+      await using lab = await openLab({ sample, texts, chunks, calibrationChunks, cache: kept, folder })
+      yield lab
+    } finally {
+      await rm(folder, { recursive: true, force: true })
     }
-    await run('llama-quantize', [...(importance ? ['--imatrix', matrix] : []), reference, output, preset])
-    yield { path: join(folder, output), maker: 'llama-quantize', recipe: importance ? `${preset} with llama-imatrix` : preset }
   }
 }
 
-async function sizeOf(path: string): Promise<Pick<QualityMeasurement, 'bitsPerWeight' | 'fileBytes'>> {
-  const gguf = await openGguf(path)
-  await gguf.close()
-  const { tensors } = gguf
-  const bytes = tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-  const elements = tensors.reduce((sum, { dimensions }) => sum + dimensions.reduce((product, size) => product * size, 1), 0)
-  return { bitsPerWeight: (8 * bytes) / elements, fileBytes: (await stat(path)).size }
+async function* rivalsAt(lab: QualityLab, size: ComparedSize, kinds: readonly RivalKind[]): AsyncGenerator<Rival> {
+  const at = presetAt(lab.blueprint, size)
+  if (at !== undefined) {
+    const title = size.bits === undefined ? at.preset : `${at.preset} at ${size.name} bits`
+    if (kinds.includes('llama.cpp-preset') && foreign.available) {
+      yield rivalOf(`llama.cpp-preset ${title}`, await lab.theirs(at.preset), at.dataBytes)
+    }
+    if (kinds.includes('our-kernels-preset')) {
+      const file = await lab.made(at.preset, { preset: at.preset }, { feedback: false })
+      yield rivalOf(`our-kernels-preset ${title}`, file, at.dataBytes)
+    }
+  }
+  if (kinds.includes('unsloth-style')) {
+    const recipe = await readNamedRecipe(size.recipe)
+    const file = await lab.made(size.recipe, { recipe }, { feedback: false })
+    yield rivalOf(`unsloth-style ${size.recipe.replace('unsloth-style-', '')}`, file)
+  }
 }
 
-/** A path of the repository, from the sources as from dist/. */
-function repositoryPath(path: string): string {
-  return fileURLToPath(new URL(`${import.meta.url.includes('/dist/') ? '../../' : '../'}${path}`, import.meta.url))
+function rivalOf(name: string, file: QualityFile, dataBytes = file.dataBytes): Rival {
+  return { name, file, budget: { dataBytes: Math.min(dataBytes, file.dataBytes), bytes: file.bytes } }
+}
+
+async function* compare(lab: QualityLab, { name, file, budget }: Rival): AsyncGenerator<QualityRow> {
+  const ours = await lab.fitted(budget, { feedback: true })
+  const [rivalPredictions, predictions] = [await lab.predictions(file), await lab.predictions(ours)]
+  for (const [text, { kld, perplexity }] of predictions) {
+    const rival = rivalPredictions.get(text)
+    if (rival === undefined) continue
+    yield {
+      sample: lab.sample,
+      text,
+      rival: name,
+      rivalBytes: file.bytes,
+      bytes: ours.bytes,
+      bitsPerWeight: ours.bitsPerWeight,
+      kld: kld.value,
+      kldError: kld.standardError,
+      rivalKld: rival.kld.value,
+      rivalKldError: rival.kld.standardError,
+      ppl: perplexity.value,
+      rivalPpl: rival.perplexity.value,
+    }
+  }
 }

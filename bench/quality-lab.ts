@@ -1,0 +1,209 @@
+import { copyFile, mkdir, readFile, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { openGguf } from '../formats/gguf/index.js'
+import type { Blueprint } from '../src/blueprint.js'
+import { makeBlueprint } from '../src/convert/index.js'
+import { type Calibration, makeImatrix, openCalibration } from '../src/imatrix/index.js'
+import { makePlan, type PlanRequest } from '../src/make-plan.js'
+import { finish } from '../src/progress.js'
+import { quantize } from '../src/quantize/index.js'
+import { loadModel } from '../src/runner/index.js'
+import { divergenceOf, type Estimate, perplexityOf } from '../src/verify/index.js'
+import { foreign } from './foreign.js'
+import { fileDigest, type MeasurementCache } from './quality-cache.js'
+
+export const sampleNames = ['llama-kjv', 'deepseek-kjv-moe'] as const
+export const textNames = ['kjv-heldout', 'jargon-heldout'] as const
+export type TextName = (typeof textNames)[number]
+
+/** Not in either of the above. */
+const calibrationText = 'kjv-calibration'
+
+/** A GGUF file whose weights are counted. */
+export interface QualityFile {
+  readonly path: string
+  /** Of the whole file. */
+  readonly bytes: number
+  /** Of the tensors. */
+  readonly dataBytes: number
+  readonly bitsPerWeight: number
+}
+
+/** How well a file predicts a text, against the bf16 model. */
+export interface Prediction {
+  readonly kld: Estimate
+  readonly perplexity: Estimate
+}
+
+export interface LabOptions {
+  readonly sample: string
+  readonly texts: readonly TextName[]
+  /** Most chunks of each text; by default 60 of kjv-heldout, and all of the others. */
+  readonly chunks?: number | undefined
+  /** Most chunks of the calibration text; by default all. */
+  readonly calibrationChunks?: number | undefined
+  readonly cache?: MeasurementCache | undefined
+  /** Where files are made, to be thrown away. */
+  readonly folder: string
+}
+
+/** What our encoders are given beside the plan. */
+export interface Encoding {
+  /** Whether codes are chosen with error feedback. */
+  readonly feedback: boolean
+}
+
+/** One sample, with everything that files of it are made from and held against. Each file is made once and measured once. */
+export class QualityLab implements AsyncDisposable {
+  readonly sample: string
+  readonly blueprint: Blueprint
+  readonly #options: LabOptions
+  readonly #reference: string
+  readonly #matrix: string
+  readonly #calibration: Calibration
+  readonly #files = new Map<string, Promise<QualityFile>>()
+  readonly #predictions = new Map<string, Promise<ReadonlyMap<TextName, Prediction>>>()
+  #bases: Promise<ReadonlyMap<TextName, string>> | undefined
+
+  constructor(options: LabOptions, blueprint: Blueprint, known: { reference: string; matrix: string; calibration: Calibration }) {
+    this.sample = options.sample
+    this.blueprint = blueprint
+    this.#options = options
+    this.#reference = known.reference
+    this.#matrix = known.matrix
+    this.#calibration = known.calibration
+  }
+
+  /** The file of a request; `key` names the request. */
+  async made(key: string, request: PlanRequest, encoding: Encoding): Promise<QualityFile> {
+    return await this.#file(`${key}${encoding.feedback ? '-feedback' : ''}`, (output) => this.#write(request, output, encoding))
+  }
+
+  /** The file of `--bits`, its tensors of at most `dataBytes` and itself of at most `bytes`. */
+  async fitted({ dataBytes, bytes }: { dataBytes: number; bytes: number }, encoding: Encoding): Promise<QualityFile> {
+    // Half a byte keeps the division from rounding one away.
+    const bits = (8 * dataBytes + 4) / elementsOf(this.blueprint)
+    const file = await this.made(`${dataBytes}-bytes`, { bits }, encoding)
+    return file.bytes <= bytes ? file : await this.fitted({ dataBytes: dataBytes - (file.bytes - bytes), bytes }, encoding)
+  }
+
+  /** llama-quantize's file of a preset, from our bf16 GGUF with the same importance matrix. */
+  async theirs(preset: string): Promise<QualityFile> {
+    return await this.#file(`llama.cpp-${preset}`, async (output) => {
+      const args = ['--imatrix', basename(this.#matrix), basename(this.#reference), basename(output), preset]
+      await foreign.run('llama-quantize', args, { cwd: this.#options.folder, timeout: 300_000 })
+    })
+  }
+
+  /** How well a file predicts each of the texts. */
+  async predictions(file: QualityFile): Promise<ReadonlyMap<TextName, Prediction>> {
+    const known = this.#predictions.get(file.path)
+    if (known !== undefined) return await known
+    const measured = this.#measure(file.path)
+    this.#predictions.set(file.path, measured)
+    return await measured
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#calibration.close()
+  }
+
+  async #file(key: string, make: (output: string) => Promise<void>): Promise<QualityFile> {
+    const name = `${this.sample}-${key}.gguf`
+    const made = this.#files.get(name) ?? make(this.#path(name)).then(() => measureFile(this.#path(name)))
+    this.#files.set(name, made)
+    return await made
+  }
+
+  async #write(request: PlanRequest, output: string, { feedback }: Encoding): Promise<void> {
+    const { importance } = this.#calibration
+    const inputs = { importance, ...(feedback && { calibration: this.#calibration }) }
+    const plan = await finish(makePlan(this.blueprint, request, inputs))
+    await finish(quantize({ blueprint: this.blueprint, plan, output, force: true, ...inputs }))
+  }
+
+  async #measure(path: string): Promise<ReadonlyMap<TextName, Prediction>> {
+    this.#bases ??= this.#saveBases()
+    const bases = await this.#bases
+    const { cache, texts } = this.#options
+    const digest = cache && (await fileDigest(path))
+    const found = new Map<TextName, Prediction>()
+    let model: Awaited<ReturnType<typeof loadModel>> | undefined
+    try {
+      for (const text of texts) {
+        const base = bases.get(text) as string
+        const key = digest === undefined ? undefined : `${digest} ${await fileDigest(base)}`
+        const known = key === undefined ? undefined : cache?.get(key)
+        if (known !== undefined) {
+          found.set(text, known)
+          continue
+        }
+        model ??= await loadModel(path)
+        const compared = await finish(model.compareLogits(base, await readText(text)))
+        const { kld } = divergenceOf(compared)
+        const prediction = { kld: kld.mean, perplexity: perplexityOf(compared.negativeLogLikelihoods) }
+        found.set(text, prediction)
+        if (key !== undefined) await cache?.put(key, prediction)
+      }
+    } finally {
+      await model?.close()
+    }
+    return found
+  }
+
+  /** The reference's logits, once for each text. */
+  async #saveBases(): Promise<ReadonlyMap<TextName, string>> {
+    const { texts, chunks } = this.#options
+    await using model = await loadModel(this.#reference)
+    const bases = new Map<TextName, string>()
+    for (const text of texts) {
+      const base = this.#path(`${this.sample}-${text}.logits`)
+      const most = chunks ?? (text === 'kjv-heldout' ? 60 : undefined)
+      await finish(model.saveLogits(base, await readText(text), most === undefined ? {} : { chunks: most }))
+      bases.set(text, base)
+    }
+    return bases
+  }
+
+  #path(name: string): string {
+    return join(this.#options.folder, name)
+  }
+}
+
+/** Makes what a sample's files are made from: the bf16 GGUF, and what calibration says of its inputs. */
+export async function openLab(options: LabOptions): Promise<QualityLab> {
+  const { sample, folder, calibrationChunks: chunks } = options
+  await mkdir(folder, { recursive: true })
+  const blueprint = await makeBlueprint(repositoryPath(`samples/${sample}`))
+  const reference = join(folder, `${sample}-bf16.gguf`)
+  await finish(quantize({ blueprint, plan: await finish(makePlan(blueprint, { type: 'BF16' })), output: reference }))
+  const matrix = join(folder, `${sample}-imatrix.gguf`)
+  const text = join(folder, `${calibrationText}.txt`)
+  await copyFile(repositoryPath(`samples/text/${calibrationText}.txt`), text)
+  await finish(makeImatrix({ model: reference, text, output: matrix, ...(chunks === undefined ? {} : { chunks }) }))
+  return new QualityLab(options, blueprint, { reference, matrix, calibration: await openCalibration(matrix, blueprint) })
+}
+
+/** Weights of all tensors, over which bits are counted. */
+export function elementsOf({ tensors }: Blueprint): number {
+  return tensors.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0)
+}
+
+async function measureFile(path: string): Promise<QualityFile> {
+  const gguf = await openGguf(path)
+  await gguf.close()
+  const { tensors } = gguf
+  const dataBytes = tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const elements = tensors.reduce((sum, { dimensions }) => sum + dimensions.reduce((product, size) => product * size, 1), 0)
+  return { path, bytes: (await stat(path)).size, dataBytes, bitsPerWeight: (8 * dataBytes) / elements }
+}
+
+async function readText(name: TextName): Promise<string> {
+  return await readFile(repositoryPath(`samples/text/${name}.txt`), 'utf8')
+}
+
+/** A path of the repository, from the sources as from dist/. */
+function repositoryPath(path: string): string {
+  return fileURLToPath(new URL(`${import.meta.url.includes('/dist/') ? '../../' : '../'}${path}`, import.meta.url))
+}

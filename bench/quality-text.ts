@@ -1,0 +1,50 @@
+import type { QualityRow } from './quality.js'
+
+/** Most that our divergence may be of the rival's: that of the presets up to 5 bits, and less than 1 of any other. */
+export function targetOf({ rival, text, bitsPerWeight }: Pick<QualityRow, 'rival' | 'text' | 'bitsPerWeight'>): number {
+  if (!rival.startsWith('llama.cpp-preset') || bitsPerWeight > 5) return 1
+  return text === 'kjv-heldout' ? 0.6 : 0.85
+}
+
+/** Whether a row is as good as it is meant to be. */
+export function meetsTarget(row: QualityRow): boolean {
+  const target = targetOf(row)
+  const ratio = row.kld / row.rivalKld
+  return target < 1 ? ratio <= target : ratio < target
+}
+
+export const qualityHeading =
+  'sample            text            rival                                  bytes  rival’s    bits  KLD                rival’s            ratio'
+
+/** A row as a line of the table; a missed target is named at its end. */
+export function qualityLine(row: QualityRow): string {
+  const { sample, text, rival, bytes, rivalBytes, bitsPerWeight, kld, kldError, rivalKld, rivalKldError } = row
+  const estimate = (value: number, error: number): string => `${value.toFixed(4)} ± ${error.toFixed(4)}`.padEnd(17)
+  return [
+    sample.padEnd(16),
+    text.padEnd(14),
+    rival.padEnd(36),
+    String(bytes).padStart(8),
+    String(rivalBytes).padStart(8),
+    bitsPerWeight.toFixed(3).padStart(6),
+    estimate(kld, kldError),
+    estimate(rivalKld, rivalKldError),
+    (kld / rivalKld).toFixed(3) + (meetsTarget(row) ? '' : `  MISSED ${targetOf(row)}`),
+  ].join('  ')
+}
+
+/** How many rows meet their target, and the means of the ratios by kind of rival and text. */
+export function qualitySummary(rows: readonly QualityRow[]): string {
+  const groups = new Map<string, QualityRow[]>()
+  for (const row of rows) {
+    const key = `${(row.rival.split(' ')[0] as string).padEnd(18)}  ${row.sample.padEnd(16)}  ${row.text.padEnd(14)}`
+    groups.set(key, [...(groups.get(key) ?? []), row])
+  }
+  const lines = [...groups].map(([key, ofGroup]) => {
+    const ratios = ofGroup.map(({ kld, rivalKld }) => kld / rivalKld)
+    const mean = Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length)
+    const met = ofGroup.filter(meetsTarget).length
+    return `${key}  ratio ${mean.toFixed(3)} (${Math.min(...ratios).toFixed(3)} to ${Math.max(...ratios).toFixed(3)}), ${met} of ${ofGroup.length} meet the target`
+  })
+  return lines.join('\n')
+}
