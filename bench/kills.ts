@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { recordBytes } from '../src/quantize/journal.js'
+import { taskElements } from '../src/quantize/tasks.js'
 import { samplePath } from './data.js'
 import { mqEntry } from './pipeline.js'
 import { cpuSecondsOf, runWatched } from './process-tree.js'
@@ -53,7 +55,7 @@ export async function benchKills(bytes: number, kills: number, say: (text: strin
 
     const next = uniforms(25)
     // A record is of one size: the journal's length says how far the work is.
-    const journalBytes = (weights / 2 ** 19) * 96
+    const journalBytes = (weights / taskElements) * recordBytes
     const moments = Array.from({ length: kills }, () => journalBytes * next()).toSorted((a, b) => a - b)
     let totalCpuSeconds = 0
     for (const [index, moment] of moments.entries()) {

@@ -8,7 +8,8 @@ type FlagsOf<T extends Interfaces.FlagInput> = Interfaces.InferredFlags<T>
 export const workFlags = {
   threads: Flags.integer({ char: 't', min: 1, max: 1024, description: 'Worker threads. [default: one for each core]' }),
   memory: Flags.string({
-    description: 'What the process may hold in memory, such as 500MB; fewer threads where it is little. [default: no limit]',
+    description:
+      'What the process may hold in memory, such as 300MB; fewer threads where it is little. [default: 600MB, or some 30MB for each thread where that is more]',
   }),
   pre: Flags.string({ description: "llama.cpp's name of the pre-tokenizer, where it is not recognised, such as llama-bpe." }),
 }

@@ -30,17 +30,25 @@ export interface Codec {
    * @param rows row-major, a multiple of `rowLength` values, all finite.
    * @param importance one weight >= 0 for each column (mean square of the activations); without it every column counts the same.
    * @param effort by default `default`. The same effort gives the same bytes.
+   * @param target where the blocks go, which they fill; by default new memory.
    * @returns rows * rowLength / blockSize blocks.
    * @throws FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
    */
-  quantize(type: GgmlTypeName, rows: Float32Array, rowLength: number, importance?: Float32Array, effort?: Effort): Uint8Array
+  quantize(
+    type: GgmlTypeName,
+    rows: Float32Array,
+    rowLength: number,
+    importance?: Float32Array,
+    effort?: Effort,
+    target?: Uint8Array,
+  ): Uint8Array
   /** Whether the codes of the type can be chosen with error feedback. */
   canFeedBack(type: GgmlTypeName): boolean
   /**
    * Quantizes whole rows as `quantize` does, and then chooses the codes again so that what one column loses the others make up for.
    * @param factor of the covariance of the weight's inputs, from `prepareFeedback`; its columns are `rowLength`.
    * @param options importance: by default the factor's own. effort: how far scales are searched while codes are chosen; the encoder's own
-   *   search is the fast one, since more of it gains nothing here. reach: the same in steps of the scales, 0 to keep the encoder's.
+   *   search is the fast one, since more of it gains nothing here. reach: the same in steps of the scales, 0 to keep the encoder's. target: as in `quantize`.
    * @throws FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
    */
   quantizeWithFeedback(
@@ -48,7 +56,12 @@ export interface Codec {
     rows: Float32Array,
     rowLength: number,
     factor: FeedbackFactor,
-    options?: { readonly importance?: Float32Array; readonly reach?: number; readonly effort?: Effort },
+    options?: {
+      readonly importance?: Float32Array
+      readonly reach?: number
+      readonly effort?: Effort
+      readonly target?: Uint8Array
+    },
   ): Uint8Array
   /**
    * What errors of rows of weights come to in the outputs: the sum of e H e^T, in f32 but for the last sum.
@@ -59,9 +72,10 @@ export interface Codec {
   /**
    * Reads blocks back, bit for bit as ggml does.
    * @param bytes exactly the blocks of `elements` values.
+   * @param target where the values go, which they fill; by default new memory.
    * @throws FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
    */
-  dequantize(type: GgmlTypeName, bytes: Uint8Array, elements: number): Float32Array
+  dequantize(type: GgmlTypeName, bytes: Uint8Array, elements: number, target?: Float32Array): Float32Array
   /** Index of the first infinity or NaN; -1 where all are finite. */
   firstNonFinite(values: Float32Array): number
 }
@@ -135,6 +149,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
     rowLength: number,
     importance: Float32Array | undefined,
     effort: Effort,
+    target: Uint8Array | undefined,
     rework?: Rework,
   ): Uint8Array => {
     const run = kernel<QuantizeKernel>('quantize', type)
@@ -154,7 +169,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
     reserve(reworkAt + (rework?.bytes ?? 0))
     if (importance !== undefined) new Float32Array(memory.buffer, importanceAt, rowLength).set(importance)
     setEffort(efforts.indexOf(effort))
-    const blocks = new Uint8Array(rowBytes * rowCount)
+    const blocks = target ?? new Uint8Array(rowBytes * rowCount)
     for (let row = 0; row < rowCount; row += rowsPerCall) {
       const count = Math.min(rowsPerCall, rowCount - row)
       new Float32Array(memory.buffer, sourceAt, count * rowLength).set(rows.subarray(row * rowLength, (row + count) * rowLength))
@@ -170,7 +185,8 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
     canDequantize: (type) => `dequantize_${type.toLowerCase()}` in kernels,
     canFeedBack: (type) => feedbackLayout(type) !== undefined,
 
-    quantize: (type, rows, rowLength, importance, effort = 'default') => quantizeRows(type, rows, rowLength, importance, effort),
+    quantize: (type, rows, rowLength, importance, effort = 'default', target) =>
+      quantizeRows(type, rows, rowLength, importance, effort, target),
 
     quantizeWithFeedback(type, rows, rowLength, factor, options = {}) {
       const { importance = factor.importance, effort = 'default', reach = feedbackReach(type, effort) } = options
@@ -180,7 +196,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
       if (tables === undefined) throw new RangeError(`a factor without the layout of ${type}`)
       const workBytes = kernels['feedback_memory'] as (rowLength: number, depth: number) => number
       const tableBytes = alignUp(tables.byteLength, 64)
-      return quantizeRows(type, rows, rowLength, importance, 'fast', {
+      return quantizeRows(type, rows, rowLength, importance, 'fast', options.target, {
         bytes: tableBytes + workBytes(rowLength, factor.depth === 0 ? rowLength : factor.depth),
         run(source, target, count, at) {
           new Uint8Array(memory.buffer, at).set(tables)
@@ -212,7 +228,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
       return total
     },
 
-    dequantize(type, bytes, elements) {
+    dequantize(type, bytes, elements, target) {
       const run = kernel<DequantizeKernel>('dequantize', type)
       const { blockSize, blockBytes } = ggmlType(type)
       if (elements % blockSize !== 0) throw new FormatError('GGML_ROW_MISALIGNED', { type, rowLength: elements, blockSize })
@@ -222,7 +238,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
       const sourceAt = heapBase
       const targetAt = alignUp(sourceAt + (Math.min(perCall, elements) / blockSize) * blockBytes, 64)
       reserve(targetAt + 4 * Math.min(perCall, elements))
-      const values = new Float32Array(elements)
+      const values = target ?? new Float32Array(elements)
       for (let done = 0; done < elements; done += perCall) {
         const count = Math.min(perCall, elements - done)
         const from = (done / blockSize) * blockBytes

@@ -41,7 +41,11 @@ export function prepareOutputs(
  * e H e^T for some rows e, from the products of the rows with the form's.
  * @param products one for each row and each of the form's rows.
  */
-export function sumOutputs(errors: Float32Array, products: Float32Array, { columns, whole, diagonal, depth }: OutputForm): number {
+export function sumOutputs(
+  errors: Float32Array,
+  products: Float32Array,
+  { columns, whole, diagonal, depth }: OutputForm,
+): number {
   let total = 0
   for (let row = 0; row * columns < errors.length; row++) {
     const [e, y] = [errors.subarray(row * columns, (row + 1) * columns), products.subarray(row * depth, (row + 1) * depth)]

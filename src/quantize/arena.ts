@@ -15,6 +15,8 @@ export interface Arena {
 
 /** Sizes are rounded up to this, so that tasks of nearly one size share their buffers. */
 const step = 64 * 2 ** 10
+/** Larger buffers are not kept for the next task: most tasks need none, and every thread would come to hold some. */
+const largestKept = 4 * 2 ** 20
 /** A free buffer serves a request of at least this share of it; smaller ones would hold too much. */
 const leastUse = 0.5
 
@@ -47,6 +49,7 @@ export function newArena(): Arena {
     },
     reset() {
       free.push(...(taken as Set<ArrayBuffer>))
+      free = free.filter(({ byteLength }) => byteLength <= largestKept)
       taken.clear()
     },
   }

@@ -47,7 +47,8 @@ export interface Journal {
 // checksum, u32; seconds and the sums, f64; 1 where there are sums, u32; CRC-32 of all before it in the record, u32. Little-endian.
 const magic = 'mqjrnl1\n'
 const frontBytes = magic.length + 8
-const recordBytes = 8 + 8 * (1 + sumsLength) + 8
+/** Of each record. */
+export const recordBytes = 8 + 8 * (1 + sumsLength) + 8
 /** A record stands for at least some 100 KB of output: this is a journal of more than any disk holds. */
 const maxJournalBytes = 2 ** 30
 

@@ -6,9 +6,13 @@ import { runElements, type WorkerTask } from './task.js'
 /** What the process may come to hold besides what it holds already: the journal, tasks on their way to threads, garbage. */
 const growthBytes = 40 * 2 ** 20
 /** A thread: its JavaScript heap, and the kernels' memory. */
-const threadBytes = 40 * 2 ** 20
-/** What tasks may hold for each thread where no limit is given. */
-const defaultTaskBytesEach = 64 * 2 ** 20
+const threadBytes = 20 * 2 ** 20
+/** What most tasks hold; a few have rows that cannot be cut so small. */
+const ordinaryTaskBytes = 3 * 2 ** 20
+/** The limit where none is given, and where so much is enough for all threads. */
+export const defaultMemoryBytes = 600e6
+/** Tasks of each thread for which there is room where no limit is given. */
+const ordinaryTasksEach = 2
 
 /** What is held of covariances besides tasks. */
 export interface FeedbackMemory {
@@ -30,8 +34,8 @@ export interface MemoryShare {
 
 /**
  * Shares out what a process may hold in memory: what it holds already - Node, the program, the model's names and sizes -, so many threads
- * as there is room for, the rest for rows under way.
- * @param memoryBytes the whole process, Node included; no limit where it is undefined.
+ * as there is room for, the rest for rows under way. A task that is larger than others runs when there is room for it.
+ * @param memoryBytes the whole process, Node included; by default 600 MB, or more where all threads together need more.
  * @param threads at most so many; by default one for each core.
  * @param largestTask bytes of the largest task.
  * @param feedback what is needed besides where codes are chosen with feedback.
@@ -44,16 +48,19 @@ export function memoryShare(
   feedback: FeedbackMemory = { threadBytes: 0, sharedBytes: 0 },
 ): MemoryShare {
   const { sharedBytes } = feedback
-  if (memoryBytes === undefined) {
-    return { threads, taskBytes: Math.max(largestTask, threads * defaultTaskBytesEach) + sharedAtATime * sharedBytes }
-  }
   const heldBytes = process.memoryUsage.rss() + growthBytes
   const eachBytes = threadBytes + feedback.threadBytes
+  const ordinary = Math.min(largestTask, ordinaryTaskBytes)
+  if (memoryBytes === undefined) {
+    const leastTaskBytes = Math.max(largestTask, threads * ordinaryTasksEach * ordinary) + sharedAtATime * sharedBytes
+    return { threads, taskBytes: Math.max(leastTaskBytes, defaultMemoryBytes - heldBytes - threads * eachBytes) }
+  }
   const least = heldBytes + sharedBytes + eachBytes + largestTask
   if (memoryBytes < least) throw MqError.of('MEMORY_TOO_SMALL', { asked: memoryBytes, least })
   const room = memoryBytes - heldBytes
-  const fitting = Math.min(threads, Math.max(1, Math.floor((room - sharedBytes) / (eachBytes + largestTask))))
-  return { threads: fitting, taskBytes: room - fitting * eachBytes }
+  const fitting = Math.max(1, Math.floor((room - sharedBytes - (largestTask - ordinary)) / (eachBytes + ordinary)))
+  const used = Math.min(threads, fitting)
+  return { threads: used, taskBytes: room - used * eachBytes }
 }
 
 /** For each f32 byte of rows: the rows, the source's bytes or the rows they are picked from, the blocks. */

@@ -41,6 +41,9 @@ const noInputs = {
   bytesOf: (): number => 0,
 }
 
+/** Of a thread's JavaScript heap. Workers make few objects; where more is allowed, blocks that are written already wait for a collection. */
+const maxYoungGenerationSizeMb = 1
+
 /** Tasks of a thread at a time: one computes while another's rows are read and a third's blocks are written. */
 const tasksEach = 3
 
@@ -60,6 +63,7 @@ export async function* runTasks<Task extends WorkerTask>(
     maxThreads: threads,
     workerData: setup,
     concurrentTasksPerWorker: tasksEach,
+    resourceLimits: { maxYoungGenerationSizeMb },
   })
   const queue = tasks[Symbol.iterator]()
   const finished: FinishedTask<Task>[] = []

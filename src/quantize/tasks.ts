@@ -8,7 +8,9 @@ import type { PlacedTensor } from './output-layout.js'
 import type { QuantizeTask, RowRun } from './task.js'
 
 /** Values of a task: enough that handing it over costs nothing, few enough that many fit in memory and a kill loses little. */
-export const taskElements = 2 ** 19
+export const taskElements = 2 ** 18
+/** The same with a calibration, whose tables go into the kernels' memory once for each task. */
+const outputElements = 2 ** 19
 
 /** Tensors of at most so many values are measured whole; of larger ones, one row in `sampledShare`. */
 const measuredWhole = 2 ** 20
@@ -50,7 +52,7 @@ export function* tensorTasks(source: TaskSource, index: number, first: number): 
   const whole = elementCount(tensor.shape) <= measuredWhole
   const rowBytes = ggmlBytes(type, rowLength(tensor))
   let part = 0
-  for (const run of cutTensor(tensor, taskElements, known)) {
+  for (const run of cutTensor(tensor, known.inputOf === undefined ? taskElements : outputElements, known)) {
     const needs = method === 'measure' ? needsOf(run, [type], damping) : undefined
     yield {
       kind: 'quantize',

@@ -80,8 +80,8 @@ async function quantize(task: QuantizeTask, prepared: readonly Prepared[] | unde
   // Nothing is awaited from here to the end of the computation, so that no other task's time is counted.
   const start = performance.now()
   const peak = finitePeak(tensor, run, values)
-  const blocks = copied ?? encode(type, values, run, prepared)
-  const sums = method === 'measure' ? [measuredSums(task, values, blocks, peak, prepared)] : []
+  const blocks = copied ?? encode(type, values, run, prepared, arena)
+  const sums = method === 'measure' ? [measuredSums(task, values, blocks, peak, prepared, arena)] : []
   const seconds = (performance.now() - start) / 1000
 
   arena.release(values)
@@ -94,12 +94,15 @@ function encode(
   type: GgmlTypeName,
   values: Float32Array,
   { recipe, importance }: RowRun,
-  prepared: readonly Prepared[] = [],
+  prepared: readonly Prepared[] | undefined,
+  arena: Arena,
 ): Uint8Array {
+  const target = arena.bytes(ggmlBytes(type, values.length))
   const layout = feedbackLayout(type)
-  const factor = prepared.find((made) => layout !== undefined && 'tables' in made && made.tables[layout] !== undefined)
-  if (factor === undefined || !('tables' in factor)) return codec.quantize(type, values, rowLength(recipe), importance, effort)
-  const options = { ...(importance && { importance }), ...(effort && { effort }) }
+  const factor = prepared?.find((made) => layout !== undefined && 'tables' in made && made.tables[layout] !== undefined)
+  if (factor === undefined || !('tables' in factor))
+    return codec.quantize(type, values, rowLength(recipe), importance, effort, target)
+  const options = { target, ...(importance && { importance }), ...(effort && { effort }) }
   return codec.quantizeWithFeedback(type, values, rowLength(recipe), factor, options)
 }
 
@@ -110,11 +113,14 @@ function measuredSums(
   blocks: Uint8Array,
   peak: number,
   prepared: readonly Prepared[] | undefined,
+  arena: Arena,
 ): ErrorSums {
   const length = rowLength(run.recipe)
   const rowBytes = ggmlBytes(type, length)
   const { start, end } = peak < safeMagnitude ? measured : { start: 0, end: run.end - run.start }
-  const stored = codec.dequantize(type, blocks.subarray(start * rowBytes, end * rowBytes), (end - start) * length)
+  const elements = (end - start) * length
+  const part = blocks.subarray(start * rowBytes, end * rowBytes)
+  const stored = codec.dequantize(type, part, elements, arena.floats(elements))
   const infinite = peak < safeMagnitude ? -1 : codec.firstNonFinite(stored)
   if (infinite >= 0) {
     const row = run.tensorRow + Math.floor(infinite / length)
@@ -175,11 +181,13 @@ async function measure(
     const start = performance.now()
     finitePeak(tensor, run, values)
     types.forEach((type, index) => {
-      const blocks = encode(type, values, run, prepared)
-      const stored = codec.dequantize(type, blocks, values.length)
+      const blocks = encode(type, values, run, prepared, arena)
+      const stored = codec.dequantize(type, blocks, values.length, arena.floats(values.length))
       const outputs = form === undefined ? noOutputs : outputSums(values, stored, form)
       const sums = { ...errorSums(values, stored, run.importance), ...outputs }
       totals[index] = addErrorSums(totals[index] ?? noErrorSums, sums)
+      arena.release(stored)
+      arena.release(blocks)
     })
     seconds += (performance.now() - start) / 1000
     arena.release(values)

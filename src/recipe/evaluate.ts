@@ -62,7 +62,7 @@ async function fill(recipe: Recipe, start: number, target: Float32Array, reader:
     case 'ggml': {
       const rowBytes = ggmlBytes(recipe.type, length)
       const bytes = await reader.read(within(recipe.range, start * rowBytes, end * rowBytes))
-      target.set(reader.codec.dequantize(recipe.type, bytes, target.length))
+      reader.codec.dequantize(recipe.type, bytes, target.length, target)
       return reader.buffers.release(bytes)
     }
     case 'block-scale':
