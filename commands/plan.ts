@@ -33,13 +33,15 @@ The plan file can be read, edited and given to \`mq quantize --plan\`. It holds 
     const request = await requestOf(flags, 'plan')
     const blueprint = await blueprintOf(args.path, flags)
     if (output !== undefined) await checkTarget(output, blueprint.files, force)
-    const inputs = await readInputs(flags, blueprint, 'plan')
+    await using inputs = await readInputs(flags, blueprint, 'plan')
     const plan = await this.follow(planWith(blueprint, request, inputs, this.signal))
     this.log(showPlan(plan))
     if (output !== undefined) {
       await writePlan(output, plan, { force })
-      const imatrix = flags.imatrix === undefined ? '' : ` --imatrix ${flags.imatrix}`
-      this.log(`Next: mq quantize ${args.path} --plan ${output}${imatrix}`)
+      const known = (['imatrix', 'calibration'] as const).flatMap((flag) =>
+        flags[flag] === undefined ? [] : ` --${flag} ${flags[flag]}`,
+      )
+      this.log(`Next: mq quantize ${args.path} --plan ${output}${known.join('')}`)
     }
     return plan
   }

@@ -64,7 +64,7 @@ With --bits every tensor gets the type that does the least damage for its bytes,
     if (!dryRun) await checkOutput(output, blueprint.files, force || splitMaxBytes !== undefined)
     if (savePlan !== undefined) await checkTarget(savePlan, blueprint.files, force)
 
-    const inputs = await readInputs(flags, blueprint, 'quantize')
+    await using inputs = await readInputs(flags, blueprint, 'quantize')
     const plan = await this.follow(planWith(blueprint, request, inputs, signal))
     if (savePlan !== undefined) await writePlan(savePlan, plan, { force })
     const work = { blueprint, plan, output, effort, signal, ...write, ...inputs.options }

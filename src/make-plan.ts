@@ -4,7 +4,7 @@ import { MqError } from './errors.js'
 import type { Plan } from './plan.js'
 import { type BudgetRequest, planBudget } from './plan-budget.js'
 import type { WithProgress } from './progress.js'
-import { checkPlan, type Importance } from './quantize/index.js'
+import { checkPlan, chooseDampings, type Importance, type KnownInputs } from './quantize/index.js'
 
 /** What a user asks of a plan: a budget, or exactly one of these. */
 export interface PlanRequest extends BudgetRequest {
@@ -22,15 +22,30 @@ export interface PlanningOptions {
   readonly threads?: number
   readonly memoryBytes?: number
   readonly importance?: Importance
+  /** With it the plan says how error feedback is damped. */
+  readonly calibration?: KnownInputs
+  /** For all tensors, instead of choosing on what the calibration holds out; 0 is no feedback. */
+  readonly damping?: number
   readonly signal?: AbortSignal
 }
 
 /**
- * The plan that a user asks for; only a budget measures, the others are there at once.
+ * The plan that a user asks for; only a budget and a calibration measure, the rest is there at once.
  * @throws MqError USAGE, PLAN_MISMATCH, PRESET_UNKNOWN, RECIPE_INVALID, FLAG_INVALID, FLAGS_CONFLICT, BUDGET_IMPOSSIBLE,
  * FOOTPRINT_UNKNOWN, and what measuring throws.
  */
 export async function* makePlan(blueprint: Blueprint, request: PlanRequest, options: PlanningOptions = {}): WithProgress<Plan> {
+  const { calibration } = options
+  const plan = yield* withTypes(blueprint, request, options)
+  if (calibration === undefined) return plan
+  const others = plan.calibration !== undefined && plan.calibration !== calibration.digest
+  const damped = yield* chooseDampings(blueprint, plan, { ...options, calibration })
+  return others ? { ...damped, notes: [...damped.notes, othersNote] } : damped
+}
+
+const othersNote = 'The plan was made with another calibration: its types and dampings may not suit this one.'
+
+async function* withTypes(blueprint: Blueprint, request: PlanRequest, options: PlanningOptions): WithProgress<Plan> {
   const { preset, recipe, type, plan, tensorTypes = [] } = request
   const writable = await writableTypes()
   const overrides = parseTensorTypes(tensorTypes)

@@ -12,6 +12,8 @@ export interface PlanTensor {
   readonly sizeBytes: number
   /** Measured on sampled rows: sum of (w - w')^2 over sum of w^2 at `type`; absent for F32 and where nothing was measured. */
   readonly relativeError?: number
+  /** Of error feedback, in units of the covariance's mean diagonal; 0 for none. Absent where nothing is known of the inputs. */
+  readonly damping?: number
   /** Why this type: a sentence for the user. */
   readonly reason: string
 }
@@ -31,6 +33,8 @@ export interface Plan {
   readonly bitsPerWeight: number
   /** Sum of the tensors' sizes, without header and padding. */
   readonly dataBytes: number
+  /** Digest of the calibration that dampings were chosen with. */
+  readonly calibration?: string
   readonly tensors: readonly PlanTensor[]
   readonly notes: readonly string[]
 }

@@ -1,10 +1,13 @@
 import { Flags, type Interfaces } from '@oclif/core'
 import { readNamedRecipe } from '../../src/allocate/index.js'
 import type { Blueprint } from '../../src/blueprint.js'
+import { MqError } from '../../src/errors.js'
+import { openCalibration } from '../../src/imatrix/index.js'
 import { readImportance } from '../../src/importance.js'
 import { makePlan, type PlanningOptions, type PlanRequest } from '../../src/make-plan.js'
 import type { Plan } from '../../src/plan.js'
 import type { WithProgress } from '../../src/progress.js'
+import { isDamping } from '../../src/quantize/index.js'
 import { budgetFlags, budgetOf, budgets } from './budget-flags.js'
 import { workFlags, workOptions } from './work-flags.js'
 
@@ -22,6 +25,15 @@ export const planFlags = {
   }),
   imatrix: Flags.string({
     description: "Importance matrix of the model, in either of llama.cpp's forms: errors are weighed with it.",
+  }),
+  calibration: Flags.string({
+    description: 'What `mq imatrix` found out about the inputs: codes are chosen such that errors cancel in the outputs.',
+    exclusive: ['imatrix'],
+  }),
+  damping: Flags.string({
+    description:
+      'How little to trust the calibration, 0.0001 to 10000, or 0 for its importance alone. [default: as suits text held out]',
+    dependsOn: ['calibration'],
   }),
   ...workFlags,
 }
@@ -42,8 +54,8 @@ export async function requestOf(flags: PlanFlags, command: string): Promise<Plan
   return { ...budgetOf(flags, command), preset, recipe, type, tensorTypes }
 }
 
-/** What planning and quantizing have in common, read and checked against the model. */
-export interface PlanInputs {
+/** What planning and quantizing have in common, read and checked against the model. Dispose of it: files are open. */
+export interface PlanInputs extends AsyncDisposable {
   readonly options: Omit<PlanningOptions, 'signal'>
   /** Things the user should know. */
   readonly notes: readonly string[]
@@ -51,13 +63,26 @@ export interface PlanInputs {
 
 /**
  * Reads what flags name.
- * @throws MqError FLAG_INVALID, and what readImportance throws.
+ * @throws MqError FLAG_INVALID, and what readImportance and openCalibration throw.
  */
 export async function readInputs(flags: PlanFlags, blueprint: Blueprint, command: string): Promise<PlanInputs> {
-  const work = workOptions(flags, command)
-  if (flags.imatrix === undefined) return { options: work, notes: [] }
+  const work = { ...workOptions(flags, command), ...dampingOf(flags, command) }
+  if (flags.calibration !== undefined) {
+    const calibration = await openCalibration(flags.calibration, blueprint)
+    const { importance, notes } = calibration
+    return { options: { ...work, importance, calibration }, notes, [Symbol.asyncDispose]: () => calibration.close() }
+  }
+  const nothing = { [Symbol.asyncDispose]: () => Promise.resolve() }
+  if (flags.imatrix === undefined) return { options: work, notes: [], ...nothing }
   const { importance, notes } = await readImportance(flags.imatrix, blueprint)
-  return { options: { ...work, importance }, notes }
+  return { options: { ...work, importance }, notes, ...nothing }
+}
+
+function dampingOf({ damping: text }: PlanFlags, command: string): { readonly damping?: number } {
+  if (text === undefined) return {}
+  const damping = text.trim() === '' ? Number.NaN : Number(text)
+  if (isDamping(damping)) return { damping }
+  throw MqError.of('FLAG_INVALID', { flag: 'damping', value: text, problem: 'it is neither 0 nor from 0.0001 to 10000', command })
 }
 
 /** The plan of a request, with the notes of its inputs. @throws what makePlan throws. */

@@ -62,6 +62,13 @@ export function sampleTensor(
   return sampled.flatMap((matrix) => sampleMatrix(matrix, rowsEach, runRows))
 }
 
+/** The same of one matrix of a tensor, in runs of at most 16 rows. */
+export function sampleMatrixOf(tensor: BlueprintTensor, matrix: number, rows: number, known: Columns): RowRun[] {
+  for (const [index, found] of [...matricesOf(tensor, known)].entries())
+    if (index === matrix) return sampleMatrix(found, rows, 16)
+  throw new RangeError(`${tensor.name} has no matrix ${matrix}`)
+}
+
 function sampleMatrix(matrix: Matrix, rows: number, mostTogether: number): RowRun[] {
   if (rows >= matrix.rows) return everyRow(matrix, mostTogether)
   const runRows = Math.min(mostTogether, rows)

@@ -1,6 +1,7 @@
 import type { Plan } from '../plan.js'
-import { defaultDamping, type KnownInputs } from './calibration.js'
+import { defaultDamping, heldOutBytes, heldOutRows, type KnownInputs } from './calibration.js'
 import type { FeedbackMemory } from './memory.js'
+import type { PoolOptions } from './pool.js'
 import { makingBytes, preparedBytes } from './shelf.js'
 import type { PreparedKey, WorkerTask } from './task.js'
 
@@ -13,7 +14,7 @@ export interface Feedback {
 
 /** The feedback that a plan says. */
 export function feedbackOf(calibration: KnownInputs, plan: Plan): Feedback {
-  const dampings = new Map(plan.tensors.map(({ name }) => [name, defaultDamping]))
+  const dampings = new Map(plan.tensors.map(({ name, damping = defaultDamping }) => [name, damping]))
   return { calibration, dampingOf: (tensor) => dampings.get(tensor) ?? 0 }
 }
 
@@ -24,12 +25,26 @@ export interface NeedsMemory {
   readonly bytesOf: (key: PreparedKey) => number
 }
 
+/** What a pool reads of a calibration. */
+export function inputsOf(calibration: KnownInputs, { bytesOf }: NeedsMemory): NonNullable<PoolOptions['inputs']> {
+  return {
+    bytesOf,
+    async covariance({ input, form, columns }) {
+      if (form !== 'held-out') return await calibration.covariance(input)
+      const rows = await heldOutRows(calibration, input, columns)
+      const scale = 1 / Math.sqrt(Math.max(1, rows.length / columns))
+      return { diagonal: new Float32Array(columns), factors: rows.map((value) => scale * value) }
+    },
+  }
+}
+
 /** Working memory of the kernels for each column, where the state is low; where it is the row's length, as much again. */
 const workBytesEach = 2 * 96
 
 /** Looks at one covariance of each width: those of one width are taken to be known equally well. */
 export async function memoryOfNeeds(calibration: KnownInputs, tasks: Iterable<WorkerTask>): Promise<NeedsMemory> {
   const making = new Map<number, number>()
+  const bytesOf = ({ form, columns }: PreparedKey): number => (form === 'held-out' ? heldOutBytes : (making.get(columns) ?? 0))
   let threadBytes = 0
   let sharedBytes = 0
   for (const { needs = [] } of tasks) {
@@ -41,8 +56,8 @@ export async function memoryOfNeeds(calibration: KnownInputs, tasks: Iterable<Wo
     }
     sharedBytes = Math.max(
       sharedBytes,
-      needs.reduce((sum, { columns }) => sum + (making.get(columns) ?? 0), 0),
+      needs.reduce((sum, key) => sum + bytesOf(key), 0),
     )
   }
-  return { memory: { threadBytes, sharedBytes }, bytesOf: ({ columns }) => making.get(columns) ?? 0 }
+  return { memory: { threadBytes, sharedBytes }, bytesOf }
 }

@@ -4,7 +4,7 @@ import type { WithProgress } from '../progress.js'
 import { rowLength } from '../recipe/index.js'
 import { defaultDamping, type KnownInputs, needsOf } from './calibration.js'
 import { type Columns, type Importance, sampleTensor } from './cut.js'
-import { memoryOfNeeds } from './feedback.js'
+import { inputsOf, memoryOfNeeds } from './feedback.js'
 import { memoryShare, taskBytes } from './memory.js'
 import { runTasks } from './pool.js'
 import { addErrorSums, type ErrorSums } from './statistics.js'
@@ -80,7 +80,7 @@ export async function* measure(options: MeasureOptions): WithProgress<Measuremen
     needs?.memory,
   )
   const setup = { files: blueprint.files }
-  const inputs = needs && { ...needs, covariance: (input: string) => calibration.covariance(input) }
+  const inputs = needs && inputsOf(calibration, needs)
   const given = { setup, threads, memoryBytes, ...(inputs && { inputs }), ...(options.signal && { signal: options.signal }) }
   const pool = runTasks(parts, { ...given, what: 'the measurement' })
   let done = 0

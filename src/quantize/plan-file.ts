@@ -5,6 +5,7 @@ import { findGgmlType, type GgmlTypeName } from '../../formats/ggml/types.js'
 import { tensorRoles } from '../blueprint.js'
 import { MqError } from '../errors.js'
 import type { Plan, PlanTensor } from '../plan.js'
+import { isDamping } from './calibration.js'
 import { planOf, tensorProblem } from './plan-sizes.js'
 
 /** A plan is some 200 bytes a tensor: this holds a model of 300 thousand tensors. */
@@ -27,6 +28,7 @@ const tensorSchema = v.strictObject({
   ),
   sizeBytes: v.optional(wholeNumber),
   relativeError: v.optional(amount),
+  damping: v.optional(v.pipe(amount, v.check(isDamping, 'a damping is 0, for no feedback, or from 0.0001 to 10000'))),
   reason: v.optional(text, ''),
 })
 
@@ -37,6 +39,7 @@ const planSchema = v.strictObject({
   fileType: v.pipe(wholeNumber, v.maxValue(2 ** 31 - 1)),
   bitsPerWeight: v.optional(amount),
   dataBytes: v.optional(wholeNumber),
+  calibration: v.optional(v.pipe(v.string(), v.maxLength(200))),
   notes: v.optional(v.pipe(v.array(text), v.maxLength(1000)), []),
   tensors: v.pipe(v.array(tensorSchema), v.minLength(1), v.maxLength(maxTensors)),
 })
@@ -98,15 +101,18 @@ export async function writePlan(path: string, plan: Plan, options: { readonly fo
 }
 
 /** The text of a plan file. */
-export function planText({ version, architecture, goal, fileType, bitsPerWeight, dataBytes, notes, tensors }: Plan): string {
-  const head = JSON.stringify({ version, architecture, goal, fileType, bitsPerWeight, dataBytes, notes }, undefined, 2)
+export function planText({ tensors, ...rest }: Plan): string {
+  const { version, architecture, goal, fileType, bitsPerWeight, dataBytes, calibration, notes } = rest
+  // An absent calibration is left out by JSON itself.
+  const heading = { version, architecture, goal, fileType, bitsPerWeight, dataBytes, calibration, notes }
+  const head = JSON.stringify(heading, undefined, 2)
   const lines = tensors.map((tensor) => `    ${tensorLine(tensor)}`)
   return `${head.slice(0, -2)},\n  "tensors": [\n${lines.join(',\n')}\n  ]\n}\n`
 }
 
-function tensorLine({ name, role, layer, shape, type, sizeBytes, relativeError, reason }: PlanTensor): string {
+function tensorLine({ name, role, layer, shape, type, sizeBytes, relativeError, damping, reason }: PlanTensor): string {
   // An absent layer or error is left out by JSON itself.
-  return JSON.stringify({ name, type, role, layer, shape, sizeBytes, relativeError, reason })
+  return JSON.stringify({ name, type, role, layer, shape, sizeBytes, relativeError, damping, reason })
 }
 
 async function readBounded(path: string, invalid: (problem: string) => MqError): Promise<string> {

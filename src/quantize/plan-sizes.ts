@@ -13,23 +13,26 @@ export function tensorProblem(shape: readonly number[], type: GgmlTypeName): str
 
 /** A plan with its sizes worked out from shapes and types, which tensorProblem has found good. */
 export function planOf(
-  head: Pick<Plan, 'version' | 'architecture' | 'goal' | 'fileType' | 'notes'>,
+  head: Pick<Plan, 'version' | 'architecture' | 'goal' | 'fileType' | 'notes'> & { readonly calibration?: string | undefined },
   tensors: readonly PlanLine[],
 ): Plan {
-  const { version, architecture, goal, fileType, notes } = head
+  const { version, architecture, goal, fileType, calibration, notes } = head
   const sized = tensors.map(sizedTensor)
   const dataBytes = sized.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   const elements = sized.reduce((sum, { shape }) => sum + elementsOf(shape), 0)
-  return { version, architecture, goal, fileType, bitsPerWeight: (8 * dataBytes) / elements, dataBytes, notes, tensors: sized }
+  const bitsPerWeight = (8 * dataBytes) / elements
+  const given = calibration === undefined ? {} : { calibration }
+  return { version, architecture, goal, fileType, bitsPerWeight, dataBytes, ...given, notes, tensors: sized }
 }
 
 /** A tensor's line before its size is known; what is optional may be undefined, as parsed files have it. */
 type PlanLine = Pick<PlanTensor, 'name' | 'role' | 'shape' | 'type' | 'reason'> & {
   readonly layer?: number | undefined
   readonly relativeError?: number | undefined
+  readonly damping?: number | undefined
 }
 
-function sizedTensor({ name, role, layer, shape, type, relativeError, reason }: PlanLine): PlanTensor {
+function sizedTensor({ name, role, layer, shape, type, relativeError, damping, reason }: PlanLine): PlanTensor {
   return {
     name,
     role,
@@ -38,6 +41,7 @@ function sizedTensor({ name, role, layer, shape, type, relativeError, reason }: 
     type,
     sizeBytes: ggmlBytes(type, elementsOf(shape)),
     ...(relativeError === undefined ? {} : { relativeError }),
+    ...(damping === undefined ? {} : { damping }),
     reason,
   }
 }

@@ -16,7 +16,7 @@ export interface PoolOptions {
   /** What all tasks under way may hold in memory together. */
   readonly memoryBytes?: number
   /** Where covariances come from; about what it takes to make of them what a task needs. */
-  readonly inputs?: { covariance(input: string): Promise<Covariance>; bytesOf(key: PreparedKey): number }
+  readonly inputs?: { covariance(key: PreparedKey): Promise<Covariance>; bytesOf(key: PreparedKey): number }
   readonly signal?: AbortSignal
   /** What is being done, for INTERRUPTED. */
   readonly what: string
@@ -37,7 +37,7 @@ const require = createRequire(import.meta.url)
 const defaultMemoryBytes = 512 * 2 ** 20
 
 const noInputs = {
-  covariance: (input: string): Promise<Covariance> => Promise.reject(new RangeError(`nothing is known of the inputs ${input}`)),
+  covariance: ({ input }: PreparedKey): Promise<Covariance> => Promise.reject(new RangeError(`nothing is known of ${input}`)),
   bytesOf: (): number => 0,
 }
 
@@ -92,7 +92,7 @@ export async function* runTasks<Task extends WorkerTask>(
   }
   const shelf = newShelf(
     async (key) => {
-      const covariance = await inputs.covariance(key.input)
+      const covariance = await inputs.covariance(key)
       return (await inWorker<PrepareReply>({ kind: 'prepare', key, covariance }, `the inputs ${key.input}`)).prepared
     },
     (key) => inputs.bytesOf(key),

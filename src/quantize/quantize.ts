@@ -15,7 +15,7 @@ import { layoutOutput } from './output-layout.js'
 import { lockOutput } from './output-lock.js'
 import type { QuantizedTensor } from './tally.js'
 import { checkTarget, inWords } from './target.js'
-import type { WorkerTask } from './task.js'
+import { type QuantizeTask, runElements, type WorkerTask } from './task.js'
 import { tasksOf } from './tasks.js'
 import { sourceOf, writeOutput } from './write-output.js'
 
@@ -100,7 +100,8 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
   try {
     const written = yield* writeOutput({ ...source, needs, dataBytes, path, effort, force, fresh, signal, ...share })
     const seconds = (performance.now() - startedAt) / 1000
-    return { path: first, files, sizeBytes: layout.sizeBytes, dataBytes, bitsPerWeight, ...written, seconds }
+    const notes = [...written.notes, ...(feedback === undefined ? [] : [shareNote(tasksOf(sourceOf(source, [])))])]
+    return { path: first, files, sizeBytes: layout.sizeBytes, dataBytes, bitsPerWeight, ...written, notes, seconds }
   } finally {
     await unlock()
   }
@@ -109,6 +110,17 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
 /** Size of the files that a plan comes to, to the byte. */
 export function plannedBytes(blueprint: Blueprint, plan: Plan, splitMaxBytes?: number): number {
   return layoutOutput(blueprint, checkPlan(plan, blueprint), 'planned.gguf', splitMaxBytes).sizeBytes
+}
+
+/** How many of the weights have codes that were chosen with feedback. */
+function shareNote(tasks: Iterable<QuantizeTask>): string {
+  let all = 0
+  let fed = 0
+  for (const { run, needs = [] } of tasks) {
+    all += runElements(run)
+    if (needs.some(({ damping }) => damping > 0)) fed += runElements(run)
+  }
+  return `The codes of ${((100 * fed) / all).toFixed(1)} % of the weights were chosen with error feedback.`
 }
 
 function largestTask(tasks: Iterable<WorkerTask>): number {

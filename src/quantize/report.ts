@@ -17,6 +17,8 @@ export interface RoleSummary {
   readonly bitsPerWeight: number
   /** Mean over the weights of those tensors whose error is known; absent where none is. */
   readonly relativeError?: number
+  /** The same of the error of the outputs. */
+  readonly outputError?: number
 }
 
 /** What a command says about a file that it made, or would make. */

@@ -25,8 +25,8 @@ export interface RowRun {
 /** Names something made of a covariance that tasks share. */
 export interface PreparedKey {
   readonly input: string
-  /** For error feedback in types of a layout, or for errors in the outputs. */
-  readonly form: FeedbackLayout | 'outputs'
+  /** For error feedback in types of a layout; for errors in the outputs; for the same on inputs that were held out. */
+  readonly form: FeedbackLayout | 'outputs' | 'held-out'
   /** Of feedback. */
   readonly damping: number
   /** Of the input. */

@@ -62,7 +62,7 @@ export default async function run(message: WorkerMessage): Promise<WorkerReply |
 /** @returns tables that all threads can read. */
 function prepare({ key: { form, damping }, covariance }: PrepareTask): Prepared {
   const shared = (length: number): Float32Array => new Float32Array(new SharedArrayBuffer(4 * length))
-  if (form === 'outputs') return prepareOutputs(covariance, shared)
+  if (form === 'outputs' || form === 'held-out') return prepareOutputs(covariance, shared)
   const factor = prepareFeedback(covariance, damping, [form])
   const tables = Object.entries(factor.tables).map(([layout, table]) => {
     const bytes = new Uint8Array(new SharedArrayBuffer(table.byteLength))

@@ -2,7 +2,7 @@ import type { Effort } from '../../formats/ggml/codec.js'
 import type { Blueprint } from '../blueprint.js'
 import type { WithProgress } from '../progress.js'
 import type { Importance } from './cut.js'
-import type { Feedback, NeedsMemory } from './feedback.js'
+import { type Feedback, inputsOf, type NeedsMemory } from './feedback.js'
 import { identityOf } from './identity.js'
 import { beginOutput, type Output } from './output-files.js'
 import type { OutputLayout } from './output-layout.js'
@@ -58,7 +58,7 @@ export async function* writeOutput(options: WriteOptions): WithProgress<Written>
   try {
     const setup = { files: blueprint.files, effort: options.effort }
     const missing = inRunningOrder(sourceOf(options, output.paths), ({ number }) => !finished.has(number))
-    const inputs = feedback && needs && { ...needs, covariance: (input: string) => feedback.calibration.covariance(input) }
+    const inputs = feedback && needs && inputsOf(feedback.calibration, needs)
     const given = { ...(inputs && { inputs }), ...(signal && { signal }) }
     const pool = runTasks(missing, { setup, threads, memoryBytes: taskBytes, what: path, ...given })
     for await (const { task, sums, seconds, checksum } of pool) {

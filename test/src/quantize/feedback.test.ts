@@ -11,7 +11,9 @@ import type { MqError } from '../../../src/errors.js'
 import type { Plan } from '../../../src/plan.js'
 import { finish, type Progress } from '../../../src/progress.js'
 import type { KnownInputs } from '../../../src/quantize/calibration.js'
+import { chooseDampings, type DampingOptions, strongestNearBest } from '../../../src/quantize/dampings.js'
 import { measure } from '../../../src/quantize/measure.js'
+import { readPlan, writePlan } from '../../../src/quantize/plan-file.js'
 import { type QuantizeOptions, quantize } from '../../../src/quantize/quantize.js'
 import { outputError } from '../../support/gptq.js'
 import { madeUpInputs } from '../../support/known-inputs.js'
@@ -143,5 +145,48 @@ describe('measuring with a calibration', () => {
     expect(Math.abs(reported / wanted - 1)).toBeLessThan(0.2)
     expect(found?.get('Q4_K')?.outputError).toBeLessThan(0.1 * wanted)
     expect(found?.get('Q6_K')?.outputError).toBeLessThan(0.1 * (found?.get('Q4_K')?.outputError ?? 0))
+  })
+})
+
+describe('damping', () => {
+  test('is chosen by inputs that were held out: the same for any number of threads, and kept by the plan', async () => {
+    const choose = (options: Partial<DampingOptions>): Promise<Plan> =>
+      finish(chooseDampings(blueprint, plan, { calibration, ...options }))
+    const chosen = await choose({ threads: 1 })
+    expect(await choose({ threads: 3 })).toEqual(chosen)
+    expect(chosen.calibration).toBe(calibration.digest)
+    const dampings = Object.fromEntries(chosen.tensors.map(({ name, damping }) => [name, damping]))
+    expect(dampings).toEqual({
+      'embedding.weight': undefined,
+      'q.weight': expect.any(Number),
+      'experts.weight': expect.any(Number),
+      'k.weight': expect.any(Number),
+      'down.weight': expect.any(Number),
+    })
+    const path = join(folder, 'plan.json')
+    await writePlan(path, chosen, { force: true })
+    const read = await readPlan(path)
+    expect(read.tensors.map(({ damping }) => damping)).toEqual(chosen.tensors.map(({ damping }) => damping))
+    expect(read.calibration).toBe(calibration.digest)
+    expect(await finish(chooseDampings(blueprint, read, { calibration: calibrationOf(2) }))).toEqual(read)
+    expect(await hashOf({ plan: read })).toBe(await hashOf({ plan: chosen }))
+  })
+
+  test('that is given holds for all, and 0 is no feedback', async () => {
+    const none = await finish(chooseDampings(blueprint, plan, { calibration, damping: 0 }))
+    await hashOf({ plan: none })
+    const unfed = await stored('q.weight')
+    await finish(quantize({ blueprint, plan, output, force: true }))
+    expect(await stored('q.weight')).toEqual(unfed)
+    const some = await finish(chooseDampings(blueprint, none, { calibration, damping: 0.5 }))
+    expect(new Set(some.tensors.map(({ damping }) => damping))).toEqual(new Set([undefined, 0.5]))
+  })
+
+  test.each<[Record<number, number>, number]>([
+    [{ 0: 1, 0.1: 0.5, 0.2: 0.51, 0.4: 0.53, 0.8: 0.6 }, 0.4],
+    [{ 0: 1, 0.1: 0.9, 0.2: 0.99 }, 0.1],
+    [{ 0: 1, 0.1: 0.99, 0.2: 1.2 }, 0],
+  ])('of errors %o it is %d', (errors, wanted) => {
+    expect(strongestNearBest(new Map(Object.entries(errors).map(([damping, error]) => [Number(damping), error])))).toBe(wanted)
   })
 })
