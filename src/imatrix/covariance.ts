@@ -5,7 +5,7 @@ import { type CovarianceFile, type InputShape, type MatrixSums, nystrom, randomS
  * Tokens that a matrix's siblings together count as, beside those that it has seen itself: an expert of few tokens is known by its
  * diagonal alone, and that is its siblings'.
  */
-const siblingTokens = 64
+const siblingTokens = 16
 
 /** Mean squares over all matrices of an input together. */
 export interface PooledInputs {
@@ -27,7 +27,7 @@ export async function pooledSquares(file: CovarianceFile, name: string): Promise
 
 /**
  * Mean of x x^T over the inputs of one matrix. Of those that have siblings, H is (S + t D) / (c + t): S the sum over its own c rows, D
- * the diagonal of all siblings together, t = 64.
+ * the diagonal of all siblings together, t = 16.
  */
 export async function expandCovariance(
   file: CovarianceFile,
