@@ -14,6 +14,8 @@ export interface ChartOptions {
   readonly y: Axis
   readonly width?: number
   readonly height?: number
+  /** Takes the whole width of the page. */
+  readonly isWide?: boolean
   /** Names of the series in the order of their colours; shown where there are several. */
   readonly legend?: readonly string[]
   /** What is drawn, in pixels. */
@@ -32,10 +34,20 @@ export interface Frame {
 }
 
 /** Space for the marks of the axes. */
-const margin = { left: 62, right: 16, top: 12, bottom: 44 }
+const margin = { left: 62, right: 20, top: 12, bottom: 44 }
 
 /** A figure with axes, a grid and marks as inline SVG; colours come from the page's style. */
-export function chart({ title, description, x, y, width = 540, height = 250, legend = [], marks }: ChartOptions): Markup {
+export function chart({
+  title,
+  description,
+  x,
+  y,
+  width = 540,
+  height = 250,
+  legend = [],
+  isWide = false,
+  marks,
+}: ChartOptions): Markup {
   const [left, right, top, bottom] = [margin.left, width - margin.right, margin.top, height - margin.bottom]
   const frame: Frame = {
     x: (value) => px(left + x.scale(value) * (right - left)),
@@ -49,7 +61,7 @@ export function chart({ title, description, x, y, width = 540, height = 250, leg
     legend.length < 2
       ? undefined
       : markup`<ul class="key">${legend.map((name, index) => markup`<li class="s${index + 1}">${name}</li>`)}</ul>`
-  return markup`<figure class="chart"><figcaption><h3>${title}</h3><p>${description}</p>${key}</figcaption>
+  return markup`<figure class="chart${isWide ? ' wide' : ''}"><figcaption><h3>${title}</h3><p>${description}</p>${key}</figcaption>
 <svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}: ${description}">
 <g class="grid">${y.scale.ticks.map(({ value }) => markup`<line x1="${left}" x2="${right}" y1="${frame.y(value)}" y2="${frame.y(value)}"/>`)}</g>
 <g class="marks">${marks(frame)}</g>
@@ -66,14 +78,14 @@ function withoutCollisions(frame: Frame, ticks: readonly Tick[]): Tick[] {
   let taken = Number.NEGATIVE_INFINITY
   return ticks.filter(({ value, label }) => {
     const half = labelWidth(label) / 2 + 3
-    if (frame.x(value) - half < taken) return false
+    if (frame.x(value) - half < taken || frame.x(value) + half > frame.right + margin.right) return false
     taken = frame.x(value) + half
     return true
   })
 }
 
 /** About as wide as a label is, in pixels. */
-export function labelWidth(label: string): number {
+function labelWidth(label: string): number {
   return 6.4 * label.length
 }
 

@@ -34,8 +34,8 @@ p{margin:0 0 10px;max-width:74ch}
 .key li::before{content:"";display:inline-block;width:14px;height:4px;border-radius:2px;margin-right:7px;vertical-align:middle;background:var(--s0)}
 .key .s1::before{background:var(--s1)}.key .s2::before{background:var(--s2)}.key .s3::before{background:var(--s3)}
 svg text{font:11.5px system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","DejaVu Sans",sans-serif;fill:var(--soft);font-variant-numeric:tabular-nums}
-svg text.title{fill:var(--faint)}svg text.note{paint-order:stroke;stroke:var(--raised);stroke-width:3px;stroke-linejoin:round}
-svg text.label{fill:var(--ink);font-size:12px}
+svg text.title{fill:var(--faint)}
+svg text.label,svg text.note{paint-order:stroke;stroke:var(--raised);stroke-width:3px;stroke-linejoin:round}svg text.label{fill:var(--ink);font-size:12px}
 svg text.label.back{fill:var(--faint)}
 .grid line{stroke:var(--grid);stroke-width:1}
 .axis line{stroke:var(--faint);stroke-width:1}
@@ -57,8 +57,9 @@ th,td{padding:7px 14px;text-align:right;border-bottom:1px solid var(--rule);vert
 tr:last-child>*{border-bottom:0}
 th:first-child,td:first-child,.left{text-align:left}
 thead th{color:var(--soft);font-weight:560;font-size:13px}
-tbody th{font-weight:500;overflow-wrap:anywhere}
+tbody th{font-weight:500;min-width:11em;overflow-wrap:anywhere}
 tbody tr.back>*{color:var(--faint)}
+.after{margin-top:14px;color:var(--soft);font-size:13.5px}
 .error{color:var(--faint);white-space:nowrap}
 .passed-mark{color:var(--good);font-weight:620}.failed-mark{color:var(--bad);font-weight:620}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(470px,100%),1fr));gap:18px;align-items:start}

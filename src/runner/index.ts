@@ -10,3 +10,4 @@ export type {
   LogitsComparison,
   ModelInfo,
 } from './protocol.js'
+export { llamaVersion } from './version.js'

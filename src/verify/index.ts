@@ -1,3 +1,6 @@
+export { type ComparedModel, type CompareOptions, type CompareReport, compareModels } from './compare.js'
+export { comparePage } from './compare-page.js'
+export { compareText } from './compare-text.js'
 export { type Divergence, divergenceOf, type Spread } from './divergence.js'
 export { figures } from './figures.js'
 export { type Gate, gateError, parseGate } from './gates.js'

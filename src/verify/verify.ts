@@ -1,35 +1,11 @@
-import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
-import { basename } from 'node:path'
-import { MqError } from '../errors.js'
 import type { WithProgress } from '../progress.js'
-import { checkTarget } from '../quantize/index.js'
 import { externalPerplexity } from '../runner/index.js'
-import { type BaseLogits, makeBaseLogits } from './base-logits.js'
-import { describeModel, describeReference, identify, type ModelFiles } from './describe-files.js'
+import { describeModel, type ModelFiles } from './describe-files.js'
 import { checkAskedGates, checkGates, type Gate } from './gates.js'
 import { type Measured, measureModel } from './measurement.js'
 import { pairedDifference } from './paired.js'
+import { identifyReference, type MeasureOptions, openReference, readText, referenceOf } from './reference.js'
 import type { VerifyReport } from './report.js'
-import { perplexityOf } from './statistics.js'
-
-/** What models are measured against, and how. */
-export interface MeasureOptions {
-  /** What a model is to be like: a GGUF of higher precision, or the checkpoint folder itself. This or `againstLogits`. */
-  readonly against?: string
-  /** Its logits on the text in a file, as `saveLogits` keeps them or llama-perplexity --kl-divergence-base writes them. */
-  readonly againstLogits?: string
-  /** Keeps the reference's logits in this file. */
-  readonly saveLogits?: string
-  /** UTF-8 text that neither training nor calibration has seen. */
-  readonly text: string
-  /** Tokens of a chunk; by default 512, as llama-perplexity, and with `againstLogits` as the file has it. */
-  readonly contextLength?: number
-  /** At most so many chunks of the text. */
-  readonly chunks?: number
-  readonly threads?: number
-  readonly signal?: AbortSignal
-}
 
 export interface VerifyOptions extends MeasureOptions {
   /** The GGUF to be proved; any shard of a split model. */
@@ -56,7 +32,7 @@ export async function* verify(options: VerifyOptions): WithProgress<VerifyReport
   const file = await describeModel(model, signal)
   const otherFile = other === undefined ? undefined : await describeModel(other, signal)
 
-  const base = yield* baseLogits(text.content, options, [model])
+  const base = yield* openReference(text.content, await identifyReference(options), options, [model])
   try {
     const limits = { chunks, threads, signal }
     const { measurement, comparison, reference, llamaVersion } = yield* measureModel(file, text.content, base, limits)
@@ -81,51 +57,6 @@ export async function* verify(options: VerifyOptions): WithProgress<VerifyReport
     return { ...report, gates: results, passed: results.every(({ passed }) => passed) }
   } finally {
     await base.dispose()
-  }
-}
-
-/** A text with its digest. @throws MqError FILE_MISSING and the like. */
-export async function readText(path: string): Promise<{ content: string; name: string; sha256: string }> {
-  const bytes = await readFile(path).catch((error: unknown) => {
-    throw MqError.from(error, path)
-  })
-  return { content: bytes.toString('utf8'), name: basename(path), sha256: createHash('sha256').update(bytes).digest('hex') }
-}
-
-/** The reference's logits: those that are there, or made by running it. @param models files that must not be written over. */
-export async function* baseLogits(
-  text: string,
-  { text: textPath, against, againstLogits, saveLogits, contextLength = 512, chunks, threads, signal }: MeasureOptions,
-  models: readonly string[],
-): WithProgress<BaseLogits> {
-  if (againstLogits !== undefined) {
-    const files = await identify([againstLogits], signal)
-    return { path: againstLogits, name: basename(againstLogits), files, dispose: async () => {} }
-  }
-  if (against === undefined) throw new TypeError('a reference or its logits are needed')
-  if (saveLogits !== undefined) await checkTarget(saveLogits, [...models, against, textPath], true)
-  return yield* makeBaseLogits({
-    reference: await describeReference(against, signal),
-    text,
-    contextLength,
-    ...(chunks === undefined ? {} : { chunks }),
-    ...(saveLogits === undefined ? {} : { save: saveLogits }),
-    ...(threads === undefined ? {} : { threads }),
-    ...(signal === undefined ? {} : { signal }),
-  })
-}
-
-/** What a report says of the reference. */
-export function referenceOf(
-  { name, files, bitsPerWeight, sizeBytes }: BaseLogits,
-  negativeLogLikelihoods: Float64Array,
-): VerifyReport['reference'] {
-  return {
-    name,
-    ...(sizeBytes === undefined ? {} : { sizeBytes }),
-    files,
-    ...(bitsPerWeight === undefined ? {} : { bitsPerWeight }),
-    perplexity: perplexityOf(negativeLogLikelihoods),
   }
 }
 

@@ -61,7 +61,7 @@ test('a chart says in words what it shows, and breaks lines where there is no nu
     description: 'What it shows.',
     x: { title: 'x', scale: linear(0, 10) },
     y: { title: 'y', scale: linear(0, 1) },
-    width: 178,
+    width: 182,
     height: 156,
     marks: (frame) => [
       line(

@@ -1,0 +1,63 @@
+import { Args, Flags } from '@oclif/core'
+import { checkTarget } from '../src/quantize/index.js'
+import { type CompareReport, compareModels, comparePage, compareText } from '../src/verify/index.js'
+import { writeWhole } from '../src/write-whole.js'
+import { MqCommand } from './base-command.js'
+import Verify from './verify.js'
+
+export default class Compare extends MqCommand {
+  static override summary = 'Measure many quantized models against one reference: which are worth their size.'
+  static override description =
+    `Size, KL divergence, perplexity ratio and same top tokens of each file, and the Pareto front: those that no other is both no larger and nearer to the reference than. The figures are those of \`mq verify\`.
+What was measured is kept in the cache folder (verify/ in $MQ_CACHE, else ~/.cache/mq) by the digests of model, reference and text: a file that is added later is measured alone, and work that was stopped goes on. The reference is run where anything is left to measure, unless its logits were kept with --save-logits.`
+
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> quantized/ --against samples/llama-kjv --text samples/text/kjv-heldout.txt --report pareto.html',
+    '<%= config.bin %> <%= command.id %> ours-2.51bpw.gguf theirs-IQ2_XXS.gguf --against model-BF16.gguf --text heldout.txt --save-logits base.logits',
+    '<%= config.bin %> <%= command.id %> quantized/ --against-logits base.logits --text heldout.txt --json',
+  ]
+
+  static override strict = false
+  static override args = {
+    models: Args.string({ description: 'GGUF files, and folders of them.', required: true }),
+  }
+
+  static override flags = {
+    against: Verify.flags.against,
+    'against-logits': Verify.flags['against-logits'],
+    'save-logits': Verify.flags['save-logits'],
+    text: Verify.flags.text,
+    ctx: Verify.flags.ctx,
+    chunks: Verify.flags.chunks,
+    threads: Verify.flags.threads,
+    report: Flags.string({ description: 'Write a page with a table and plots to this file, such as pareto.html.' }),
+    fresh: Flags.boolean({ description: 'Measure again what was measured before.' }),
+    force: Flags.boolean({ description: 'Replace a page that is there already.' }),
+  }
+
+  async run(): Promise<CompareReport> {
+    const { argv, flags } = await this.parse(Compare)
+    const models = argv.map(String)
+    const { against, 'against-logits': againstLogits, 'save-logits': saveLogits, ctx, chunks, threads, report: path } = flags
+    if (path !== undefined) await checkTarget(path, [flags.text], flags.force)
+    const report = await this.follow(
+      compareModels({
+        models,
+        text: flags.text,
+        fresh: flags.fresh,
+        ...(against !== undefined && { against }),
+        ...(againstLogits !== undefined && { againstLogits }),
+        ...(saveLogits !== undefined && { saveLogits }),
+        ...(ctx !== undefined && { contextLength: ctx }),
+        ...(chunks !== undefined && { chunks }),
+        ...(threads !== undefined && { threads }),
+        signal: this.signal,
+      }),
+    )
+    if (path !== undefined)
+      await writeWhole(path, comparePage(report, { command: this.commandLine(), version: this.config.version }))
+    this.log(compareText(report))
+    if (path !== undefined) this.log(`Report: ${path}`)
+    return report
+  }
+}

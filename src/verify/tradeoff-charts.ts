@@ -1,0 +1,101 @@
+import {
+  type Axis,
+  chart,
+  labels,
+  line,
+  linear,
+  logarithmic,
+  type Markup,
+  type Point,
+  percent,
+  points,
+  roundLinear,
+  type Scale,
+  shortNumber,
+  whiskers,
+} from '../report/index.js'
+import { formatBytes } from '../terminal/index.js'
+import type { ComparedModel } from './compare.js'
+import type { Estimate } from './statistics.js'
+
+/** Size against mean KL divergence, with the Pareto front. */
+export function kldTradeoff(models: readonly ComparedModel[]): Markup {
+  const values = models.map(({ divergence }) => divergence.kld.mean.value).filter((value) => value > 0)
+  const [least, greatest] = [Math.min(...values), Math.max(...values)]
+  return tradeoff(models, {
+    title: 'KL divergence',
+    description:
+      'Filled: no other model is both no larger and nearer to the reference; the line joins them. Hollow: another is. Whiskers are standard errors.',
+    y: {
+      title: 'mean KL divergence, nats',
+      scale: values.length === 0 ? linear(0, 1) : logarithmic(least / 1.5, greatest * 1.5),
+    },
+    of: ({ divergence }) => divergence.kld.mean,
+    front: true,
+  })
+}
+
+/** Size against perplexity over the reference's. */
+export function perplexityTradeoff(models: readonly ComparedModel[]): Markup {
+  const values = models.map(({ perplexityRatio }) => perplexityRatio.value)
+  return tradeoff(models, {
+    title: 'Perplexity ratio',
+    description: "The model's perplexity over the reference's: 1 predicts this text as well.",
+    y: { title: 'perplexity ratio', scale: roundLinear(Math.min(1, ...values), Math.max(...values)) },
+    of: ({ perplexityRatio }) => perplexityRatio,
+  })
+}
+
+/** Size against the share of same top tokens. */
+export function sameTopTradeoff(models: readonly ComparedModel[]): Markup {
+  const values = models.map(({ divergence }) => divergence.sameTop.value)
+  return tradeoff(models, {
+    title: 'Same top token',
+    description: 'Share of the positions where model and reference hold the same token for the likeliest.',
+    y: { title: 'same top token', scale: roundLinear(Math.min(...values), 1, percent) },
+    of: ({ divergence }) => divergence.sameTop,
+  })
+}
+
+interface Tradeoff {
+  readonly title: string
+  readonly description: string
+  readonly y: Axis
+  readonly of: (model: ComparedModel) => Estimate
+  /** Joins the front, and takes the page's whole width. */
+  readonly front?: boolean
+}
+
+function tradeoff(models: readonly ComparedModel[], { title, description, y, of, front = false }: Tradeoff): Markup {
+  const at = (model: ComparedModel): Point & { readonly title: string } => {
+    const { value, standardError } = of(model)
+    const figures = `${formatBytes(model.sizeBytes)}, ${shortNumber(value)} ± ${shortNumber(Number(standardError.toPrecision(2)))}`
+    return { x: model.sizeBytes, y: value, title: `${model.name}: ${figures}` }
+  }
+  const [best, rest] = [models.filter(({ onFront }) => onFront), models.filter(({ onFront }) => !onFront)]
+  return chart({
+    title,
+    description,
+    x: { title: 'size of the file', scale: sizeScale(models.map(({ sizeBytes }) => sizeBytes)) },
+    y,
+    ...(front ? { width: 1080, height: 430, isWide: true } : {}),
+    marks: (frame) => [
+      ...(front ? [line(frame, best.map(at), 1)] : []),
+      ...models.flatMap((model) => whiskers(frame, { ...at(model), error: of(model).standardError }, model.onFront ? 1 : 0)),
+      ...points(frame, rest.map(at), 0, false),
+      ...points(frame, best.map(at), 1, true),
+      ...labels(
+        frame,
+        [...best, ...rest].map((model) => ({ ...at(model), words: model.name, isBack: !model.onFront })),
+      ),
+    ],
+  })
+}
+
+/** Sizes by factors where the largest is far from the smallest. */
+function sizeScale(sizes: readonly number[]): Scale {
+  const [least, greatest] = [Math.min(...sizes), Math.max(...sizes)]
+  if (greatest > 20 * least) return logarithmic(least / 1.3, greatest * 1.5, formatBytes)
+  const room = Math.max(greatest - least, 0.1 * greatest)
+  return linear(Math.max(0, least - 0.06 * room), greatest + 0.16 * room, formatBytes, 6)
+}
