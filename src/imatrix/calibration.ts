@@ -93,15 +93,25 @@ export async function openCalibration(path: string, blueprint: Pick<Blueprint, '
 function matchInputs(file: CovarianceFile, tensors: readonly BlueprintTensor[], path: string): Map<string, string> {
   const found = new Map<string, string>()
   for (const tensor of tensors) {
-    const name = file.inputOf.get(tensor.name)
+    const name = file.inputOf.get(tensor.name) ?? file.inputOf.get(kinOf(tensor.name))
     const shape = name === undefined ? undefined : file.inputs.get(name)
     if (name === undefined || shape === undefined) continue
+    if (!file.inputOf.has(tensor.name) && misfit(tensor, shape) !== undefined) continue
     const problem = misfit(tensor, shape)
     if (problem !== undefined) throw MqError.of('IMPORTANCE_MISMATCH', { tensor: tensor.name, problem: `${path} has ${problem}` })
     // of inputs that no feedback takes nothing is known but the importance
     if (shape.columns % 32 === 0) found.set(tensor.name, name)
   }
   return found
+}
+
+/**
+ * The weight whose inputs stand for those of one that the calibration did not have: of multi-head latent attention a model keeps keys and
+ * values in one matrix, `attn_kv_b`, or apart. `attn_v_b` then takes the same latent values, averaged by attention. Queries, which
+ * `attn_k_b` takes, go through no weight where both are one.
+ */
+function kinOf(tensor: string): string {
+  return tensor.replace(/attn_v_b\.weight$/, 'attn_kv_b.weight')
 }
 
 function misfit(tensor: BlueprintTensor, { columns, matrices }: InputShape): string | undefined {

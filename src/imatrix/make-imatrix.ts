@@ -4,8 +4,9 @@ import { asGguf } from '../as-gguf.js'
 import { MqError } from '../errors.js'
 import type { WithProgress } from '../progress.js'
 import { checkTarget } from '../quantize/index.js'
-import { type CovarianceGroup, loadModel } from '../runner/index.js'
+import { type CovarianceGroup, externalImatrix, loadModel } from '../runner/index.js'
 import { formatBytes, formatTable } from '../terminal/index.js'
+import { readMatrix } from './read-matrix.js'
 
 export interface ImatrixOptions {
   /** A GGUF, or a checkpoint folder. */
@@ -24,6 +25,8 @@ export interface ImatrixOptions {
    * inputs whole, wide ones by their width.
    */
   readonly rank?: number | 'auto'
+  /** Folder of a llama.cpp of the user's own, whose llama-imatrix is to compute the importance; of covariances nothing is kept then. */
+  readonly llamaDirectory?: string
   /** Bytes that all sums of covariances together may have; by default 1 GiB. */
   readonly covarianceMemory?: number
   /** Replaces a file that is there already. */
@@ -65,6 +68,12 @@ export async function* makeImatrix(options: ImatrixOptions): WithProgress<Imatri
   await checkTarget(output, [options.model, options.text], force)
   const loadable = yield* asGguf(options.model, 'convert the checkpoint', common)
   try {
+    if (options.llamaDirectory !== undefined) {
+      const optional = { ...common, ...(chunks === undefined ? {} : { chunks }) }
+      const request = { directory: options.llamaDirectory, contextLength, output: processOutput, ...optional }
+      yield* externalImatrix(loadable.path, options.text, output, request)
+      return await externalReport(output, basename(options.text), contextLength)
+    }
     await using model = await loadModel(loadable.path, common)
     const dataset = basename(options.text)
     const covariance = rank === 0 ? {} : { covariance: { rank, memory } }
@@ -91,6 +100,16 @@ export async function* makeImatrix(options: ImatrixOptions): WithProgress<Imatri
   } finally {
     await loadable.dispose()
   }
+}
+
+/** What the user's llama-imatrix has written. */
+async function externalReport(output: string, text: string, contextLength: number): Promise<ImatrixReport> {
+  const { entries, chunks } = await readMatrix(output)
+  const unseenExperts = [...entries].flatMap(([tensor, { counts }]) => {
+    const unseen = counts.filter((count) => count === 0).length
+    return unseen === 0 ? [] : [{ tensor, experts: counts.length, unseen }]
+  })
+  return { output, text, contextLength, chunks, tensors: entries.size, unseenExperts, covariance: [], chunksLeftOut: 0 }
 }
 
 /** The report as a user reads it on the terminal. */

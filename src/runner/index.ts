@@ -1,4 +1,5 @@
 export { type ExternalPerplexity, externalPerplexity, findProgram } from './external.js'
+export { externalImatrix } from './external-imatrix.js'
 export { type GenerateOptions, LlamaModel, type LoadOptions, loadModel, type PerplexityOptions } from './model.js'
 export type { Perplexity } from './perplexity.js'
 export type {

@@ -76,6 +76,10 @@ describe.skipIf(skipped)(`llama-imatrix (${foreign.available ? llama.name : fore
     await foreign.run('llama-imatrix', inputs, {
       cwd: models.folder,
     })
+    // covariances stand in the file, too, and other programs pass them over
+    const named = ['--imatrix', 'ours.gguf', basename(model), 'quantized.gguf', 'IQ2_XXS']
+    const { stdout, stderr } = await foreign.run('llama-quantize', named, { cwd: models.folder })
+    expect(`${stdout}${stderr}`).toContain(`loaded ${ours.entries.size} importance matrix entries`)
     await mergeMatrices([at('ours.gguf'), at('theirs.gguf')], at('merged.gguf'), { force: true })
     const [merged, added] = [await read('merged.gguf'), await read('added.gguf')]
     expect([...merged.entries.keys()].sort()).toEqual([...added.entries.keys()].sort())

@@ -41,7 +41,7 @@ async function write(
   change: Partial<CollectedCovariance> = {},
 ): Promise<string> {
   const path = join(folder, name)
-  const inputOf = new Map([...Object.keys(inputs).map((key): [string, string] => [key, key])])
+  const inputOf = new Map(Object.keys(inputs).map((key): [string, string] => [key, key]))
   if (gate in inputs) inputOf.set(up, gate)
   const covariance = { seed: 1, rank: 4, inputOf, inputs: new Map(Object.entries(inputs)), ...change }
   const entries = new Map([[up, { sums: new Float32Array(n).fill(4), counts: [2] }]])
@@ -169,6 +169,15 @@ test('what cannot be added is refused, and covariances that one file lacks are l
   const calibration = await openCalibration(plain, model)
   expect(calibration.inputOf(up, 0)).toBeUndefined()
   expect(calibration.notes.at(-1)).toContain('importance alone')
+  await calibration.close()
+})
+
+test('values of latent attention take the inputs of keys and values in one matrix', async () => {
+  const path = await write('latent.gguf', { 'blk.1.attn_kv_b.weight': whole(3) })
+  const [values, keys] = [tensor('blk.1.attn_v_b.weight', [4, 16, n]), tensor('blk.1.attn_k_b.weight', [4, n, 16])]
+  const calibration = await openCalibration(path, { tensors: [tensor(up, [2, 8, n]), values, keys] })
+  expect(calibration.inputOf('blk.1.attn_v_b.weight', 3)).toBe('blk.1.attn_kv_b.weight')
+  expect(calibration.inputOf('blk.1.attn_k_b.weight', 3)).toBeUndefined()
   await calibration.close()
 })
 
