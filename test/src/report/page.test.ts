@@ -72,7 +72,7 @@ test('a chart says in words what it shows, and breaks lines where there is no nu
     ],
   })
   const svg = elementsOf(text).find(({ name }) => name === 'svg')
-  expect(svg?.attributes).toMatchObject({ viewBox: '0 0 178 156', 'aria-label': 'Title: What it shows.' })
+  expect(svg?.attributes).toMatchObject({ viewBox: '0 0 182 156', 'aria-label': 'Title: What it shows.' })
   const path = elementsOf(text).find(({ name }) => name === 'path')
   // the plot is 100 by 100 pixels, its lower left corner at 62, 112
   expect(path?.attributes['d']).toBe('M62 112M112 45.3L162 12')
