@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path'
 import { fileSource } from '../formats/byte-source.js'
 import { type MetadataTypeName, type MetadataValue, openGguf } from '../formats/gguf/index.js'
 import { readSafetensorsHeader, type SafetensorsHeader } from '../formats/safetensors/index.js'
-import { readHeaders, readJsonFile } from './checkpoint/index.js'
+import { localFolder, readHeaders, readJsonFile } from './checkpoint/index.js'
 
 /** Values of a long metadata array that are shown. */
 const shownValues = 8
@@ -98,8 +98,9 @@ async function inspectSafetensors(path: string): Promise<Inspection> {
 }
 
 async function inspectCheckpoint(folder: string): Promise<Inspection> {
-  const inspection = await fromHeaders(folder, folder, await readHeaders(folder))
-  const config = await readJsonFile(join(folder, 'config.json'))
+  const checkpoint = localFolder(folder)
+  const inspection = await fromHeaders(folder, folder, await readHeaders(checkpoint))
+  const config = await readJsonFile(checkpoint, 'config.json')
   const architectures: unknown = config?.['architectures']
   const architecture: unknown = Array.isArray(architectures) ? architectures[0] : undefined
   return typeof architecture === 'string' ? { ...inspection, architecture } : inspection

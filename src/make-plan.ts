@@ -1,4 +1,12 @@
-import { type NamedRecipe, parseTensorTypes, planPreset, planRecipe, planType, writableTypes } from './allocate/index.js'
+import {
+  type Measure,
+  type NamedRecipe,
+  parseTensorTypes,
+  planPreset,
+  planRecipe,
+  planType,
+  writableTypes,
+} from './allocate/index.js'
 import type { Blueprint } from './blueprint.js'
 import { MqError } from './errors.js'
 import type { Plan } from './plan.js'
@@ -26,6 +34,8 @@ export interface PlanningOptions {
   readonly calibration?: KnownInputs
   /** For all tensors, instead of choosing on what the calibration holds out; 0 is no feedback. */
   readonly damping?: number
+  /** How errors are found; by default on the weights themselves. */
+  readonly measure?: Measure
   readonly signal?: AbortSignal
 }
 

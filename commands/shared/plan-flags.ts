@@ -1,5 +1,5 @@
 import { Flags, type Interfaces } from '@oclif/core'
-import { readNamedRecipe } from '../../src/allocate/index.js'
+import { readNamedRecipe, typicalErrorsNote, typicalMeasure } from '../../src/allocate/index.js'
 import type { Blueprint } from '../../src/blueprint.js'
 import { MqError } from '../../src/errors.js'
 import { openCalibration } from '../../src/imatrix/index.js'
@@ -85,11 +85,19 @@ function dampingOf({ damping: text }: PlanFlags, command: string): { readonly da
   throw MqError.of('FLAG_INVALID', { flag: 'damping', value: text, problem: 'it is neither 0 nor from 0.0001 to 10000', command })
 }
 
+/** What planning takes of the inputs. */
+type Planned = Pick<PlanInputs, 'options' | 'notes'>
+
+/** The same without looking at weights: errors are typical ones, and nothing is said of damping. */
+export function withoutWeights({ options: { calibration: _unused, ...options }, notes }: Planned): Planned {
+  return { options: { ...options, measure: typicalMeasure }, notes: [...notes, typicalErrorsNote] }
+}
+
 /** The plan of a request, with the notes of its inputs. @throws what makePlan throws. */
 export async function* planWith(
   blueprint: Blueprint,
   request: PlanRequest,
-  { options, notes }: PlanInputs,
+  { options, notes }: Planned,
   signal: AbortSignal,
 ): WithProgress<Plan> {
   const plan = yield* makePlan(blueprint, request, { ...options, signal })

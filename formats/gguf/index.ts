@@ -1,6 +1,6 @@
 export { defaultAlignment } from './arithmetic.js'
 export { type GgufLayout, layoutGguf } from './layout.js'
-export { type OpenGguf, type OpenGgufTensor, openGguf } from './open.js'
+export { type OpenGguf, type OpenGgufTensor, type OpenSource, openGguf } from './open.js'
 export { readGguf } from './reader.js'
 export { parseShardName, planShards, shardMetadata, shardName } from './shards.js'
 export {

@@ -32,17 +32,20 @@ export interface OpenGguf {
   close(): Promise<void>
 }
 
+/** How the files of a model are opened: on this machine, or from afar. Rejects with ENOENT where there is none. */
+export type OpenSource = (path: string) => Promise<ByteSource>
+
 /**
  * Opens a GGUF file and checks its header. For one shard of a split model, whichever, all of them are opened and put together.
  * @throws FormatError as readGguf does, GGUF_INVALID where a shard is missing or does not belong; Node's ENOENT for the path itself.
  */
-export async function openGguf(path: string): Promise<OpenGguf> {
+export async function openGguf(path: string, open: OpenSource = fileSource): Promise<OpenGguf> {
   const sources: ByteSource[] = []
   const close = async (): Promise<void> => {
     await Promise.all(sources.map((source) => source.close()))
   }
   try {
-    const first = await fileSource(path)
+    const first = await open(path)
     sources.push(first)
     const header = await readGguf(first)
     const count = splitCount(header, path)
@@ -53,7 +56,7 @@ export async function openGguf(path: string): Promise<OpenGguf> {
     await close()
     sources.length = 0
     for (const shard of paths) {
-      const source = await openShard(shard, path)
+      const source = await openShard(shard, path, open)
       sources.push(source)
       headers.push(await readGguf(source))
     }
@@ -84,9 +87,9 @@ function shardPaths(path: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => shardName(parsed.stem, index, count))
 }
 
-async function openShard(shard: string, path: string): Promise<ByteSource> {
+async function openShard(shard: string, path: string, open: OpenSource): Promise<ByteSource> {
   try {
-    return await fileSource(shard)
+    return await open(shard)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
     throw new FormatError('GGUF_INVALID', { file: path, problem: `the shard ${basename(shard)} is missing` }, { cause: error })

@@ -1,7 +1,9 @@
 import { type Choice, type GreedyStart, greedy, type Items, type Solution, sum } from './greedy.js'
 
 /** Partial solutions kept for each item; where more would be needed the least promising are dropped, and the result may miss the optimum. */
-const defaultStates = 4000
+const mostStates = 4000
+/** Partial solutions that are looked at over all items: many items are close to the bound already, and each state costs time. */
+const statesInAll = 300_000
 
 /** A choice other than the relaxation's, as what it changes. */
 interface Deviation {
@@ -39,7 +41,7 @@ export interface Solved extends Solution {
  * @param budget bytes, at least the sum of the smallest choices.
  * @throws RangeError where even the smallest choices exceed the budget.
  */
-export function solve(items: Items, budget: number, maxStates = defaultStates): Solved {
+export function solve(items: Items, budget: number, maxStates = statesFor(items.length)): Solved {
   const start = greedy(items, budget)
   if (start.pricePerByte === 0 || start.cost <= start.bound) return { ...start, exact: true }
   const price = start.pricePerByte
@@ -124,4 +126,8 @@ function undominated(states: State[], price: number): State[] {
     least = cost(state)
     return true
   })
+}
+
+function statesFor(items: number): number {
+  return Math.max(1, Math.min(mostStates, Math.floor(statesInAll / Math.max(1, items))))
 }

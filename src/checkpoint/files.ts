@@ -1,18 +1,19 @@
-import { readdir, readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import { fileSource } from '../../formats/byte-source.js'
+import pLimit from 'p-limit'
+import type { ByteSource } from '../../formats/byte-source.js'
 import { FormatError } from '../../formats/format-error.js'
 import { checkShards, readSafetensorsHeader, readShardIndex, type SafetensorsHeader } from '../../formats/safetensors/index.js'
 import { MqError } from '../errors.js'
+import type { CheckpointFolder } from './folder.js'
 
 const indexName = 'model.safetensors.index.json'
-const maxTextBytes = 512 * 2 ** 20
+/** Headers read at a time: from afar, most of the time is waiting. */
+const concurrency = 8
 
 /** The headers of a checkpoint's weight files, by file name, in the order of their names. */
-export async function readHeaders(folder: string): Promise<ReadonlyMap<string, SafetensorsHeader>> {
-  const names = (await readdir(folder)).toSorted()
+export async function readHeaders(folder: CheckpointFolder): Promise<ReadonlyMap<string, SafetensorsHeader>> {
+  const names = (await folder.names()).toSorted()
   if (names.includes(indexName)) {
-    const index = await withSource(join(folder, indexName), readShardIndex)
+    const index = await withSource(folder, indexName, readShardIndex)
     const headers = await readAll(
       folder,
       index.files.filter((file) => names.includes(file)),
@@ -27,7 +28,7 @@ export async function readHeaders(folder: string): Promise<ReadonlyMap<string, S
   if (chosen.length === 0) {
     const torch = names.some((name) => /\.(bin|pth|pt)$/.test(name))
     throw MqError.of('CHECKPOINT_EMPTY', {
-      path: folder,
+      path: folder.path,
       problem: torch ? 'its weights are PyTorch files, not safetensors' : 'there are no *.safetensors',
     })
   }
@@ -36,28 +37,32 @@ export async function readHeaders(folder: string): Promise<ReadonlyMap<string, S
   return headers
 }
 
-async function readAll(folder: string, names: readonly string[]): Promise<Map<string, SafetensorsHeader>> {
-  const headers = new Map<string, SafetensorsHeader>()
-  for (const name of names) headers.set(name, await withSource(join(folder, name), readSafetensorsHeader))
-  return headers
+async function readAll(folder: CheckpointFolder, names: readonly string[]): Promise<Map<string, SafetensorsHeader>> {
+  const limit = pLimit(concurrency)
+  const read = async (name: string) => [name, await withSource(folder, name, readSafetensorsHeader)] as const
+  try {
+    return new Map(await Promise.all(names.map((name) => limit(() => read(name)))))
+  } finally {
+    limit.clearQueue()
+  }
 }
 
-function checkNamesOnce(folder: string, headers: ReadonlyMap<string, SafetensorsHeader>): void {
+function checkNamesOnce(folder: CheckpointFolder, headers: ReadonlyMap<string, SafetensorsHeader>): void {
   const places = new Map<string, string>()
   for (const [file, { tensors }] of headers) {
     for (const tensor of tensors.keys()) {
       const place = places.get(tensor)
       if (place !== undefined) {
         const problem = `it holds the tensor ${JSON.stringify(tensor)}, which stands in ${place} too`
-        throw MqError.from(new FormatError('SAFETENSORS_INVALID', { file: join(folder, file), problem }))
+        throw MqError.from(new FormatError('SAFETENSORS_INVALID', { file: folder.pathOf(file), problem }))
       }
       places.set(tensor, file)
     }
   }
 }
 
-async function withSource<T>(path: string, read: (source: Awaited<ReturnType<typeof fileSource>>) => Promise<T>): Promise<T> {
-  const source = await fileSource(path)
+async function withSource<T>(folder: CheckpointFolder, name: string, read: (source: ByteSource) => Promise<T>): Promise<T> {
+  const source = await folder.open(name)
   try {
     return await read(source)
   } finally {
@@ -65,29 +70,25 @@ async function withSource<T>(path: string, read: (source: Awaited<ReturnType<typ
   }
 }
 
-/** The text of a small file of the checkpoint; undefined where there is none. */
-export async function readTextFile(path: string): Promise<string | undefined> {
-  const found = await stat(path).catch(() => undefined)
-  if (found === undefined || !found.isFile()) return undefined
-  if (found.size > maxTextBytes) throw MqError.of('CONFIG_INVALID', { file: path, problem: `it has ${found.size} bytes` })
-  return readFile(path, 'utf8')
-}
-
 /**
  * A JSON file of the checkpoint; undefined where there is none.
  * @throws MqError CONFIG_INVALID where it is not a JSON object.
  */
-export async function readJsonFile(path: string): Promise<Readonly<Record<string, unknown>> | undefined> {
-  const text = await readTextFile(path)
+export async function readJsonFile(
+  folder: CheckpointFolder,
+  name: string,
+): Promise<Readonly<Record<string, unknown>> | undefined> {
+  const text = await folder.readText(name)
   if (text === undefined) return undefined
+  const file = folder.pathOf(name)
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw MqError.of('CONFIG_INVALID', { file: path, problem: 'it is not JSON' }, { cause: error })
+    throw MqError.of('CONFIG_INVALID', { file, problem: 'it is not JSON' }, { cause: error })
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw MqError.of('CONFIG_INVALID', { file: path, problem: 'it is not a JSON object' })
+    throw MqError.of('CONFIG_INVALID', { file, problem: 'it is not a JSON object' })
   }
   return value as Readonly<Record<string, unknown>>
 }

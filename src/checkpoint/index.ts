@@ -1,16 +1,18 @@
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { MqError } from '../errors.js'
 import { type PlainType, plain, plainTypeBytes, type Recipe, type Shape } from '../recipe/index.js'
-import { readHeaders, readJsonFile, readTextFile } from './files.js'
+import { readHeaders, readJsonFile } from './files.js'
+import { type CheckpointFolder, localFolder } from './folder.js'
 import { fp8ScaleSuffix, isStorageDetail, scaled, storageOf } from './storage.js'
 
 export { readHeaders, readJsonFile } from './files.js'
+export { type CheckpointFolder, localFolder } from './folder.js'
 
 /** A folder as Hugging Face's transformers saves a model: config.json, *.safetensors, tokenizer files. */
 export interface Checkpoint {
-  /** Absolute path of the folder. */
+  /** Absolute path of the folder, or its address. */
   readonly path: string
-  /** Absolute paths of the weight files; a recipe's `file` counts them. */
+  /** Absolute paths of the weight files, or their addresses; a recipe's `file` counts them. */
   readonly files: readonly string[]
   /** config.json as it stands. */
   readonly config: Readonly<Record<string, unknown>>
@@ -35,20 +37,20 @@ export interface Checkpoint {
 }
 
 /**
- * Opens a checkpoint folder: reads config.json and the headers of the weight files, no weights.
+ * Opens a checkpoint, where a path is given that folder: reads config.json and the headers of the weight files, no weights.
  * @throws MqError FILE_MISSING, CHECKPOINT_EMPTY, CONFIG_INVALID, STORAGE_UNSUPPORTED; FormatError SAFETENSORS_INVALID,
  * SAFETENSORS_INDEX_INVALID, INPUT_TRUNCATED.
  */
-export async function openCheckpoint(path: string): Promise<Checkpoint> {
-  const folder = resolve(path)
+export async function openCheckpoint(place: string | CheckpointFolder): Promise<Checkpoint> {
+  const folder = typeof place === 'string' ? localFolder(resolve(place)) : place
   const headers = await readHeaders(folder)
-  const configFile = join(folder, 'config.json')
-  const config = await readJsonFile(configFile)
-  if (config === undefined) throw MqError.of('CHECKPOINT_EMPTY', { path: folder, problem: 'there is no config.json' })
+  const configFile = folder.pathOf('config.json')
+  const config = await readJsonFile(folder, 'config.json')
+  if (config === undefined) throw MqError.of('CHECKPOINT_EMPTY', { path: folder.path, problem: 'there is no config.json' })
   const storage = storageOf(config, configFile)
-  const modelopt = join(folder, 'hf_quant_config.json')
-  if (storage.method === 'plain' && (await readJsonFile(modelopt)) !== undefined) {
-    throw MqError.of('STORAGE_UNSUPPORTED', { file: modelopt, storage: 'a ModelOpt quantization' })
+  const modelopt = 'hf_quant_config.json'
+  if (storage.method === 'plain' && (await readJsonFile(folder, modelopt)) !== undefined) {
+    throw MqError.of('STORAGE_UNSUPPORTED', { file: folder.pathOf(modelopt), storage: 'a ModelOpt quantization' })
   }
 
   const stored = new Map(
@@ -61,16 +63,16 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
 
   const asStored = (name: string): Recipe => {
     const found = stored.get(name)
-    if (found === undefined) throw MqError.of('TENSOR_MISSING', { path: folder, tensor: name })
+    if (found === undefined) throw MqError.of('TENSOR_MISSING', { path: folder.path, tensor: name })
     const { dtype, shape, file, start, end } = found
     if (!isPlainType(dtype)) {
-      throw MqError.of('STORAGE_UNSUPPORTED', { file: folder, storage: `${dtype} (tensor ${name})` })
+      throw MqError.of('STORAGE_UNSUPPORTED', { file: folder.path, storage: `${dtype} (tensor ${name})` })
     }
     return plain(dtype, { file, start, end }, shape)
   }
   return {
-    path: folder,
-    files: [...headers.keys()].map((name) => join(folder, name)),
+    path: folder.path,
+    files: [...headers.keys()].map((name) => folder.pathOf(name)),
     config,
     names,
     sourceType: guess?.dtype === 'BF16' ? 'BF16' : 'F16',
@@ -80,8 +82,8 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
       const scale = `${name}${fp8ScaleSuffix}`
       return storage.method === 'fp8' && stored.has(scale) ? scaled(name, weight, asStored(scale), storage.block) : weight
     },
-    readText: (name) => readTextFile(join(folder, name)),
-    readJson: (name) => readJsonFile(join(folder, name)),
+    readText: (name) => folder.readText(name),
+    readJson: (name) => readJsonFile(folder, name),
   }
 }
 

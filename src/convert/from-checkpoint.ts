@@ -4,15 +4,15 @@ import type { MetadataValue } from '../../formats/gguf/index.js'
 import { tokenizerMetadata } from '../../formats/tokenizer/index.js'
 import { describeModel, type Entry, type Model, placeTensors } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
-import { type Checkpoint, openCheckpoint } from '../checkpoint/index.js'
+import { type Checkpoint, type CheckpointFolder, openCheckpoint } from '../checkpoint/index.js'
 import { MqError } from '../errors.js'
 import type { Recipe } from '../recipe/index.js'
 import { keepsFloat32, layerOfTensor, roleOfTensor } from '../roles.js'
 import { generalMetadata } from './general-metadata.js'
 
-/** The blueprint of a checkpoint folder. @throws as makeBlueprint. */
-export async function blueprintOfCheckpoint(path: string, pre: string | undefined): Promise<Blueprint> {
-  const checkpoint = await openCheckpoint(path)
+/** The blueprint of a checkpoint. @throws as makeBlueprint. */
+export async function blueprintOfCheckpoint(place: string | CheckpointFolder, pre: string | undefined): Promise<Blueprint> {
+  const checkpoint = await openCheckpoint(place)
   const model = describeModel(checkpoint)
   const placed = placeTensors(checkpoint, model)
   const tensors = placed.tensors.map(({ name, recipe }) => blueprintTensor(name, recipe))

@@ -1,6 +1,6 @@
 import { FormatError } from '../../formats/format-error.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
-import { type OpenGguf, type OpenGgufTensor, openGguf } from '../../formats/gguf/index.js'
+import { type OpenGguf, type OpenGgufTensor, type OpenSource, openGguf } from '../../formats/gguf/index.js'
 import type { Blueprint } from '../blueprint.js'
 import { MqError } from '../errors.js'
 import { ggml, type PlainType, plain, type Recipe } from '../recipe/index.js'
@@ -22,8 +22,8 @@ const plainTypes: Partial<Record<GgmlTypeName, PlainType>> = {
 }
 
 /** The blueprint of a GGUF file, or of all shards of one. @throws as makeBlueprint. */
-export async function blueprintOfGguf(path: string): Promise<Blueprint> {
-  const gguf = await openGguf(path)
+export async function blueprintOfGguf(path: string, open?: OpenSource): Promise<Blueprint> {
+  const gguf = await openGguf(path, open)
   await gguf.close()
   if (gguf.byteOrder !== 'little') throw unsupported(path, 'its numbers are big-endian')
   const architecture = gguf.metadata.get('general.architecture')

@@ -4,6 +4,8 @@ import { MqError } from '../errors.js'
 import { blueprintOfCheckpoint } from './from-checkpoint.js'
 import { blueprintOfGguf } from './from-gguf.js'
 
+export { blueprintOfCheckpoint } from './from-checkpoint.js'
+export { blueprintOfGguf } from './from-gguf.js'
 export { planUniform, type UniformType } from './plan-uniform.js'
 
 export interface BlueprintOptions {

@@ -1,4 +1,5 @@
 export { cacheDirectory } from './endpoint.js'
 export { pullGguf } from './pull-gguf.js'
 export { type Pulled, type PullOptions, pullRepository } from './pull-repository.js'
+export { isRemoteModel, openRemoteModel, type RemoteModel } from './remote-model.js'
 export { checkpointFolders, selectCheckpoint } from './select-checkpoint.js'
