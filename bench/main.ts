@@ -8,6 +8,8 @@ import { benchKills } from './kills.js'
 import { benchPipeline, type PipelineMeasurement } from './pipeline.js'
 import type { Usage } from './process-tree.js'
 import { benchQuality, type QualityRow, rivalKinds } from './quality.js'
+import { benchIngredients, type IngredientRow } from './quality-ingredients.js'
+import { ingredientsText } from './quality-ingredients-text.js'
 import { sampleNames, textNames } from './quality-lab.js'
 import { comparedSizes } from './quality-sizes.js'
 import { qualityHeading, qualityLine, qualitySummary } from './quality-text.js'
@@ -84,7 +86,8 @@ function feedbackLine(m: FeedbackMeasurement): string {
 /** Lists are separated by commas. */
 async function quality(args: string[]): Promise<void> {
   const [list, flag] = [{ type: 'string' } as const, { type: 'boolean' } as const]
-  const options = { json: flag, samples: list, sizes: list, texts: list, rivals: list, chunks: list, cache: list }
+  const lists = { samples: list, sizes: list, texts: list, rivals: list, chunks: list, cache: list }
+  const options = { json: flag, ingredients: flag, ...lists }
   const { values } = parseArgs({ args, options })
   const { cache } = values
   const chosen = {
@@ -99,6 +102,12 @@ async function quality(args: string[]): Promise<void> {
     chunks: values.chunks === undefined ? undefined : Number(values.chunks),
     cache,
     say: (text: string) => console.error(text),
+  }
+  if (values.ingredients === true) {
+    const rows: IngredientRow[] = []
+    for await (const row of benchIngredients(chosen)) rows.push(row)
+    console.log(values.json === true ? JSON.stringify(rows, null, 2) : ingredientsText(rows))
+    return
   }
   const found: QualityRow[] = []
   if (values.json !== true) console.log(qualityHeading)

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it, test } from 'vitest'
 import { foreign } from '../../bench/foreign.js'
 import { benchQuality, type QualityRow } from '../../bench/quality.js'
+import { ingredientsText } from '../../bench/quality-ingredients-text.js'
 import { comparedSizes, presetAt } from '../../bench/quality-sizes.js'
 import { meetsTarget, targetOf } from '../../bench/quality-text.js'
 import { makeBlueprint } from '../../src/convert/index.js'
@@ -46,4 +47,17 @@ describe('the table', () => {
       for (const figure of [ppl, rivalPpl]) expect(figure).toBeGreaterThan(1)
     }
   })
+})
+
+test('ingredients are shares of what llama.cpp’s file has, marked where they make it worse', () => {
+  const row = { sample: 's', text: 'kjv-heldout', preset: 'Q2_K', bytes: 1, bitsPerWeight: 3, kldError: 0, ppl: 1 } as const
+  const klds = [
+    ['llama.cpp', 0.2],
+    ['kernels', 0.3],
+    ['kernels + feedback', 0.25],
+    ['kernels + allocation', 0.4],
+    ['all three', 0.05],
+  ] as const
+  const [, line] = ingredientsText(klds.map(([ingredients, kld]) => ({ ...row, ingredients, kld }))).split('\n')
+  expect(line?.split(/ {2,}/)).toEqual(['s', 'kjv-heldout', 'Q2_K', '0.2000', '! 1.500', '1.250', '! 2.000', '0.250'])
 })
