@@ -137,6 +137,7 @@ async function pipeline(args: string[]): Promise<void> {
       preset: { type: 'string', default: 'Q4_K_M' },
       threads: { type: 'string' },
       memory: { type: 'string' },
+      rounds: { type: 'string', default: '3' },
       sparse: { type: 'boolean', default: false },
     },
   })
@@ -145,6 +146,7 @@ async function pipeline(args: string[]): Promise<void> {
     bytes: parseSize(values.size, 'size', 'bench'),
     preset,
     sparse,
+    rounds: Math.max(1, Number(values.rounds) || 1),
     ...(values.threads !== undefined && { threads: Number(values.threads) }),
     ...(memory !== undefined && { memory }),
   }
@@ -171,7 +173,7 @@ function pipelineText(found: PipelineMeasurement): string {
   const row = (what: string, usage: Usage | undefined): string[] =>
     usage === undefined ? [] : [[what.padEnd(24), ...figures(usage).map((figure) => figure.padStart(9))].join(' ')]
   return [
-    `${(found.weights / 1e6).toFixed(0)} M weights, ${found.preset} with an importance matrix, ${found.threads} threads`,
+    `${(found.weights / 1e6).toFixed(0)} M weights, ${found.preset} with an importance matrix, ${found.threads} threads, medians of ${found.rounds} rounds`,
     `${''.padEnd(24)}      wall       CPU   peak MB   read MB  write MB`,
     ...row('mq quantize', mq),
     ...row('convert_hf_to_gguf.py', convert),

@@ -15,12 +15,15 @@ export interface PipelineOptions {
   readonly memory?: string
   /** Zeros and a few real rows, which take no room on the disk; only our own part is run. */
   readonly sparse: boolean
+  /** How often everything is run, one after the other; figures are medians. */
+  readonly rounds: number
 }
 
-/** The whole way from a checkpoint to a quantized GGUF, by mq and by llama.cpp, on the same files in the same run. */
+/** The whole way from a checkpoint to a quantized GGUF, by mq and by llama.cpp, on the same files in the same run: medians over the rounds, of ratios, too. */
 export interface PipelineMeasurement {
   readonly preset: string
   readonly threads: number
+  readonly rounds: number
   readonly sourceBytes: number
   readonly weights: number
   readonly sparse: boolean
@@ -55,6 +58,59 @@ conversion.base.TextModel.get_vocab_base_pre = lambda self, tokenizer: 'gpt-2'
 runpy.run_path('/usr/share/doc/llama.cpp-tools/scripts/convert_hf_to_gguf.py', run_name='__main__')
 `
 
+interface Round {
+  readonly mq: Usage
+  readonly outputBytes: number
+  readonly peer?: {
+    readonly convert: Usage
+    readonly llamaQuantize: Usage
+    readonly mqFromGguf: Usage
+    readonly peerOutputBytes: number
+  }
+}
+
+type Summary = Omit<PipelineMeasurement, 'preset' | 'threads' | 'rounds' | 'sourceBytes' | 'weights' | 'sparse' | 'leftOut'>
+
+function summaryOf(rounds: readonly Round[]): Summary {
+  const mq = medianUsage(rounds.map((round) => round.mq))
+  const { outputBytes } = rounds[0] as Round
+  const peers = rounds.flatMap(({ mq, peer }) => (peer === undefined ? [] : [{ mq, ...peer }]))
+  const [first] = peers
+  if (first === undefined) return { mq, outputBytes }
+  const ratio = (of: (round: (typeof peers)[number]) => number): number => median(peers.map(of))
+  return {
+    mq,
+    mqFromGguf: medianUsage(peers.map(({ mqFromGguf }) => mqFromGguf)),
+    convert: medianUsage(peers.map(({ convert }) => convert)),
+    llamaQuantize: medianUsage(peers.map(({ llamaQuantize }) => llamaQuantize)),
+    wallRatio: ratio(({ mq, convert, llamaQuantize }) => (convert.wallSeconds + llamaQuantize.wallSeconds) / mq.wallSeconds),
+    quantizeRatio: ratio(({ mqFromGguf, llamaQuantize }) => llamaQuantize.wallSeconds / mqFromGguf.wallSeconds),
+    cpuRatio: ratio(({ mq, convert, llamaQuantize }) => (convert.cpuSeconds + llamaQuantize.cpuSeconds) / mq.cpuSeconds),
+    quantizeCpuRatio: ratio(({ mqFromGguf, llamaQuantize }) => llamaQuantize.cpuSeconds / mqFromGguf.cpuSeconds),
+    outputBytes,
+    peerOutputBytes: first.peerOutputBytes,
+  }
+}
+
+/** Of each figure by itself. */
+function medianUsage(usages: readonly Usage[]): Usage {
+  const names = Object.keys(usages[0] as Usage) as (keyof Usage)[]
+  return Object.fromEntries(names.map((name) => [name, median(usages.map((usage) => usage[name]))])) as unknown as Usage
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = (sorted.length - 1) / 2
+  return ((sorted[Math.floor(middle)] as number) + (sorted[Math.ceil(middle)] as number)) / 2
+}
+
+/** The size of a file, which is removed. */
+async function takeSize(path: string): Promise<number> {
+  const { size } = await stat(path)
+  await rm(path)
+  return size
+}
+
 /** Makes a checkpoint in a temporary folder and takes it the whole way. */
 export async function benchPipeline(options: PipelineOptions, say: (text: string) => void): Promise<PipelineMeasurement> {
   const { preset, sparse, threads = availableParallelism() } = options
@@ -67,14 +123,6 @@ export async function benchPipeline(options: PipelineOptions, say: (text: string
       const args = ['quantize', source, '--preset', preset, '--imatrix', imatrix, '-o', join(folder, output)]
       return runMq([...args, '--threads', String(threads), ...memory])
     }
-    say('mq quantize')
-    const mq = await quantize(join(folder, 'model'), 'mq.gguf')
-    const outputBytes = (await stat(join(folder, 'mq.gguf'))).size
-    const ours = { preset, threads, sourceBytes, weights, sparse, mq, outputBytes }
-    if (sparse) return { ...ours, leftOut: 'a sparse checkpoint is for memory alone' }
-    if (!foreign.available || !foreign.has('llama-quantize')) return { ...ours, leftOut: foreign.name }
-
-    await rm(join(folder, 'mq.gguf'))
     const runForeign = async (command: string, args: readonly string[]): Promise<Usage> => {
       try {
         return await runWatched(...foreign.enter(command, args, folder))
@@ -82,26 +130,35 @@ export async function benchPipeline(options: PipelineOptions, say: (text: string
         await foreign.leave(folder)
       }
     }
-    say('convert_hf_to_gguf.py')
-    const convert = await runForeign('python3', ['-c', convertScript, 'model', '--outtype', 'bf16', '--outfile', 'bf16.gguf'])
-    say('llama-quantize')
+    const without = sparse
+      ? 'a sparse checkpoint is for memory alone'
+      : foreign.available && foreign.has('llama-quantize')
+        ? undefined
+        : foreign.name
     const peerArgs = ['--imatrix', 'model/imatrix.gguf', 'bf16.gguf', 'llama.gguf', preset, String(threads)]
-    const llamaQuantize = await runForeign('llama-quantize', peerArgs)
-    const peerOutputBytes = (await stat(join(folder, 'llama.gguf'))).size
-    await rm(join(folder, 'llama.gguf'))
-    say('mq quantize from the bf16 GGUF')
-    const mqFromGguf = await quantize(join(folder, 'bf16.gguf'), 'mq.gguf')
-    return {
-      ...ours,
-      mqFromGguf,
-      convert,
-      llamaQuantize,
-      wallRatio: (convert.wallSeconds + llamaQuantize.wallSeconds) / mq.wallSeconds,
-      quantizeRatio: llamaQuantize.wallSeconds / mqFromGguf.wallSeconds,
-      cpuRatio: (convert.cpuSeconds + llamaQuantize.cpuSeconds) / mq.cpuSeconds,
-      quantizeCpuRatio: llamaQuantize.cpuSeconds / mqFromGguf.cpuSeconds,
-      peerOutputBytes,
+    const convertArgs = ['-c', convertScript, 'model', '--outtype', 'bf16', '--outfile', 'bf16.gguf']
+    const found: Round[] = []
+    for (let round = 1; round <= options.rounds; round++) {
+      say(`round ${round} of ${options.rounds}: mq quantize`)
+      const mq = await quantize(join(folder, 'model'), 'mq.gguf')
+      const outputBytes = await takeSize(join(folder, 'mq.gguf'))
+      if (without !== undefined) {
+        found.push({ mq, outputBytes })
+        continue
+      }
+      say('convert_hf_to_gguf.py')
+      const convert = await runForeign('python3', convertArgs)
+      say('llama-quantize')
+      const llamaQuantize = await runForeign('llama-quantize', peerArgs)
+      const peerOutputBytes = await takeSize(join(folder, 'llama.gguf'))
+      say('mq quantize from the bf16 GGUF')
+      const mqFromGguf = await quantize(join(folder, 'bf16.gguf'), 'mq.gguf')
+      await rm(join(folder, 'mq.gguf'))
+      await rm(join(folder, 'bf16.gguf'))
+      found.push({ mq, outputBytes, peer: { convert, llamaQuantize, mqFromGguf, peerOutputBytes } })
     }
+    const what = { preset, threads, rounds: found.length, sourceBytes, weights, sparse }
+    return { ...what, ...summaryOf(found), ...(without !== undefined && { leftOut: without }) }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
