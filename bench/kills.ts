@@ -2,11 +2,12 @@ import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
-import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { recordBytes } from '../src/quantize/journal.js'
 import { taskElements } from '../src/quantize/tasks.js'
 import { samplePath } from './data.js'
@@ -15,11 +16,21 @@ import { cpuSecondsOf, runWatched } from './process-tree.js'
 import { uniforms } from './random.js'
 import { writeSynthetic } from './synthetic-checkpoint.js'
 
+export interface KillsOptions {
+  /** Of the bf16 checkpoint. */
+  readonly bytes: number
+  readonly kills: number
+  /** --split-max-size of `mq quantize`; one file without it. */
+  readonly splitMaxSize?: string
+}
+
 /** A run that was killed many times, against one that was left alone. */
 export interface KillsMeasurement {
   readonly kills: number
   readonly weights: number
-  /** Whether the file has the bytes of the undisturbed one. */
+  /** Files that were written. */
+  readonly files: number
+  /** Whether they have the bytes of the undisturbed run's. */
   readonly identical: boolean
   /** CPU time of the undisturbed run, and of one on a model so small that it is all start. */
   readonly undisturbedCpuSeconds: number
@@ -35,23 +46,25 @@ export interface KillsMeasurement {
 
 /**
  * Kills `mq quantize` with SIGKILL at `kills` random moments, spread over the work, then lets it finish.
- * @param bytes of the bf16 checkpoint.
  */
-export async function benchKills(bytes: number, kills: number, say: (text: string) => void): Promise<KillsMeasurement> {
+export async function benchKills(options: KillsOptions, say: (text: string) => void): Promise<KillsMeasurement> {
+  const { bytes, kills, splitMaxSize } = options
   const folder = await mkdtemp(join(tmpdir(), 'mq-bench-kills-'))
   try {
     const { imatrix, weights } = await writeSynthetic(join(folder, 'model'), bytes)
-    const command = [mqEntry(), 'quantize', join(folder, 'model'), '--preset', 'Q4_K_M', '--imatrix', imatrix]
+    const split = splitMaxSize === undefined ? [] : ['--split-max-size', splitMaxSize]
+    const command = [mqEntry(), 'quantize', join(folder, 'model'), '--preset', 'Q4_K_M', '--imatrix', imatrix, ...split]
     const options = { env: { ...process.env, NODE_ENV: 'production' } }
-    const output = join(folder, 'killed.gguf')
+    for (const name of ['whole', 'killed']) await mkdir(join(folder, name))
+    const output = join(folder, 'killed', 'model.gguf')
     const args = [...command, '-o', output]
 
     say('an undisturbed run')
-    const undisturbed = await runWatched(process.execPath, [...command, '-o', join(folder, 'whole.gguf')], options)
+    const undisturbed = await runWatched(process.execPath, [...command, '-o', join(folder, 'whole', 'model.gguf')], options)
     const small = [mqEntry(), 'quantize', dirname(samplePath()), '--type', 'q8_0', '-o', join(folder, 'small.gguf')]
     const start = await runWatched(process.execPath, small, options)
-    const expected = await sha256(join(folder, 'whole.gguf'))
-    await rm(join(folder, 'whole.gguf'))
+    const expected = await digests(join(folder, 'whole'))
+    await rm(join(folder, 'whole'), { recursive: true })
 
     const next = uniforms(25)
     // A record is of one size: the journal's length says how far the work is.
@@ -68,13 +81,16 @@ export async function benchKills(bytes: number, kills: number, say: (text: strin
       await ended
       say(`kill ${index + 1} of ${kills} at ${((100 * moment) / journalBytes).toFixed(1)} %`)
     }
-    const last = (await sizeOf(output)) > 0 ? undefined : await runWatched(process.execPath, args, options)
+    const left = await readdir(join(folder, 'killed'))
+    const whole = left.length > 0 && left.every((name) => name.endsWith('.gguf'))
+    const last = whole ? undefined : await runWatched(process.execPath, args, options)
     totalCpuSeconds += last?.cpuSeconds ?? 0
     const repeated = totalCpuSeconds - undisturbed.cpuSeconds - kills * start.cpuSeconds
     return {
       kills,
       weights,
-      identical: (await sha256(output)) === expected,
+      files: expected.length,
+      identical: isDeepStrictEqual(await digests(join(folder, 'killed')), expected),
       undisturbedCpuSeconds: undisturbed.cpuSeconds,
       startCpuSeconds: start.cpuSeconds,
       totalCpuSeconds,
@@ -90,6 +106,12 @@ async function sizeOf(path: string): Promise<number> {
     ({ size }) => size,
     () => 0,
   )
+}
+
+/** Names and SHA-256 of the files in a folder. */
+async function digests(folder: string): Promise<string[]> {
+  const names = (await readdir(folder)).toSorted()
+  return Promise.all(names.map(async (name) => `${name} ${await sha256(join(folder, name))}`))
 }
 
 async function sha256(path: string): Promise<string> {

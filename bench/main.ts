@@ -159,10 +159,18 @@ async function kills(args: string[]): Promise<void> {
     json: { type: 'boolean' },
     size: { type: 'string', default: '1.5GB' },
     kills: { type: 'string', default: '25' },
+    split: { type: 'string' },
   } as const
   const { values } = parseArgs({ args, options })
-  const found = await benchKills(parseSize(values.size, 'size', 'bench'), Number(values.kills), (text) => console.error(text))
-  const bytes = found.identical ? 'the same bytes' : 'OTHER BYTES'
+  const found = await benchKills(
+    {
+      bytes: parseSize(values.size, 'size', 'bench'),
+      kills: Number(values.kills),
+      ...(values.split !== undefined && { splitMaxSize: values.split }),
+    },
+    (text) => console.error(text),
+  )
+  const bytes = `${found.identical ? 'the same bytes' : 'OTHER BYTES'} in ${found.files} files`
   const repeated = `${(100 * found.repeatedShare).toFixed(2)} % of the work done again for each`
   console.log(values.json === true ? JSON.stringify(found, null, 2) : `${found.kills} kills: ${bytes}, ${repeated}`)
 }

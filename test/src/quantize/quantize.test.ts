@@ -36,6 +36,21 @@ async function leastMemory(blueprint: Blueprint, plan: Plan): Promise<number> {
   return Number((refused as MqError).details['least']) + 2 ** 25
 }
 
+/** Quantizes on 1, 2 and 5 threads and within the least memory: bytes and statistics have to be the same. */
+async function sameHoweverRun(blueprint: Blueprint, plan: Plan, options: { readonly splitMaxBytes?: number }): Promise<void> {
+  const seen = new Set<string>()
+  const little = { threads: 5, memoryBytes: await leastMemory(blueprint, plan) }
+  for (const how of [{ threads: 1 }, { threads: 2 }, { threads: 5 }, little]) {
+    const { files, tensors } = await finish(quantize({ blueprint, plan, output, force: true, ...options, ...how }))
+    const hash = createHash('sha256')
+    for (const file of files) hash.update(await readFile(file))
+    const statistics = tensors.map((tensor) => ({ ...tensor, seconds: 0 }))
+    seen.add(JSON.stringify([files.length > 1, hash.digest('hex'), statistics]))
+  }
+  expect(seen.size).toBe(1)
+  expect([...seen][0]).toMatch(options.splitMaxBytes === undefined ? /^\[false/ : /^\[true/)
+}
+
 async function tensorBytes(path: string, name: string): Promise<Uint8Array> {
   const gguf = await openGguf(path)
   try {
@@ -80,27 +95,28 @@ describe('the file', () => {
     )
   })
 
-  test('is the same for 1, 2 and 5 threads and for little memory, with the same statistics', async () => {
+  test.each([
+    { what: 'one file', split: {} },
+    { what: 'shards', split: { splitMaxBytes: 500_000 } },
+  ])('is the same for 1, 2 and 5 threads and for little memory, with the same statistics ($what)', async ({ split }) => {
     const blueprint = await smallModel(folder, [
       { name: 'a.weight', shape: [1500, 1024] },
       { name: 'b.weight', shape: [7, 300, 256], stacked: true },
     ])
     const plan = smallPlan(blueprint, 'Q8_0', { 'b.weight': 'F16' })
-    const seen = new Set<string>()
-    const little = { threads: 5, memoryBytes: await leastMemory(blueprint, plan) }
-    for (const options of [little, { threads: 1 }, { threads: 2 }, { threads: 5 }]) {
-      const { tensors } = await finish(quantize({ blueprint, plan, output, force: true, ...options }))
-      const statistics = tensors.map((tensor) => ({ ...tensor, seconds: 0 }))
-      seen.add(
-        JSON.stringify([
-          createHash('sha256')
-            .update(await readFile(output))
-            .digest('hex'),
-          statistics,
-        ]),
-      )
-    }
-    expect(seen.size).toBe(1)
+    await sameHoweverRun(blueprint, plan, split)
+  })
+
+  test('is the same for 1, 2 and 5 threads and for little memory from blocks of a GGUF file', async () => {
+    const blueprint = await smallModel(folder, [{ name: 'a.weight', shape: [1500, 1024] }])
+    const stored = join(folder, 'q8.gguf')
+    await finish(quantize({ blueprint, plan: smallPlan(blueprint, 'Q8_0'), output: stored }))
+    const gguf = await openGguf(stored)
+    const [tensor] = gguf.tensors
+    await gguf.close()
+    const recipe = ggml('Q8_0', { file: 0, start: tensor?.start ?? 0, end: tensor?.end ?? 0 }, [1500, 1024])
+    const source = { ...blueprint, files: [stored], tensors: blueprint.tensors.map((a) => ({ ...a, recipe })) }
+    await sameHoweverRun(source, smallPlan(source, 'Q4_K'), {})
   })
 
   test.skipIf(!oracle.available)(

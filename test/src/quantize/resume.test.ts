@@ -238,14 +238,14 @@ describe('after kill -9', () => {
   const entry = fileURLToPath(new URL('../../../bin/run.js', import.meta.url))
   const sample = fileURLToPath(new URL('../../../samples/deepseek-kjv-moe', import.meta.url))
 
-  function start(): ChildProcess {
-    const args = [entry, 'quantize', sample, '--preset', 'Q4_K_M', '-o', output, '--json']
+  function start(path: string, more: readonly string[]): ChildProcess {
+    const args = [entry, 'quantize', sample, '--preset', 'Q4_K_M', '-o', path, '--json', ...more]
     return spawn(process.execPath, args, { env: { ...process.env, NODE_ENV: 'production' }, stdio: ['ignore', 'pipe', 'ignore'] })
   }
 
   /** Kills the command when its journal has grown to `bytes`. */
-  async function killAt(bytes: number): Promise<void> {
-    const child = start()
+  async function killAt(bytes: number, more: readonly string[]): Promise<void> {
+    const child = start(output, more)
     const ended = once(child, 'exit')
     while (child.exitCode === null) {
       const size = (await stat(`${output}.partial.journal`).catch(() => undefined))?.size ?? 0
@@ -256,21 +256,29 @@ describe('after kill -9', () => {
     await ended
   }
 
-  test('again and again, the command finishes the same file', async () => {
-    let grown = 0
-    for (let kill = 0; kill < 3; kill++) {
-      await killAt(grown + 1500)
-      grown = (await stat(`${output}.partial.journal`).catch(() => undefined))?.size ?? 0
-    }
-    const finishing = start()
+  async function finishAt(path: string, more: readonly string[]): Promise<{ hashes: string[]; resumedBytes: number }> {
+    const finishing = start(path, more)
     const text = finishing.stdout?.setEncoding('utf8').toArray()
     const [exitCode] = (await once(finishing, 'exit')) as [number]
     expect(exitCode).toBe(0)
-    expect(JSON.parse((await text)?.join('') ?? '')).toMatchObject({ resumedBytes: expect.toSatisfy((n) => n > 0) })
-    const killed = await sha256(output)
-    await rm(output)
-    await once(start(), 'exit')
-    expect(await sha256(output)).toBe(killed)
-    expect(await left()).toEqual(['model.gguf'])
+    const report = JSON.parse((await text)?.join('') ?? '') as { path: string; files?: string[]; resumedBytes: number }
+    return { hashes: await Promise.all((report.files ?? [report.path]).map(sha256)), resumedBytes: report.resumedBytes }
+  }
+
+  test.each([
+    { what: 'file', more: [], files: 1 },
+    { what: 'shards', more: ['--split-max-size', '1MB'], files: 3 },
+  ])('again and again, the command finishes the same $what', async ({ more, files }) => {
+    let grown = 0
+    for (let kill = 0; kill < 3; kill++) {
+      await killAt(grown + 1500, more)
+      grown = (await stat(`${output}.partial.journal`).catch(() => undefined))?.size ?? 0
+    }
+    const killed = await finishAt(output, more)
+    expect(killed.resumedBytes).toBeGreaterThan(0)
+    expect(killed.hashes.length).toBeGreaterThanOrEqual(files)
+    expect((await left()).length).toBe(killed.hashes.length)
+    const other = await mkdtemp(join(folder, 'undisturbed-'))
+    expect((await finishAt(join(other, 'model.gguf'), more)).hashes).toEqual(killed.hashes)
   })
 })
