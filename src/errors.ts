@@ -66,6 +66,8 @@ export class MqError extends Error {
         return syscall === 'mkdir' || syscall === 'rename' || syscall === 'write' || syscall === 'unlink'
           ? new MqError('FILE_UNWRITABLE', { path: where, problem: 'permission denied' }, options)
           : new MqError('FILE_UNREADABLE', { path: where, problem: 'permission denied' }, options)
+      case 'EIO':
+        return new MqError('FILE_UNREADABLE', { path: where, problem: 'its disk reports an error' }, options)
       case 'ENOSPC':
       case 'EDQUOT':
         return new MqError('DISK_FULL', { path: where, needed: 'more', available: 'no' }, options)

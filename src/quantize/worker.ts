@@ -221,7 +221,12 @@ async function readRange({ file, start, end }: FileRange, arena: Arena): Promise
   const bytes = arena.bytes(end - start)
   const source = descriptor(path, 'r')
   for (let filled = 0; filled < bytes.byteLength; ) {
-    const { bytesRead } = await readAt(source, bytes, filled, bytes.byteLength - filled, start + filled)
+    const { bytesRead } = await readAt(source, bytes, filled, bytes.byteLength - filled, start + filled).catch(
+      (error: unknown) => {
+        // Node's error names no file.
+        throw Object.assign(error as Error, { path })
+      },
+    )
     if (bytesRead === 0) throw new FormatError('INPUT_TRUNCATED', { file: path, wanted: end, present: start + filled })
     filled += bytesRead
   }

@@ -102,7 +102,7 @@ async function* takeUp(options: WriteOptions): WithProgress<Work> {
   const output = await beginOutput({
     ...options,
     identity: await identityOf(blueprint, layout, { importance, feedback, effort: options.effort, taskElements }),
-    taskCount: () => [...tasksOf(sourceOf(options, []))].length,
+    taskCount: () => countOf(tasksOf(sourceOf(options, []))),
     inputs: blueprint.files,
   })
   const work: Work = { output, tally: newTally(layout.tensors), finished: new Set(), doneBytes: 0 }
@@ -165,4 +165,10 @@ function periodically(everyMs: number, action: () => Promise<void>): { now(): Pr
     },
     settled: () => running,
   }
+}
+
+function countOf(items: Iterable<unknown>): number {
+  let count = 0
+  for (const _ of items) count += 1
+  return count
 }
