@@ -1,1 +1,0 @@
-export { type ModelImportance, readImportance } from './imatrix/index.js'
