@@ -80,5 +80,7 @@ h2{margin-top:22px;padding-top:12px;break-after:avoid}
 .tiles{grid-template-columns:repeat(4,1fr)}
 .tiles .value{font-size:19px}
 .scroll{overflow:visible}
+table{font-size:8.5pt}th,td{padding:4px 8px}tbody th{min-width:0}
+.chart{padding:10px 10px 6px}
 }
 `

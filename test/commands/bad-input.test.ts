@@ -81,6 +81,17 @@ function ask(what: string, code: Case['code'], names: RegExp, args: (folder: str
   }
 }
 
+/** A proof of a checkpoint folder, which is no GGUF. */
+const verifyOf = (folder: string, ...flags: string[]): string[] => [
+  'verify',
+  folder,
+  '--against',
+  folder,
+  '--text',
+  join(folder, 'config.json'),
+  ...flags,
+]
+
 const notFinite = (checkpoint: TinyCheckpoint): void => {
   const tensor = checkpoint.tensors.get('model.layers.0.mlp.up_proj.weight')
   if (tensor?.data instanceof Uint8Array) tensor.data.set([0xc0, 0x7f], 2 * 32 * 5)
@@ -324,6 +335,21 @@ const cases: readonly Case[] = [
     '-o',
     join(folder, output),
   ]),
+  ask('a gate on a figure that does not exist', 'FLAG_INVALID', /loss.*kld\.q99/, (folder) =>
+    verifyOf(folder, '--gate', 'loss<=1'),
+  ),
+  ask('a gate without a limit', 'FLAG_INVALID', /kld/, (folder) => verifyOf(folder, '--gate', 'kld')),
+  ask('a limit in words', 'FLAG_INVALID', /low/, (folder) => verifyOf(folder, '--max-kld', 'low')),
+  ask('a confidence of all', 'FLAG_INVALID', /100%/, (folder) => verifyOf(folder, '--confidence', '100%')),
+  ask('a gate that has no standard error, with a confidence', 'FLAG_INVALID', /kld\.max/, (folder) =>
+    verifyOf(folder, '--gate', 'kld.max<=1', '--confidence', '95%'),
+  ),
+  ask('a gate on a difference from nothing', 'FLAG_INVALID', /--versus/, (folder) => verifyOf(folder, '--gate', 'versus.kld<=0')),
+  ask('a folder to be proved', 'FILE_UNREADABLE', /folder/, (folder) => verifyOf(folder)),
+  ask('a page in a folder that does not exist', 'FILE_UNWRITABLE', /nowhere/, (folder) =>
+    verifyOf(folder, '--report', join(folder, 'nowhere', 'page.html')),
+  ),
+  ask('a comparison of no models', 'CHECKPOINT_EMPTY', /gguf/, (folder) => ['compare', ...verifyOf(folder).slice(1)]),
   ask('a recipe that does not exist', 'RECIPE_UNKNOWN', /unsloth-q9/, (folder) => [
     'quantize',
     folder,

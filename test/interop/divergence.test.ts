@@ -77,6 +77,9 @@ describe.skipIf(skipped)(`llama-perplexity --kl-divergence (${foreign.available 
       ...quantiles(change, 'Δp', 100),
       ['Same top p', percent(sameTop)],
     ])
+    // nothing of theirs is left out but the logarithm of a ratio that is there, and the difference of its two parts
+    const told = [...theirs.keys()].filter((name) => /PPL|KLD|Δp|same top/i.test(name) && !ours.has(name))
+    expect(told.sort()).toEqual(['Mean PPL(Q)-PPL(base)', 'Mean ln(PPL(Q)/PPL(base))'])
     for (const [name, { value, standardError }] of ours) {
       const [theirValue, theirError, unit] = theirs.get(name) ?? expect.fail(`${name} is not printed`)
       expect(Math.abs(value - theirValue), name).toBeLessThan(0.51 * unit + slack * Math.abs(theirValue) + 10 * slack * unit)
