@@ -20,7 +20,8 @@ export default class Quantize extends MqCommand {
   static override summary = 'Quantize a checkpoint, or a GGUF file, to a number of bits per weight.'
   static override description = `One pass from the source to the finished file: no GGUF of higher precision is written on the way.
 A run that was stopped, killed or out of disk space goes on where it was when the same command is given again.
-With --bits every tensor gets the type that does the least damage for its bytes, measured on samples of its rows, and the whole is never above that many bits per weight. --preset and --type do as llama-quantize does; --recipe does what a data file says (samples/recipes/README.md), --plan what a plan file says.`
+With --bits every tensor gets the type that does the least damage for its bytes, measured on samples of its rows, and the whole is never above that many bits per weight. --preset and --type do as llama-quantize does; --recipe does what a data file says (samples/recipes/README.md), --plan what a plan file says.
+Errors are those of all weights of tensors of up to a million, and of one row in sixteen of larger ones; --json has them tensor by tensor, with cosine, largest error, share clipped and time.`
   static override examples = [
     '<%= config.bin %> quantize samples/deepseek-kjv-moe --bits 2.51',
     '<%= config.bin %> quantize samples/llama-kjv --preset Q4_K_M -o llama-Q4_K_M.gguf',

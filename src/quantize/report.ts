@@ -35,6 +35,10 @@ export interface QuantizeReport {
   readonly dataBytes: number
   readonly bitsPerWeight: number
   readonly roles: readonly RoleSummary[]
+  /**
+   * Of a finished file: errors (all weights of a tensor of up to a million, one row in sixteen of a larger one), cosine, largest error,
+   * share clipped, time. Of a plan: types and reasons.
+   */
   readonly tensors: readonly (PlanTensor | QuantizedTensor)[]
   readonly notes: readonly string[]
   /** Bytes of tensors that an earlier run had written already. */
