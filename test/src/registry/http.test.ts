@@ -292,10 +292,15 @@ function rawGet(url: string, headers = {}): Promise<{ status: number; headers: R
   const { hostname, port } = new URL(url)
   const path = url.slice(new URL(url).origin.length)
   return new Promise((resolve, reject) => {
-    get({ hostname, port, path, headers }, (response) => {
+    const request = get({ hostname, port, path, headers }, (response) => {
       response.resume()
       response.once('close', () => resolve({ status: response.statusCode ?? 0, headers: response.headers }))
-    }).once('error', reject)
+    }).once('error', (error) => {
+      // a server may close an idle connection just when it is taken again (RFC 9112, 9.3.1): so it does here where this process stood still
+      // for longer than the server keeps one open
+      if (request.reusedSocket) resolve(rawGet(url, headers))
+      else reject(error)
+    })
   })
 }
 
