@@ -10,8 +10,8 @@ export interface Point {
 type Series = number
 
 /** A line through points; where one is no number, the line is broken. */
-export function line(frame: Frame, points: readonly Point[], series: Series, style = ''): Markup {
-  return markup`<path class="line s${series} ${style}" d="${pathOf(frame, points)}"/>`
+export function line(frame: Frame, points: readonly Point[], series: Series): Markup {
+  return markup`<path class="line s${series}" d="${pathOf(frame, points)}"/>`
 }
 
 /** The area between two lines over the same places, such as a standard error. */

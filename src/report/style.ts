@@ -1,9 +1,9 @@
 const light = `--paper:#fcfcfb;--raised:#ffffff;--ink:#14181d;--soft:#5a6470;--faint:#8b94a0;--rule:#e2e5e9;--grid:#eceef1;
---s0:#9aa3ad;--s1:#2563c9;--s2:#d0680f;--s3:#15803d;--good:#15703a;--good-wash:#e8f5ec;--bad:#b42318;--bad-wash:#fdecea`
+--s0:#9aa3ad;--s1:#2563c9;--s2:#d0680f;--good:#15703a;--good-wash:#e8f5ec;--bad:#b42318;--bad-wash:#fdecea`
 const dark = `--paper:#121519;--raised:#191d23;--ink:#e9edf2;--soft:#a3adb9;--faint:#77818d;--rule:#2b313a;--grid:#232931;
---s0:#6d7783;--s1:#6ea4ff;--s2:#f59a4a;--s3:#5cc98a;--good:#6fd39a;--good-wash:#15291e;--bad:#ff8d80;--bad-wash:#331917`
+--s0:#6d7783;--s1:#6ea4ff;--s2:#f59a4a;--good:#6fd39a;--good-wash:#15291e;--bad:#ff8d80;--bad-wash:#331917`
 
-/** The page's own style: light, dark as the reader's system has it, and light again on paper. Source of its colours: none but this. */
+/** The page's own style: light, dark as the reader's system has it, and light again on paper. Series count from 1 (s1, s2); s0 stands back. */
 export const style = `
 :root{color-scheme:light dark;${light}}
 @media (prefers-color-scheme:dark){:root{${dark}}}
@@ -32,17 +32,15 @@ p{margin:0 0 10px;max-width:74ch}
 .key{list-style:none;display:flex;flex-wrap:wrap;gap:4px 18px;margin:0 0 6px;padding:0;font-size:13px;color:var(--soft)}
 .key li{overflow-wrap:anywhere}
 .key li::before{content:"";display:inline-block;width:14px;height:4px;border-radius:2px;margin-right:7px;vertical-align:middle;background:var(--s0)}
-.key .s1::before{background:var(--s1)}.key .s2::before{background:var(--s2)}.key .s3::before{background:var(--s3)}
+.key .s1::before{background:var(--s1)}.key .s2::before{background:var(--s2)}
 svg text{font:11.5px system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","DejaVu Sans",sans-serif;fill:var(--soft);font-variant-numeric:tabular-nums}
 svg text.title{fill:var(--faint)}
 svg text.label,svg text.note{paint-order:stroke;stroke:var(--raised);stroke-width:3px;stroke-linejoin:round}svg text.label{fill:var(--ink);font-size:12px}
 svg text.label.back{fill:var(--faint)}
 .grid line{stroke:var(--grid);stroke-width:1}
 .axis line{stroke:var(--faint);stroke-width:1}
-.s0{--c:var(--s0)}.s1{--c:var(--s1)}.s2{--c:var(--s2)}.s3{--c:var(--s3)}
+.s0{--c:var(--s0)}.s1{--c:var(--s1)}.s2{--c:var(--s2)}
 .line{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
-.line.thin{stroke-width:1;stroke-opacity:.55}
-.line.dashed{stroke-dasharray:5 5;stroke-width:1.5}
 .band{fill:var(--c);fill-opacity:.16}
 .dot{fill:var(--c);fill-opacity:.38}
 .dot.full{fill-opacity:1;stroke:var(--raised);stroke-width:2}
