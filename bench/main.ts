@@ -139,13 +139,15 @@ async function pipeline(args: string[]): Promise<void> {
       memory: { type: 'string' },
       rounds: { type: 'string', default: '3' },
       sparse: { type: 'boolean', default: false },
+      feedback: { type: 'boolean', default: false },
     },
   })
-  const { preset, sparse, memory } = values
+  const { preset, sparse, feedback, memory } = values
   const options = {
     bytes: parseSize(values.size, 'size', 'bench'),
     preset,
     sparse,
+    feedback,
     rounds: Math.max(1, Number(values.rounds) || 1),
     ...(values.threads !== undefined && { threads: Number(values.threads) }),
     ...(memory !== undefined && { memory }),
@@ -184,6 +186,7 @@ function pipelineText(found: PipelineMeasurement): string {
     `${(found.weights / 1e6).toFixed(0)} M weights, ${found.preset} with an importance matrix, ${found.threads} threads, medians of ${found.rounds} rounds`,
     `${''.padEnd(24)}      wall       CPU   peak MB   read MB  write MB`,
     ...row('mq quantize', mq),
+    ...row('with error feedback', found.mqFeedback),
     ...row('convert_hf_to_gguf.py', convert),
     ...row('llama-quantize', llamaQuantize),
     ...row('mq quantize, from GGUF', mqFromGguf),

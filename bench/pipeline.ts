@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { foreign } from './foreign.js'
 import { runWatched, type Usage } from './process-tree.js'
-import { writeSynthetic } from './synthetic-checkpoint.js'
+import { wideSizes, writeSynthetic } from './synthetic-checkpoint.js'
 
 export interface PipelineOptions {
   /** Of the bf16 checkpoint. */
@@ -15,6 +15,8 @@ export interface PipelineOptions {
   readonly memory?: string
   /** Zeros and a few real rows, which take no room on the disk; only our own part is run. */
   readonly sparse: boolean
+  /** In a model of wide rows, with made-up covariances of rank 64, besides: codes with error feedback, which llama.cpp does not have. */
+  readonly feedback: boolean
   /** How often everything is run, one after the other; figures are medians. */
   readonly rounds: number
 }
@@ -29,6 +31,8 @@ export interface PipelineMeasurement {
   readonly sparse: boolean
   /** `mq quantize` from the checkpoint, with an importance matrix. */
   readonly mq: Usage
+  /** `mq quantize` with a calibration in place of the importance matrix. */
+  readonly mqFeedback?: Usage
   /** The same from the bf16 GGUF that convert has made. */
   readonly mqFromGguf?: Usage
   /** convert_hf_to_gguf.py to bf16. */
@@ -60,6 +64,7 @@ runpy.run_path('/usr/share/doc/llama.cpp-tools/scripts/convert_hf_to_gguf.py', r
 
 interface Round {
   readonly mq: Usage
+  readonly mqFeedback?: Usage
   readonly outputBytes: number
   readonly peer?: {
     readonly convert: Usage
@@ -76,7 +81,8 @@ function summaryOf(rounds: readonly Round[]): Summary {
   const { outputBytes } = rounds[0] as Round
   const peers = rounds.flatMap(({ mq, peer }) => (peer === undefined ? [] : [{ mq, ...peer }]))
   const [first] = peers
-  if (first === undefined) return { mq, outputBytes }
+  const fed = rounds.flatMap(({ mqFeedback }) => mqFeedback ?? [])
+  if (first === undefined) return { mq, ...(fed.length === 0 ? {} : { mqFeedback: medianUsage(fed) }), outputBytes }
   const ratio = (of: (round: (typeof peers)[number]) => number): number => median(peers.map(of))
   return {
     mq,
@@ -117,10 +123,11 @@ export async function benchPipeline(options: PipelineOptions, say: (text: string
   const folder = await mkdtemp(join(tmpdir(), 'mq-bench-pipeline-'))
   try {
     say(`making a checkpoint of ${(options.bytes / 1e9).toFixed(2)} GB`)
-    const { imatrix, sourceBytes, weights } = await writeSynthetic(join(folder, 'model'), options.bytes, sparse)
-    const quantize = async (source: string, output: string): Promise<Usage> => {
+    const model = { sparse, ...(options.feedback && { rank: 64, sizes: wideSizes }) }
+    const { imatrix, calibration, sourceBytes, weights } = await writeSynthetic(join(folder, 'model'), options.bytes, model)
+    const quantize = async (source: string, output: string, known = ['--imatrix', imatrix]): Promise<Usage> => {
       const memory = options.memory === undefined ? [] : ['--memory', options.memory]
-      const args = ['quantize', source, '--preset', preset, '--imatrix', imatrix, '-o', join(folder, output)]
+      const args = ['quantize', source, '--preset', preset, ...known, '-o', join(folder, output)]
       return runMq([...args, '--threads', String(threads), ...memory])
     }
     const runForeign = async (command: string, args: readonly string[]): Promise<Usage> => {
@@ -132,7 +139,9 @@ export async function benchPipeline(options: PipelineOptions, say: (text: string
     }
     const without = sparse
       ? 'a sparse checkpoint is for memory alone'
-      : foreign.available && foreign.has('llama-quantize')
+      : options.feedback
+        ? 'it has no error feedback'
+        : foreign.available && foreign.has('llama-quantize')
         ? undefined
         : foreign.name
     const peerArgs = ['--imatrix', 'model/imatrix.gguf', 'bf16.gguf', 'llama.gguf', preset, String(threads)]
@@ -143,7 +152,10 @@ export async function benchPipeline(options: PipelineOptions, say: (text: string
       const mq = await quantize(join(folder, 'model'), 'mq.gguf')
       const outputBytes = await takeSize(join(folder, 'mq.gguf'))
       if (without !== undefined) {
-        found.push({ mq, outputBytes })
+        const known = ['--calibration', calibration ?? '']
+        const fed = calibration && { mqFeedback: await quantize(join(folder, 'model'), 'feedback.gguf', known) }
+        await rm(join(folder, 'feedback.gguf'), { force: true })
+        found.push({ mq, ...fed, outputBytes })
         continue
       }
       say('convert_hf_to_gguf.py')

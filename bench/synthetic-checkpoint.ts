@@ -1,13 +1,14 @@
 import { copyFile, mkdir, open, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type MetadataValue, writeGguf } from '../formats/gguf/index.js'
+import { type CollectedInput, randomSigns, writeImportanceMatrix } from '../formats/imatrix/index.js'
 import { writeSafetensors } from '../formats/safetensors/index.js'
 import { samplePath } from './data.js'
 import { gaussian, integers, studentT4 } from './random.js'
 
-/** A Llama of any size: sizes as those of a model with a billion weights, and the sample's tokenizer. */
-const hidden = 2048
-const intermediate = 5632
+// A Llama of any size, with the sample's tokenizer.
+const smallSizes: ModelSizes = { hidden: 2048, intermediate: 5632 }
+/** As those of a model with eight billion weights. */
+export const wideSizes: ModelSizes = { hidden: 4096, intermediate: 14_336 }
 const heads = 32
 const keyValueHeads = 4
 
@@ -18,10 +19,26 @@ interface SyntheticTensor {
   readonly calibrated?: string
 }
 
+interface ModelSizes {
+  readonly hidden: number
+  readonly intermediate: number
+}
+
+export interface SyntheticOptions {
+  /** No weights but zeros, that take no room on the disk, and a few real rows in every tensor. */
+  readonly sparse?: boolean
+  /** Of covariances that are written beside the importance. */
+  readonly rank?: number
+  /** By default those of a model with a billion weights. */
+  readonly sizes?: ModelSizes
+}
+
 export interface Synthetic {
   readonly folder: string
   /** An importance matrix, in the GGUF form. */
   readonly imatrix: string
+  /** The same with covariances of the inputs, where they were asked for. */
+  readonly calibration?: string
   readonly sourceBytes: number
   readonly weights: number
 }
@@ -29,13 +46,14 @@ export interface Synthetic {
 /**
  * Writes a checkpoint of about `bytes` in bf16 into `folder`, the same one each time: heavy-tailed weights, rows of unlike sizes, a few
  * columns that are far larger than the rest.
- * @param sparse no weights but zeros, that take no room on the disk, and a few real rows in every tensor.
  */
-export async function writeSynthetic(folder: string, bytes: number, sparse = false): Promise<Synthetic> {
+export async function writeSynthetic(folder: string, bytes: number, options: SyntheticOptions = {}): Promise<Synthetic> {
+  const { sparse = false, rank, sizes: modelSizes = smallSizes } = options
+  const { hidden, intermediate } = modelSizes
   await mkdir(folder, { recursive: true })
   const sample = dirname(samplePath())
   const config = JSON.parse(await readFile(join(sample, 'config.json'), 'utf8')) as { vocab_size: number }
-  const layerBytes = 2 * layerTensors(0).reduce((sum, { shape }) => sum + count(shape), 0)
+  const layerBytes = 2 * layerTensors(0, modelSizes).reduce((sum, { shape }) => sum + count(shape), 0)
   const layers = Math.max(1, Math.round((bytes - 4 * config.vocab_size * hidden) / layerBytes))
   for (const name of ['tokenizer.json', 'tokenizer_config.json', 'generation_config.json'])
     await copyFile(join(sample, name), join(folder, name))
@@ -51,7 +69,7 @@ export async function writeSynthetic(folder: string, bytes: number, sparse = fal
 
   const tensors = [
     { name: 'model.embed_tokens.weight', shape: [config.vocab_size, hidden] },
-    ...Array.from({ length: layers }, (_, layer) => layerTensors(layer)).flat(),
+    ...Array.from({ length: layers }, (_, layer) => layerTensors(layer, modelSizes)).flat(),
     { name: 'model.norm.weight', shape: [hidden] },
     { name: 'lm_head.weight', shape: [config.vocab_size, hidden] },
   ]
@@ -63,11 +81,13 @@ export async function writeSynthetic(folder: string, bytes: number, sparse = fal
   }
   const imatrix = join(folder, 'imatrix.gguf')
   await writeImatrix(imatrix, tensors)
+  const calibration = join(folder, 'calibration.gguf')
+  if (rank !== undefined) await writeImatrix(calibration, tensors, rank)
   const weights = tensors.reduce((sum, { shape }) => sum + count(shape), 0)
-  return { folder, imatrix, weights, sourceBytes: 2 * weights }
+  return { folder, imatrix, ...(rank === undefined ? {} : { calibration }), weights, sourceBytes: 2 * weights }
 }
 
-function layerTensors(layer: number): SyntheticTensor[] {
+function layerTensors(layer: number, { hidden, intermediate }: ModelSizes): SyntheticTensor[] {
   const [front, back] = [`model.layers.${layer}`, `blk.${layer}`]
   const keyValue = (hidden / heads) * keyValueHeads
   const tensor = (name: string, calibrated: string, shape: number[]): SyntheticTensor => {
@@ -146,24 +166,56 @@ async function writeSparse(path: string, tensors: readonly SyntheticTensor[]): P
   }
 }
 
-async function writeImatrix(path: string, tensors: readonly SyntheticTensor[]): Promise<void> {
-  const metadata = new Map<string, MetadataValue>([
-    ['general.type', { type: 'string', value: 'imatrix' }],
-    ['imatrix.datasets', { type: 'array', elementType: 'string', value: ['synthetic'] }],
-    ['imatrix.chunk_count', { type: 'uint32', value: 100 }],
-    ['imatrix.chunk_size', { type: 'uint32', value: 512 }],
-  ])
-  const tokens = 51_200
-  const f32 = (name: string, values: Float32Array) => {
-    const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-    return { name, dimensions: [values.length, 1], type: 'F32' as const, data }
-  }
-  const inputs = tensors.flatMap(({ calibrated, shape }, seed) => {
+const tokens = 51_200
+
+async function writeImatrix(path: string, tensors: readonly SyntheticTensor[], rank?: number): Promise<void> {
+  const known = tensors.flatMap(({ calibrated, shape }, seed) => {
     if (calibrated === undefined) return []
-    const sums = gaussian(shape.at(-1) ?? 1, seed + 5000).map((x) => tokens * 0.01 * Math.exp(1.5 * x))
-    return [f32(`${calibrated}.in_sum2`, sums), f32(`${calibrated}.counts`, Float32Array.of(tokens))]
+    const means = gaussian(shape.at(-1) ?? 1, seed + 5000).map((x) => 0.01 * Math.exp(1.5 * x))
+    return [{ name: calibrated, means }]
   })
-  await writeGguf(path, metadata, inputs)
+  const entries = new Map(known.map(({ name, means }) => [name, { sums: means.map((x) => tokens * x), counts: [tokens] }]))
+  const head = { datasets: ['synthetic'], chunks: 100, chunkLength: 512 }
+  if (rank === undefined) return writeImportanceMatrix(path, { entries, ...head })
+  // Attention's three share an input, and so do gate and up.
+  const inputOf = new Map(known.map(({ name }) => [name, name.replace(/attn_[kv]/, 'attn_q').replace('ffn_up', 'ffn_gate')]))
+  const inputs = new Map(
+    known.flatMap(({ name, means }) => (inputOf.get(name) === name ? [[name, sketchOf(means, rank)] as const] : [])),
+  )
+  await writeImportanceMatrix(path, { entries, ...head, covariance: { seed: 1, rank, inputOf, inputs } })
+}
+
+/** Inputs of which as many causes as the rank drive some half, each its own columns most. */
+function sketchOf(means: Float32Array, rank: number): CollectedInput {
+  const n = means.length
+  const width = 3 * rank
+  const signs = randomSigns(1, n, width)
+  const shares = gaussian(rank * n, 6000)
+  const factors = shares.map((x, i) => x * Math.sqrt((0.5 * (means[i % n] as number)) / rank))
+  const projected = new Float32Array(rank * width)
+  for (let k = 0; k < rank; k++) {
+    for (let i = 0; i < n; i++) {
+      const factor = factors[k * n + i] as number
+      for (let s = 0; s < width; s++)
+        projected[k * width + s] = (projected[k * width + s] as number) + factor * (signs[i * width + s] as number)
+    }
+  }
+  const sketch = new Float32Array(n * width)
+  const squares = new Float32Array(n)
+  for (let i = 0; i < n; i++) {
+    const own = 0.5 * (means[i] as number)
+    squares[i] = tokens * own
+    for (let s = 0; s < width; s++) sketch[i * width + s] = tokens * own * (signs[i * width + s] as number)
+    for (let k = 0; k < rank; k++) {
+      const factor = factors[k * n + i] as number
+      squares[i] = (squares[i] as number) + tokens * factor * factor
+      for (let s = 0; s < width; s++) {
+        sketch[i * width + s] = (sketch[i * width + s] as number) + tokens * factor * (projected[k * width + s] as number)
+      }
+    }
+  }
+  const kept = Float32Array.from(gaussian(64 * n, 7000), (x, i) => x * Math.sqrt(means[i % n] as number))
+  return { columns: n, tokens: [tokens], squares, sketch, kept, keptCounts: [64] }
 }
 
 function count(shape: readonly number[]): number {

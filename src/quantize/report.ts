@@ -57,7 +57,7 @@ export function reportOf(
   result?: QuantizeResult,
   splitMaxBytes?: number,
 ): QuantizeReport {
-  const errors = new Map((result?.tensors ?? plan.tensors).map(({ name, relativeError }) => [name, relativeError]))
+  const errors = new Map((result?.tensors ?? plan.tensors).map((tensor) => [tensor.name, tensor]))
   return {
     source,
     ...(result === undefined ? {} : { path: result.path, resumedBytes: result.resumedBytes, seconds: result.seconds }),
@@ -87,7 +87,12 @@ export function reportText(report: QuantizeReport): string {
   ].join('\n')
 }
 
-function summarizeRoles(tensors: readonly PlanTensor[], errors: ReadonlyMap<string, number | undefined>): RoleSummary[] {
+interface KnownErrors {
+  readonly relativeError?: number
+  readonly outputError?: number
+}
+
+function summarizeRoles(tensors: readonly PlanTensor[], errors: ReadonlyMap<string, KnownErrors>): RoleSummary[] {
   const roles = new Map<TensorRole, PlanTensor[]>()
   for (const tensor of tensors) roles.set(tensor.role, [...(roles.get(tensor.role) ?? []), tensor])
   return [...roles].map(([role, members]) => summarize(role, members, errors))
@@ -96,22 +101,21 @@ function summarizeRoles(tensors: readonly PlanTensor[], errors: ReadonlyMap<stri
 function summarize(
   role: TensorRole,
   members: readonly PlanTensor[],
-  errors: ReadonlyMap<string, number | undefined>,
+  errors: ReadonlyMap<string, KnownErrors>,
 ): RoleSummary {
   const types: Partial<Record<GgmlTypeName, number>> = {}
   let elements = 0
   let sizeBytes = 0
-  let measured = 0
-  let error = 0
+  const relative = newMean()
+  const output = newMean()
   for (const { name, shape, type, sizeBytes: bytes } of members) {
     const count = elementCount(shape)
-    const relativeError = errors.get(name)
+    const { relativeError, outputError } = errors.get(name) ?? {}
     types[type] = (types[type] ?? 0) + 1
     elements += count
     sizeBytes += bytes
-    if (relativeError === undefined) continue
-    measured += count
-    error += count * relativeError
+    relative.add(relativeError, count)
+    output.add(outputError, count)
   }
   return {
     role,
@@ -120,7 +124,24 @@ function summarize(
     elements,
     sizeBytes,
     bitsPerWeight: (8 * sizeBytes) / elements,
-    ...(measured === 0 ? {} : { relativeError: error / measured }),
+    ...(relative.value === undefined ? {} : { relativeError: relative.value }),
+    ...(output.value === undefined ? {} : { outputError: output.value }),
+  }
+}
+
+/** A mean of what is known. */
+function newMean(): { readonly value: number | undefined; add(value: number | undefined, weight: number): void } {
+  let sum = 0
+  let weights = 0
+  return {
+    get value() {
+      return weights === 0 ? undefined : sum / weights
+    },
+    add(value, weight) {
+      if (value === undefined) return
+      sum += value * weight
+      weights += weight
+    },
   }
 }
 
@@ -132,19 +153,22 @@ const columns: readonly Column[] = [
   { title: 'bits', align: 'right' },
   { title: 'relative error', align: 'right' },
 ]
+const outputColumn: Column = { title: 'of outputs', align: 'right' }
 
 function roleTable(roles: readonly RoleSummary[]): string {
+  const outputs = roles.some(({ outputError }) => outputError !== undefined)
   const rows = roles
     .toSorted((a, b) => b.sizeBytes - a.sizeBytes)
-    .map(({ role, tensors, types, sizeBytes, bitsPerWeight, relativeError }) => [
+    .map(({ role, tensors, types, sizeBytes, bitsPerWeight, relativeError, outputError }) => [
       role,
       String(tensors),
       typesText(types),
       formatBytes(sizeBytes),
       bitsPerWeight.toFixed(2),
       relativeError === undefined ? '' : errorText(relativeError),
+      ...(outputs ? [outputError === undefined ? '' : errorText(outputError)] : []),
     ])
-  return formatTable(columns, rows)
+  return formatTable(outputs ? [...columns, outputColumn] : columns, rows)
 }
 
 /** `Q6_K`, or `Q4_K 21, Q6_K 3` where there are several. */

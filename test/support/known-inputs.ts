@@ -16,6 +16,7 @@ export function madeUpInputs(
   digest = 'made up',
 ): KnownInputs & { readonly matrices: ReadonlyMap<string, Float64Array> } {
   const rows = new Map(Object.entries(inputs).map(([name, input]) => [name, inputRows(input, 0)]))
+  const heldOut = new Map(Object.entries(inputs).map(([name, input]) => [name, inputRows(input, 1)]))
   const matrices = new Map(
     Object.entries(inputs).map(([name, { columns }]) => [name, meanProducts(rows.get(name) as Float32Array, columns)]),
   )
@@ -37,7 +38,7 @@ export function madeUpInputs(
     importance: () => undefined,
     inputOf,
     covariance,
-    heldOut: async (name) => inputRows(inputs[name] as MadeUpInput, 1),
+    heldOut: async (name) => heldOut.get(name) as Float32Array,
   }
 }
 
@@ -52,7 +53,7 @@ function directions({ columns, seed }: MadeUpInput, rank: number): Float32Array 
 /** Sums of a few strong directions and noise. @param part inputs of unlike parts are unlike. */
 function inputRows(input: MadeUpInput, part: number): Float32Array {
   const { columns } = input
-  const count = 4 * columns
+  const count = 512
   const factors = directions(input, strong)
   const noise = (i: number): number => Math.sin(12.9898 * i + 78.233 * (part + 1) + 1e-3 * (i % 977) ** 2)
   const rows = new Float32Array(count * columns)

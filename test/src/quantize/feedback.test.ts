@@ -5,19 +5,20 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { gaussian } from '../../../bench/random.js'
 import { openCodec } from '../../../formats/ggml/codec.js'
+import { prepareFeedback } from '../../../formats/ggml/feedback.js'
 import { openGguf } from '../../../formats/gguf/index.js'
 import type { Blueprint } from '../../../src/blueprint.js'
 import type { MqError } from '../../../src/errors.js'
 import type { Plan } from '../../../src/plan.js'
 import { finish, type Progress } from '../../../src/progress.js'
-import type { KnownInputs } from '../../../src/quantize/calibration.js'
+import { defaultDamping, type KnownInputs } from '../../../src/quantize/calibration.js'
 import { chooseDampings, type DampingOptions, strongestNearBest } from '../../../src/quantize/dampings.js'
 import { measure } from '../../../src/quantize/measure.js'
 import { readPlan, writePlan } from '../../../src/quantize/plan-file.js'
 import { type QuantizeOptions, quantize } from '../../../src/quantize/quantize.js'
 import { outputError } from '../../support/gptq.js'
 import { madeUpInputs } from '../../support/known-inputs.js'
-import { smallModel, smallPlan } from '../../support/small-model.js'
+import { smallModel, smallPlan, wave } from '../../support/small-model.js'
 
 let folder = ''
 let output = ''
@@ -31,9 +32,9 @@ beforeAll(async () => {
   blueprint = await smallModel(folder, [
     { name: 'embedding.weight', shape: [512, 256] },
     { name: 'q.weight', shape: [768, 256], values },
-    { name: 'experts.weight', shape: [3, 512, 256], stacked: true },
+    { name: 'experts.weight', shape: [3, 128, 256], stacked: true },
     { name: 'k.weight', shape: [256, 256] },
-    { name: 'down.weight', shape: [2048, 512] },
+    { name: 'down.weight', shape: [1280, 512] },
   ])
   plan = smallPlan(blueprint, 'Q2_K', { 'k.weight': 'Q4_K', 'down.weight': 'IQ2_XXS' })
 })
@@ -102,6 +103,19 @@ describe('with a calibration', () => {
     const rows = values.subarray(0, 64 * 256)
     const ratio = outputError(rows, fed.q.subarray(0, rows.length), h) / outputError(rows, plain.q.subarray(0, rows.length), h)
     expect(ratio).toBeLessThan(0.5)
+  })
+
+  test('each expert is stored with the inputs that it sees itself', async () => {
+    await hashOf()
+    const codec = await openCodec()
+    const found = await stored('experts.weight')
+    const rows = wave(3 * 128 * 256)
+    for (const expert of [0, 1, 2]) {
+      const factor = prepareFeedback(await calibration.covariance(`expert ${expert}`), defaultDamping, ['16x1'])
+      const [from, to] = [expert * 128 * 256, (expert + 1) * 128 * 256]
+      const blocks = codec.quantizeWithFeedback('Q2_K', rows.subarray(from, to), 256, factor)
+      expect(found.subarray(from, to)).toEqual(codec.dequantize('Q2_K', blocks, to - from))
+    }
   })
 
   test('an interrupted run goes on with the same one, and begins anew with another', async () => {
