@@ -142,8 +142,8 @@ export async function benchPipeline(options: PipelineOptions, say: (text: string
       : options.feedback
         ? 'it has no error feedback'
         : foreign.available && foreign.has('llama-quantize')
-        ? undefined
-        : foreign.name
+          ? undefined
+          : foreign.name
     const peerArgs = ['--imatrix', 'model/imatrix.gguf', 'bf16.gguf', 'llama.gguf', preset, String(threads)]
     const convertArgs = ['-c', convertScript, 'model', '--outtype', 'bf16', '--outfile', 'bf16.gguf']
     const found: Round[] = []

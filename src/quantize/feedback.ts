@@ -1,3 +1,4 @@
+import type { Covariance } from '../../formats/ggml/feedback.js'
 import type { Plan } from '../plan.js'
 import { defaultDamping, heldOutBytes, heldOutRows, type KnownInputs } from './calibration.js'
 import type { FeedbackMemory } from './memory.js'
@@ -25,12 +26,22 @@ export interface NeedsMemory {
   readonly bytesOf: (key: PreparedKey) => number
 }
 
-/** What a pool reads of a calibration. */
+const keptCovariances = 2
+
+/** What a pool reads of a calibration; the last covariances are kept, since several things are made of one. */
 export function inputsOf(calibration: KnownInputs, { bytesOf }: NeedsMemory): NonNullable<PoolOptions['inputs']> {
+  const last = new Map<string, Promise<Covariance>>()
+  const covarianceOf = (input: string): Promise<Covariance> => {
+    const found = last.get(input) ?? calibration.covariance(input)
+    last.delete(input)
+    last.set(input, found)
+    for (const [other] of last) if (last.size > keptCovariances) last.delete(other)
+    return found
+  }
   return {
     bytesOf,
     async covariance({ input, form, columns }) {
-      if (form !== 'held-out') return await calibration.covariance(input)
+      if (form !== 'held-out') return await covarianceOf(input)
       const rows = await heldOutRows(calibration, input, columns)
       const scale = 1 / Math.sqrt(Math.max(1, rows.length / columns))
       return { diagonal: new Float32Array(columns), factors: rows.map((value) => scale * value) }

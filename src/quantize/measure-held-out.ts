@@ -41,7 +41,10 @@ const sampledRows = 64
 export async function* measureHeldOut(options: HeldOutOptions): WithProgress<Map<string, Map<number, number>>> {
   const { blueprint, requests, calibration } = options
   const tensors = new Map(blueprint.tensors.map((tensor) => [tensor.name, tensor]))
-  const trials = requests.flatMap(({ group, tensor: name, matrix, type, dampings }) => {
+  // What has one input comes together, since it shares what is made of it.
+  const inputName = ({ tensor, matrix }: HeldOutRequest): string => calibration.inputOf(tensor, matrix) ?? ''
+  const together = requests.toSorted((a, b) => (inputName(a) < inputName(b) ? -1 : inputName(a) > inputName(b) ? 1 : 0))
+  const trials = together.flatMap(({ group, tensor: name, matrix, type, dampings }) => {
     const tensor = tensors.get(name)
     const input = calibration.inputOf(name, matrix)
     const form = feedbackLayout(type)

@@ -98,11 +98,7 @@ function summarizeRoles(tensors: readonly PlanTensor[], errors: ReadonlyMap<stri
   return [...roles].map(([role, members]) => summarize(role, members, errors))
 }
 
-function summarize(
-  role: TensorRole,
-  members: readonly PlanTensor[],
-  errors: ReadonlyMap<string, KnownErrors>,
-): RoleSummary {
+function summarize(role: TensorRole, members: readonly PlanTensor[], errors: ReadonlyMap<string, KnownErrors>): RoleSummary {
   const types: Partial<Record<GgmlTypeName, number>> = {}
   let elements = 0
   let sizeBytes = 0
