@@ -1,7 +1,12 @@
-import { beforeAll, describe, expect, it, test } from 'vitest'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
 import { foreign } from '../../bench/foreign.js'
-import { benchQuality, type QualityRow } from '../../bench/quality.js'
+import type { QualityRow } from '../../bench/quality.js'
+import type { MeasurementCache } from '../../bench/quality-cache.js'
 import { ingredientsText } from '../../bench/quality-ingredients-text.js'
+import { openLab, type Prediction } from '../../bench/quality-lab.js'
 import { comparedSizes, presetAt } from '../../bench/quality-sizes.js'
 import { meetsTarget, targetOf } from '../../bench/quality-text.js'
 import { makeBlueprint } from '../../src/convert/index.js'
@@ -28,25 +33,37 @@ test('bits are compared with the smallest preset that is not smaller', async () 
   expect(await at('deepseek-kjv-moe')).toEqual(['IQ3_XS', 'Q2_K', 'IQ2_XXS'])
 })
 
-describe('the table', () => {
-  const rows: QualityRow[] = []
-  beforeAll(async () => {
-    const options = { samples: ['llama-kjv'], sizes: ['2.51'], chunks: 2, calibrationChunks: 8 }
-    const rivals = ['llama.cpp-preset', 'our-kernels-preset'] as const
-    for await (const row of benchQuality({ ...options, rivals })) rows.push(row)
-  })
-
-  it('has a row for each rival and text, and ours is never the larger', () => {
-    expect(new Set(rows.map(({ text }) => text)).size).toBe(2)
-    expect(rows.some(({ rival }) => rival === 'our-kernels-preset IQ2_XXS at 2.51 bits')).toBe(true)
-    if (foreign.available) expect(rows).toHaveLength(4)
-    for (const { bytes, rivalBytes, bitsPerWeight, kld, rivalKld, ppl, rivalPpl } of rows) {
-      expect(bytes).toBeLessThanOrEqual(rivalBytes)
-      expect(bitsPerWeight).toBeLessThanOrEqual(2.51)
-      for (const figure of [kld, rivalKld]) expect(figure).toBeGreaterThan(0)
-      for (const figure of [ppl, rivalPpl]) expect(figure).toBeGreaterThan(1)
-    }
-  })
+test('a lab makes each file once, within its bytes, and measures it on each text', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'mq-quality-test-'))
+  const cached = new Map<string, Prediction>()
+  const cache: MeasurementCache = {
+    get: (key) => cached.get(key),
+    put: async (key, prediction) => void cached.set(key, prediction),
+  }
+  try {
+    await using lab = await openLab({
+      sample: 'llama-kjv',
+      texts: ['jargon-heldout'],
+      chunks: 2,
+      calibrationChunks: 2,
+      cache,
+      folder,
+    })
+    const file = await lab.made('Q4_0', { preset: 'Q4_0' }, { feedback: false })
+    expect(await lab.made('Q4_0', { preset: 'Q4_0' }, { feedback: false })).toBe(file)
+    // As llama-quantize --dry-run says for Q4_0: 2.39 MiB.
+    expect((file.dataBytes / 2 ** 20).toFixed(2)).toBe('2.39')
+    const predictions = await lab.predictions(file)
+    expect([...predictions.keys()]).toEqual(['jargon-heldout'])
+    expect(predictions.get('jargon-heldout')?.kld.value).toBeGreaterThan(0)
+    expect([...cached.values()]).toEqual([...predictions.values()])
+    if (!foreign.available) return
+    const theirs = await lab.theirs('Q4_0')
+    expect(theirs.dataBytes).toBe(file.dataBytes)
+    expect(theirs.bytes).toBeGreaterThanOrEqual(file.bytes)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 })
 
 test('ingredients are shares of what llama.cpp’s file has, marked where they make it worse', () => {
