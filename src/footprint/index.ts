@@ -11,3 +11,4 @@ export {
 } from './footprint.js'
 export { type CacheType, cacheTypes } from './kv-cache.js'
 export { type ModelShape, modelShape } from './model-shape.js'
+export { type Placement, placeOnGpu } from './placement.js'
