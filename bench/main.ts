@@ -12,7 +12,7 @@ import { benchIngredients, type IngredientRow } from './quality-ingredients.js'
 import { ingredientsText } from './quality-ingredients-text.js'
 import { sampleNames, textNames } from './quality-lab.js'
 import { comparedSizes } from './quality-sizes.js'
-import { qualityHeading, qualityLine, qualitySummary } from './quality-text.js'
+import { qualityHeading, qualityLine, qualityMarkdown, qualitySummary } from './quality-text.js'
 
 /** Subcommands of `npm run bench -- NAME`; each takes its arguments and prints its results. */
 const benches: Record<string, (args: string[]) => Promise<void>> = { feedback, kernels, kills, pipeline, quality }
@@ -87,7 +87,7 @@ function feedbackLine(m: FeedbackMeasurement): string {
 async function quality(args: string[]): Promise<void> {
   const [list, flag] = [{ type: 'string' } as const, { type: 'boolean' } as const]
   const lists = { samples: list, sizes: list, texts: list, rivals: list, chunks: list, cache: list }
-  const options = { json: flag, ingredients: flag, ...lists }
+  const options = { json: flag, markdown: flag, ingredients: flag, ...lists }
   const { values } = parseArgs({ args, options })
   const { cache } = values
   const chosen = {
@@ -110,12 +110,14 @@ async function quality(args: string[]): Promise<void> {
     return
   }
   const found: QualityRow[] = []
-  if (values.json !== true) console.log(qualityHeading)
+  const atOnce = values.json !== true && values.markdown !== true
+  if (atOnce) console.log(qualityHeading)
   for await (const row of benchQuality(chosen)) {
     found.push(row)
-    if (values.json !== true) console.log(qualityLine(row))
+    if (atOnce) console.log(qualityLine(row))
   }
-  console.log(values.json === true ? JSON.stringify(found, null, 2) : `\n${qualitySummary(found)}`)
+  if (values.json === true) console.log(JSON.stringify(found, null, 2))
+  else console.log(values.markdown === true ? qualityMarkdown(found) : `\n${qualitySummary(found)}`)
 }
 
 function oneOf<Name extends string>(what: string, known: readonly Name[], list: string | undefined): readonly Name[] {

@@ -48,3 +48,23 @@ export function qualitySummary(rows: readonly QualityRow[]): string {
   })
   return lines.join('\n')
 }
+
+/** The rows as a table in Markdown, a line for each rival; a missed target is in bold. */
+export function qualityMarkdown(rows: readonly QualityRow[]): string {
+  const texts = [...new Set(rows.map(({ text }) => text))]
+  const lines = new Map<string, Map<string, QualityRow>>()
+  for (const row of rows) {
+    const key = `| ${row.sample} | ${row.rival} | ${row.rivalBytes} | ${row.bytes} | ${row.bitsPerWeight.toFixed(3)} |`
+    lines.set(key, (lines.get(key) ?? new Map<string, QualityRow>()).set(row.text, row))
+  }
+  const cell = (row: QualityRow | undefined): string => {
+    if (row === undefined) return ' |'
+    const ratio = (row.kld / row.rivalKld).toFixed(2)
+    return ` ${row.kld.toFixed(4)} / ${row.rivalKld.toFixed(4)} = ${meetsTarget(row) ? ratio : `**${ratio}**`} |`
+  }
+  const heading = `| sample | rival | its bytes | ours | bits/weight |${texts.map((text) => ` KLD on ${text} |`).join('')}`
+  const rule = `|---|---|--:|--:|--:|${texts.map(() => '---|').join('')}`
+  return [heading, rule, ...[...lines].map(([key, byText]) => key + texts.map((text) => cell(byText.get(text))).join(''))].join(
+    '\n',
+  )
+}

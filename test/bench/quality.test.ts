@@ -8,7 +8,7 @@ import type { MeasurementCache } from '../../bench/quality-cache.js'
 import { ingredientsText } from '../../bench/quality-ingredients-text.js'
 import { openLab, type Prediction } from '../../bench/quality-lab.js'
 import { comparedSizes, presetAt } from '../../bench/quality-sizes.js'
-import { meetsTarget, targetOf } from '../../bench/quality-text.js'
+import { meetsTarget, qualityMarkdown, targetOf } from '../../bench/quality-text.js'
 import { makeBlueprint } from '../../src/convert/index.js'
 
 test('targets are those of the rivals, and those of presets hold up to 5 bits', () => {
@@ -77,4 +77,16 @@ test('ingredients are shares of what llama.cpp’s file has, marked where they m
   ] as const
   const [, line] = ingredientsText(klds.map(([ingredients, kld]) => ({ ...row, ingredients, kld }))).split('\n')
   expect(line?.split(/ {2,}/)).toEqual(['s', 'kjv-heldout', 'Q2_K', '0.2000', '! 1.500', '1.250', '! 2.000', '0.250'])
+})
+
+test('a missed target is bold in Markdown', () => {
+  const sizes = { rivalBytes: 20, bytes: 19, bitsPerWeight: 3, kldError: 0, rivalKldError: 0, ppl: 1, rivalPpl: 1 }
+  const row = { sample: 's', rival: 'llama.cpp-preset Q2_K', ...sizes, rivalKld: 0.1 }
+  const rows: QualityRow[] = [
+    { ...row, text: 'kjv-heldout', kld: 0.07 },
+    { ...row, text: 'jargon-heldout', kld: 0.08 },
+  ]
+  expect(qualityMarkdown(rows).split('\n').at(-1)).toBe(
+    '| s | llama.cpp-preset Q2_K | 20 | 19 | 3.000 | 0.0700 / 0.1000 = **0.70** | 0.0800 / 0.1000 = 0.80 |',
+  )
 })
