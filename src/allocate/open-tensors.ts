@@ -3,7 +3,7 @@ import type { Blueprint, BlueprintTensor, TensorRole } from '../blueprint.js'
 import { elementCount } from '../recipe/index.js'
 import { type Assignment, keptReason } from './assemble.js'
 import { candidatesFor, isWide, type Writable } from './candidates.js'
-import { ruleOf } from './role-rules.js'
+import { rulesOf, type Weigh } from './role-rules.js'
 import { fittingType, matchTensorTypes, type TensorTypeOverride } from './tensor-types.js'
 
 /** What the user and the formats leave open. */
@@ -48,8 +48,9 @@ export function openTensors(blueprint: Blueprint, options: OpenOptions): OpenTen
     else if (override !== undefined) settled.set(tensor.name, overridden(tensor, override))
     else open.push(tensor)
   }
+  const ruleOf = rulesOf(blueprint)
   const groups = tieTogether(open, ties).map((tensors): OpenGroup => {
-    const types = tensors.map((tensor) => allowedTypes(tensor, blueprint, options))
+    const types = tensors.map((tensor) => allowedTypes(tensor, blueprint, ruleOf, options))
     return { tensors, types: (types[0] ?? []).filter((type) => types.every((others) => others.includes(type))) }
   })
   const settledTensors = blueprint.tensors.filter(({ name }) => settled.has(name))
@@ -85,8 +86,13 @@ function tieTogether(tensors: readonly BlueprintTensor[], ties: OpenOptions['tie
 }
 
 /** Types that may be chosen, the least first; never below the floor, unless nothing else fits the rows. */
-function allowedTypes(tensor: BlueprintTensor, blueprint: Blueprint, { writable, floors }: OpenOptions): GgmlTypeName[] {
-  const floor = ggmlType(floors?.[tensor.role] ?? ruleOf(tensor, blueprint).floor).bitsPerWeight
+function allowedTypes(
+  tensor: BlueprintTensor,
+  blueprint: Blueprint,
+  ruleOf: Weigh,
+  { writable, floors }: OpenOptions,
+): GgmlTypeName[] {
+  const floor = ggmlType(floors?.[tensor.role] ?? ruleOf(tensor).floor).bitsPerWeight
   return candidatesFor(tensor, blueprint, writable).filter((type) => isWide(type) || ggmlType(type).bitsPerWeight >= floor)
 }
 

@@ -3,16 +3,27 @@ import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import { MqError } from '../errors.js'
 import type { Plan } from '../plan.js'
 import type { WithProgress } from '../progress.js'
-import { type Importance, measure as measureTypes } from '../quantize/index.js'
+import { type Importance, type KnownInputs, measure as measureTypes } from '../quantize/index.js'
 import { type Assignment, assemblePlan, countElements } from './assemble.js'
 import { knownError } from './candidates.js'
 import { groupBytes, type OpenOptions, type OpenTensors, openTensors } from './open-tensors.js'
 import { explainChoice, type Option } from './reasons.js'
-import { ruleOf, type TensorRule } from './role-rules.js'
+import { rulesOf, type Weigh } from './role-rules.js'
 import { solve } from './solve.js'
+import { measuredShares } from './stream.js'
 import { writableTypes } from './writable-types.js'
 
-/** What of `measure` (src/quantize) planning uses: for each tensor and type, the relative error of sampled rows. */
+/** What measuring says of one type of one tensor: see TypeDamage in src/quantize. */
+interface MeasuredError {
+  readonly relativeError: number
+  readonly outputError?: number
+  readonly outputPower?: number
+}
+
+/** For each tensor and type, the error of sampled rows. */
+export type TypeErrors = ReadonlyMap<string, ReadonlyMap<GgmlTypeName, MeasuredError>>
+
+/** What of `measure` (src/quantize) planning uses. */
 export type Measure = (options: {
   readonly blueprint: Blueprint
   readonly requests: readonly { readonly tensor: string; readonly types: readonly GgmlTypeName[] }[]
@@ -20,14 +31,9 @@ export type Measure = (options: {
   /** What the process may hold in memory while it measures. */
   readonly memoryBytes?: number
   readonly importance?: Importance
+  readonly calibration?: KnownInputs
   readonly signal?: AbortSignal
-}) => WithProgress<ReadonlyMap<string, ReadonlyMap<GgmlTypeName, { readonly relativeError: number }>>>
-
-/** For each tensor and type, the relative error. */
-export type TypeErrors = ReadonlyMap<string, ReadonlyMap<GgmlTypeName, { readonly relativeError: number }>>
-
-/** How much a tensor matters, and what it is. */
-export type Weigh = (tensor: BlueprintTensor, blueprint: Blueprint) => Pick<TensorRule, 'sensitivity' | 'why'>
+}) => WithProgress<TypeErrors>
 
 export interface ChoiceOptions extends Partial<OpenOptions> {
   /** Worker threads to measure with. */
@@ -36,10 +42,12 @@ export interface ChoiceOptions extends Partial<OpenOptions> {
   readonly memoryBytes?: number
   /** What errors are weighted by; the plan is for a quantization with the same. */
   readonly importance?: Importance
+  /** What is known of the inputs: errors are those of the outputs, and blocks count by what they write. */
+  readonly calibration?: KnownInputs
   readonly signal?: AbortSignal
   /** By default the worker threads of src/quantize. */
   readonly measure?: Measure
-  /** By default what the roles say: role-rules.ts. */
+  /** How much each tensor matters; by default what roles and blocks say: role-rules.ts, stream.ts. */
   readonly weigh?: Weigh
 }
 
@@ -67,7 +75,7 @@ export async function* planBytes(blueprint: Blueprint, budget: Budget, options: 
   const open = openTensors(blueprint, { ...options, writable: options.writable ?? (await writableTypes()) })
   checkBudget(blueprint, open, budget)
   const errors = yield* measureOpen(blueprint, open, options)
-  return chooseTypes(blueprint, open, errors, budget, options)
+  return chooseTypes(blueprint, open, errors, budget, { weigh: weighBy(blueprint, errors), ...options })
 }
 
 /** Whether the least types fit. @throws MqError BUDGET_IMPOSSIBLE. */
@@ -79,7 +87,7 @@ export function checkBudget({ tensors }: Blueprint, { leastBytes }: OpenTensors,
 
 /** Measures what every type that is open would do. */
 export function measureOpen(blueprint: Blueprint, { groups }: OpenTensors, options: ChoiceOptions): WithProgress<TypeErrors> {
-  const { measure = measureTypes, threads, memoryBytes, importance, signal } = options
+  const { measure = measureTypes, threads, memoryBytes, importance, calibration, signal } = options
   const requests = groups.flatMap(({ tensors, types }) => {
     const measurable = types.filter((type) => knownError(type, blueprint) === undefined)
     return measurable.length === 0 ? [] : tensors.map(({ name }) => ({ tensor: name, types: measurable }))
@@ -90,8 +98,21 @@ export function measureOpen(blueprint: Blueprint, { groups }: OpenTensors, optio
     ...(threads === undefined ? {} : { threads }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
     ...(importance === undefined ? {} : { importance }),
+    ...(calibration === undefined ? {} : { calibration }),
     ...(signal === undefined ? {} : { signal }),
   })
+}
+
+/** How much each tensor matters, by what its block writes where that is measured. */
+export function weighBy(blueprint: Blueprint, errors: TypeErrors): Weigh {
+  const power = (tensor: string): number | undefined => [...(errors.get(tensor)?.values() ?? [])][0]?.outputPower
+  return rulesOf(blueprint, measuredShares(blueprint, power))
+}
+
+/** Error of a tensor at a type: of its outputs where that is known, else of its weights. */
+export function errorAt(blueprint: Blueprint, errors: TypeErrors, tensor: string, type: GgmlTypeName): number {
+  const measured = errors.get(tensor)?.get(type)
+  return knownError(type, blueprint) ?? measured?.outputError ?? measured?.relativeError ?? 0
 }
 
 /** The plan of the least damage within a budget that the least types fit. */
@@ -100,13 +121,12 @@ export function chooseTypes(
   { settled, groups, settledBytes }: OpenTensors,
   errors: TypeErrors,
   { bytes: budget, goal }: Budget,
-  { weigh = ruleOf, alignment }: Pick<ChoiceOptions, 'weigh' | 'alignment'> = {},
+  { weigh, alignment }: { readonly weigh: Weigh; readonly alignment?: number },
 ): Plan {
-  const errorOf = ({ name }: BlueprintTensor, type: GgmlTypeName): number =>
-    knownError(type, blueprint) ?? errors.get(name)?.get(type)?.relativeError ?? 0
+  const errorOf = ({ name }: BlueprintTensor, type: GgmlTypeName): number => errorAt(blueprint, errors, name, type)
   const items = groups.map(({ tensors, types }) =>
     types.map((type): Option => {
-      const cost = tensors.reduce((sum, tensor) => sum + weigh(tensor, blueprint).sensitivity * errorOf(tensor, type), 0)
+      const cost = tensors.reduce((sum, tensor) => sum + weigh(tensor).sensitivity * errorOf(tensor, type), 0)
       return { type, bytes: groupBytes(tensors, type, alignment), cost }
     }),
   )
@@ -117,7 +137,7 @@ export function chooseTypes(
     const choice = options[solved.picks[index] as number] as Option
     for (const tensor of tensors) {
       const relativeError = errorOf(tensor, choice.type)
-      const { why } = weigh(tensor, blueprint)
+      const { why } = weigh(tensor)
       const reason = explainChoice({ tensors, tensor, why, relativeError }, options, choice, solved.pricePerByte)
       assignments.set(tensor.name, { type: choice.type, relativeError, reason })
     }

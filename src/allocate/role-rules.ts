@@ -1,10 +1,11 @@
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { Blueprint, BlueprintTensor, TensorRole } from '../blueprint.js'
+import { expectedShares, type StreamShare } from './stream.js'
 
 interface RoleRule {
   /**
-   * KL divergence that a relative error of 1 in one such matrix would add, if the divergence went on growing in proportion: compared
-   * with each other only. Those of a block are for a model of one block: see `ruleOf`.
+   * KL divergence that a relative error of 1 in one such matrix would add, if the divergence went on growing in proportion and if its block
+   * had written all of the residual stream: compared with each other only.
    */
   readonly weight: number
   /** The least type (by bits per weight) that a budget may choose. */
@@ -19,39 +20,35 @@ interface RoleRule {
  * A matrix adds noise to its layer's output in proportion to its own relative error, whatever its size: so the damage is relative error
  * times weight, summed over matrices, not over weights (the linearity of Malinovskii et al. 2024, arXiv:2411.17525), and small matrices
  * earn many bits. Stacked experts are one matrix: every token passes through some of them, and meets their mean error.
- * The weights come from dropping one role at a time to Q3_K and to Q2_K in both samples, on text of their own world and of another;
- * then from some twenty variations of the table on whole plans (all at 2.51 bits, seven at 3.5 as well), where routed experts proved
- * heavier, and attention lighter, than alone. They are near the best of these, rounded, the shared experts' set by judgement. Both held-out
- * texts took part in the choice, so that figures on them flatter it a little; two runs of one table differed by up to 15 %.
+ * The weights are what probes found: samples/ all in Q2_K, one tensor at a time given back its full precision, on the last quarter of
+ * kjv-calibration as it is and with letters changed; the divergence that this saves, over the tensor's relative error and its share of the
+ * residual stream (stream.ts), by and large over blocks and models. See docs/experiments.md.
  */
 const roleRules: Readonly<Record<TensorRole, RoleRule>> = {
-  output: { weight: 6.5, floor: 'Q3_K', why: 'the output matrix, whose error reaches every logit' },
-  embedding: { weight: 14, floor: 'IQ2_XXS', why: 'the embedding, which every layer reads' },
-  norm: { weight: 1, floor: 'F16', why: 'a norm' },
-  router: { weight: 1, floor: 'F16', why: 'the router, whose errors send tokens to the wrong experts' },
-  'attention-q': { weight: 1.2, floor: 'IQ2_XXS', why: 'attention queries' },
-  'attention-q-a': { weight: 1, floor: 'IQ2_XXS', why: 'the narrow way to the queries' },
-  'attention-k': { weight: 1, floor: 'IQ2_XXS', why: 'attention keys' },
-  'attention-v': { weight: 1, floor: 'IQ2_XXS', why: 'attention values' },
-  'attention-qkv': { weight: 3, floor: 'IQ2_XXS', why: 'queries, keys and values in one' },
-  'attention-kv-a': { weight: 2, floor: 'Q3_K', why: 'the narrow way to keys and values' },
-  'attention-k-b': { weight: 0.4, floor: 'Q3_K', why: 'the way from the narrow state to the keys' },
-  'attention-v-b': { weight: 0.4, floor: 'Q3_K', why: 'the way from the narrow state to the values' },
-  'attention-output': { weight: 0.7, floor: 'IQ2_XXS', why: "attention's output" },
-  'ffn-gate': { weight: 1.6, floor: 'IQ2_XXS', why: 'a dense gate' },
-  'ffn-up': { weight: 1, floor: 'IQ2_XXS', why: 'a dense up-projection' },
-  'ffn-down': { weight: 2.8, floor: 'IQ2_XXS', why: 'a dense down-projection, which writes straight into the residual stream' },
-  'shared-expert-gate': { weight: 1, floor: 'IQ2_XXS', why: "the shared expert's gate, which every token passes" },
-  'shared-expert-up': { weight: 0.8, floor: 'IQ2_XXS', why: "the shared expert's up-projection, which every token passes" },
-  'shared-expert-down': { weight: 1.6, floor: 'IQ2_XXS', why: "the shared expert's down-projection, which every token passes" },
-  'expert-gate': { weight: 1.6, floor: 'IQ1_S', why: "the routed experts' gates, the bulk of the model" },
-  'expert-up': { weight: 1.1, floor: 'IQ1_S', why: "the routed experts' up-projections, the bulk of the model" },
-  'expert-down': { weight: 2.6, floor: 'IQ1_S', why: "the routed experts' down-projections, the bulk of the model" },
-  other: { weight: 1, floor: 'IQ2_XXS', why: 'a matrix of no known role' },
+  output: { weight: 0.7, floor: 'Q3_K', why: 'the output matrix, whose error reaches every logit' },
+  embedding: { weight: 0.5, floor: 'IQ2_XXS', why: 'the embedding, which every layer reads' },
+  norm: { weight: 0.1, floor: 'F16', why: 'a norm' },
+  router: { weight: 0.1, floor: 'F16', why: 'the router, whose errors send tokens to the wrong experts' },
+  'attention-q': { weight: 0.12, floor: 'IQ2_XXS', why: 'attention queries' },
+  'attention-q-a': { weight: 0.05, floor: 'IQ2_XXS', why: 'the narrow way to the queries' },
+  'attention-k': { weight: 0.15, floor: 'IQ2_XXS', why: 'attention keys' },
+  'attention-v': { weight: 0.12, floor: 'IQ2_XXS', why: 'attention values' },
+  'attention-qkv': { weight: 0.4, floor: 'IQ2_XXS', why: 'queries, keys and values in one' },
+  'attention-kv-a': { weight: 0.2, floor: 'Q3_K', why: 'the narrow way to keys and values' },
+  'attention-k-b': { weight: 0.05, floor: 'Q3_K', why: 'the way from the narrow state to the keys' },
+  'attention-v-b': { weight: 0.08, floor: 'Q3_K', why: 'the way from the narrow state to the values' },
+  'attention-output': { weight: 0.11, floor: 'IQ2_XXS', why: "attention's output" },
+  'ffn-gate': { weight: 0.15, floor: 'IQ2_XXS', why: 'a dense gate' },
+  'ffn-up': { weight: 0.1, floor: 'IQ2_XXS', why: 'a dense up-projection' },
+  'ffn-down': { weight: 0.22, floor: 'IQ2_XXS', why: 'a dense down-projection, which writes straight into the residual stream' },
+  'shared-expert-gate': { weight: 0.1, floor: 'IQ2_XXS', why: "the shared expert's gate, which every token passes" },
+  'shared-expert-up': { weight: 0.06, floor: 'IQ2_XXS', why: "the shared expert's up-projection, which every token passes" },
+  'shared-expert-down': { weight: 0.2, floor: 'IQ2_XXS', why: "the shared expert's down-projection, which every token passes" },
+  'expert-gate': { weight: 0.1, floor: 'IQ1_S', why: "the routed experts' gates, the bulk of the model" },
+  'expert-up': { weight: 0.08, floor: 'IQ1_S', why: "the routed experts' up-projections, the bulk of the model" },
+  'expert-down': { weight: 0.15, floor: 'IQ1_S', why: "the routed experts' down-projections, the bulk of the model" },
+  other: { weight: 0.15, floor: 'IQ2_XXS', why: 'a matrix of no known role' },
 }
-
-/** How much more the first block matters than one in the middle: all others build on what it writes. */
-const firstBlock = 2
 
 /** What planning has to know about one tensor. */
 export interface TensorRule {
@@ -61,18 +58,25 @@ export interface TensorRule {
   readonly why: string
 }
 
+/** Says of a tensor how much it matters. */
+export type Weigh = (tensor: BlueprintTensor) => TensorRule
+
+/** A block that writes next to nothing may still steer the others. */
+const leastShare = 0.01
+
 /**
- * The rule of a tensor in its model.
- * A block of a deep model writes a smaller part of the residual stream: it counts a share of 1 / layers. The embedding's noise is diluted
- * by what blocks add and carried on by what they read: between 1 / layers and 1, taken as 1 / sqrt(layers). Every logit is read off by the
- * output matrix alone, which is as heavy in any model; where there is none, the embedding stands in for it too.
+ * The rules of a model's tensors.
+ * A block's noise counts by the share of the residual stream that the block has written: that is how loud it is where the next one reads.
+ * Every logit is read off by the output matrix; where there is none, the embedding stands in for it too.
+ * @param shareOf by default what a model of this depth may be expected to have.
  */
-export function ruleOf({ role, layer }: BlueprintTensor, { layers, tensors }: Blueprint): TensorRule {
-  const { weight, floor, why } = roleRules[role]
-  if (layer !== undefined) return { sensitivity: (weight * (layer === 0 ? firstBlock : 1)) / layers, floor, why }
-  if (role !== 'embedding') return { sensitivity: weight, floor, why }
-  const sensitivity = weight / Math.sqrt(Math.max(1, layers))
-  if (tensors.some((tensor) => tensor.role === 'output')) return { sensitivity, floor, why }
+export function rulesOf(blueprint: Blueprint, shareOf: StreamShare = expectedShares(blueprint)): Weigh {
   const { output } = roleRules
-  return { sensitivity: sensitivity + output.weight, floor: output.floor, why: 'the embedding, which is the output matrix too' }
+  const isTied = blueprint.tensors.every(({ role }) => role !== 'output')
+  return (tensor) => {
+    const { weight, floor, why } = roleRules[tensor.role]
+    if (tensor.layer !== undefined) return { sensitivity: weight * Math.max(leastShare, shareOf(tensor)), floor, why }
+    if (tensor.role !== 'embedding' || !isTied) return { sensitivity: weight, floor, why }
+    return { sensitivity: weight + output.weight, floor: output.floor, why: 'the embedding, which is the output matrix too' }
+  }
 }

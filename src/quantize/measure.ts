@@ -21,6 +21,8 @@ export interface TypeDamage {
    * nothing is known of the inputs.
    */
   readonly outputError?: number
+  /** Power of the outputs, tr(W H W^T), over the weights: times those of a matrix, the mean of |W x|^2. The same for every type. */
+  readonly outputPower?: number
   /** Mean of w x^2: the same for every type. */
   readonly meanSquare: number
 }
@@ -156,6 +158,9 @@ function typeDamage({
     meanSquare: squaredNorm / count,
     ...(outputNorm === 0
       ? {}
-      : { outputError: Number.isFinite(outputError) ? outputError / outputNorm : Number.POSITIVE_INFINITY }),
+      : {
+          outputError: Number.isFinite(outputError) ? outputError / outputNorm : Number.POSITIVE_INFINITY,
+          outputPower: outputNorm / count,
+        }),
   }
 }

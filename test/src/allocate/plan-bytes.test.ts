@@ -36,8 +36,9 @@ const measure: Measure = async function* ({ requests }) {
     ]),
   )
 }
-const weigh = ({ name }: { readonly name: string }): { sensitivity: number; why: string } => ({
+const weigh = ({ name }: { readonly name: string }): { sensitivity: number; floor: 'IQ2_XXS'; why: string } => ({
   sensitivity: 1 + (names.indexOf(name) % 3),
+  floor: 'IQ2_XXS',
   why: 'a matrix',
 })
 
