@@ -18,6 +18,7 @@ interface MeasuredError {
   readonly relativeError: number
   readonly outputError?: number
   readonly outputPower?: number
+  readonly meanSquare?: number
 }
 
 /** For each tensor and type, the error of sampled rows. */
@@ -75,7 +76,7 @@ export async function* planBytes(blueprint: Blueprint, budget: Budget, options: 
   const open = openTensors(blueprint, { ...options, writable: options.writable ?? (await writableTypes()) })
   checkBudget(blueprint, open, budget)
   const errors = yield* measureOpen(blueprint, open, options)
-  return chooseTypes(blueprint, open, errors, budget, { weigh: weighBy(blueprint, errors), ...options })
+  return chooseTypes(blueprint, open, errors, budget, options)
 }
 
 /** Whether the least types fit. @throws MqError BUDGET_IMPOSSIBLE. */
@@ -109,10 +110,15 @@ export function weighBy(blueprint: Blueprint, errors: TypeErrors): Weigh {
   return rulesOf(blueprint, measuredShares(blueprint, power))
 }
 
-/** Error of a tensor at a type: of its outputs where that is known, else of its weights. */
-export function errorAt(blueprint: Blueprint, errors: TypeErrors, tensor: string, type: GgmlTypeName): number {
-  const measured = errors.get(tensor)?.get(type)
-  return knownError(type, blueprint) ?? measured?.outputError ?? measured?.relativeError ?? 0
+/**
+ * Damage of a type to a tensor, in units of sensitivity: the power of the errors in the outputs over what the outputs would have if the
+ * columns did not go together. Much of an output's power may be alike for all tokens, and says nothing.
+ */
+export function damageAt(blueprint: Blueprint, errors: TypeErrors, tensor: string, type: GgmlTypeName): number {
+  const known = knownError(type, blueprint)
+  if (known !== undefined) return known
+  const { relativeError = 0, outputError, outputPower = 1, meanSquare = 1 } = errors.get(tensor)?.get(type) ?? {}
+  return outputError === undefined ? relativeError : (outputError * outputPower) / (meanSquare || 1)
 }
 
 /** The plan of the least damage within a budget that the least types fit. */
@@ -121,12 +127,12 @@ export function chooseTypes(
   { settled, groups, settledBytes }: OpenTensors,
   errors: TypeErrors,
   { bytes: budget, goal }: Budget,
-  { weigh, alignment }: { readonly weigh: Weigh; readonly alignment?: number },
+  { weigh = weighBy(blueprint, errors), alignment }: Pick<ChoiceOptions, 'weigh' | 'alignment'> = {},
 ): Plan {
-  const errorOf = ({ name }: BlueprintTensor, type: GgmlTypeName): number => errorAt(blueprint, errors, name, type)
+  const damageOf = ({ name }: BlueprintTensor, type: GgmlTypeName): number => damageAt(blueprint, errors, name, type)
   const items = groups.map(({ tensors, types }) =>
     types.map((type): Option => {
-      const cost = tensors.reduce((sum, tensor) => sum + weigh(tensor).sensitivity * errorOf(tensor, type), 0)
+      const cost = tensors.reduce((sum, tensor) => sum + weigh(tensor).sensitivity * damageOf(tensor, type), 0)
       return { type, bytes: groupBytes(tensors, type, alignment), cost }
     }),
   )
@@ -136,7 +142,8 @@ export function chooseTypes(
     const options = items[index] as readonly Option[]
     const choice = options[solved.picks[index] as number] as Option
     for (const tensor of tensors) {
-      const relativeError = errorOf(tensor, choice.type)
+      const measured = errors.get(tensor.name)?.get(choice.type)
+      const relativeError = knownError(choice.type, blueprint) ?? measured?.outputError ?? measured?.relativeError ?? 0
       const { why } = weigh(tensor)
       const reason = explainChoice({ tensors, tensor, why, relativeError }, options, choice, solved.pricePerByte)
       assignments.set(tensor.name, { type: choice.type, relativeError, reason })

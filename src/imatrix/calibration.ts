@@ -8,6 +8,7 @@ import { MqError } from '../errors.js'
 import type { Importance } from '../quantize/index.js'
 import { rowLength } from '../recipe/index.js'
 import { expandCovariance, type PooledInputs, pooledSquares } from './covariance.js'
+import { embeddingCovariance, embeddingReaders } from './embedding-readers.js'
 import { readImportance } from './read-importance.js'
 
 /** What a calibration run says of the inputs of a model's weights. Open files: close it. */
@@ -33,12 +34,15 @@ export interface Calibration {
   close(): Promise<void>
 }
 
+/** What of a blueprint a calibration is checked against; with its files, what reads the embedding is known too. */
+type Modelled = Pick<Blueprint, 'tensors'> & Partial<Pick<Blueprint, 'files'>>
+
 /**
  * Opens what `mq imatrix` wrote, or any other importance matrix, and checks it against a model before anything is made with it.
  * @throws MqError IMPORTANCE_MISMATCH where it is of another model, FILE_MISSING and the like; FormatError IMATRIX_INVALID, GGUF_INVALID,
  *   INPUT_TRUNCATED.
  */
-export async function openCalibration(path: string, blueprint: Pick<Blueprint, 'tensors'>): Promise<Calibration> {
+export async function openCalibration(path: string, blueprint: Modelled): Promise<Calibration> {
   const { importance, notes } = await readImportance(path, blueprint)
   const source = await fileSource(path)
   try {
@@ -63,21 +67,27 @@ export async function openCalibration(path: string, blueprint: Pick<Blueprint, '
       return found
     }
     const diagonals = await diagonalsOf(file, keys, importance)
+    const { files } = blueprint
+    const readers = files && embeddingReaders({ tensors: blueprint.tensors, files })
+    let ofEmbedding: Promise<Covariance> | undefined
     return {
       importance: (tensor) => importance(tensor) ?? diagonals.get(tensor),
       notes,
       digest,
       inputOf(tensor, matrix) {
+        if (tensor === readers?.embedding && !keys.has(tensor)) return embeddingKey
         const name = keys.get(tensor)
         const shape = name === undefined ? undefined : file.inputs.get(name)
         if (name === undefined || shape === undefined) return undefined
         return shape.matrices === 1 ? name : `${name}#${matrix}`
       },
       async covariance(key) {
+        if (key === embeddingKey && readers !== undefined) return await (ofEmbedding ??= embeddingCovariance(readers))
         const { name, matrix } = parseKey(file, key)
         return await expandCovariance(file, name, matrix, pooled)
       },
       async heldOut(key) {
+        if (key === embeddingKey) return new Float32Array()
         const { name, matrix } = parseKey(file, key)
         return await file.kept(name, matrix)
       },
@@ -88,6 +98,9 @@ export async function openCalibration(path: string, blueprint: Pick<Blueprint, '
     throw error
   }
 }
+
+/** The embedding has no input of its own: its errors go together as the first block reads them. */
+const embeddingKey = 'readers of the embedding'
 
 /** Tensor of the model -> name of its input in the file. @throws MqError IMPORTANCE_MISMATCH */
 function matchInputs(file: CovarianceFile, tensors: readonly BlueprintTensor[], path: string): Map<string, string> {
