@@ -168,7 +168,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
     const reworkAt = alignUp(targetAt + rowBytes * Math.min(rowsPerCall, rowCount), 64)
     reserve(reworkAt + (rework?.bytes ?? 0))
     if (importance !== undefined) new Float32Array(memory.buffer, importanceAt, rowLength).set(importance)
-    setEffort(efforts.indexOf(effort))
+    setEffort(rework === undefined ? efforts.indexOf(effort) : -1)
     const blocks = target ?? new Uint8Array(rowBytes * rowCount)
     for (let row = 0; row < rowCount; row += rowsPerCall) {
       const count = Math.min(rowsPerCall, rowCount - row)
@@ -196,10 +196,12 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
       if (tables === undefined) throw new RangeError(`a factor without the layout of ${type}`)
       const workBytes = kernels['feedback_memory'] as (rowLength: number, depth: number) => number
       const tableBytes = alignUp(tables.byteLength, 64)
+      let placed = false
       return quantizeRows(type, rows, rowLength, importance, 'fast', options.target, {
         bytes: tableBytes + workBytes(rowLength, factor.depth === 0 ? rowLength : factor.depth),
         run(source, target, count, at) {
-          new Uint8Array(memory.buffer, at).set(tables)
+          if (!placed) new Uint8Array(memory.buffer, at).set(tables)
+          placed = true
           run(source, target, count, rowLength, at, factor.depth, reach, at + tableBytes)
         },
       })

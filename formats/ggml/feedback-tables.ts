@@ -50,14 +50,14 @@ export function lowRankTable(
     }
   }
 
-  const words = n * (2 + 2 * depth + size)
-  const table = tableWriter(words)
+  const scales = Float64Array.from({ length: depth }, (_, k) => componentScale(v, n, depth, k))
+  const table = tableWriter(n * (3 + depth + size))
   for (let from = 0; from < n; from += size) {
     table.columns(order.subarray(from, from + size))
-    table.panel(size, depth, (j, k) => g[(from + j) * depth + k] as number)
+    table.panelWithUnits(size, depth, 32768, (j, k) => 1024 * (scales[k] as number) * (g[(from + j) * depth + k] as number))
     table.square(size, (i, j) => dot(v, (from + i) * depth, g, (from + j) * depth, depth))
     table.values(curvatures.subarray(from, from + size).map((value) => value / added))
-    table.panel(depth, size, (k, j) => v[(from + j) * depth + k] as number)
+    table.panel(depth, size, (k, j) => (v[(from + j) * depth + k] as number) / (scales[k] as number))
   }
   return table.bytes
 }
@@ -82,14 +82,32 @@ export function exactTable(full: Float64Array, added: number, order: Uint32Array
     for (let i = 0; i < j; i++) m[j * n + i] = (m[j * n + i] as number) / curvature
   }
 
-  const table = tableWriter(n * (2 + size) + (n * (n - size)) / 2)
+  const table = tableWriter(n * (3 + size) + (n * (n - size)) / 4)
   for (let from = 0; from < n; from += size) {
     table.columns(order.subarray(from, from + size))
-    table.panel(size, from, (j, i) => m[(from + j) * n + i] as number)
+    table.panelWithUnits(size, from, greatestError, (j, i) => m[(from + j) * n + i] as number)
     table.square(size, (i, j) => m[(from + j) * n + from + i] as number)
     table.values(curvatures.subarray(from, from + size).map((value) => value / added))
   }
   return table.bytes
+}
+
+/** Ulps that an error has at most, see kernels/feedback.ts. */
+const greatestError = 4095
+
+/**
+ * What 1 stands for in the 16 bits of a component's factors. 32 products with errors stay below 2^31; and as errors are half a step (256
+ * ulps) at most, but where a code is cut off, what they sum up to by chance stays far from the ends of the state's 16 bits.
+ */
+function componentScale(v: Float64Array, n: number, depth: number, k: number): number {
+  let greatest = 0
+  let squares = 0
+  for (let j = 0; j < n; j++) {
+    const value = Math.abs(v[j * depth + k] as number)
+    greatest = Math.max(greatest, value)
+    squares += value ** 2
+  }
+  return Math.max(greatest / 16383, Math.sqrt(squares) / 32768) || 1
 }
 
 function dot(a: Float64Array, i: number, b: Float64Array, j: number, length: number): number {
@@ -102,7 +120,21 @@ function tableWriter(words: number) {
   const bytes = new Uint8Array(4 * words)
   const floats = new Float32Array(bytes.buffer)
   const integers = new Uint32Array(bytes.buffer)
+  const halves = new Int16Array(bytes.buffer)
   let at = 0
+  /** [rows / 4][columns / 2][4][2] of 16 bits */
+  const panel = (rows: number, columns: number, value: (row: number, column: number) => number): void => {
+    let half = 2 * at
+    for (let row = 0; row < rows; row += 4) {
+      for (let column = 0; column < columns; column += 2) {
+        for (let lane = 0; lane < 4; lane++) {
+          halves[half++] = Math.round(value(row + lane, column))
+          halves[half++] = Math.round(value(row + lane, column + 1))
+        }
+      }
+    }
+    at = half / 2
+  }
   return {
     bytes,
     columns(order: Uint32Array): void {
@@ -113,13 +145,24 @@ function tableWriter(words: number) {
       floats.set(values, at)
       at += values.length
     },
-    /** [rows / 4][columns][4] */
-    panel(rows: number, columns: number, value: (row: number, column: number) => number): void {
-      for (let row = 0; row < rows; row += 4) {
+    panel,
+    /**
+     * A panel whose rows are scaled, each by a unit that is written before it, so that the sum of their products with numbers up to
+     * `bound` stays below 2^31.
+     */
+    panelWithUnits(rows: number, columns: number, bound: number, value: (row: number, column: number) => number): void {
+      const units = Array.from({ length: rows }, (_, row) => {
+        let greatest = 0
+        let sum = 0
         for (let column = 0; column < columns; column++) {
-          for (let lane = 0; lane < 4; lane++) floats[at++] = value(row + lane, column)
+          greatest = Math.max(greatest, Math.abs(value(row, column)))
+          sum += Math.abs(value(row, column))
         }
-      }
+        return Math.fround(Math.max(greatest / 32767, sum / ((2 ** 31 - 1) / bound - columns))) || 1
+      })
+      floats.set(units, at)
+      at += rows
+      panel(rows, columns, (row, column) => value(row, column) / (units[row] as number))
     },
     /** M of a group: at n * j + i that of i < j. */
     square(n: number, value: (i: number, j: number) => number): void {

@@ -33,7 +33,7 @@ export interface FeedbackFactor {
  * @param covariance n is a multiple of 32.
  * @param damping added to every entry of the diagonal, in units of its mean; 0.2 to 0.5 carries over to other text, 0.01 fits this.
  * @param layouts those of the types to come, see `feedbackLayout`; by default all.
- * @returns for each layout about n * (2 k + 32) values; n^2 / 2 where H is whole.
+ * @returns for each layout about n * (4 k + 128) bytes, and n^2 where H is whole.
  * @throws RangeError where the sizes do not agree or the diagonal is not of finite values >= 0.
  */
 export function prepareFeedback(

@@ -1,6 +1,6 @@
 // How hard the encoders search: set before a call, the same for all types.
 
-/** 0 fast, 1 default, 2 best. */
+/** 0 fast, 1 default, 2 best; -1 where error feedback is to choose codes and scales again, so that a rough guess will do. */
 let effort: i32 = 1
 
 export function set_effort(level: i32): void {
@@ -11,5 +11,12 @@ export function set_effort(level: i32): void {
 // @ts-ignore: decorator
 @inline
 export function byEffort<T>(fast: T, normal: T, best: T): T {
-  return effort == 1 ? normal : effort == 0 ? fast : best
+  return effort == 1 ? normal : effort <= 0 ? fast : best
+}
+
+/** Whether scales are all that matters, and those roughly. */
+// @ts-ignore: decorator
+@inline
+export function isRough(): bool {
+  return effort < 0
 }

@@ -2,7 +2,7 @@
 // quantize-q2-k.ts and quantize-q4-q5-k.ts.
 
 import { feedback } from './feedback'
-import { chooseGroup, useIntegers } from './feedback-group'
+import { chooseGroup, stepOfGroup, useIntegers } from './feedback-group'
 import { gatherCodes, minimumOf, scaleOf, setRecord, setUnit } from './feedback-memory'
 import { ofHalf } from './factor'
 import { codes } from './lanes'
@@ -12,21 +12,21 @@ export function feedback_q2_k(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   useIntegers(16, 0, 3, 0, 15, true, false)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseGroup, 256, 84, readPairs, writePairs)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseGroup, stepOfGroup, 256, 84, readPairs, writePairs)
 }
 
 export function feedback_q4_k(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   useIntegers(32, 0, 15, 0, 63, true, false)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, 256, 144, readScales, writeNibbles)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, stepOfGroup, 256, 144, readScales, writeNibbles)
 }
 
 export function feedback_q5_k(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   useIntegers(32, 0, 31, 0, 63, true, false)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, 256, 176, readScales, writeFifths)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, stepOfGroup, 256, 176, readScales, writeFifths)
 }
 
 function readPairs(block: usize, index: usize, row: usize): void {

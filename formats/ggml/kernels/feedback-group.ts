@@ -54,6 +54,12 @@ export function useHalves(low: f32, high: f32, minimum: bool, levels: bool): voi
   hasLevels = levels
 }
 
+/** The step from one code to the next in a group, for the four rows at `r`. */
+export function stepOfGroup(group: usize, r: usize): v128 {
+  const scale = mul(v128.load(recordOf(group, 0) + r), splat(hasLevels ? 16 : 1))
+  return groupsOfBlock == 0 ? scale : mul(scale, v128.load(unitOf(group / groupsOfBlock, 0) + r))
+}
+
 /** Of the scale, and of the minimum in parts of the scale: how far one step goes where they are halves. */
 const scaleStep: f32 = 0.02
 const minimumStep: f32 = 0.2
@@ -144,6 +150,14 @@ function settle(unit: usize): void {
 
 /** Finds the codes, their error and the errors of the columns; `keep`: stores the codes. */
 function measure(columns: usize, within: usize, curvatures: usize, into: usize, keep: bool): void {
+  // Written out for either kind, since it is here that the time goes.
+  if (hasMinimum) measureKind(columns, within, curvatures, into, keep, true)
+  else measureKind(columns, within, curvatures, into, keep, false)
+}
+
+// @ts-ignore: decorator
+@inline
+function measureKind(columns: usize, within: usize, curvatures: usize, into: usize, keep: bool, shifted: bool): void {
   const n = columnsOfGroup
   for (let r: usize = 0; r < 64; r += 16) v128.store(error + r, splat(0))
   for (let j: usize = 0; j < n; j += 2) {
@@ -179,24 +193,26 @@ function measure(columns: usize, within: usize, curvatures: usize, into: usize, 
     }
     const c = columns + 4 * j
     const d = curvatures + 4 * j
-    chooseColumn(load<u32>(c), v128.load32_splat(d), a0, a1, a2, a3, line, keep)
+    chooseColumn(load<u32>(c), v128.load32_splat(d), a0, a1, a2, a3, line, keep, shifted)
     const b = v128.load32_splat(fb)
     b0 = add(b0, mul(v128.load(line), b))
     b1 = add(b1, mul(v128.load(line, 16), b))
     b2 = add(b2, mul(v128.load(line, 32), b))
     b3 = add(b3, mul(v128.load(line, 48), b))
-    chooseColumn(load<u32>(c, 4), v128.load32_splat(d, 4), b0, b1, b2, b3, line + 64, keep)
+    chooseColumn(load<u32>(c, 4), v128.load32_splat(d, 4), b0, b1, b2, b3, line + 64, keep, shifted)
   }
 }
 
 /** The codes of one column for the aims of sixteen rows. */
 // @ts-ignore: decorator
 @inline
-function chooseColumn(column: u32, curvature: v128, a0: v128, a1: v128, a2: v128, a3: v128, into: usize, keep: bool): void {
-  let q0 = inUnits(a0, 0)
-  let q1 = inUnits(a1, 16)
-  let q2 = inUnits(a2, 32)
-  let q3 = inUnits(a3, 48)
+function chooseColumn(
+  column: u32, curvature: v128, a0: v128, a1: v128, a2: v128, a3: v128, into: usize, keep: bool, shifted: bool,
+): void {
+  let q0 = inUnits(a0, 0, shifted)
+  let q1 = inUnits(a1, 16, shifted)
+  let q2 = inUnits(a2, 32, shifted)
+  let q3 = inUnits(a3, 48, shifted)
   if (hasLevels) {
     // The levels of IQ4_NL lie so that of 16 cells of 16 integers none holds more than one boundary between two of them.
     const bytes = toBytes(q0, q1, q2, q3)
@@ -216,10 +232,10 @@ function chooseColumn(column: u32, curvature: v128, a0: v128, a1: v128, a2: v128
     v128.store(codes + 16 * <usize>column, i8x16.sub(bytes, i8x16.splat(<i8>lowest)))
   }
   const line = lineOf(column)
-  finish(a0, q0, curvature, line, into, 0)
-  finish(a1, q1, curvature, line, into, 16)
-  finish(a2, q2, curvature, line, into, 32)
-  finish(a3, q3, curvature, line, into, 48)
+  finish(a0, q0, curvature, line, into, 0, shifted)
+  finish(a1, q1, curvature, line, into, 16, shifted)
+  finish(a2, q2, curvature, line, into, 32, shifted)
+  finish(a3, q3, curvature, line, into, 48, shifted)
 }
 
 const boundary = i8x16(-116, 127, -94, -74, -57, -42, -29, -5, 7, 19, 45, 61, 127, 127, 101, 127)
@@ -229,8 +245,8 @@ const levels = i8x16(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53
 /** Aims as whole numbers of the scale, within the bounds. */
 // @ts-ignore: decorator
 @inline
-function inUnits(aim: v128, r: usize): v128 {
-  const x = mul(sub(aim, v128.load(offset + r)), v128.load(inverse + r))
+function inUnits(aim: v128, r: usize, shifted: bool): v128 {
+  const x = mul(shifted ? sub(aim, v128.load(offset + r)) : aim, v128.load(inverse + r))
   return nearest(clamp(x, splat(lowest), splat(highest)))
 }
 
@@ -244,8 +260,9 @@ function toBytes(a: v128, b: v128, c: v128, d: v128): v128 {
 
 // @ts-ignore: decorator
 @inline
-function finish(aim: v128, q: v128, curvature: v128, line: usize, into: usize, r: usize): void {
-  const stored = add(mul(q, v128.load(scale + r)), v128.load(offset + r))
+function finish(aim: v128, q: v128, curvature: v128, line: usize, into: usize, r: usize, shifted: bool): void {
+  const product = mul(q, v128.load(scale + r))
+  const stored = shifted ? add(product, v128.load(offset + r)) : product
   const miss = sub(aim, stored)
   v128.store(error + r, add(v128.load(error + r), mul(curvature, mul(miss, miss))))
   v128.store(into + r, sub(v128.load(line + r), stored))

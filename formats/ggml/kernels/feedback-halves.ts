@@ -2,7 +2,7 @@
 // quantize-legacy.ts, q8-0.ts and quantize-iq4.ts.
 
 import { feedback } from './feedback'
-import { chooseGroup, useHalves } from './feedback-group'
+import { chooseGroup, stepOfGroup, useHalves } from './feedback-group'
 import { gatherCodes, minimumOf, scaleOf, setRecord } from './feedback-memory'
 import { ofHalf, toHalf } from './factor'
 import { codes } from './lanes'
@@ -12,42 +12,42 @@ export function feedback_q4_0(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   useHalves(-8, 7, false, false)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, 32, 18, readScale, writeQ40)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, stepOfGroup, 32, 18, readScale, writeQ40)
 }
 
 export function feedback_q5_0(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   useHalves(-16, 15, false, false)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, 32, 22, readScale, writeQ50)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, stepOfGroup, 32, 22, readScale, writeQ50)
 }
 
 export function feedback_q4_1(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   useHalves(0, 15, true, false)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, 32, 20, readBoth, writeQ41)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, stepOfGroup, 32, 20, readBoth, writeQ41)
 }
 
 export function feedback_q5_1(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   useHalves(0, 31, true, false)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, 32, 24, readBoth, writeQ51)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, stepOfGroup, 32, 24, readBoth, writeQ51)
 }
 
 export function feedback_q8_0(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   useHalves(-128, 127, false, false)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, 32, 34, readScale, writeQ80)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, stepOfGroup, 32, 34, readScale, writeQ80)
 }
 
 export function feedback_iq4_nl(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   useHalves(-127, 127, false, true)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, 32, 18, readScale, writeQ40)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, stepOfGroup, 32, 18, readScale, writeQ40)
 }
 
 function readScale(block: usize, index: usize, row: usize): void {

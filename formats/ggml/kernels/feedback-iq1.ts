@@ -5,7 +5,7 @@ import { numberPoints } from './cheapest-changes'
 import { pointsOfIq1 } from './codebooks'
 import { feedback } from './feedback'
 import { minimumOf, scaleOf, setRecord, setUnit } from './feedback-memory'
-import { TERNARY, chooseRun, pointOf, signsOf, usePoints } from './feedback-run'
+import { TERNARY, chooseRun, pointOf, signsOf, stepOfRun, usePoints } from './feedback-run'
 import { ofHalf } from './factor'
 
 const levels = memory.data<f32>([-1, 0, 1])
@@ -15,7 +15,7 @@ export function feedback_iq1_s(
 ): void {
   numberPoints(pointsOfIq1, 2048)
   usePoints(32, TERNARY, levels, pointsOfIq1, 2048, true, 7, 0)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseRun, 256, 50, readIq1S, writeIq1S)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseRun, stepOfRun, 256, 50, readIq1S, writeIq1S)
 }
 
 export function feedback_iq1_m(
@@ -23,7 +23,7 @@ export function feedback_iq1_m(
 ): void {
   numberPoints(pointsOfIq1, 2048)
   usePoints(16, TERNARY, levels, pointsOfIq1, 2048, false, 7, 0)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseRun, 256, 56, readIq1M, writeIq1M)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseRun, stepOfRun, 256, 56, readIq1M, writeIq1M)
 }
 
 function readIq1S(block: usize, index: usize, row: usize): void {

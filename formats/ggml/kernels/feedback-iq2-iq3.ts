@@ -4,7 +4,7 @@
 import { pointsOfIq2S, pointsOfIq2Xs, pointsOfIq2Xxs, pointsOfIq3S, pointsOfIq3Xxs } from './codebooks'
 import { feedback } from './feedback'
 import { scaleOf, setRecord, setUnit } from './feedback-memory'
-import { ALL, CHANGES, NEAR, chooseRun, pointOf, signsOf, usePoints } from './feedback-run'
+import { ALL, CHANGES, NEAR, chooseRun, pointOf, signsOf, stepOfRun, usePoints } from './feedback-run'
 import { ofHalf } from './factor'
 import { numberPoints } from './cheapest-changes'
 import { nearLists } from './scratch'
@@ -18,14 +18,14 @@ export function feedback_iq2_xxs(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   usePoints(32, ALL, levelsOfIq2, pointsOfIq2Xxs, 256, true, 15, 0)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseRun, 256, 66, readIq2Xxs, writeIq2Xxs)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseRun, stepOfRun, 256, 66, readIq2Xxs, writeIq2Xxs)
 }
 
 export function feedback_iq2_xs(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   usePoints(16, ALL, levelsOfIq2, pointsOfIq2Xs, 512, true, 15, 0)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseRun, 256, 74, readIq2Xs, writeIq2Xs)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseRun, stepOfRun, 256, 74, readIq2Xs, writeIq2Xs)
 }
 
 export function feedback_iq2_s(
@@ -33,21 +33,21 @@ export function feedback_iq2_s(
 ): void {
   numberPoints(pointsOfIq2S, 1024)
   usePoints(16, CHANGES, levelsOfIq2, pointsOfIq2S, 1024, false, 15, 0)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseRun, 256, 82, readIq2S, writeIq2S)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseRun, stepOfRun, 256, 82, readIq2S, writeIq2S)
 }
 
 export function feedback_iq3_xxs(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   usePoints(32, NEAR, levelsOfIq3Xxs, pointsOfIq3Xxs, 256, true, 15, nearLists(0))
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseRun, 256, 98, readIq3Xxs, writeIq3Xxs)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseRun, stepOfRun, 256, 98, readIq3Xxs, writeIq3Xxs)
 }
 
 export function feedback_iq3_s(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   usePoints(32, NEAR, levelsOfIq3S, pointsOfIq3S, 512, false, 15, nearLists(1))
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseRun, 256, 110, readIq3S, writeIq3S)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseRun, stepOfRun, 256, 110, readIq3S, writeIq3S)
 }
 
 function readIq2Xxs(block: usize, index: usize, row: usize): void {

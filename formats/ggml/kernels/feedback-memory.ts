@@ -1,7 +1,10 @@
 // Working memory of error feedback (see feedback.ts): sixteen rows, column by column. A line is 64 bytes, one f32 for each row.
 //
 //   weights   a line for each column
-//   state     a line for each of its components
+//   state     a line for each of its components, i32; not where the factor is exact
+//   pairs     the state as pairs of i16: a line for two components, or where the factor is exact for the errors of two columns
+//   lost      16 lines: the errors of the group at hand as pairs of i16
+//   ulps      two lines: what an error is counted in, and its inverse
 //   aims      32 lines: what the columns of the group at hand should become
 //   errors    32 lines: weights less what is stored for them
 //   trials    32 lines: the same of what is being tried
@@ -16,6 +19,9 @@ export const tileRows: usize = 16
 
 export let weights: usize = 0
 export let state: usize = 0
+export let pairs: usize = 0
+export let lost: usize = 0
+export let ulps: usize = 0
 export let aims: usize = 0
 export let errors: usize = 0
 export let trials: usize = 0
@@ -32,7 +38,10 @@ export function feedback_memory(rowLength: i32, depth: i32): usize {
 export function layOut(work: usize, rowLength: usize, depth: usize): usize {
   weights = work
   state = weights + 64 * rowLength
-  aims = state + 64 * depth
+  pairs = state + 64 * depth
+  lost = pairs + 32 * depth
+  ulps = lost + 64 * 16
+  aims = ulps + 64 * 2
   errors = aims + 64 * 32
   trials = errors + 64 * 32
   records = trials + 64 * 32

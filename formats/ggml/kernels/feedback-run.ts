@@ -70,6 +70,12 @@ const leastError: usize = memory.data(64, 16)
 const triedCodes: usize = memory.data(512, 16)
 const first: usize = memory.data(64, 16)
 
+/** Does what `stepOfGroup` does; levels are two apart, or one for IQ1. */
+export function stepOfRun(run: usize, r: usize): v128 {
+  const s = v128.load(recordOf(run, 0) + r), unit = v128.load(unitOf((run * columnsOfRun) >> 8, 0) + r)
+  return mul(mul(add(add(s, s), splat(1)), unit), splat(kind == TERNARY ? 1 : 2))
+}
+
 /** Does what `chooseGroup` does. */
 export function chooseRun(columns: usize, within: usize, curvatures: usize, into: usize, reach: i32): void {
   const run = <usize>load<u32>(columns) / columnsOfRun

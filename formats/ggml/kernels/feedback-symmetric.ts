@@ -2,7 +2,7 @@
 // quantize-q6-k.ts and quantize-iq4.ts.
 
 import { feedback } from './feedback'
-import { chooseGroup, useIntegers } from './feedback-group'
+import { chooseGroup, stepOfGroup, useIntegers } from './feedback-group'
 import { gatherCodes, scaleOf, setRecord, setUnit } from './feedback-memory'
 import { ofHalf } from './factor'
 import { codes } from './lanes'
@@ -12,21 +12,21 @@ export function feedback_q3_k(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   useIntegers(16, -4, 3, -32, 31, false, false)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseGroup, 256, 110, readQ3, writeQ3)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseGroup, stepOfGroup, 256, 110, readQ3, writeQ3)
 }
 
 export function feedback_q6_k(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   useIntegers(16, -32, 31, -128, 127, false, false)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseGroup, 256, 210, readQ6, writeQ6)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseGroup, stepOfGroup, 256, 210, readQ6, writeQ6)
 }
 
 export function feedback_iq4_xs(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
   useIntegers(32, -127, 127, -32, 31, false, true)
-  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, 256, 136, readXs, writeXs)
+  feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, stepOfGroup, 256, 136, readXs, writeXs)
 }
 
 function readQ3(block: usize, index: usize, row: usize): void {

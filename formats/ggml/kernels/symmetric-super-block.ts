@@ -4,10 +4,10 @@
 // the wanted scale, judged by the error with exactly what will be stored. 4. d by least squares for the codes and integers found.
 // 5. The codes for exactly what is stored.
 
-import { byEffort } from './effort'
+import { byEffort, isRough } from './effort'
 import { fitFactor, inverseOfPower, nextFactor, toHalf, toHalfAway } from './factor'
 import { halfToFloat } from './half'
-import { add, clamp, codes, divide, mul, nearest, splat, total, values, weights } from './lanes'
+import { add, clamp, codes, divide, invert, mul, nearest, splat, total, values, weights } from './lanes'
 import { loadSuperBlock } from './load'
 import { GAIN, SCALE, WLL, WLX, recordBytes, searchSymmetric, tryStored, writeSymmetricCodes } from './symmetric'
 
@@ -97,10 +97,18 @@ export function encodeSymmetric(
     const record = records + recordBytes * g
     searchSymmetric(
       values + 16 * n * g, weights + 16 * n * g, n, record, lowest, highest,
-      byEffort(2, 5, 8), byEffort<f32>(0.5, 1.2, 1.4), byEffort<f32>(1.2, 0.7, 0.45), 1,
+      isRough() ? 2 : byEffort(2, 5, 8), isRough() ? <f32>0.2 : byEffort<f32>(0.5, 1.2, 1.4), byEffort<f32>(1.2, 0.7, 0.45), 1,
     )
   }
   const first = factorOfRecords(groups, bound, unit)
+  if (isRough()) {
+    store<u16>(target, first)
+    const inverse = invert(splat(halfToFloat(first) * factor))
+    for (let at: usize = 0; at < 16 * groups; at += 16) {
+      v128.store(scaleCodes + at, clamp(nearest(mul(v128.load(scales + at), inverse)), splat(-bound), splat(bound - 1)))
+    }
+    return
+  }
   beginFactor(first)
   let d16 = first
   for (let round = 0; round < rounds; round++) {

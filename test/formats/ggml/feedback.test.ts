@@ -52,18 +52,21 @@ describe('codes as GPTQ chooses them in f64', () => {
   const whole = prepareFeedback({ full: inputs.full }, damping)
   const parts = prepareFeedback(inputs, damping)
   const orders = { 16: ordered(16), 32: ordered(32) }
+  const rows = gaussian(64 * n, 9)
 
   test.each(referenceTypes)('%s, with the covariance whole and as diagonal and factors', (type) => {
     const { u, order } = orders[feedbackLayout(type) === '16x1' ? 16 : 32]
-    const expected = gptq(codec, type, rows, codec.quantize(type, rows, n, whole.importance, 'fast'), u, order)
     for (const factor of [whole, parts]) {
-      const found = codec.dequantize(type, codec.quantizeWithFeedback(type, rows, n, factor, { reach: 0 }), rows.length)
-      // One code of a row that f32 rounds otherwise changes all that follow it; most rows have none.
+      const blocks = codec.quantizeWithFeedback(type, rows, n, factor, { reach: 0 })
+      const found = codec.dequantize(type, blocks, rows.length)
+      const expected = gptq(codec, type, rows, blocks, u, order)
+      // One code of a row that is rounded otherwise changes all that follow it; most rows have none.
       const same = Array.from({ length: rows.length / n }, (_, row) =>
         found.subarray(row * n, (row + 1) * n).every((value, i) => value === expected[row * n + i]),
       ).filter(Boolean).length
-      expect(same).toBeGreaterThanOrEqual(type === 'Q8_0' ? 5 : 15)
-      expect(outputError(rows, found, inputs.full) / outputError(rows, expected, inputs.full)).toBeCloseTo(1, 2)
+      expect(same).toBeGreaterThanOrEqual(48)
+      const ratio = outputError(rows, found, inputs.full) / outputError(rows, expected, inputs.full)
+      expect(Math.abs(ratio - 1)).toBeLessThan(0.01)
     }
   })
 })
@@ -92,7 +95,9 @@ test('inputs that have nothing to do with each other leave the codes as they are
     const plain = codec.dequantize(type, codec.quantize(type, rows, n, factor.importance, 'fast'), rows.length)
     const found = codec.dequantize(type, codec.quantizeWithFeedback(type, rows, n, factor, { reach: 0 }), rows.length)
     // Points are searched otherwise than by the encoders; Q8_0 is rounded as ggml does, by a scale that is not yet a half.
+    // The scales of Q3_K and Q6_K are a rough guess, which the search along with the codes makes up for.
     if (isPoints(type)) expect(error(found) / error(plain)).toBeLessThan(1.01)
+    else if (type === 'Q3_K' || type === 'Q6_K') expect(error(found) / error(plain)).toBeLessThan(1.1)
     else expect(error(found) / error(plain)).toBeCloseTo(1, type === 'Q8_0' ? 2 : 5)
   }
 })
@@ -117,6 +122,32 @@ test('zeros stay zeros, and values at the ends of the range stay finite', () => 
     expect(found.every(Number.isFinite)).toBe(true)
     expect(found.subarray(0, n).every((value) => value === 0)).toBe(true)
   }
+})
+
+test('rows as wide as the widest of large models, with 64 factors: within bounds, and better than without', () => {
+  const [width, rank] = [18432, 64]
+  const wide = gaussian(2 * width, 11)
+  const factors = gaussian(rank * width, 12).map((x, i) => x / Math.sqrt(1 + Math.floor(i / width)))
+  const diagonal = new Float32Array(width).fill(0.5)
+  const factor = prepareFeedback({ diagonal, factors }, 0.1, ['16x1'])
+  // 4 k + 4 n bytes and three numbers for each column, n columns to a group.
+  expect(factor.tables['16x1']?.byteLength).toBe(width * (4 * rank + 4 * 16 + 12))
+  const error = (stored: Float32Array): number => {
+    let sum = 0
+    for (let row = 0; row < wide.length; row += width) {
+      const e = wide.subarray(row, row + width).map((x, i) => x - (stored[row + i] ?? 0))
+      for (let i = 0; i < width; i++) sum += 0.5 * (e[i] ?? 0) ** 2
+      for (let k = 0; k < rank; k++) {
+        let product = 0
+        for (let i = 0; i < width; i++) product += (factors[k * width + i] ?? 0) * (e[i] ?? 0)
+        sum += product ** 2
+      }
+    }
+    return sum
+  }
+  const plain = error(codec.dequantize('Q2_K', codec.quantize('Q2_K', wide, width, factor.importance), wide.length))
+  const found = error(codec.dequantize('Q2_K', codec.quantizeWithFeedback('Q2_K', wide, width, factor), wide.length))
+  expect(found / plain).toBeLessThan(0.3)
 })
 
 test('what is no covariance is refused', () => {
