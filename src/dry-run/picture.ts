@@ -24,14 +24,16 @@ const colours: readonly (readonly [bits: number, colour: string])[] = [
 /** A picture of a plan: a row for each layer, a column for each role, a colour for the bits of each weight. */
 export function planPicture(plan: DryRun, title: string): Markup {
   const roles = tensorRoles.filter((role) => plan.tensors.some((tensor) => tensor.role === role && isShown(tensor)))
-  const layers = Math.max(-1, ...plan.tensors.map(({ layer }) => layer ?? -1)) + 1
+  const layers = [...new Set(plan.tensors.filter(isShown).flatMap(({ layer }) => layer ?? []))].toSorted((a, b) => a - b)
+  const rowOf = new Map(layers.map((layer, row) => [layer, row]))
   const outside = plan.tensors.some((tensor) => tensor.layer === undefined && isShown(tensor))
-  const rows = layers + (outside ? 1 : 0)
+  const rows = layers.length + (outside ? 1 : 0)
   const width = margin.left + roles.length * cell.width + margin.right
   const height = Math.max(margin.top + rows * cell.height + margin.bottom, margin.top + (colours.length + 2) * 22)
   const places = new Map<string, PlanTensor[]>()
   for (const tensor of plan.tensors.filter(isShown)) {
-    const key = `${tensor.layer ?? layers} ${tensor.role}`
+    const row = tensor.layer === undefined ? layers.length : rowOf.get(tensor.layer)
+    const key = `${row} ${tensor.role}`
     places.set(key, [...(places.get(key) ?? []), tensor])
   }
   const cells = [...places].map(([key, tensors]) => {
@@ -82,10 +84,11 @@ function roleHead(role: TensorRole, x: number): Markup {
 `
 }
 
-function rowHead(row: number, layers: number): Markup | undefined {
-  const isNamed = row === layers || layers <= 40 || row % 5 === 0 || row === layers - 1
+function rowHead(row: number, layers: readonly number[]): Markup | undefined {
+  const { length } = layers
+  const isNamed = row === length || length <= 40 || row % 5 === 0 || row === length - 1
   if (!isNamed) return undefined
-  const words = row === layers ? 'outside' : row === 0 ? 'layer 0' : String(row)
+  const words = row === length ? 'outside' : `${row === 0 ? 'layer ' : ''}${layers[row]}`
   return markup`<text x="${margin.left - 8}" y="${margin.top + row * cell.height + 11}" style="text-anchor:end;fill:#5a6470">${words}</text>
 `
 }

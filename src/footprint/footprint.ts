@@ -33,12 +33,6 @@ export interface Footprint extends Buffers {
 /** ggml pads each tensor to this in memory, as GGUF does in the file. */
 export const tensorAlignment = 32
 
-/** The context that llama.cpp was trained on; undefined where the metadata do not say. */
-export function trainedContext({ architecture, metadata }: Blueprint): number | undefined {
-  const value = metadata.get(`${architecture}.context_length`)?.value
-  return typeof value === 'number' && value > 0 ? value : undefined
-}
-
 /**
  * The shape that memory is worked out from.
  * @throws MqError FOOTPRINT_UNKNOWN where the metadata do not say what the attention keeps.

@@ -6,7 +6,6 @@ export {
   type RunOptions,
   shapeOrRefuse,
   tensorAlignment,
-  trainedContext,
   weightsBytes,
 } from './footprint.js'
 export { type CacheType, cacheTypes } from './kv-cache.js'

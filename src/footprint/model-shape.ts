@@ -53,6 +53,9 @@ export interface ModelShape {
   hasExperts(layer: number): boolean
 }
 
+/** llama.cpp's own limit (LLAMA_MAX_EXPERTS is 512). */
+const mostUsedExperts = 512
+
 /** llama.cpp's number for a sigmoid in `expert_gating_func`. */
 const sigmoid = 2
 
@@ -66,7 +69,9 @@ export function modelShape({ architecture, layers, metadata, tensors }: Blueprin
   const hidden = number('embedding_length') ?? embedding?.shape[1]
   const vocabulary = embedding?.shape[0]
   const heads = number('attention.head_count')
-  if (hidden === undefined || vocabulary === undefined || heads === undefined || layers < 1) return undefined
+  if (hidden === undefined || vocabulary === undefined || heads === undefined) return undefined
+  // The graph is built layer by layer: not for layers that cannot be there.
+  if (layers < 1 || layers > tensors.length) return undefined
   const attention = attentionShape(number, heads, hidden)
   if (attention === undefined) return undefined
   const withExperts = new Set(tensors.filter(({ role }) => role === 'expert-down').map(({ layer }) => layer))
@@ -75,17 +80,19 @@ export function modelShape({ architecture, layers, metadata, tensors }: Blueprin
   const shared = tensors.find(({ role }) => role === 'shared-expert-down')?.shape.at(-1) ?? 0
   const expert = tensors.find(({ role }) => role === 'expert-down')?.shape
   const count = expert?.[0]
+  const used = Math.min(count ?? 0, number('expert_used_count') ?? count ?? 0)
+  if (used > mostUsedExperts) return undefined
   return {
     layers,
     hidden,
     vocabulary,
     attention,
-    feedForward: Math.max(0, ...dense),
+    feedForward: dense.reduce((most, width) => Math.max(most, width), 0),
     ...(expert !== undefined &&
       count !== undefined && {
         experts: {
           count,
-          used: Math.min(count, number('expert_used_count') ?? count),
+          used,
           width: expert.at(-1) ?? 0,
           sharedWidth: shared,
           groups: number('expert_group_count') ?? 1,
@@ -136,5 +143,5 @@ function largest(metadata: Metadata, key: string): number | undefined {
   const values = (entry.type === 'array' ? entry.value : [entry.value]).filter(
     (value): value is number => typeof value === 'number' && Number.isFinite(value),
   )
-  return values.length === 0 ? undefined : Math.max(...values)
+  return values.length === 0 ? undefined : values.reduce((most, value) => Math.max(most, value))
 }

@@ -5,12 +5,15 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import PlanCommand from '../../commands/plan.js'
 import Quantize from '../../commands/quantize.js'
 import type { TensorRole } from '../../src/blueprint.js'
+import type { DryRun } from '../../src/dry-run/index.js'
 import type { Plan } from '../../src/plan.js'
 import { writeDeepseekR1 } from '../support/deepseek-r1-checkpoint.js'
 import { folderHub } from '../support/folder-hub.js'
+import { writeHollowGguf } from '../support/llama-buffers.js'
+import { llamaHeader } from '../support/model-shapes.js'
 import { runCommand } from '../support/run-command.js'
 
-interface Outcome extends Plan {
+interface Outcome extends DryRun {
   readonly error?: { readonly code: string }
 }
 
@@ -63,6 +66,36 @@ describe('DeepSeek-R1, 671 billion weights, from its headers', () => {
     // Headers and index are 20 MB of a repository of 672 GB.
     expect(hub.sentBytes()).toBeLessThan(30e6)
   }, 60_000)
+})
+
+describe('a dense model of 70 billion weights, from its header', () => {
+  it('fits into 48 GiB with its context, and fills them', async () => {
+    const { metadata, tensors } = llamaHeader({
+      hidden: 8192,
+      width: 28_672,
+      heads: 64,
+      groups: 8,
+      layers: 80,
+      vocabulary: 128_256,
+    })
+    const path = join(folder, 'dense.gguf')
+    await writeHollowGguf(path, metadata, tensors)
+    const { memory, placement } = await plan(path, '--fit', '48GiB', '--ctx', '32768', '--vram', '48GiB', '--no-measure')
+    const planned = memory.find(({ name }) => name === 'plan')
+    // 80 layers of keys and values of 8 heads of 128 values, in f16.
+    expect(planned?.kvCacheBytes).toBe(80 * 2 * 8 * 128 * 2 * 32_768)
+    expect(planned?.totalBytes).toBeLessThanOrEqual(48 * 2 ** 30)
+    expect(planned?.totalBytes).toBeGreaterThan(0.99 * 48 * 2 ** 30)
+    expect(placement?.flags).toBe('-ngl all')
+  })
+
+  it('says that it does not know what layers take that are not there', async () => {
+    const { metadata, tensors } = llamaHeader({ hidden: 64, width: 64, heads: 2, groups: 1, layers: 1, vocabulary: 64 })
+    const path = join(folder, 'endless.gguf')
+    await writeHollowGguf(path, new Map(metadata).set('llama.block_count', { type: 'uint32', value: 2 ** 32 - 1 }), tensors)
+    expect((await plan(path, '--type', 'Q8_0')).memory).toEqual([])
+    expect((await plan(path, '--fit', '1GiB', '--no-measure')).error?.code).toBe('FOOTPRINT_UNKNOWN')
+  })
 })
 
 describe('a model from afar', () => {
