@@ -20,13 +20,6 @@ export function nystrom(
   const width = sketch.length / n
   const s = Float64Array.from(sketch)
   const core = products(Float64Array.from(signs), s, n, width)
-  for (let i = 0; i < width; i += 1) {
-    for (let j = 0; j < i; j += 1) {
-      const mean = ((core[i * width + j] as number) + (core[j * width + i] as number)) / 2
-      core[i * width + j] = mean
-      core[j * width + i] = mean
-    }
-  }
   const { values, vectors } = symmetricEigen(core, width)
   const strong = values.findIndex((value) => !(value > weakest * (values[0] as number)))
   const kept = strong < 0 ? width : strong
@@ -46,17 +39,39 @@ export function nystrom(
   return { diagonal: rest.map((value) => Math.max(value, 0)), factors }
 }
 
-/** A^T B of A and B, both [n][width]. */
+/**
+ * A^T B of A and B, both [n][width], where it is symmetric: half of it is worked out. Four rows at a time, since memory and not the
+ * multiplier sets the pace.
+ */
 function products(a: Float64Array, b: Float64Array, n: number, width: number): Float64Array {
   const c = new Float64Array(width * width)
-  for (let row = 0; row < n; row += 1) {
-    const from = row * width
+  const whole = n - (n % 4)
+  for (let row = 0; row < n; row += row < whole ? 4 : 1) {
+    const r0 = row * width
+    const r1 = r0 + width
+    const r2 = r1 + width
+    const r3 = r2 + width
     for (let i = 0; i < width; i += 1) {
-      const x = a[from + i] as number
       const to = i * width
-      for (let j = 0; j < width; j += 1) c[to + j] = (c[to + j] as number) + x * (b[from + j] as number)
+      const x0 = a[r0 + i] as number
+      if (row >= whole) {
+        for (let j = i; j < width; j += 1) c[to + j] = (c[to + j] as number) + x0 * (b[r0 + j] as number)
+        continue
+      }
+      const x1 = a[r1 + i] as number
+      const x2 = a[r2 + i] as number
+      const x3 = a[r3 + i] as number
+      for (let j = i; j < width; j += 1) {
+        c[to + j] =
+          (c[to + j] as number) +
+          x0 * (b[r0 + j] as number) +
+          x1 * (b[r1 + j] as number) +
+          x2 * (b[r2 + j] as number) +
+          x3 * (b[r3 + j] as number)
+      }
     }
   }
+  for (let i = 0; i < width; i += 1) for (let j = 0; j < i; j += 1) c[i * width + j] = c[j * width + i] as number
   return c
 }
 

@@ -28,20 +28,30 @@ export interface NeedsMemory {
 
 const keptCovariances = 2
 
-/** What a pool reads of a calibration; the last covariances are kept, since several things are made of one. */
-export function inputsOf(calibration: KnownInputs, { bytesOf }: NeedsMemory): NonNullable<PoolOptions['inputs']> {
+/** A calibration that keeps the last covariances, since several things are made of one. */
+export function keepingLast(calibration: KnownInputs): KnownInputs {
   const last = new Map<string, Promise<Covariance>>()
-  const covarianceOf = (input: string): Promise<Covariance> => {
-    const found = last.get(input) ?? calibration.covariance(input)
-    last.delete(input)
-    last.set(input, found)
-    for (const [other] of last) if (last.size > keptCovariances) last.delete(other)
-    return found
+  return {
+    digest: calibration.digest,
+    importance: calibration.importance,
+    inputOf: (tensor, matrix) => calibration.inputOf(tensor, matrix),
+    heldOut: (input) => calibration.heldOut(input),
+    covariance(input) {
+      const found = last.get(input) ?? calibration.covariance(input)
+      last.delete(input)
+      last.set(input, found)
+      for (const other of last.keys()) if (last.size > keptCovariances) last.delete(other)
+      return found
+    },
   }
+}
+
+/** What a pool reads of a calibration. */
+export function inputsOf(calibration: KnownInputs, { bytesOf }: NeedsMemory): NonNullable<PoolOptions['inputs']> {
   return {
     bytesOf,
     async covariance({ input, form, columns }) {
-      if (form !== 'held-out') return await covarianceOf(input)
+      if (form !== 'held-out') return await calibration.covariance(input)
       const rows = await heldOutRows(calibration, input, columns)
       const scale = 1 / Math.sqrt(Math.max(1, rows.length / columns))
       return { diagonal: new Float32Array(columns), factors: rows.map((value) => scale * value) }

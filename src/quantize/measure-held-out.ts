@@ -5,7 +5,7 @@ import type { WithProgress } from '../progress.js'
 import { rowLength } from '../recipe/index.js'
 import type { KnownInputs } from './calibration.js'
 import { sampleMatrixOf } from './cut.js'
-import { inputsOf, memoryOfNeeds } from './feedback.js'
+import { inputsOf, keepingLast, memoryOfNeeds } from './feedback.js'
 import { memoryShare, taskBytes } from './memory.js'
 import { runTasks } from './pool.js'
 import { type ErrorSums } from './statistics.js'
@@ -39,7 +39,8 @@ const sampledRows = 64
  * @throws as `measure`.
  */
 export async function* measureHeldOut(options: HeldOutOptions): WithProgress<Map<string, Map<number, number>>> {
-  const { blueprint, requests, calibration } = options
+  const { blueprint, requests } = options
+  const calibration = keepingLast(options.calibration)
   const tensors = new Map(blueprint.tensors.map((tensor) => [tensor.name, tensor]))
   // What has one input comes together, since it shares what is made of it.
   const inputName = ({ tensor, matrix }: HeldOutRequest): string => calibration.inputOf(tensor, matrix) ?? ''
