@@ -1,7 +1,8 @@
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { MqError } from '../errors.js'
-import { type FoundJournal, type Journal, readJournal, writeJournal } from './journal.js'
+import { findJournal, indexRecords, type RecordIndex } from './found-journal.js'
+import { type Journal, writeJournal } from './journal.js'
 import type { OutputLayout, OutputPart } from './output-layout.js'
 import { availableBytes, checkTarget, inWords, journalName, partialName } from './target.js'
 
@@ -13,7 +14,7 @@ export interface Output {
   readonly named: ReadonlySet<number>
   readonly journal: Journal
   /** What an earlier run of the same work has left. */
-  readonly earlier: FoundJournal | undefined
+  readonly earlier: RecordIndex | undefined
   /** Things that the user should know. */
   readonly notes: readonly string[]
   /** Flushes data, then the journal, so that a power cut costs no more than what came after. */
@@ -33,8 +34,8 @@ export interface OutputOptions {
   readonly path: string
   readonly layout: OutputLayout
   readonly identity: string
-  /** Counts the tasks there are. */
-  readonly taskCount: () => number
+  /** Of the work. */
+  readonly taskCount: number
   /** Files that are read while these are written. */
   readonly inputs: readonly string[]
   /** Replaces files that are there already. */
@@ -58,8 +59,8 @@ export async function beginOutput(options: OutputOptions): Promise<Output> {
   const words = async (thrown: unknown): Promise<MqError> => inWords(thrown, path, await missingBytes(parts), own)
 
   const notes: string[] = []
-  const found = await readJournal(journalPath)
-  const earlier = found?.identity === identity && !fresh ? found : undefined
+  const found = await findJournal(journalPath)
+  const earlier = found?.identity === identity && !fresh ? await indexRecords(found, taskCount) : undefined
   const named = await alreadyNamed(parts, earlier, taskCount)
   for (const [index, part] of parts.entries()) {
     if (!named.has(index)) await checkTarget(part.path, inputs, force)
@@ -128,11 +129,11 @@ export async function beginOutput(options: OutputOptions): Promise<Output> {
  */
 async function alreadyNamed(
   parts: readonly OutputPart[],
-  earlier: FoundJournal | undefined,
-  taskCount: () => number,
+  earlier: RecordIndex | undefined,
+  taskCount: number,
 ): Promise<ReadonlySet<number>> {
   const named = new Set<number>()
-  if (earlier === undefined || earlier.size < taskCount()) return named
+  if (earlier === undefined || earlier.size < taskCount) return named
   for (const [index, { path, header, fileBytes }] of parts.entries()) {
     const size = (await stat(path).catch(() => undefined))?.size
     if (size !== fileBytes || (await exists(partialName(path)))) continue

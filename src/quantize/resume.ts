@@ -1,7 +1,8 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { MqError } from '../errors.js'
-import type { FoundJournal, JournalRecord } from './journal.js'
+import { openRecords, type RecordIndex } from './found-journal.js'
+import type { JournalRecord } from './journal-format.js'
 import type { QuantizeTask } from './task.js'
 import { writtenBytes } from './tasks.js'
 
@@ -18,15 +19,16 @@ export interface EarlierTask {
  */
 export async function* earlierTasks(
   tasks: Iterable<QuantizeTask>,
-  journal: FoundJournal,
+  journal: RecordIndex,
   options: { readonly signal: AbortSignal | undefined; readonly what: string },
 ): AsyncGenerator<EarlierTask, void, void> {
   const { signal, what } = options
+  const records = await openRecords(journal)
   let current: OpenPart | undefined
   let buffer = Buffer.alloc(0)
   try {
     for (const task of tasks) {
-      const record = journal.get(task.number)
+      const record = await records.read(task.number)
       if (record === undefined) continue
       if (signal?.aborted === true) throw MqError.of('INTERRUPTED', { what })
       if (current?.path !== task.output) {
@@ -39,6 +41,7 @@ export async function* earlierTasks(
       yield { task, record, intact: (await readFully(current.file, bytes, task.offset)) && crc32(bytes) === record.checksum }
     }
   } finally {
+    await records.close()
     await current?.file.close()
   }
 }

@@ -12,6 +12,7 @@ import { inRunningOrder } from './running-order.js'
 import type { ErrorSums } from './statistics.js'
 import { newTally, type QuantizedTensor, type Tally } from './tally.js'
 import type { QuantizeTask } from './task.js'
+import { newTaskSet, type TaskSet } from './task-set.js'
 import { type TaskSource, taskElements, tasksOf, writtenBytes } from './tasks.js'
 
 export interface WriteOptions {
@@ -92,20 +93,20 @@ const worthKeeping: ReadonlySet<string> = new Set(['INTERRUPTED', 'DISK_FULL', '
 interface Work {
   readonly output: Output
   readonly tally: Tally
-  /** Numbers of tasks. */
-  readonly finished: Set<number>
+  readonly finished: TaskSet
   doneBytes: number
 }
 
 async function* takeUp(options: WriteOptions): WithProgress<Work> {
   const { blueprint, layout, path, importance, feedback, signal, dataBytes } = options
+  const taskCount = countOf(tasksOf(sourceOf(options, [])))
   const output = await beginOutput({
     ...options,
     identity: await identityOf(blueprint, layout, { importance, feedback, effort: options.effort, taskElements }),
-    taskCount: () => countOf(tasksOf(sourceOf(options, []))),
+    taskCount,
     inputs: blueprint.files,
   })
-  const work: Work = { output, tally: newTally(layout.tensors), finished: new Set(), doneBytes: 0 }
+  const work: Work = { output, tally: newTally(layout.tensors), finished: newTaskSet(taskCount), doneBytes: 0 }
   const { earlier, paths, named } = output
   if (earlier === undefined) return work
   let taken = false

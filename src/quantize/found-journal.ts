@@ -1,0 +1,123 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import {
+  decodeHead,
+  decodeRecord,
+  frontBytes,
+  type JournalHead,
+  type JournalRecord,
+  readFront,
+  recordBytes,
+  taskOfRecord,
+} from './journal-format.js'
+
+// A journal of a model of 671 billion weights has 2.6 million records, 290 MB. What is held of it is where each task's record stands, in
+// 4 bytes; the records are read when their tasks are looked at, which come in nearly the same order.
+
+/** The journal that an earlier run has left. */
+export interface FoundJournal extends JournalHead {
+  readonly path: string
+  /** First byte of the records. */
+  readonly start: number
+  /** Bytes up to the end of the last record that is not cut off. */
+  readonly byteLength: number
+}
+
+/** Where the records of a journal are. */
+export interface RecordIndex extends FoundJournal {
+  /** How many tasks have a record. */
+  readonly size: number
+  /** By task: 1 + the place of its latest record among all, 0 where there is none. */
+  readonly places: Uint32Array
+}
+
+/** Reads records by the number of their task. */
+export interface RecordReader {
+  /** The latest record of a task. @throws Node's own errors. */
+  read(task: number): Promise<JournalRecord | undefined>
+  close(): Promise<void>
+}
+
+/** A record stands for at least some 100 KB of output: this is a journal of more than any disk holds. */
+const maxJournalBytes = 2 ** 30
+/** Records read at a time: 57 KB. */
+const recordsAtOnce = 512
+
+/** Looks for a journal at `path`; undefined where there is none, or what is there is not one. */
+export async function findJournal(path: string): Promise<FoundJournal | undefined> {
+  const file = await open(path, 'r').catch(() => undefined)
+  if (file === undefined) return undefined
+  try {
+    const { size } = await file.stat()
+    if (size < frontBytes || size > maxJournalBytes) return undefined
+    const front = readFront(await readBytes(file, 0, frontBytes))
+    const start = frontBytes + (front?.headBytes ?? 0)
+    if (front === undefined || size < start) return undefined
+    const head = decodeHead(await readBytes(file, frontBytes, front.headBytes), front.checksum)
+    if (head === undefined) return undefined
+    return { ...head, path, start, byteLength: start + Math.floor((size - start) / recordBytes) * recordBytes }
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * Reads all records of a journal for where they are. A torn or damaged record counts for nothing.
+ * @param taskCount of the work; a record of a task beyond counts for nothing.
+ * @throws Node's own errors.
+ */
+export async function indexRecords(journal: FoundJournal, taskCount: number): Promise<RecordIndex> {
+  const records = (journal.byteLength - journal.start) / recordBytes
+  const places = new Uint32Array(taskCount)
+  let size = 0
+  const file = await open(journal.path, 'r')
+  try {
+    for (let first = 0; first < records; first += recordsAtOnce) {
+      const bytes = await readRecords(file, journal, first)
+      for (let at = 0; at < bytes.length; at += recordBytes) {
+        const task = taskOfRecord(bytes, at)
+        if (task === undefined || task >= taskCount) continue
+        if (places[task] === 0) size += 1
+        places[task] = first + at / recordBytes + 1
+      }
+    }
+  } finally {
+    await file.close()
+  }
+  return { ...journal, size, places }
+}
+
+/** Opens the records of a journal, of which a few are held at a time: ask for them in about the order in which they were written. */
+export async function openRecords(index: RecordIndex): Promise<RecordReader> {
+  const file = await open(index.path, 'r')
+  let first = 0
+  let bytes = Buffer.alloc(0)
+  return {
+    async read(task) {
+      const place = (index.places[task] ?? 0) - 1
+      if (place < 0) return undefined
+      if (place < first || place >= first + bytes.length / recordBytes) {
+        // From a little before: several threads wrote them, so that the next may stand there.
+        first = Math.max(0, place - recordsAtOnce / 4)
+        bytes = await readRecords(file, index, first)
+      }
+      return decodeRecord(bytes, (place - first) * recordBytes)
+    },
+    close: () => file.close(),
+  }
+}
+
+async function readRecords(file: FileHandle, { start, byteLength }: FoundJournal, first: number): Promise<Buffer<ArrayBuffer>> {
+  const from = start + first * recordBytes
+  return readBytes(file, from, Math.min(byteLength - from, recordsAtOnce * recordBytes))
+}
+
+/** Exactly so many bytes: nobody else writes here while the lock is held. */
+async function readBytes(file: FileHandle, position: number, length: number): Promise<Buffer<ArrayBuffer>> {
+  const bytes = Buffer.alloc(length)
+  for (let filled = 0; filled < length; ) {
+    const { bytesRead } = await file.read(bytes, filled, length - filled, position + filled)
+    if (bytesRead === 0) throw new RangeError(`a file ends at ${position + filled} where ${position + length} was its size`)
+    filled += bytesRead
+  }
+  return bytes
+}
