@@ -49,10 +49,10 @@ export async function findJournal(path: string): Promise<FoundJournal | undefine
   try {
     const { size } = await file.stat()
     if (size < frontBytes || size > maxJournalBytes) return undefined
-    const front = readFront(await readBytes(file, 0, frontBytes))
+    const front = readFront(await readBytes(file, 0, Buffer.alloc(frontBytes)))
     const start = frontBytes + (front?.headBytes ?? 0)
     if (front === undefined || size < start) return undefined
-    const head = decodeHead(await readBytes(file, frontBytes, front.headBytes), front.checksum)
+    const head = decodeHead(await readBytes(file, frontBytes, Buffer.alloc(front.headBytes)), front.checksum)
     if (head === undefined) return undefined
     return { ...head, path, start, byteLength: start + Math.floor((size - start) / recordBytes) * recordBytes }
   } finally {
@@ -69,10 +69,11 @@ export async function indexRecords(journal: FoundJournal, taskCount: number): Pr
   const records = (journal.byteLength - journal.start) / recordBytes
   const places = new Uint32Array(taskCount)
   let size = 0
+  const buffer = Buffer.alloc(recordsAtOnce * recordBytes)
   const file = await open(journal.path, 'r')
   try {
     for (let first = 0; first < records; first += recordsAtOnce) {
-      const bytes = await readRecords(file, journal, first)
+      const bytes = await readRecords(file, journal, first, buffer)
       for (let at = 0; at < bytes.length; at += recordBytes) {
         const task = taskOfRecord(bytes, at)
         if (task === undefined || task >= taskCount) continue
@@ -89,8 +90,9 @@ export async function indexRecords(journal: FoundJournal, taskCount: number): Pr
 /** Opens the records of a journal, of which a few are held at a time: ask for them in about the order in which they were written. */
 export async function openRecords(index: RecordIndex): Promise<RecordReader> {
   const file = await open(index.path, 'r')
+  const buffer = Buffer.alloc(recordsAtOnce * recordBytes)
   let first = 0
-  let bytes = Buffer.alloc(0)
+  let bytes = buffer.subarray(0, 0)
   return {
     async read(task) {
       const place = (index.places[task] ?? 0) - 1
@@ -98,7 +100,7 @@ export async function openRecords(index: RecordIndex): Promise<RecordReader> {
       if (place < first || place >= first + bytes.length / recordBytes) {
         // From a little before: several threads wrote them, so that the next may stand there.
         first = Math.max(0, place - recordsAtOnce / 4)
-        bytes = await readRecords(file, index, first)
+        bytes = await readRecords(file, index, first, buffer)
       }
       return decodeRecord(bytes, (place - first) * recordBytes)
     },
@@ -106,17 +108,22 @@ export async function openRecords(index: RecordIndex): Promise<RecordReader> {
   }
 }
 
-async function readRecords(file: FileHandle, { start, byteLength }: FoundJournal, first: number): Promise<Buffer<ArrayBuffer>> {
+/** Reads as many records as `buffer` has room for and the journal has. */
+async function readRecords(
+  file: FileHandle,
+  { start, byteLength }: FoundJournal,
+  first: number,
+  buffer: Buffer<ArrayBuffer>,
+): Promise<Buffer<ArrayBuffer>> {
   const from = start + first * recordBytes
-  return readBytes(file, from, Math.min(byteLength - from, recordsAtOnce * recordBytes))
+  return readBytes(file, from, buffer.subarray(0, Math.min(byteLength - from, buffer.length)))
 }
 
-/** Exactly so many bytes: nobody else writes here while the lock is held. */
-async function readBytes(file: FileHandle, position: number, length: number): Promise<Buffer<ArrayBuffer>> {
-  const bytes = Buffer.alloc(length)
-  for (let filled = 0; filled < length; ) {
-    const { bytesRead } = await file.read(bytes, filled, length - filled, position + filled)
-    if (bytesRead === 0) throw new RangeError(`a file ends at ${position + filled} where ${position + length} was its size`)
+/** Fills `bytes`: nobody else writes here while the lock is held. */
+async function readBytes(file: FileHandle, position: number, bytes: Buffer<ArrayBuffer>): Promise<Buffer<ArrayBuffer>> {
+  for (let filled = 0; filled < bytes.length; ) {
+    const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, position + filled)
+    if (bytesRead === 0) throw new RangeError(`a file ends at ${position + filled} where ${position + bytes.length} was its size`)
     filled += bytesRead
   }
   return bytes

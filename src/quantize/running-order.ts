@@ -1,6 +1,6 @@
 import { keyText } from './shelf.js'
 import type { QuantizeTask } from './task.js'
-import { type TaskSource, tensorTasks } from './tasks.js'
+import { countTensorTasks, type TaskSource, tensorTasks } from './tasks.js'
 
 /**
  * The tasks of an output in the order in which they are best run: those of a layer that need the same of a covariance one after another,
@@ -61,12 +61,11 @@ function nameOf(task: QuantizeTask | undefined): string {
 
 /** Number of the first task of each tensor. */
 function firstNumbers(source: TaskSource): number[] {
-  const plain = { ...source, known: {} }
   const firsts: number[] = []
   let number = 0
   for (const index of source.tensors.keys()) {
     firsts.push(number)
-    number += [...tensorTasks(plain, index, 0)].length
+    number += countTensorTasks(source, index)
   }
   return firsts
 }

@@ -42,6 +42,20 @@ export function* tasksOf(source: TaskSource): Generator<QuantizeTask> {
   }
 }
 
+/** How many tasks an output has. */
+export function countTasks(source: TaskSource): number {
+  let count = 0
+  for (const index of source.tensors.keys()) count += countTensorTasks(source, index)
+  return count
+}
+
+/** How many tasks a tensor has. */
+export function countTensorTasks({ tensors, known }: TaskSource, index: number): number {
+  let count = 0
+  for (const _ of cutTensor(tensors[index] as BlueprintTensor, elementsOf(known))) count += 1
+  return count
+}
+
 /** The tasks of one tensor. @param first the number of the first of them. */
 export function* tensorTasks(source: TaskSource, index: number, first: number): Generator<QuantizeTask> {
   const { places, paths, known, dampingOf } = source
@@ -52,7 +66,7 @@ export function* tensorTasks(source: TaskSource, index: number, first: number): 
   const whole = elementCount(tensor.shape) <= measuredWhole
   const rowBytes = ggmlBytes(type, rowLength(tensor))
   let part = 0
-  for (const run of cutTensor(tensor, known.inputOf === undefined ? taskElements : outputElements, known)) {
+  for (const run of cutTensor(tensor, elementsOf(known), known)) {
     const needs = method === 'measure' ? needsOf(run, [type], damping) : undefined
     yield {
       kind: 'quantize',
@@ -69,6 +83,10 @@ export function* tensorTasks(source: TaskSource, index: number, first: number): 
     }
     part += 1
   }
+}
+
+function elementsOf({ inputOf }: Columns): number {
+  return inputOf === undefined ? taskElements : outputElements
 }
 
 /** Rows in the middle of every run: spread over the tensor, the same ones each time, and together in memory. */

@@ -13,7 +13,7 @@ import type { ErrorSums } from './statistics.js'
 import { newTally, type QuantizedTensor, type Tally } from './tally.js'
 import type { QuantizeTask } from './task.js'
 import { newTaskSet, type TaskSet } from './task-set.js'
-import { type TaskSource, taskElements, tasksOf, writtenBytes } from './tasks.js'
+import { countTasks, type TaskSource, taskElements, tasksOf, writtenBytes } from './tasks.js'
 
 export interface WriteOptions {
   readonly blueprint: Blueprint
@@ -99,7 +99,7 @@ interface Work {
 
 async function* takeUp(options: WriteOptions): WithProgress<Work> {
   const { blueprint, layout, path, importance, feedback, signal, dataBytes } = options
-  const taskCount = countOf(tasksOf(sourceOf(options, [])))
+  const taskCount = countTasks(sourceOf(options, []))
   const output = await beginOutput({
     ...options,
     identity: await identityOf(blueprint, layout, { importance, feedback, effort: options.effort, taskElements }),
@@ -166,10 +166,4 @@ function periodically(everyMs: number, action: () => Promise<void>): { now(): Pr
     },
     settled: () => running,
   }
-}
-
-function countOf(items: Iterable<unknown>): number {
-  let count = 0
-  for (const _ of items) count += 1
-  return count
 }
