@@ -39,9 +39,13 @@ export interface KernelBenchOptions {
   readonly wasm?: Uint8Array
 }
 
+/** Types that leave nothing to search: the bytes are ggml's, and whatever the effort the same. */
+const plainTypes = ['F16', 'BF16', 'Q8_0', 'TQ1_0', 'TQ2_0', 'MXFP4', 'NVFP4', 'Q1_0', 'Q2_0'] as const
+
 const allTypes = [
-  ...(['Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'Q2_K', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K', 'IQ4_NL', 'IQ4_XS'] as const),
+  ...(['Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q2_K', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K', 'IQ4_NL', 'IQ4_XS'] as const),
   ...(['IQ1_S', 'IQ1_M', 'IQ2_XXS', 'IQ2_XS', 'IQ2_S', 'IQ3_XXS', 'IQ3_S'] as const),
+  ...plainTypes,
 ]
 
 /**
@@ -58,7 +62,10 @@ export async function* benchKernels(options: KernelBenchOptions = {}): AsyncGene
       const values = await benchData(data, length, samplePath())
       for (const importance of options.importances ?? (['none', 'lognormal', 'mean-square'] as const)) {
         const weights = benchImportance(importance, rowLength)
-        for (const effort of options.efforts ?? (['default'] as const)) {
+        const plain = plainTypes.some((name) => name === type)
+        // Those are done so soon that once could not be timed.
+        const repeats = plain ? 16 : 1
+        for (const effort of plain ? (['default'] as const) : (options.efforts ?? (['default'] as const))) {
           const ours = (): Uint8Array => codec.quantize(type, values, rowLength, weights, effort)
           const theirs = (): Uint8Array => oracle.quantize(type, values, rowLength, weights)
           // What is not timed: compiling, which goes on in the background for a while, and preparing tables.
@@ -67,8 +74,8 @@ export async function* benchKernels(options: KernelBenchOptions = {}): AsyncGene
           let seconds = 0
           let peerSeconds = 0
           for (let round = 0; round < rounds; round++) {
-            seconds += cpuSeconds(ours)
-            peerSeconds += cpuSeconds(theirs)
+            seconds += cpuSeconds(ours, repeats)
+            peerSeconds += cpuSeconds(theirs, repeats)
           }
           const errors = weightedErrors(type, values, oracle.dequantize(type, blocks, length), rowLength, weights)
           const peerErrors = weightedErrors(type, values, oracle.dequantize(type, peerBlocks, length), rowLength, weights)
@@ -77,13 +84,13 @@ export async function* benchKernels(options: KernelBenchOptions = {}): AsyncGene
             data,
             importance,
             effort,
-            weightsPerSecond: (rounds * length) / seconds,
-            peerWeightsPerSecond: (rounds * length) / peerSeconds,
+            weightsPerSecond: (rounds * repeats * length) / seconds,
+            peerWeightsPerSecond: (rounds * repeats * length) / peerSeconds,
             speedRatio: peerSeconds / seconds,
             error: errors.plain,
             peerError: peerErrors.plain,
-            errorRatio: errors.plain / peerErrors.plain,
-            conventionalErrorRatio: errors.conventional / peerErrors.conventional,
+            errorRatio: ratio(errors.plain, peerErrors.plain),
+            conventionalErrorRatio: ratio(errors.conventional, peerErrors.conventional),
           }
         }
       }
@@ -99,9 +106,14 @@ function warmUp<T>(work: () => T): T {
   return result
 }
 
-function cpuSeconds(work: () => void): number {
+/** a / b; 1 where neither has any error. */
+function ratio(a: number, b: number): number {
+  return a === b ? 1 : a / b
+}
+
+function cpuSeconds(work: () => void, repeats: number): number {
   const before = process.cpuUsage()
-  work()
+  for (let i = 0; i < repeats; i++) work()
   const { user, system } = process.cpuUsage(before)
   return (user + system) / 1e6
 }

@@ -13,7 +13,12 @@ import { quality } from './quality-command.js'
 const benches: Record<string, (args: string[]) => Promise<void>> = { feedback, kernels, kills, pipeline, quality }
 
 async function kernels(args: string[]): Promise<void> {
-  const options = { json: { type: 'boolean' }, types: { type: 'string' }, effort: { type: 'string' } } as const
+  const options = {
+    json: { type: 'boolean' },
+    quick: { type: 'boolean' },
+    types: { type: 'string' },
+    effort: { type: 'string' },
+  } as const
   const { values } = parseArgs({ args, options })
   const types = values.types?.split(',').map(typeOf)
   const chosen = values.effort?.split(',').map(effortOf)
@@ -21,11 +26,14 @@ async function kernels(args: string[]): Promise<void> {
   if (values.json !== true) {
     console.log('type     data        importance    effort   Mweights/s  ggml   speed  error  error with ggml’s weights')
   }
-  for await (const measurement of benchKernels({ ...(types && { types }), ...(chosen && { efforts: chosen }) })) {
+  const quick = { data: ['sample'], importances: ['none', 'mean-square'], rounds: 2 } as const
+  const narrowed = { ...(values.quick && quick), ...(types && { types }), ...(chosen && { efforts: chosen }) }
+  for await (const measurement of benchKernels(narrowed)) {
     found.push(measurement)
     if (values.json !== true) console.log(line(measurement))
   }
-  if (values.json === true) console.log(JSON.stringify(found, null, 2))
+  const columns = found.map(({ conventionalErrorRatio: _, ...rest }) => rest)
+  if (values.json === true) console.log(JSON.stringify(columns, null, 2))
 }
 
 function typeOf(name: string): GgmlTypeName {
