@@ -81,7 +81,10 @@ export function chooseGroup(columns: usize, within: usize, curvatures: usize, in
     const minimumReach = hasMinimum ? reach : 0
     for (let s = 0; s <= 2 * reach; s++) {
       for (let m = 0; m <= 2 * minimumReach; m++) {
-        propose(record, unit, stepOf(s), stepOf(m))
+        const up = stepOf(s), down = stepOf(m)
+        // A wider range seldom goes with a minimum that is far less deep: half a percent of error for a sixth of the time.
+        if (up * down < 0 && abs(up - down) > 2) continue
+        propose(record, unit, up, down)
         settle(unit)
         measure(columns, within, curvatures, into, false)
         for (let r: usize = 0; r < 64; r += 16) {

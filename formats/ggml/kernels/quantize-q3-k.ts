@@ -12,7 +12,7 @@ export function quantize_q3_k(source: usize, target: usize, rows: i32, rowLength
   const blocks = rowLength >> 8
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
-      encodeSymmetric(source, target + 108, importance == 0 ? 0 : importance + 1024 * block, 16, -4, 3, 32, byEffort<f32>(1, 5, 4), byEffort(1, 1, 3), 2)
+      encodeSymmetric(source, target + 108, importance == 0 ? 0 : importance + 1024 * block, 16, -4, 3, 32, byEffort<f32>(1, 5, 5), byEffort(1, 1, 3), 2)
       packBits(target, 2)
       packPairs(target + 32, 0)
       packScales(target + 96)
