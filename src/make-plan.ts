@@ -13,6 +13,7 @@ import type { Plan } from './plan.js'
 import { type BudgetRequest, planBudget } from './plan-budget.js'
 import type { WithProgress } from './progress.js'
 import { checkPlan, chooseDampings, type Importance, type KnownInputs } from './quantize/index.js'
+import { planMeasured } from './sensitivity/index.js'
 
 /** What a user asks of a plan: a budget, or exactly one of these. */
 export interface PlanRequest extends BudgetRequest {
@@ -36,8 +37,20 @@ export interface PlanningOptions {
   readonly damping?: number
   /** How errors are found; by default on the weights themselves. */
   readonly measure?: Measure
+  /** What is found out of how much tensors matter: see calibrations. By default `fast`. */
+  readonly calibrate?: Calibrate
+  /** What a full calibration judges on. */
+  readonly text?: string
   readonly signal?: AbortSignal
 }
+
+/**
+ * How much is found out before a budget is shared out. none: what roles are known for, and the error of the weights. fast: the error of the
+ * outputs, and what part of the residual stream each block writes, as a calibration file has them. full: the model is run, with one group
+ * of tensors after the other at full precision, and the best of several plans is kept.
+ */
+export type Calibrate = (typeof calibrations)[number]
+export const calibrations = ['none', 'fast', 'full'] as const
 
 /**
  * The plan that a user asks for; only a budget and a calibration measure, the rest is there at once.
@@ -59,7 +72,15 @@ async function* withTypes(blueprint: Blueprint, request: PlanRequest, options: P
   const { preset, recipe, type, plan, tensorTypes = [] } = request
   const writable = await writableTypes()
   const overrides = parseTensorTypes(tensorTypes)
-  const budgeted = yield* planBudget(blueprint, request, { overrides, writable, ...options })
+  const { calibrate = 'fast', text = '', calibration, ...rest } = options
+  const choice = { overrides, writable, ...rest, ...(calibrate === 'none' || calibration === undefined ? {} : { calibration }) }
+  const budgeted =
+    calibrate === 'full' && isBudget(request)
+      ? yield* planMeasured(blueprint, (more) => definitely(planBudget(blueprint, request, { ...choice, ...more })), {
+          ...choice,
+          text,
+        })
+      : yield* planBudget(blueprint, request, choice)
   if (budgeted !== undefined) return budgeted
   const importance = options.importance !== undefined
   if (preset !== undefined) return planPreset(blueprint, preset, { overrides, writable, importance })
@@ -67,6 +88,14 @@ async function* withTypes(blueprint: Blueprint, request: PlanRequest, options: P
   if (type !== undefined) return planType(blueprint, type, { overrides, writable })
   if (plan !== undefined) return checkPlan(plan, blueprint)
   throw MqError.of('USAGE', { problem: 'nothing says how small the model is to be', command: 'quantize' })
+}
+
+function isBudget({ bits, size, fit }: BudgetRequest): boolean {
+  return bits !== undefined || size !== undefined || fit !== undefined
+}
+
+async function* definitely(work: WithProgress<Plan | undefined>): WithProgress<Plan> {
+  return (yield* work) as Plan
 }
 
 /** What to call the mix of types in a file's name: `Q4_K_M`, `2.51bpw`, `212GB`. */

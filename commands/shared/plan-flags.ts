@@ -1,9 +1,10 @@
+import { readFile } from 'node:fs/promises'
 import { Flags, type Interfaces } from '@oclif/core'
 import { readNamedRecipe, typicalErrorsNote, typicalMeasure } from '../../src/allocate/index.js'
 import type { Blueprint } from '../../src/blueprint.js'
 import { MqError } from '../../src/errors.js'
 import { openCalibration, readImportance } from '../../src/imatrix/index.js'
-import { makePlan, type PlanningOptions, type PlanRequest } from '../../src/make-plan.js'
+import { calibrations, makePlan, type PlanningOptions, type PlanRequest } from '../../src/make-plan.js'
 import type { Plan } from '../../src/plan.js'
 import type { WithProgress } from '../../src/progress.js'
 import { isDamping } from '../../src/quantize/index.js'
@@ -33,6 +34,15 @@ export const planFlags = {
     description:
       'How little to trust the calibration, 0.0001 to 10000, or 0 for its importance alone. [default: as suits text held out]',
     dependsOn: ['calibration'],
+  }),
+  calibrate: Flags.option({
+    options: calibrations,
+    description:
+      'What a budget is shared out by: none looks at the weights alone, fast at what the calibration knows, full runs the model some 30 times over --text. [default: fast with --calibration, else none]',
+  })(),
+  text: Flags.string({
+    description: "Text for --calibrate full to judge by: other than the calibration's.",
+    dependsOn: ['calibrate'],
   }),
   ...workFlags,
 }
@@ -65,7 +75,7 @@ export interface PlanInputs extends AsyncDisposable {
  * @throws MqError FLAG_INVALID, and what readImportance and openCalibration throw.
  */
 export async function readInputs(flags: PlanFlags, blueprint: Blueprint, command: string): Promise<PlanInputs> {
-  const work = { ...workOptions(flags, command), ...dampingOf(flags, command) }
+  const work = { ...workOptions(flags, command), ...dampingOf(flags, command), ...(await calibrateOf(flags)) }
   if (flags.calibration !== undefined) {
     const calibration = await openCalibration(flags.calibration, blueprint)
     const { importance, notes } = calibration
@@ -75,6 +85,23 @@ export async function readInputs(flags: PlanFlags, blueprint: Blueprint, command
   if (flags.imatrix === undefined) return { options: work, notes: [], ...nothing }
   const { importance, notes } = await readImportance(flags.imatrix, blueprint)
   return { options: { ...work, importance }, notes, ...nothing }
+}
+
+async function calibrateOf({
+  calibrate,
+  text: path,
+  calibration,
+}: PlanFlags): Promise<Pick<PlanningOptions, 'calibrate' | 'text'>> {
+  if (calibrate === undefined) return {}
+  if (calibrate === 'fast' && calibration === undefined) {
+    throw MqError.of('FLAGS_CONFLICT', { problem: '--calibrate fast needs a --calibration file', command: 'imatrix' })
+  }
+  if (calibrate !== 'full') return { calibrate }
+  if (path === undefined) throw MqError.of('FLAGS_CONFLICT', { problem: '--calibrate full needs a --text', command: 'quantize' })
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw MqError.from(error, path)
+  })
+  return { calibrate, text }
 }
 
 function dampingOf({ damping: text }: PlanFlags, command: string): { readonly damping?: number } {

@@ -121,6 +121,12 @@ export function damageAt(blueprint: Blueprint, errors: TypeErrors, tensor: strin
   return outputError === undefined ? relativeError : (outputError * outputPower) / (meanSquare || 1)
 }
 
+/** Measures what every type would do to every tensor that a budget could be asked about. */
+export async function* measureAll(blueprint: Blueprint, options: ChoiceOptions = {}): WithProgress<TypeErrors> {
+  const open = openTensors(blueprint, { writable: options.writable ?? (await writableTypes()) })
+  return yield* measureOpen(blueprint, open, options)
+}
+
 /** The plan of the least damage within a budget that the least types fit. */
 export function chooseTypes(
   blueprint: Blueprint,

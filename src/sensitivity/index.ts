@@ -1,0 +1,1 @@
+export { type MeasuredOptions, planMeasured } from './plan-measured.js'
