@@ -31,6 +31,7 @@ export interface Codec {
    * @param importance one weight >= 0 for each column (mean square of the activations); without it every column counts the same.
    * @param effort by default `default`. The same effort gives the same bytes.
    * @param target where the blocks go, which they fill; by default new memory.
+   * @param see is told the largest |x| of some rows before they are quantized, NaN or infinity where there is one; what it throws ends the call.
    * @returns rows * rowLength / blockSize blocks.
    * @throws FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
    */
@@ -41,6 +42,7 @@ export interface Codec {
     importance?: Float32Array,
     effort?: Effort,
     target?: Uint8Array,
+    see?: (largest: number) => void,
   ): Uint8Array
   /** Whether the codes of the type can be chosen with error feedback. */
   canFeedBack(type: GgmlTypeName): boolean
@@ -48,7 +50,7 @@ export interface Codec {
    * Quantizes whole rows as `quantize` does, and then chooses the codes again so that what one column loses the others make up for.
    * @param factor of the covariance of the weight's inputs, from `prepareFeedback`; its columns are `rowLength`.
    * @param options importance: by default the factor's own. effort: how far scales are searched while codes are chosen; the encoder's own
-   *   search is the fast one, since more of it gains nothing here. reach: the same in steps of the scales, 0 to keep the encoder's. target: as in `quantize`.
+   *   search is the fast one, since more of it gains nothing here. reach: the same in steps of the scales, 0 to keep the encoder's. target, see: as in `quantize`.
    * @throws FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
    */
   quantizeWithFeedback(
@@ -61,6 +63,7 @@ export interface Codec {
       readonly reach?: number
       readonly effort?: Effort
       readonly target?: Uint8Array
+      readonly see?: (largest: number) => void
     },
   ): Uint8Array
   /**
@@ -121,6 +124,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
   const heapBase = alignUp((kernels['heapBase'] as () => number)(), 64)
 
   const setEffort = kernels['set_effort'] as (level: number) => void
+  const largestMagnitude = kernels['largest_magnitude'] as (source: number, elements: number) => number
   const kernel = <T>(verb: 'quantize' | 'feedback' | 'dequantize', type: GgmlTypeName): T => {
     const found = kernels[`${verb}_${type.toLowerCase()}`]
     if (found === undefined)
@@ -150,6 +154,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
     importance: Float32Array | undefined,
     effort: Effort,
     target: Uint8Array | undefined,
+    see: ((largest: number) => void) | undefined,
     rework?: Rework,
   ): Uint8Array => {
     const run = kernel<QuantizeKernel>('quantize', type)
@@ -173,6 +178,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
     for (let row = 0; row < rowCount; row += rowsPerCall) {
       const count = Math.min(rowsPerCall, rowCount - row)
       new Float32Array(memory.buffer, sourceAt, count * rowLength).set(rows.subarray(row * rowLength, (row + count) * rowLength))
+      see?.(largestMagnitude(sourceAt, count * rowLength))
       run(sourceAt, targetAt, count, rowLength, importance === undefined ? 0 : importanceAt)
       rework?.run(sourceAt, targetAt, count, reworkAt)
       blocks.set(new Uint8Array(memory.buffer, targetAt, count * rowBytes), row * rowBytes)
@@ -185,8 +191,8 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
     canDequantize: (type) => `dequantize_${type.toLowerCase()}` in kernels,
     canFeedBack: (type) => feedbackLayout(type) !== undefined,
 
-    quantize: (type, rows, rowLength, importance, effort = 'default', target) =>
-      quantizeRows(type, rows, rowLength, importance, effort, target),
+    quantize: (type, rows, rowLength, importance, effort = 'default', target, see) =>
+      quantizeRows(type, rows, rowLength, importance, effort, target, see),
 
     quantizeWithFeedback(type, rows, rowLength, factor, options = {}) {
       const { importance = factor.importance, effort = 'default', reach = feedbackReach(type, effort) } = options
@@ -197,7 +203,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
       const workBytes = kernels['feedback_memory'] as (rowLength: number, depth: number) => number
       const tableBytes = alignUp(tables.byteLength, 64)
       let placed = false
-      return quantizeRows(type, rows, rowLength, importance, 'fast', options.target, {
+      return quantizeRows(type, rows, rowLength, importance, 'fast', options.target, options.see, {
         bytes: tableBytes + workBytes(rowLength, factor.depth === 0 ? rowLength : factor.depth),
         run(source, target, count, at) {
           if (!placed) new Uint8Array(memory.buffer, at).set(tables)

@@ -12,7 +12,6 @@ import { MqError } from '../errors.js'
 import { evaluateRows, type FileRange, rowLength } from '../recipe/index.js'
 import { type Arena, newArena } from './arena.js'
 import { failureOf } from './failure.js'
-import { largestMagnitude } from './magnitude.js'
 import { addErrorSums, clippedCount, type ErrorSums, errorSums, noErrorSums, noOutputs } from './statistics.js'
 import type {
   MeasureTask,
@@ -79,8 +78,13 @@ async function quantize(task: QuantizeTask, prepared: readonly Prepared[] | unde
 
   // Nothing is awaited from here to the end of the computation, so that no other task's time is counted.
   const start = performance.now()
-  const peak = finitePeak(tensor, run, values)
-  const blocks = copied ?? encode(type, values, run, prepared, arena)
+  let peak = 0
+  const see = (largest: number): void => {
+    if (!Number.isFinite(largest)) checkFinite(tensor, run, values)
+    peak = Math.max(peak, largest)
+  }
+  if (copied !== undefined) checkFinite(tensor, run, values)
+  const blocks = copied ?? encode(type, values, run, prepared, arena, see)
   const sums = method === 'measure' ? [measuredSums(task, values, blocks, peak, prepared, arena)] : []
   const seconds = (performance.now() - start) / 1000
 
@@ -89,20 +93,21 @@ async function quantize(task: QuantizeTask, prepared: readonly Prepared[] | unde
   return { ok: true, sums, seconds, checksum: crc32(blocks) }
 }
 
-/** With feedback where there is a factor for the type. */
+/** With feedback where there is a factor for the type. @param see is told the largest magnitude before anything is done. */
 function encode(
   type: GgmlTypeName,
   values: Float32Array,
   { recipe, importance }: RowRun,
   prepared: readonly Prepared[] | undefined,
   arena: Arena,
+  see: (largest: number) => void,
 ): Uint8Array {
   const target = arena.bytes(ggmlBytes(type, values.length))
   const layout = feedbackLayout(type)
   const factor = prepared?.find((made) => layout !== undefined && 'tables' in made && made.tables[layout] !== undefined)
   if (factor === undefined || !('tables' in factor))
-    return codec.quantize(type, values, rowLength(recipe), importance, effort, target)
-  const options = { target, ...(importance && { importance }), ...(effort && { effort }) }
+    return codec.quantize(type, values, rowLength(recipe), importance, effort, target, see)
+  const options = { target, see, ...(importance && { importance }), ...(effort && { effort }) }
   return codec.quantizeWithFeedback(type, values, rowLength(recipe), factor, options)
 }
 
@@ -179,9 +184,11 @@ async function measure(
   for (const run of runs) {
     const values = await rowsOf(run, arena)
     const start = performance.now()
-    finitePeak(tensor, run, values)
+    const see = (largest: number): void => {
+      if (!Number.isFinite(largest)) checkFinite(tensor, run, values)
+    }
     types.forEach((type, index) => {
-      const blocks = encode(type, values, run, prepared, arena)
+      const blocks = encode(type, values, run, prepared, arena, see)
       const stored = codec.dequantize(type, blocks, values.length, arena.floats(values.length))
       const outputs = form === undefined ? noOutputs : outputSums(values, stored, form)
       const sums = { ...errorSums(values, stored, run.importance), ...outputs }
@@ -199,12 +206,11 @@ function rowsOf({ recipe, start, end }: RowRun, arena: Arena): Promise<Float32Ar
   return evaluateRows(recipe, start, end, (range) => readRange(range, arena), codec, arena)
 }
 
-/** The largest magnitude. @throws MqError TENSOR_NOT_FINITE. */
-function finitePeak(tensor: string, { recipe, tensorRow }: RowRun, values: Float32Array): number {
-  const peak = largestMagnitude(values)
-  if (Number.isFinite(peak)) return peak
-  const row = tensorRow + Math.floor(codec.firstNonFinite(values) / rowLength(recipe))
-  throw MqError.of('TENSOR_NOT_FINITE', { tensor, row })
+/** @throws MqError TENSOR_NOT_FINITE. */
+function checkFinite(tensor: string, { recipe, tensorRow }: RowRun, values: Float32Array): void {
+  const found = codec.firstNonFinite(values)
+  if (found < 0) return
+  throw MqError.of('TENSOR_NOT_FINITE', { tensor, row: tensorRow + Math.floor(found / rowLength(recipe)) })
 }
 
 /** The bytes of rows as their file has them. */

@@ -93,3 +93,28 @@ export function first_non_finite(source: usize, elements: i32): i32 {
   }
   return -1
 }
+
+/**
+ * The largest |x| of f32 values; NaN or infinity where there is one. By the bits: without their sign, floats are in the order of the
+ * integers that their bits are, infinity and NaN last.
+ */
+export function largest_magnitude(source: usize, elements: i32): f32 {
+  const withoutSign = i32x4.splat(0x7fffffff)
+  const whole = elements & ~15
+  let a = i32x4.splat(0)
+  let b = a
+  let c = a
+  let d = a
+  let at = 0
+  for (; at < whole; at += 16) {
+    const from = source + (<usize>at << 2)
+    a = i32x4.max_u(a, v128.and(v128.load(from, 0), withoutSign))
+    b = i32x4.max_u(b, v128.and(v128.load(from, 16), withoutSign))
+    c = i32x4.max_u(c, v128.and(v128.load(from, 32), withoutSign))
+    d = i32x4.max_u(d, v128.and(v128.load(from, 48), withoutSign))
+  }
+  const lanes = i32x4.max_u(i32x4.max_u(a, b), i32x4.max_u(c, d))
+  let largest = max(max(i32x4.extract_lane(lanes, 0), i32x4.extract_lane(lanes, 1)), max(i32x4.extract_lane(lanes, 2), i32x4.extract_lane(lanes, 3)))
+  for (; at < elements; at++) largest = max(largest, load<i32>(source + (<usize>at << 2)) & 0x7fffffff)
+  return reinterpret<f32>(largest)
+}

@@ -79,3 +79,33 @@ describe('the first value that is not finite', () => {
     expect(codec.firstNonFinite(values)).toBe(values.length - 1)
   })
 })
+
+describe('the largest magnitude of what is quantized', () => {
+  const largestOf = (values: Float32Array): number[] => {
+    const seen: number[] = []
+    codec.quantize('F32', values, values.length, undefined, 'default', undefined, (largest) => seen.push(largest))
+    return seen
+  }
+
+  test('wherever it stands, whatever its sign', () => {
+    const values = Float32Array.from({ length: 1000 }, (_, index) => Math.sin(index))
+    for (const most of [-2.5, 2.5, 3e38, Number.NEGATIVE_INFINITY, Number.NaN]) {
+      for (const at of [0, 1, 15, 16, 17, 31, 500, 991, 992, 999]) {
+        const other = values.slice()
+        other[at] = most
+        expect(largestOf(other)).toEqual([Math.abs(Math.fround(most))])
+      }
+    }
+    expect(largestOf(new Float32Array(5))).toEqual([0])
+    expect(largestOf(Float32Array.of(-0, 2 ** -149, 0))).toEqual([2 ** -149])
+  })
+
+  test('of each part of what does not cross at once', () => {
+    const rows = new Float32Array(2 ** 21)
+    rows[3] = -7
+    rows[rows.length - 1] = 9
+    const seen: number[] = []
+    codec.quantize('Q8_0', rows, 2 ** 10, undefined, 'default', undefined, (largest) => seen.push(largest))
+    expect(seen).toEqual([7, 9])
+  })
+})
