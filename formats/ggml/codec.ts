@@ -108,6 +108,13 @@ type ProductKernel = (
 ) => void
 type DequantizeKernel = (source: number, target: number, elements: number) => void
 
+/** Room in the kernels' memory for what many calls need. */
+interface KeptPlace {
+  bytes: number
+  /** Of what is there; absent where nobody will ask for it again. */
+  name?: string
+}
+
 /**
  * Loads the kernels into a memory of their own.
  * @param wasm the compiled module; by default the one that `npm run build` made.
@@ -138,6 +145,25 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
     const missing = end - memory.buffer.byteLength
     if (missing > 0) memory.grow(Math.ceil(missing / pageBytes))
   }
+  const tablesPlace: KeptPlace = { bytes: 0 }
+  const panelsPlace: KeptPlace = { bytes: 0 }
+  const workBase = (): number => heapBase + tablesPlace.bytes + panelsPlace.bytes
+  /** Puts what is not there yet into its place. @returns where it is. */
+  const keep = (place: KeptPlace, name: string | undefined, content: Uint8Array | Float32Array): number => {
+    const at = () => (place === tablesPlace ? heapBase : heapBase + tablesPlace.bytes)
+    if (name !== undefined && place.name === name) return at()
+    if (content.byteLength > place.bytes) {
+      place.bytes = alignUp(content.byteLength, 64)
+      // the tables reach over them now
+      if (place === tablesPlace) delete panelsPlace.name
+    }
+    reserve(workBase())
+    const bytes = new Uint8Array(content.buffer, content.byteOffset, content.byteLength)
+    new Uint8Array(memory.buffer, at(), content.byteLength).set(bytes)
+    if (name === undefined) delete place.name
+    else place.name = name
+    return at()
+  }
 
   /** What else is done with the blocks of some rows before they leave the kernels' memory. */
   interface Rework {
@@ -167,7 +193,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
     const rowBytes = ggmlBytes(type, rowLength)
     const rowCount = rows.length / rowLength
     const rowsPerCall = Math.max(1, Math.floor(elementsPerCall / rowLength))
-    const importanceAt = heapBase
+    const importanceAt = workBase()
     const sourceAt = alignUp(importanceAt + 4 * rowLength, 64)
     const targetAt = alignUp(sourceAt + 4 * rowLength * Math.min(rowsPerCall, rowCount), 64)
     const reworkAt = alignUp(targetAt + rowBytes * Math.min(rowsPerCall, rowCount), 64)
@@ -201,15 +227,10 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
       const tables = factor.tables[feedbackLayout(type) ?? '32x1']
       if (tables === undefined) throw new RangeError(`a factor without the layout of ${type}`)
       const workBytes = kernels['feedback_memory'] as (rowLength: number, depth: number) => number
-      const tableBytes = alignUp(tables.byteLength, 64)
-      let placed = false
+      const tablesAt = keep(tablesPlace, factor.name && `${feedbackLayout(type)} ${factor.name}`, tables)
       return quantizeRows(type, rows, rowLength, importance, 'fast', options.target, options.see, {
-        bytes: tableBytes + workBytes(rowLength, factor.depth === 0 ? rowLength : factor.depth),
-        run(source, target, count, at) {
-          if (!placed) new Uint8Array(memory.buffer, at).set(tables)
-          placed = true
-          run(source, target, count, rowLength, at, factor.depth, reach, at + tableBytes)
-        },
+        bytes: workBytes(rowLength, factor.depth === 0 ? rowLength : factor.depth),
+        run: (source, target, count, at) => run(source, target, count, rowLength, tablesAt, factor.depth, reach, at),
       })
     },
 
@@ -218,12 +239,11 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
       if (errors.length % columns !== 0) throw new RangeError(`${errors.length} values are not whole rows of ${columns}`)
       const rows = errors.length / columns
       const rowsPerCall = Math.min(4 * Math.ceil(rows / 4), 64)
-      const rowsAt = heapBase
+      const panelsAt = keep(panelsPlace, form.name, panels)
+      const rowsAt = workBase()
       const workAt = alignUp(rowsAt + 4 * rowsPerCall * columns, 64)
       const productsAt = alignUp(workAt + 16 * columns, 64)
-      const panelsAt = alignUp(productsAt + 4 * rowsPerCall * depth, 64)
-      reserve(panelsAt + panels.byteLength)
-      new Float32Array(memory.buffer, panelsAt, panels.length).set(panels)
+      reserve(productsAt + 4 * rowsPerCall * depth)
       const multiply = kernels['product'] as ProductKernel
       let total = 0
       for (let row = 0; row < rows; row += rowsPerCall) {
@@ -243,7 +263,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
       if (bytes.byteLength !== ggmlBytes(type, elements))
         throw new RangeError(`${bytes.byteLength} bytes for ${elements} values of ${type}`)
       const perCall = elementsPerCall // a multiple of every block size
-      const sourceAt = heapBase
+      const sourceAt = workBase()
       const targetAt = alignUp(sourceAt + (Math.min(perCall, elements) / blockSize) * blockBytes, 64)
       reserve(targetAt + 4 * Math.min(perCall, elements))
       const values = target ?? new Float32Array(elements)
@@ -259,11 +279,12 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
 
     firstNonFinite(values) {
       const scan = kernels['first_non_finite'] as (source: number, elements: number) => number
-      reserve(heapBase + 4 * Math.min(elementsPerCall, values.length))
+      const at = workBase()
+      reserve(at + 4 * Math.min(elementsPerCall, values.length))
       for (let done = 0; done < values.length; done += elementsPerCall) {
         const part = values.subarray(done, done + elementsPerCall)
-        new Float32Array(memory.buffer, heapBase, part.length).set(part)
-        const found = scan(heapBase, part.length)
+        new Float32Array(memory.buffer, at, part.length).set(part)
+        const found = scan(at, part.length)
         if (found >= 0) return done + found
       }
       return -1

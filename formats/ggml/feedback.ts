@@ -21,6 +21,8 @@ export interface FeedbackFactor {
   readonly importance: Float32Array
   /** Depth of the kernels' state: the rank, rounded up to a multiple of 4; 0 where H is kept whole. */
   readonly depth: number
+  /** Who gives it promises that tables of one name are the same: a codec keeps the last ones in the kernels' memory. */
+  readonly name?: string
   /** The kernels' tables, of the layouts that were asked for. */
   readonly tables: Readonly<Partial<Record<FeedbackLayout, Uint8Array>>>
 }

@@ -4,6 +4,8 @@ import type { Covariance } from './feedback.js'
 export interface OutputForm {
   /** Columns of the weights, n. */
   readonly columns: number
+  /** Who gives it promises that forms of one name are the same: a codec keeps the last one in the kernels' memory. */
+  readonly name?: string
   /** Whether the rows are H itself, or factors beside its diagonal. */
   readonly whole: boolean
   /** n values; of no use where `whole`. */
