@@ -76,9 +76,11 @@ export function lostConnection(error: unknown, signal: AbortSignal): unknown {
   return new TransientError(problemOf(error as Error), { cause: error })
 }
 
+/** Nobody is there, or fetch does not go there at all: what it refuses by itself, as ports of other services, has no code. */
 function isUnreachable(error: unknown): boolean {
   const { cause } = error as { cause?: NodeJS.ErrnoException }
-  return ['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH'].includes(cause?.code ?? '')
+  if (!(cause instanceof Error)) return false
+  return cause.code === undefined || ['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH'].includes(cause.code)
 }
 
 function noConnection(error: unknown, endpoint: string): MqError {

@@ -409,7 +409,7 @@ const cases: readonly Case[] = [
     'run',
     'a/b:c',
     '--endpoint',
-    'http://127.0.0.1:9',
+    'http://127.0.0.1:10',
     'hello',
   ]),
   {

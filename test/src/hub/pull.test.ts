@@ -85,6 +85,8 @@ describe('pulling a checkpoint', () => {
     [{ repo: '../llama' }, 'NAME_INVALID'],
     [{ include: ['*.onnx'] }, 'FLAG_INVALID'],
     [{ endpoint: 'file:///etc' }, 'FLAG_INVALID'],
+    // Nobody listens; a port that fetch never goes to.
+    [{ endpoint: 'http://127.0.0.1:10' }, 'NETWORK'],
     [{ endpoint: 'http://127.0.0.1:1' }, 'NETWORK'],
   ])('%j is %s', async (options, code) => {
     await using folder = await temporaryFolder()
