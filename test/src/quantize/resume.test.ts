@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, open, readdir, readFile, rename, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, readdir, readFile, rename, rm, stat, symlink, truncate, utimes, watch, writeFile } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -256,16 +256,21 @@ describe('after kill -9', () => {
     return spawn(process.execPath, args, { env: { ...process.env, NODE_ENV: 'production' }, stdio: ['ignore', 'pipe', 'ignore'] })
   }
 
+  const journalBytes = async (): Promise<number> => (await stat(`${output}.partial.journal`).catch(() => undefined))?.size ?? 0
+
   /** Kills the command when its journal has grown to `bytes`. */
   async function killAt(bytes: number, more: readonly string[]): Promise<void> {
+    const over = new AbortController()
+    const changes = watch(folder, { signal: over.signal })
     const child = start(output, more)
-    const ended = once(child, 'exit')
-    while (child.exitCode === null) {
-      const size = (await stat(`${output}.partial.journal`).catch(() => undefined))?.size ?? 0
-      if (size >= bytes) break
-      await new Promise((resolve) => setImmediate(resolve))
+    const ended = once(child, 'exit').then(() => over.abort())
+    try {
+      for await (const { filename } of changes) {
+        if (filename?.endsWith('.journal') === true && (await journalBytes()) >= bytes) child.kill('SIGKILL')
+      }
+    } catch (error) {
+      if (!over.signal.aborted) throw error
     }
-    child.kill('SIGKILL')
     await ended
   }
 
@@ -285,7 +290,7 @@ describe('after kill -9', () => {
     let grown = 0
     for (let kill = 0; kill < 3; kill++) {
       await killAt(grown + 1500, more)
-      grown = (await stat(`${output}.partial.journal`).catch(() => undefined))?.size ?? 0
+      grown = await journalBytes()
     }
     const killed = await finishAt(output, more)
     expect(killed.resumedBytes).toBeGreaterThan(0)
