@@ -10,6 +10,7 @@ import type { Blueprint } from '../../../src/blueprint.js'
 import type { Plan } from '../../../src/plan.js'
 import { finish, type Progress } from '../../../src/progress.js'
 import { type QuantizeOptions, type QuantizeResult, quantize } from '../../../src/quantize/quantize.js'
+import { madeUpInputs } from '../../support/known-inputs.js'
 import { smallModel, smallPlan } from '../../support/small-model.js'
 
 let source = ''
@@ -95,6 +96,17 @@ describe('after an interruption', () => {
     expect(lasting(result)).toEqual(lasting(undisturbed.result))
     expect(await sha256(output)).toBe(undisturbed.hash)
     expect(await left()).toEqual(['model.gguf'])
+  })
+
+  test('with a calibration, by which tasks are cut and put in order otherwise, too', async () => {
+    const inputOf = (name: string): string | undefined => (name === 'b.weight' ? 'inner' : undefined)
+    const calibration = madeUpInputs({ inner: { columns: 512, rank: 4, seed: 1 } }, inputOf)
+    const expected = await whole({ calibration })
+    expect(expected.hash).not.toBe(undisturbed.hash)
+    await interruptAt(0.8, { calibration })
+    const result = await finishWork({ calibration })
+    expect(result.resumedBytes).toBeGreaterThan(0.75 * result.dataBytes)
+    expect(await sha256(output)).toBe(expected.hash)
   })
 
   test('a consumer that stops listening leaves what is done, too', async () => {
