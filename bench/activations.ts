@@ -55,14 +55,15 @@ export async function sampleWeights(): Promise<SampleWeight[]> {
  * Covariances X^T X / tokens of what goes into the projections of samples/llama-kjv when it reads a text: a forward pass in f64, in
  * contexts of 512 tokens.
  * @param text a file under samples/text, without its ending.
- * @param contexts how many of them to read, from the text's start.
- * @param depth layers to go through, from the first.
+ * @param contexts how many of them to read. @param depth layers to go through, from the first.
+ * @param first contexts of the text that are passed over.
  * @returns for each input (see SampleWeight) the whole matrix, row-major.
  */
 export async function sampleCovariances(
   text: string,
   contexts: number,
   depth: number = layers,
+  first: number = 0,
 ): Promise<Map<string, Float64Array>> {
   const tensors = await readSample()
   const tokens = await tokenize(text)
@@ -84,9 +85,9 @@ export async function sampleCovariances(
     return multiply(x, w, contextLength, w.length / length, length)
   }
   const embeddings = tensors('model.embed_tokens.weight')
-  for (let context = 0; context < contexts; context++) {
+  for (let context = first; context < first + contexts; context++) {
     const ids = tokens.subarray(context * (contextLength - 1), (context + 1) * (contextLength - 1))
-    if (ids.length < contextLength - 1) throw new RangeError(`${text} has no ${contexts} contexts`)
+    if (ids.length < contextLength - 1) throw new RangeError(`${text} has no ${first + contexts} contexts`)
     const x = new Float64Array(contextLength * width)
     for (const [t, id] of [firstToken, ...ids].entries()) x.set(embeddings.subarray(id * width, (id + 1) * width), t * width)
     for (let layer = 0; layer < depth; layer++) {

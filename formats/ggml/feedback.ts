@@ -33,17 +33,19 @@ export interface FeedbackFactor {
  * Groups of columns (those of one scale) are processed from the greatest mean diagonal to the least, and so are the columns within a
  * group: what the strong columns lose is then made up for by many others.
  * @param covariance n is a multiple of 32.
- * @param damping added to every entry of the diagonal, in units of its mean; 0.2 to 0.5 carries over to other text, 0.01 fits this.
+ * @param damping added to every entry of the diagonal, in units of its mean, 1e-6 to 1e6; 0.2 to 0.5 carries over to other text, 0.01
+ *   fits this. Where the diagonal is all zeros every column counts the same.
  * @param layouts those of the types to come, see `feedbackLayout`; by default all.
  * @returns for each layout about n * (4 k + 128) bytes, and n^2 where H is whole.
- * @throws RangeError where the sizes do not agree or the diagonal is not of finite values >= 0.
+ * @throws RangeError where the sizes do not agree, the diagonal is not of values >= 0, or something is not finite in single precision.
  */
 export function prepareFeedback(
   covariance: Covariance,
   damping: number,
   layouts: readonly FeedbackLayout[] = feedbackLayouts,
 ): FeedbackFactor {
-  if (!(damping > 0 && damping < Infinity)) throw new RangeError(`a damping of ${damping}`)
+  // Covariances are sums in single precision: less damping would make up for errors that only rounding knows of.
+  if (!(damping >= 1e-6 && damping <= 1e6)) throw new RangeError(`a damping of ${damping}`)
   const whole = 'full' in covariance
   const columns = whole ? Math.round(Math.sqrt(covariance.full.length)) : covariance.diagonal.length
   const factors = whole ? new Float64Array() : (covariance.factors ?? new Float64Array())
@@ -53,11 +55,12 @@ export function prepareFeedback(
   const diagonal = Float64Array.from({ length: columns }, (_, i) =>
     whole ? (covariance.full[i * columns + i] as number) : (covariance.diagonal[i] as number),
   )
-  if (!diagonal.every((value) => value >= 0 && value < Infinity))
-    throw new RangeError('a diagonal with values that are no variances')
+  if (!diagonal.every((value) => value >= 0)) throw new RangeError('a diagonal with values that are no variances')
   const importance = Float64Array.from(diagonal)
   for (let i = 0; i < factors.length; i++)
     importance[i % columns] = (importance[i % columns] as number) + (factors[i] as number) ** 2
+  if (!(whole ? covariance.full : importance).every((value) => Number.isFinite(Math.fround(value))))
+    throw new RangeError('a covariance that is not finite')
   const mean = importance.reduce((sum, value) => sum + value, 0) / columns
   const added = mean > 0 ? damping * mean : 1
   const tables = layouts.map((layout) => {

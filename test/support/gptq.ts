@@ -97,7 +97,7 @@ export function gptq(
       const value = at(offsets, place) + scale * Math.min(Math.max(wanted, bounds[0]), bounds[1])
       stored[place] = value
       const error = (at(w, i) - value) / at(u, i * n + i)
-      for (let j = i + 1; j < n; j++) w[j] = at(w, j) - error * at(u, i * n + j)
+      for (let j = i + 1; j < n; j++) w[j] = (w[j] as number) - error * (u[i * n + j] as number)
     }
   }
   return stored
@@ -106,12 +106,14 @@ export function gptq(
 /** tr(E H E^T): the mean square error of a layer's output, summed over its rows. */
 export function outputError(rows: Float32Array, stored: Float32Array, h: Float64Array): number {
   const n = Math.sqrt(h.length)
+  const error = new Float64Array(n)
   let total = 0
   for (let row = 0; row < rows.length; row += n) {
+    for (let i = 0; i < n; i++) error[i] = at(rows, row + i) - at(stored, row + i)
     for (let i = 0; i < n; i++) {
       let sum = 0
-      for (let j = 0; j < n; j++) sum += at(h, i * n + j) * (at(rows, row + j) - at(stored, row + j))
-      total += sum * (at(rows, row + i) - at(stored, row + i))
+      for (let j = 0; j < n; j++) sum += (h[i * n + j] as number) * (error[j] as number)
+      total += sum * (error[i] as number)
     }
   }
   return total
@@ -136,8 +138,8 @@ export function upperFactorOfInverse(h: Float64Array, order: ArrayLike<number>):
       const factor = at(left, i * n + p)
       if (i === p || factor === 0) continue
       for (let j = 0; j < n; j++) {
-        left[i * n + j] = at(left, i * n + j) - factor * at(left, p * n + j)
-        inverse[i * n + j] = at(inverse, i * n + j) - factor * at(inverse, p * n + j)
+        left[i * n + j] = (left[i * n + j] as number) - factor * (left[p * n + j] as number)
+        inverse[i * n + j] = (inverse[i * n + j] as number) - factor * (inverse[p * n + j] as number)
       }
     }
   }
@@ -145,7 +147,7 @@ export function upperFactorOfInverse(h: Float64Array, order: ArrayLike<number>):
   for (let i = 0; i < n; i++) {
     for (let j = i; j < n; j++) {
       let sum = at(inverse, i * n + j)
-      for (let k = 0; k < i; k++) sum -= at(u, k * n + i) * at(u, k * n + j)
+      for (let k = 0; k < i; k++) sum -= (u[k * n + i] as number) * (u[k * n + j] as number)
       u[i * n + j] = i === j ? Math.sqrt(sum) : sum / at(u, i * n + i)
     }
   }
