@@ -10,6 +10,7 @@ import { execa } from 'execa'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const folder = await mkdtemp(join(tmpdir(), 'mq-demo-'))
 const model = join(folder, 'deepseek-kjv-moe-2.51bpw.gguf')
+const calibration = join(folder, 'calibration.gguf')
 const registry = join(folder, 'registry')
 const startedAt = performance.now()
 
@@ -19,15 +20,27 @@ const mq = (args, options = {}) =>
 
 let server
 try {
-  await step('1. Quantize', 'FP8 blocks to a dynamic 2.51-bit mix, in one pass, without an intermediate file.', [
+  await step('1. Calibrate', 'What goes into each weight when the model reads: how strong, and what goes together.', [
+    'imatrix',
+    'samples/deepseek-kjv-moe',
+    '--text',
+    'samples/text/kjv-calibration.txt',
+    '--chunks',
+    '48',
+    '-o',
+    calibration,
+  ])
+  await step('2. Quantize', 'FP8 blocks to a dynamic 2.51-bit mix, in one pass, each code making up for the errors before it.', [
     'quantize',
     'samples/deepseek-kjv-moe',
     '--bits',
     '2.51',
+    '--calibration',
+    calibration,
     '-o',
     model,
   ])
-  await step('2. Verify', 'Perplexity on text that the model never saw, before and after; the gate must hold.', [
+  await step('3. Verify', 'Perplexity and KL divergence on text that neither has seen, against the original; the gates must hold.', [
     'verify',
     model,
     '--against',
@@ -35,9 +48,11 @@ try {
     '--text',
     'samples/text/kjv-heldout.txt',
     '--max-ppl-ratio',
-    '1.1',
+    '1.05',
+    '--max-kld',
+    '0.05',
   ])
-  await step('3. Publish', 'Into a registry folder, with the report attached.', [
+  await step('4. Publish', 'Into a registry folder, with the report attached.', [
     'publish',
     model,
     'kjv/deepseek-moe:2.51bpw',
@@ -45,7 +60,7 @@ try {
     registry,
   ])
 
-  announce('4. Serve', 'Over HTTP, as a Hugging Face hub is read by llama.cpp and others.', [
+  announce('5. Serve', 'Over HTTP, as a Hugging Face hub is read by llama.cpp and others.', [
     'registry',
     'serve',
     '--registry',
@@ -55,7 +70,7 @@ try {
   ])
   const url = await serve()
 
-  await step('5. Pull and run', 'The model comes back over HTTP and speaks through llama.cpp.', [
+  await step('6. Pull and run', 'The model comes back over HTTP and speaks through llama.cpp.', [
     'run',
     'kjv/deepseek-moe:2.51bpw',
     '--endpoint',

@@ -125,11 +125,13 @@ export function imatrixText(report: ImatrixReport): string {
   return lines.join('\n')
 }
 
+const inputWords = { shared: 'of whole weights', heads: 'of heads, each its own', experts: 'of experts, each its own' } as const
+
 function covarianceLines({ covariance, chunksLeftOut }: ImatrixReport): string[] {
   if (covariance.length === 0) return []
   const bytes = covariance.reduce((sum, group) => sum + group.bytes, 0)
   const rows = covariance.map(({ inputs, columns, matrices, kind, form, rank, bytes, why }) => [
-    `${inputs} of ${kind}`,
+    `${inputs} ${inputWords[kind]}`,
     `${columns}`,
     `${matrices}`,
     form === 'sketch' ? `${rank} directions` : form,
