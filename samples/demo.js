@@ -40,18 +40,22 @@ try {
     '-o',
     model,
   ])
-  await step('3. Verify', 'Perplexity and KL divergence on text that neither has seen, against the original; the gates must hold.', [
-    'verify',
-    model,
-    '--against',
-    'samples/deepseek-kjv-moe',
-    '--text',
-    'samples/text/kjv-heldout.txt',
-    '--max-ppl-ratio',
-    '1.05',
-    '--max-kld',
-    '0.05',
-  ])
+  await step(
+    '3. Verify',
+    'Perplexity and KL divergence on text that neither has seen, against the original; the gates must hold.',
+    [
+      'verify',
+      model,
+      '--against',
+      'samples/deepseek-kjv-moe',
+      '--text',
+      'samples/text/kjv-heldout.txt',
+      '--max-ppl-ratio',
+      '1.05',
+      '--max-kld',
+      '0.05',
+    ],
+  )
   await step('4. Publish', 'Into a registry folder, with the report attached.', [
     'publish',
     model,
