@@ -37,16 +37,29 @@ export function keepRound(gain: f32): bool {
 // @ts-ignore: decorator
 @inline
 export function pointOf(i: usize): u32 { return load<u16>(indices + 2 * i) }
+// @ts-ignore: decorator
+@inline
+export function setPoint(i: usize, point: u32): void { store<u16>(indices + 2 * i, point) }
 /** The code of run `i`'s scale: (multiple - 1) / 2. */
 // @ts-ignore: decorator
 @inline
 export function scaleOf(i: usize): u32 { return <u32>load<f32>(multiples + 4 * i) >> 1 }
+// @ts-ignore: decorator
+@inline
+export function setScale(i: usize, code: f32): void { store<f32>(multiples + 4 * i, 2 * code + 1) }
 /** The signs of values 8 i to 8 i + 7 of the super-block, for runs of n. */
 // @ts-ignore: decorator
 @inline
-export function signsOf(i: usize, n: usize): u32 {
+export function signsOf(i: usize, n: usize): u32 { return load<u32>(placeOfSigns(i, n)) }
+// @ts-ignore: decorator
+@inline
+export function setSigns(i: usize, n: usize, bits: u32): void { store<u32>(placeOfSigns(i, n), bits) }
+
+// @ts-ignore: decorator
+@inline
+function placeOfSigns(i: usize, n: usize): usize {
   const eights = n >> 3, run = i / eights
-  return load<u32>(signs + 16 * ((run >> 2) * eights + i % eights) + 4 * (run & 3))
+  return signs + 16 * ((run >> 2) * eights + i % eights) + 4 * (run & 3)
 }
 
 /** Leaves the magnitudes of a super-block's values and notes their signs; an even number of them for each eight if `even`. */
@@ -54,7 +67,8 @@ export function takeSigns(even: bool): void {
   for (let i: usize = 0; i < 8; i++) takeEightSigns(values + 128 * i, weights + 128 * i, even, signs + 16 * i)
 }
 
-function takeEightSigns(valuesAt: usize, weightsAt: usize, even: bool, to: usize): void {
+/** Leaves the magnitudes of eight vectors of values and writes their signs, bit i of vector i; an even number in each lane if `even`. */
+export function takeEightSigns(valuesAt: usize, weightsAt: usize, even: bool, to: usize): void {
   let parity = i32x4.splat(0), cheapest = splat(f32.MAX_VALUE)
   for (let i: usize = 0; i < 128; i += 16) {
     const x = v128.load(valuesAt + i)

@@ -4,9 +4,11 @@
 import { numberPoints } from './cheapest-changes'
 import { pointsOfIq1 } from './codebooks'
 import { feedback } from './feedback'
-import { minimumOf, scaleOf, setRecord, setUnit } from './feedback-memory'
+import { scaleOf, setRecord, setUnit } from './feedback-memory'
 import { TERNARY, chooseRun, pointOf, signsOf, stepOfRun, usePoints } from './feedback-run'
 import { ofHalf } from './factor'
+import { packIq1M, packIq1S } from './quantize-iq1'
+import { setPoint, setScale } from './ternary-encode'
 
 const levels = memory.data<f32>([-1, 0, 1])
 
@@ -34,41 +36,34 @@ function readIq1S(block: usize, index: usize, row: usize): void {
 }
 
 function writeIq1S(block: usize, index: usize, row: usize): void {
-  for (let run: usize = 0; run < 8; run++) {
-    const group = index * 8 + run
-    let rest = (<u32>scaleOf(group, row) << 12) | (minimumOf(group, row) < 0 ? 0x8000 : 0)
-    for (let i: usize = 0; i < 4; i++) {
-      const point = pointOf(group * 32 + i * 8, row, 0)
-      store<u8>(block + 4 * run + i, point, 2)
-      rest |= (point >> 8) << (3 * <u32>i)
-    }
-    store<u16>(block + 2 * run, rest, 34)
-  }
+  gatherPoints(index, row, 32)
+  packIq1S(block, load<u16>(block))
 }
 
-/** The half is spread over the top four bits of the four words of scales. */
 function readIq1M(block: usize, index: usize, row: usize): void {
-  let half: u32 = 0
-  for (let word: usize = 0; word < 4; word++) {
-    const packed = <u32>load<u16>(block + 2 * word, 48)
-    half |= (packed >> 12) << (4 * <u32>word)
-    for (let i: usize = 0; i < 4; i++) setRecord(index * 16 + word * 4 + i, row, <f32>((packed >> (3 * <u32>i)) & 7), 0)
+  setUnit(index, row, ofHalf(halfOfIq1M(block)), 0)
+  for (let i: usize = 0; i < 16; i++) {
+    setRecord(index * 16 + i, row, <f32>((<u32>load<u16>(block + 2 * (i >> 2), 48) >> (3 * (<u32>i & 3))) & 7), 0)
   }
-  setUnit(index, row, ofHalf(half), 0)
 }
 
 function writeIq1M(block: usize, index: usize, row: usize): void {
-  for (let i: usize = 0; i < 32; i += 2) {
+  gatherPoints(index, row, 16)
+  packIq1M(block, halfOfIq1M(block))
+}
+
+/** The half is spread over the top four bits of the four words of scales. */
+function halfOfIq1M(block: usize): u32 {
+  let half: u32 = 0
+  for (let word: usize = 0; word < 4; word++) half |= (<u32>load<u16>(block + 2 * word, 48) >> 12) << (4 * <u32>word)
+  return half
+}
+
+/** Brings what was chosen for a super-block of one row, in runs of n, to where the packers look for it. */
+function gatherPoints(index: usize, row: usize, n: usize): void {
+  for (let run: usize = 0; run < 256 / n; run++) setScale(run, scaleOf(index * (256 / n) + run, row))
+  for (let i: usize = 0; i < 32; i++) {
     const column = index * 256 + i * 8
-    const first = pointOf(column, row, 0), second = pointOf(column + 8, row, 0)
-    store<u8>(block + i, first)
-    store<u8>(block + i, second, 1)
-    const low = (first >> 8) | (signsOf(column, row) << 3), high = (second >> 8) | (signsOf(column + 8, row) << 3)
-    store<u8>(block + (i >> 1), low | (high << 4), 32)
-  }
-  for (let word: usize = 0; word < 4; word++) {
-    let packed = <u32>load<u16>(block + 2 * word, 48) & 0xf000
-    for (let i: usize = 0; i < 4; i++) packed |= <u32>scaleOf(index * 16 + word * 4 + i, row) << (3 * <u32>i)
-    store<u16>(block + 2 * word, packed, 48)
+    setPoint(i, pointOf(column, row, 0), signsOf(column, row))
   }
 }

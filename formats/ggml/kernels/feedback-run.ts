@@ -5,6 +5,7 @@
 // Memory map of the codes of eight columns: a line of points, the second four's in the upper half of the u32; a line of sign bits, or for
 // IQ1 of 1 where the shift is negative.
 
+import { takeEightSigns } from './codebook-block'
 import { aims, codes, lineOf, recordOf, trials, unitOf } from './feedback-memory'
 import { findAmongAll } from './feedback-point-search'
 import { add, clamp, mul, pick, splat, sub } from './lanes'
@@ -196,7 +197,8 @@ function choosePoints(columns: usize, costs: usize, r: usize, to: usize): void {
     chooseTernary(s, r, to)
     return
   }
-  const signs = takeSigns()
+  takeEightSigns(magnitudes, weights, even, to + r + 64)
+  const signs = v128.load(to + r, 64)
   if (kind == NEAR) {
     findNear(magnitudes, weights, inverse, lists, breadth, found)
     findNear(magnitudes + 64, weights + 64, inverse, lists, breadth, found + 32)
@@ -209,7 +211,6 @@ function choosePoints(columns: usize, costs: usize, r: usize, to: usize): void {
     storeLevels(found, 8, 2, stored + r)
     v128.store(to + r, v128.load(found))
   }
-  v128.store(to + r, signs, 64)
   for (let i: usize = 0; i < 8; i++) {
     const sign = i32x4.shl(i32x4.shr_u(signs, <i32>i), 31)
     v128.store(stored + 64 * i + r, v128.xor(mul(v128.load(stored + 64 * i + r), s), sign))
@@ -234,29 +235,6 @@ function chooseTernary(s: v128, r: usize, to: usize): void {
   for (let i: usize = 0; i < 8; i++) {
     v128.store(stored + 64 * i + r, mul(add(v128.load(stored + 64 * i + r), shift), s))
   }
-}
-
-/** Makes magnitudes of eight values of four rows; returns their signs, bit i of value i. */
-// @ts-ignore: decorator
-@inline
-function takeSigns(): v128 {
-  let parity = i32x4.splat(0), least = splat(f32.MAX_VALUE)
-  for (let i: usize = 0; i < 128; i += 16) {
-    const x = v128.load(magnitudes + i)
-    parity = v128.xor(parity, x)
-    least = f32x4.pmin(least, mul(v128.load(weights + i), f32x4.abs(x)))
-  }
-  let odd = even ? i32x4.shr_s(parity, 31) : i32x4.splat(0)
-  let signs = i32x4.splat(0)
-  for (let i: usize = 0; i < 8; i++) {
-    const x = v128.load(magnitudes + 16 * i), magnitude = f32x4.abs(x)
-    const flip = v128.and(odd, f32x4.eq(mul(v128.load(weights + 16 * i), magnitude), least))
-    odd = v128.andnot(odd, flip)
-    signs = v128.or(signs, i32x4.shl(v128.xor(i32x4.shr_u(x, 31), i32x4.shr_u(flip, 31)), <i32>i))
-    // Against its sign the value counts as negative.
-    v128.store(magnitudes + 16 * i, v128.or(magnitude, i32x4.shl(flip, 31)))
-  }
-  return signs
 }
 
 /** Writes the levels of four points, a line for each value. */

@@ -2,22 +2,20 @@
 import { encodeTernary, pointOf, scaleOf, shiftOf } from './ternary-encode'
 import { pointsOfIq1 } from './codebooks'
 import { numberPoints } from './cheapest-changes'
+import { eachSuperBlock } from './super-blocks'
 
 export function quantize_iq1_s(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
-  const blocks = rowLength >> 8
   numberPoints(pointsOfIq1, 2048)
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      const d = encodeTernary(source, importance == 0 ? 0 : importance + 1024 * <usize>block, 32, true)
-      if (d == 0) memory.fill(target, 0, 50)
-      else packIq1S(target, d)
-      source += 1024
-      target += 50
-    }
-  }
+  eachSuperBlock(source, target, rows, rowLength, importance, 50, encodeIq1S)
 }
 
-function packIq1S(to: usize, d: u32): void {
+function encodeIq1S(source: usize, target: usize, weights: usize): void {
+  const d = encodeTernary(source, weights, 32, true)
+  if (d == 0) memory.fill(target, 0, 50)
+  else packIq1S(target, d)
+}
+
+export function packIq1S(to: usize, d: u32): void {
   store<u16>(to, d)
   for (let run: usize = 0; run < 8; run++) {
     let rest = (scaleOf(run) << 12) | (shiftOf(4 * run) << 15)
@@ -31,20 +29,17 @@ function packIq1S(to: usize, d: u32): void {
 }
 
 export function quantize_iq1_m(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
-  const blocks = rowLength >> 8
   numberPoints(pointsOfIq1, 2048)
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      const d = encodeTernary(source, importance == 0 ? 0 : importance + 1024 * <usize>block, 16, false)
-      if (d == 0) memory.fill(target, 0, 56)
-      else packIq1M(target, d)
-      source += 1024
-      target += 56
-    }
-  }
+  eachSuperBlock(source, target, rows, rowLength, importance, 56, encodeIq1M)
 }
 
-function packIq1M(to: usize, d: u32): void {
+function encodeIq1M(source: usize, target: usize, weights: usize): void {
+  const d = encodeTernary(source, weights, 16, false)
+  if (d == 0) memory.fill(target, 0, 56)
+  else packIq1M(target, d)
+}
+
+export function packIq1M(to: usize, d: u32): void {
   for (let run: usize = 0; run < 16; run++) {
     const first = pointOf(2 * run), second = pointOf(2 * run + 1)
     store<u8>(to + 2 * run, first)

@@ -2,29 +2,24 @@
 import { numberPoints } from './cheapest-changes'
 import { pointsOfIq2S, pointsOfIq2Xs, pointsOfIq2Xxs } from './codebooks'
 import { pointOf, scaleOf, signsOf } from './codebook-block'
+import { levelsOfIq2 } from './codebook-levels'
 import { ALL, CHANGES, encodeCodebook } from './codebook-encode'
 import { byEffort } from './effort'
-
-/** The levels 8, 25, 43 in units of 8: then a scale is d times an odd number. */
-const levels = memory.data<f32>([1, 3.125, 5.375])
+import { eachSuperBlock } from './super-blocks'
 
 export function quantize_iq2_xxs(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
-  const blocks = rowLength >> 8
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
-      const d = encodeCodebook(
-        source, weights, ALL, 32, levels, pointsOfIq2Xxs, 256, 0, 0, true, 1, byEffort(1, 1, 2), 0, byEffort(1, 2, 4), byEffort(1, 1, 4),
-      )
-      if (d == 0) memory.fill(target, 0, 66)
-      else packIq2Xxs(target, d)
-      source += 1024
-      target += 66
-    }
-  }
+  eachSuperBlock(source, target, rows, rowLength, importance, 66, encodeIq2Xxs)
 }
 
-function packIq2Xxs(to: usize, d: u32): void {
+function encodeIq2Xxs(source: usize, target: usize, weights: usize): void {
+  const d = encodeCodebook(
+    source, weights, ALL, 32, levelsOfIq2, pointsOfIq2Xxs, 256, 0, 0, true, 1, byEffort(1, 1, 2), 0, byEffort(1, 2, 4), byEffort(1, 1, 4),
+  )
+  if (d == 0) memory.fill(target, 0, 66)
+  else packIq2Xxs(target, d)
+}
+
+export function packIq2Xxs(to: usize, d: u32): void {
   store<u16>(to, d)
   for (let run: usize = 0; run < 8; run++) {
     const at = to + 2 + 8 * run
@@ -38,22 +33,18 @@ function packIq2Xxs(to: usize, d: u32): void {
 }
 
 export function quantize_iq2_xs(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
-  const blocks = rowLength >> 8
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
-      const d = encodeCodebook(
-        source, weights, ALL, 16, levels, pointsOfIq2Xs, 512, 0, 0, true, 1, byEffort(1, 1, 2), 0, byEffort(1, 2, 4), byEffort(1, 1, 3),
-      )
-      if (d == 0) memory.fill(target, 0, 74)
-      else packIq2Xs(target, d)
-      source += 1024
-      target += 74
-    }
-  }
+  eachSuperBlock(source, target, rows, rowLength, importance, 74, encodeIq2Xs)
 }
 
-function packIq2Xs(to: usize, d: u32): void {
+function encodeIq2Xs(source: usize, target: usize, weights: usize): void {
+  const d = encodeCodebook(
+    source, weights, ALL, 16, levelsOfIq2, pointsOfIq2Xs, 512, 0, 0, true, 1, byEffort(1, 1, 2), 0, byEffort(1, 2, 4), byEffort(1, 1, 3),
+  )
+  if (d == 0) memory.fill(target, 0, 74)
+  else packIq2Xs(target, d)
+}
+
+export function packIq2Xs(to: usize, d: u32): void {
   store<u16>(to, d)
   for (let group: usize = 0; group < 32; group++) {
     store<u16>(to + 2 * group, pointOf(group) | ((signsOf(group, 16) & 127) << 9), 2)
@@ -62,23 +53,19 @@ function packIq2Xs(to: usize, d: u32): void {
 }
 
 export function quantize_iq2_s(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
-  const blocks = rowLength >> 8
   numberPoints(pointsOfIq2S, 1024)
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
-      const d = encodeCodebook(
-        source, weights, CHANGES, 16, levels, pointsOfIq2S, 1024, 0, 0, false, 2, byEffort(1, 1, 3), 0.12, byEffort(2, 3, 4), byEffort(1, 1, 3),
-      )
-      if (d == 0) memory.fill(target, 0, 82)
-      else packIq2S(target, d)
-      source += 1024
-      target += 82
-    }
-  }
+  eachSuperBlock(source, target, rows, rowLength, importance, 82, encodeIq2S)
 }
 
-function packIq2S(to: usize, d: u32): void {
+function encodeIq2S(source: usize, target: usize, weights: usize): void {
+  const d = encodeCodebook(
+    source, weights, CHANGES, 16, levelsOfIq2, pointsOfIq2S, 1024, 0, 0, false, 2, byEffort(1, 1, 3), 0.12, byEffort(2, 3, 4), byEffort(1, 1, 3),
+  )
+  if (d == 0) memory.fill(target, 0, 82)
+  else packIq2S(target, d)
+}
+
+export function packIq2S(to: usize, d: u32): void {
   store<u16>(to, d)
   for (let part: usize = 0; part < 8; part++) {
     let upper: u32 = 0

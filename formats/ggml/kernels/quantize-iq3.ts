@@ -1,37 +1,31 @@
 // Encoders of IQ3_XXS and IQ3_S. Source of the layouts: ggml-common.h; dequantize-codebook.ts describes them.
 import { pointsOfIq3S, pointsOfIq3Xxs } from './codebooks'
 import { pointOf, scaleOf, signsOf } from './codebook-block'
+import { levelsOfIq3S, levelsOfIq3Xxs } from './codebook-levels'
 import { NEAR, encodeCodebook } from './codebook-encode'
 import { byEffort } from './effort'
 import { listPoints } from './near-points'
 import { nearLists } from './scratch'
-
-/** The levels 4, 12, .. 52, 62 in units of 4, and 1, 3, .. 15: then a scale is d times an odd number. */
-const levelsOfIq3Xxs = memory.data<f32>([1, 3, 5, 7, 9, 11, 13, 15.5])
-const levelsOfIq3S = memory.data<f32>([1, 3, 5, 7, 9, 11, 13, 15])
+import { eachSuperBlock } from './super-blocks'
 
 let listedXxs: bool = false
 
 export function quantize_iq3_xxs(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
-  const blocks = rowLength >> 8
   if (!listedXxs) listPoints(nearLists(0), levelsOfIq3Xxs, pointsOfIq3Xxs, 256)
   listedXxs = true
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
-      const d = encodeCodebook(
-        source, weights, NEAR, 32, levelsOfIq3Xxs, pointsOfIq3Xxs, 256, nearLists(0), byEffort(8, 16, 32), true, 2,
-        byEffort(1, 3, 5), 0.12, byEffort(2, 2, 3), byEffort(1, 1, 3),
-      )
-      if (d == 0) memory.fill(target, 0, 98)
-      else packIq3Xxs(target, d)
-      source += 1024
-      target += 98
-    }
-  }
+  eachSuperBlock(source, target, rows, rowLength, importance, 98, encodeIq3Xxs)
 }
 
-function packIq3Xxs(to: usize, d: u32): void {
+function encodeIq3Xxs(source: usize, target: usize, weights: usize): void {
+  const d = encodeCodebook(
+    source, weights, NEAR, 32, levelsOfIq3Xxs, pointsOfIq3Xxs, 256, nearLists(0), byEffort(8, 16, 32), true, 2,
+    byEffort(1, 3, 5), 0.12, byEffort(2, 2, 3), byEffort(1, 1, 3),
+  )
+  if (d == 0) memory.fill(target, 0, 98)
+  else packIq3Xxs(target, d)
+}
+
+export function packIq3Xxs(to: usize, d: u32): void {
   store<u16>(to, d)
   for (let group: usize = 0; group < 64; group++) store<u8>(to + group, pointOf(group), 2)
   for (let run: usize = 0; run < 8; run++) {
@@ -44,25 +38,21 @@ function packIq3Xxs(to: usize, d: u32): void {
 let listedS: bool = false
 
 export function quantize_iq3_s(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
-  const blocks = rowLength >> 8
   if (!listedS) listPoints(nearLists(1), levelsOfIq3S, pointsOfIq3S, 512)
   listedS = true
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      const weights: usize = importance == 0 ? 0 : importance + 1024 * <usize>block
-      const d = encodeCodebook(
-        source, weights, NEAR, 32, levelsOfIq3S, pointsOfIq3S, 512, nearLists(1), byEffort(8, 16, 32), false, 2,
-        byEffort(1, 1, 5), 0.12, byEffort(1, 2, 3), byEffort(1, 1, 3),
-      )
-      if (d == 0) memory.fill(target, 0, 110)
-      else packIq3S(target, d)
-      source += 1024
-      target += 110
-    }
-  }
+  eachSuperBlock(source, target, rows, rowLength, importance, 110, encodeIq3S)
 }
 
-function packIq3S(to: usize, d: u32): void {
+function encodeIq3S(source: usize, target: usize, weights: usize): void {
+  const d = encodeCodebook(
+    source, weights, NEAR, 32, levelsOfIq3S, pointsOfIq3S, 512, nearLists(1), byEffort(8, 16, 32), false, 2,
+    byEffort(1, 1, 5), 0.12, byEffort(1, 2, 3), byEffort(1, 1, 3),
+  )
+  if (d == 0) memory.fill(target, 0, 110)
+  else packIq3S(target, d)
+}
+
+export function packIq3S(to: usize, d: u32): void {
   store<u16>(to, d)
   for (let run: usize = 0; run < 8; run++) {
     let upper: u32 = 0

@@ -18,6 +18,7 @@ import { loadBlocks, loadSuperBlock } from './load'
 import { packNibbles } from './packing'
 import { GAIN, SCALE, beginSymmetric, keepFree, keepStored, perExtreme, recordBytes } from './symmetric'
 import { beginFactor, factorOfRecords, records, refitFactor, scaleCodes, scales } from './symmetric-super-block'
+import { eachSuperBlock } from './super-blocks'
 
 /** The last integer below the boundary in a cell; 127 where a cell has none. */
 const boundary = i8x16(-116, 127, -94, -74, -57, -42, -29, -5, 7, 19, 45, 61, 127, 127, 101, 127)
@@ -46,14 +47,7 @@ export function quantize_iq4_nl(source: usize, target: usize, rows: i32, rowLeng
 }
 
 export function quantize_iq4_xs(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
-  const blocks = rowLength >> 8
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      encodeSuperBlock(source, target, importance == 0 ? 0 : importance + 1024 * block)
-      source += 1024
-      target += 136
-    }
-  }
+  eachSuperBlock(source, target, rows, rowLength, importance, 136, encodeSuperBlock)
 }
 
 function encodeSuperBlock(source: usize, target: usize, importance: usize): void {

@@ -6,18 +6,16 @@
 import { encodeAffine, minimumCodes, scaleCodes } from './affine-super-block'
 import { byEffort } from './effort'
 import { packPairs } from './packing'
+import { eachSuperBlock } from './super-blocks'
 
 export function quantize_q2_k(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
-  const blocks = rowLength >> 8
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      encodeAffine(source, target + 80, importance == 0 ? 0 : importance + 1024 * block, 16, 3, 15, 1, byEffort(2, 3, 4), byEffort<f32>(-0.2, -0.4, -0.45), byEffort<f32>(0.7, 0.6, 0.42))
-      for (let j: usize = 0; j < 16; j++) {
-        store<u8>(target + j, <u32>load<f32>(scaleCodes + 4 * j) | (<u32>load<f32>(minimumCodes + 4 * j) << 4))
-      }
-      packPairs(target + 16, 0)
-      source += 1024
-      target += 84
-    }
+  eachSuperBlock(source, target, rows, rowLength, importance, 84, encodeQ2K)
+}
+
+function encodeQ2K(source: usize, target: usize, weights: usize): void {
+  encodeAffine(source, target + 80, weights, 16, 3, 15, 1, byEffort(2, 3, 4), byEffort<f32>(-0.2, -0.4, -0.45), byEffort<f32>(0.7, 0.6, 0.42))
+  for (let j: usize = 0; j < 16; j++) {
+    store<u8>(target + j, <u32>load<f32>(scaleCodes + 4 * j) | (<u32>load<f32>(minimumCodes + 4 * j) << 4))
   }
+  packPairs(target + 16, 0)
 }

@@ -7,19 +7,17 @@
 import { byEffort } from './effort'
 import { packBits, packPairs } from './packing'
 import { encodeSymmetric, scaleCodes } from './symmetric-super-block'
+import { eachSuperBlock } from './super-blocks'
 
 export function quantize_q3_k(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
-  const blocks = rowLength >> 8
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      encodeSymmetric(source, target + 108, importance == 0 ? 0 : importance + 1024 * block, 16, -4, 3, 32, byEffort<f32>(1, 5, 5), byEffort(1, 1, 3), 2)
-      packBits(target, 2)
-      packPairs(target + 32, 0)
-      packScales(target + 96)
-      source += 1024
-      target += 110
-    }
-  }
+  eachSuperBlock(source, target, rows, rowLength, importance, 110, encodeQ3K)
+}
+
+function encodeQ3K(source: usize, target: usize, weights: usize): void {
+  encodeSymmetric(source, target + 108, weights, 16, -4, 3, 32, byEffort<f32>(1, 5, 5), byEffort(1, 1, 3), 2)
+  packBits(target, 2)
+  packPairs(target + 32, 0)
+  packScales(target + 96)
 }
 
 function packScales(to: usize): void {

@@ -9,32 +9,27 @@ import { encodeAffine, minimumCodes, scaleCodes } from './affine-super-block'
 import { byEffort } from './effort'
 import { codes } from './lanes'
 import { packBits, packNibbles } from './packing'
+import { eachSuperBlock } from './super-blocks'
 
 export function quantize_q4_k(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
-  const blocks = rowLength >> 8
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      encodeAffine(source, target, importance == 0 ? 0 : importance + 1024 * block, 32, 15, 63, 2, byEffort(2, 3, 5), byEffort<f32>(-0.5, -0.7, -0.9), byEffort<f32>(0.7, 0.7, 0.42))
-      packScales(target + 4)
-      packNibbles(codes, target + 16, 256, 32)
-      source += 1024
-      target += 144
-    }
-  }
+  eachSuperBlock(source, target, rows, rowLength, importance, 144, encodeQ4K)
+}
+
+function encodeQ4K(source: usize, target: usize, weights: usize): void {
+  encodeAffine(source, target, weights, 32, 15, 63, 2, byEffort(2, 3, 5), byEffort<f32>(-0.5, -0.7, -0.9), byEffort<f32>(0.7, 0.7, 0.42))
+  packScales(target + 4)
+  packNibbles(codes, target + 16, 256, 32)
 }
 
 export function quantize_q5_k(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
-  const blocks = rowLength >> 8
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      encodeAffine(source, target, importance == 0 ? 0 : importance + 1024 * block, 32, 31, 63, 2, byEffort(2, 3, 5), byEffort<f32>(-0.5, -0.7, -0.9), byEffort<f32>(0.7, 0.7, 0.42))
-      packScales(target + 4)
-      packBits(target + 16, 4)
-      packNibbles(codes, target + 48, 256, 32)
-      source += 1024
-      target += 176
-    }
-  }
+  eachSuperBlock(source, target, rows, rowLength, importance, 176, encodeQ5K)
+}
+
+function encodeQ5K(source: usize, target: usize, weights: usize): void {
+  encodeAffine(source, target, weights, 32, 31, 63, 2, byEffort(2, 3, 5), byEffort<f32>(-0.5, -0.7, -0.9), byEffort<f32>(0.7, 0.7, 0.42))
+  packScales(target + 4)
+  packBits(target + 16, 4)
+  packNibbles(codes, target + 48, 256, 32)
 }
 
 function packScales(to: usize): void {

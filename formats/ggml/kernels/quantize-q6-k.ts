@@ -8,17 +8,15 @@ import { byEffort } from './effort'
 import { codes } from './lanes'
 import { packNibbles, packPairs } from './packing'
 import { encodeSymmetric, scaleCodes } from './symmetric-super-block'
+import { eachSuperBlock } from './super-blocks'
 
 export function quantize_q6_k(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
-  const blocks = rowLength >> 8
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      encodeSymmetric(source, target + 208, importance == 0 ? 0 : importance + 1024 * block, 16, -32, 31, 128, byEffort<f32>(1, 4, 4), byEffort(1, 1, 2), 0)
-      packNibbles(codes, target, 256, 64)
-      packPairs(target + 128, 4)
-      for (let j: usize = 0; j < 16; j++) store<i8>(target + 192 + j, <i32>load<f32>(scaleCodes + 4 * j))
-      source += 1024
-      target += 210
-    }
-  }
+  eachSuperBlock(source, target, rows, rowLength, importance, 210, encodeQ6K)
+}
+
+function encodeQ6K(source: usize, target: usize, weights: usize): void {
+  encodeSymmetric(source, target + 208, weights, 16, -32, 31, 128, byEffort<f32>(1, 4, 4), byEffort(1, 1, 2), 0)
+  packNibbles(codes, target, 256, 64)
+  packPairs(target + 128, 4)
+  for (let j: usize = 0; j < 16; j++) store<i8>(target + 192 + j, <i32>load<f32>(scaleCodes + 4 * j))
 }

@@ -40,10 +40,19 @@ export function pointOf(i: usize): u32 { return load<u16>(chosenPoints + 2 * i) 
 // @ts-ignore: decorator
 @inline
 export function shiftOf(i: usize): u32 { return load<u8>(chosenShifts + i) }
+// @ts-ignore: decorator
+@inline
+export function setPoint(i: usize, point: u32, shift: u32): void {
+  store<u16>(chosenPoints + 2 * i, point)
+  store<u8>(chosenShifts + i, shift)
+}
 /** The code of run `i`'s scale: (multiple - 1) / 2. */
 // @ts-ignore: decorator
 @inline
 export function scaleOf(i: usize): u32 { return <u32>load<f32>(multiples + 4 * i) >> 1 }
+// @ts-ignore: decorator
+@inline
+export function setScale(i: usize, code: f32): void { store<f32>(multiples + 4 * i, 2 * code + 1) }
 
 /** The error of a vector of values, in units of the scale squared, if every combination of levels were a point. */
 // @ts-ignore: decorator
