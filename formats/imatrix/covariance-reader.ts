@@ -1,5 +1,6 @@
 import type { ByteSource } from '../byte-source.js'
 import { FormatError } from '../format-error.js'
+import type { GgmlTypeName } from '../ggml/types.js'
 import { type GgufTensorInfo, readGguf } from '../gguf/index.js'
 import { quote } from '../quote.js'
 import { covarianceKeys, covarianceNames, covarianceVersion } from './covariance-form.js'
@@ -16,6 +17,23 @@ export interface InputShape {
   readonly tokens: readonly number[]
   /** Rows of text not summed that each matrix has. */
   readonly keptCounts: readonly number[]
+}
+
+/** Where the sums over the inputs of one matrix are, in bytes of the file; the lengths are those of values of f32. */
+export interface SumsPlace {
+  /** The file's path. */
+  readonly file: string
+  readonly tokens: number
+  readonly whole?: ValuesPlace
+  readonly squares?: ValuesPlace
+  readonly sketch?: ValuesPlace
+}
+
+interface ValuesPlace {
+  /** Of the tensor that they are of. */
+  readonly name: string
+  readonly start: number
+  readonly count: number
 }
 
 /** Sums over the inputs of one matrix. */
@@ -35,6 +53,10 @@ export interface CovarianceFile {
   /** Weight -> name of its input. */
   readonly inputOf: ReadonlyMap<string, string>
   readonly inputs: ReadonlyMap<string, InputShape>
+  /** Where sums are, for `readSums`. */
+  place(key: string, matrix: number): SumsPlace
+  /** What the sums' diagonal is in, alone. @throws as `sums`. */
+  squares(key: string, matrix: number): Promise<Pick<MatrixSums, 'whole' | 'squares'>>
   /** @throws FormatError IMATRIX_INVALID where sums are not finite; INPUT_TRUNCATED. */
   sums(key: string, matrix: number): Promise<MatrixSums>
   /** Rows that were kept of one matrix, row-major. */
@@ -74,13 +96,8 @@ export async function readCovariance(source: ByteSource): Promise<CovarianceFile
     return tensor
   }
   const read = async ({ name, type, offset }: GgufTensorInfo, first: number, count: number): Promise<Float32Array> => {
-    const size = type === 'BF16' ? 2 : 4
-    const start = dataOffset + offset + size * first
-    const bytes = await source.slice(start, start + size * count)
-    const own = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)
-    const values = type === 'BF16' ? fromBfloats(new Uint16Array(own)) : new Float32Array(own)
-    if (!values.every(Number.isFinite)) throw fail(`${quote(name)} has values that are not finite`)
-    return values
+    const start = dataOffset + offset + (type === 'BF16' ? 2 : 4) * first
+    return await readValues(source, { name, start, count }, type)
   }
   const counts = async (name: string, matrices: number): Promise<number[]> => {
     const tensor = find(name, 'F32', [1, matrices])
@@ -120,24 +137,31 @@ export async function readCovariance(source: ByteSource): Promise<CovarianceFile
     return found
   }
 
+  const place = (key: string, matrix: number): SumsPlace => {
+    const { columns, width, tokens } = shapeOf(key)
+    const part = (suffix: string, count: number): ValuesPlace | undefined => {
+      const tensor = byName.get(`${key}${suffix}`)
+      return tensor && { name: tensor.name, start: dataOffset + tensor.offset + 4 * matrix * count, count }
+    }
+    const [whole, squares, sketch] = [
+      part(covarianceNames.whole, (columns * (columns + 1)) / 2),
+      part(covarianceNames.squares, columns),
+      part(covarianceNames.sketch, columns * width),
+    ]
+    const given = { ...(whole && { whole }), ...(squares && { squares }), ...(sketch && { sketch }) }
+    return { file: source.name, tokens: tokens[matrix] as number, ...given }
+  }
+
   return {
     seed: number(covarianceKeys.seed),
     rank: number(covarianceKeys.rank),
     inputOf: new Map(weights.map((weight, index) => [weight, keys[index] as string])),
     inputs,
-    async sums(key, matrix) {
-      const { columns, width, tokens } = shapeOf(key)
-      const part = async (suffix: string, length: number): Promise<Float32Array | undefined> => {
-        const tensor = byName.get(`${key}${suffix}`)
-        return tensor && (await read(tensor, matrix * length, length))
-      }
-      const [whole, squares, sketch] = [
-        await part(covarianceNames.whole, (columns * (columns + 1)) / 2),
-        await part(covarianceNames.squares, columns),
-        await part(covarianceNames.sketch, columns * width),
-      ]
-      const given = { ...(whole && { whole }), ...(squares && { squares }), ...(sketch && { sketch }) }
-      return { tokens: tokens[matrix] as number, ...given }
+    place,
+    sums: (key, matrix) => readSums(source, place(key, matrix)),
+    squares(key, matrix) {
+      const { sketch: _, ...rest } = place(key, matrix)
+      return readSums(source, rest)
     },
     async kept(key, matrix) {
       const { columns, keptCounts } = shapeOf(key)
@@ -147,6 +171,32 @@ export async function readCovariance(source: ByteSource): Promise<CovarianceFile
       return await read(tensor, before * columns, (keptCounts[matrix] as number) * columns)
     },
   }
+}
+
+/**
+ * Reads sums from where they are.
+ * @throws FormatError IMATRIX_INVALID where they are not finite; INPUT_TRUNCATED.
+ */
+export async function readSums(source: ByteSource, { tokens, whole, squares, sketch }: SumsPlace): Promise<MatrixSums> {
+  return {
+    tokens,
+    ...(whole && { whole: await readValues(source, whole, 'F32') }),
+    ...(squares && { squares: await readValues(source, squares, 'F32') }),
+    ...(sketch && { sketch: await readValues(source, sketch, 'F32') }),
+  }
+}
+
+async function readValues(source: ByteSource, { name, start, count }: ValuesPlace, type: GgmlTypeName): Promise<Float32Array> {
+  const size = type === 'BF16' ? 2 : 4
+  const bytes = await source.slice(start, start + size * count)
+  const own = bytes.byteOffset % size === 0 ? bytes : bytes.slice()
+  const values =
+    type === 'BF16'
+      ? fromBfloats(new Uint16Array(own.buffer, own.byteOffset, count))
+      : new Float32Array(own.buffer, own.byteOffset, count)
+  if (!values.every(Number.isFinite))
+    throw new FormatError('IMATRIX_INVALID', { file: source.name, problem: `${quote(name)} has values that are not finite` })
+  return values
 }
 
 function fromBfloats(halves: Uint16Array): Float32Array {

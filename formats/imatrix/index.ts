@@ -4,7 +4,15 @@ import { readLegacyForm } from './legacy-form.js'
 import type { ImportanceMatrix } from './types.js'
 
 export type { CollectedCovariance, CollectedInput } from './covariance-form.js'
-export { type CovarianceFile, type InputShape, type MatrixSums, readCovariance } from './covariance-reader.js'
+export {
+  type CovarianceFile,
+  type InputShape,
+  type MatrixSums,
+  readCovariance,
+  readSums,
+  type SumsPlace,
+} from './covariance-reader.js'
+export { diagonalOf, type Expansion, expandSums } from './expand-sums.js'
 export { nystrom } from './nystrom.js'
 export { randomSigns, scramble } from './signs.js'
 export type { ImportanceEntry, ImportanceMatrix } from './types.js'

@@ -18,8 +18,8 @@ export function nystrom(
 ): { diagonal: Float64Array; factors: Float64Array } {
   const n = diagonal.length
   const width = sketch.length / n
-  const s = Float64Array.from(sketch)
-  const core = products(Float64Array.from(signs), s, n, width)
+  const s = sketch instanceof Float64Array ? sketch : new Float64Array(sketch)
+  const core = products(signs, s, n, width)
   const { values, vectors } = symmetricEigen(core, width)
   const strong = values.findIndex((value) => !(value > weakest * (values[0] as number)))
   const kept = strong < 0 ? width : strong
@@ -43,7 +43,7 @@ export function nystrom(
  * A^T B of A and B, both [n][width], where it is symmetric: half of it is worked out. Four rows at a time, since memory and not the
  * multiplier sets the pace.
  */
-function products(a: Float64Array, b: Float64Array, n: number, width: number): Float64Array {
+function products(a: Float32Array | Float64Array, b: Float64Array, n: number, width: number): Float64Array {
   const c = new Float64Array(width * width)
   const whole = n - (n % 4)
   for (let row = 0; row < n; row += row < whole ? 4 : 1) {

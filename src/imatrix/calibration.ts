@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { fileSource } from '../../formats/byte-source.js'
-import type { Covariance } from '../../formats/ggml/feedback.js'
 import { type CovarianceFile, type InputShape, readCovariance } from '../../formats/imatrix/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import { MqError } from '../errors.js'
-import type { Importance } from '../quantize/index.js'
+import { type CovarianceSource, embeddingRank, type Importance } from '../quantize/index.js'
 import { rowLength } from '../recipe/index.js'
-import { expandCovariance, type PooledInputs, pooledSquares } from './covariance.js'
-import { embeddingCovariance, embeddingReaders } from './embedding-readers.js'
+import { expansionOf, type PooledInputs, pooledSquares } from './covariance.js'
+import { embeddingReaders } from './embedding-readers.js'
 import { readImportance } from './read-importance.js'
 
 /** What a calibration run says of the inputs of a model's weights. Open files: close it. */
@@ -24,25 +23,24 @@ export interface Calibration {
    * undefined: only importance is known.
    */
   inputOf(tensor: string, matrix: number): string | undefined
+  /** Directions that are known of an input, beside the diagonal. */
+  rankOf(key: string): number | 'whole'
   /**
-   * Mean of x x^T over the inputs of that key: whole, or diagonal and low rank. Read when asked for.
+   * What the mean of x x^T over the inputs of that key is made from, whole or as diagonal and low rank: `covarianceFrom` makes it.
    * @throws FormatError IMATRIX_INVALID, INPUT_TRUNCATED.
    */
-  covariance(key: string): Promise<Covariance>
+  source(key: string): Promise<CovarianceSource>
   /** Rows of real inputs, row-major, from chunks that are not in the covariance; empty where a text had too few chunks. */
   heldOut(key: string): Promise<Float32Array>
   close(): Promise<void>
 }
-
-/** What of a blueprint a calibration is checked against; with its files, what reads the embedding is known too. */
-type Modelled = Pick<Blueprint, 'tensors'> & Partial<Pick<Blueprint, 'files'>>
 
 /**
  * Opens what `mq imatrix` wrote, or any other importance matrix, and checks it against a model before anything is made with it.
  * @throws MqError IMPORTANCE_MISMATCH where it is of another model, FILE_MISSING and the like; FormatError IMATRIX_INVALID, GGUF_INVALID,
  *   INPUT_TRUNCATED.
  */
-export async function openCalibration(path: string, blueprint: Modelled): Promise<Calibration> {
+export async function openCalibration(path: string, blueprint: Pick<Blueprint, 'tensors'>): Promise<Calibration> {
   const { importance, notes } = await readImportance(path, blueprint)
   const source = await fileSource(path)
   try {
@@ -54,7 +52,8 @@ export async function openCalibration(path: string, blueprint: Modelled): Promis
         notes: [...notes, `${path} holds importance alone: codes are chosen one by one.`],
         digest,
         inputOf: () => undefined,
-        covariance: async (key) => unknownKey(key),
+        rankOf: unknownKey,
+        source: async (key) => unknownKey(key),
         heldOut: async (key) => unknownKey(key),
         close: () => source.close(),
       }
@@ -67,24 +66,27 @@ export async function openCalibration(path: string, blueprint: Modelled): Promis
       return found
     }
     const diagonals = await diagonalsOf(file, keys, importance)
-    const { files } = blueprint
-    const readers = files && embeddingReaders({ tensors: blueprint.tensors, files })
-    let ofEmbedding: Promise<Covariance> | undefined
+    const read = embeddingReaders(blueprint)
     return {
       importance: (tensor) => importance(tensor) ?? diagonals.get(tensor),
       notes,
       digest,
       inputOf(tensor, matrix) {
-        if (tensor === readers?.embedding && !keys.has(tensor)) return embeddingKey
+        if (tensor === read?.embedding && !keys.has(tensor)) return embeddingKey
         const name = keys.get(tensor)
         const shape = name === undefined ? undefined : file.inputs.get(name)
         if (name === undefined || shape === undefined) return undefined
         return shape.matrices === 1 ? name : `${name}#${matrix}`
       },
-      async covariance(key) {
-        if (key === embeddingKey && readers !== undefined) return await (ofEmbedding ??= embeddingCovariance(readers))
+      rankOf(key) {
+        if (key === embeddingKey && read !== undefined) return embeddingRank(rowLength(read.readers.norm))
+        const { form, width } = parseKey(file, key).shape
+        return form === 'whole' ? form : Math.min(file.rank, width)
+      },
+      async source(key) {
+        if (key === embeddingKey && read !== undefined) return { kind: 'readers', readers: read.readers }
         const { name, matrix } = parseKey(file, key)
-        return await expandCovariance(file, name, matrix, pooled)
+        return { kind: 'sums', place: file.place(name, matrix), expansion: await expansionOf(file, name, pooled) }
       },
       async heldOut(key) {
         if (key === embeddingKey) return new Float32Array()
@@ -149,11 +151,11 @@ async function diagonalsOf(
   return found
 }
 
-function parseKey(file: CovarianceFile, key: string): { name: string; matrix: number } {
+function parseKey(file: CovarianceFile, key: string): { name: string; matrix: number; shape: InputShape } {
   const [name = '', matrix = '0'] = key.split('#')
   const shape = file.inputs.get(name)
   if (shape === undefined || !(Number(matrix) < shape.matrices)) return unknownKey(key)
-  return { name, matrix: Number(matrix) }
+  return { name, matrix: Number(matrix), shape }
 }
 
 function unknownKey(key: string): never {

@@ -1,6 +1,6 @@
-import type { CovarianceFile, InputShape } from '../../formats/imatrix/index.js'
+import { type CovarianceFile, expandSums, type InputShape } from '../../formats/imatrix/index.js'
 import { formatCount, formatTable } from '../terminal/index.js'
-import { expandCovariance, pooledSquares } from './covariance.js'
+import { expansionOf, pooledSquares } from './covariance.js'
 
 /** What is known of how the columns of one input go together. */
 export interface InputStatistics {
@@ -50,7 +50,7 @@ async function shareOf(file: CovarianceFile, input: string, { matrices, form, to
   const pool = pooledSquares(file, input)
   let [held, rest] = [0, 0]
   for (let matrix = 0; matrix < matrices; matrix += 1) {
-    const covariance = await expandCovariance(file, input, matrix, () => pool)
+    const covariance = expandSums(await file.sums(input, matrix), await expansionOf(file, input, () => pool))
     if ('full' in covariance) continue
     const weight = tokens[matrix] as number
     held += weight * sum(Array.from(covariance.factors ?? [], (value) => value ** 2))

@@ -1,7 +1,7 @@
-import type { Covariance } from '../../formats/ggml/feedback.js'
 import { feedbackLayout } from '../../formats/ggml/feedback-forms.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import { rowLength } from '../recipe/index.js'
+import type { CovarianceSource } from './covariance-source.js'
 import type { Importance } from './cut.js'
 import type { PreparedKey, RowRun } from './task.js'
 
@@ -12,8 +12,10 @@ export interface KnownInputs {
   readonly importance: Importance
   /** Names the input of one matrix (expert or head, counted from 0) of a tensor; undefined where only its importance is known. */
   inputOf(tensor: string, matrix: number): string | undefined
-  /** Mean of x x^T over the inputs x of that name. */
-  covariance(input: string): Promise<Covariance>
+  /** Directions that are known of an input, beside the diagonal. */
+  rankOf(input: string): number | 'whole'
+  /** What the mean of x x^T over the inputs x of that name is made from. */
+  source(input: string): Promise<CovarianceSource>
   /** Rows of inputs, row-major, that the covariance does not know. */
   heldOut(input: string): Promise<Float32Array>
 }

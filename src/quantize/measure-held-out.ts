@@ -5,7 +5,7 @@ import type { WithProgress } from '../progress.js'
 import { rowLength } from '../recipe/index.js'
 import type { KnownInputs } from './calibration.js'
 import { sampleMatrixOf } from './cut.js'
-import { inputsOf, keepingLast, memoryOfNeeds } from './feedback.js'
+import { inputsOf, memoryOfNeeds } from './feedback.js'
 import { memoryShare, taskBytes } from './memory.js'
 import { runTasks } from './pool.js'
 import { type ErrorSums } from './statistics.js'
@@ -39,8 +39,7 @@ const sampledRows = 64
  * @throws as `measure`.
  */
 export async function* measureHeldOut(options: HeldOutOptions): WithProgress<Map<string, Map<number, number>>> {
-  const { blueprint, requests } = options
-  const calibration = keepingLast(options.calibration)
+  const { blueprint, requests, calibration } = options
   const tensors = new Map(blueprint.tensors.map((tensor) => [tensor.name, tensor]))
   // What has one input comes together, since it shares what is made of it.
   const inputName = ({ tensor, matrix }: HeldOutRequest): string => calibration.inputOf(tensor, matrix) ?? ''
@@ -62,7 +61,7 @@ export async function* measureHeldOut(options: HeldOutOptions): WithProgress<Map
     })
   })
   const tasks = trials.map(({ task }) => task)
-  const needs = await memoryOfNeeds(calibration, tasks)
+  const needs = memoryOfNeeds(calibration, tasks)
   const largest = Math.max(0, ...tasks.map(taskBytes))
   const { threads, taskBytes: memoryBytes } = memoryShare(options.memoryBytes, options.threads, largest, needs.memory)
   const given = { setup: { files: blueprint.files }, threads, memoryBytes, inputs: inputsOf(calibration, needs) }

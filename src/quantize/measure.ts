@@ -4,7 +4,7 @@ import type { WithProgress } from '../progress.js'
 import { rowLength } from '../recipe/index.js'
 import { defaultDamping, type KnownInputs, needsOf } from './calibration.js'
 import { type Columns, type Importance, sampleTensor } from './cut.js'
-import { inputsOf, keepingLast, memoryOfNeeds } from './feedback.js'
+import { inputsOf, memoryOfNeeds } from './feedback.js'
 import { memoryShare, taskBytes } from './memory.js'
 import { runTasks } from './pool.js'
 import { addErrorSums, type ErrorSums } from './statistics.js'
@@ -63,8 +63,7 @@ const taskElements = 2 ** 17
  * @throws MqError TENSOR_NOT_FINITE, IMPORTANCE_MISMATCH, INTERRUPTED; FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
  */
 export async function* measure(options: MeasureOptions): WithProgress<Measurements> {
-  const { blueprint, requests } = options
-  const calibration = options.calibration && keepingLast(options.calibration)
+  const { blueprint, requests, calibration } = options
   const byName = new Map(blueprint.tensors.map((tensor) => [tensor.name, tensor]))
   const importance = options.importance ?? calibration?.importance
   const known = { importance, inputOf: calibration && ((tensor: string, matrix: number) => calibration.inputOf(tensor, matrix)) }
@@ -75,7 +74,7 @@ export async function* measure(options: MeasureOptions): WithProgress<Measuremen
   })
   const total = parts.reduce((sum, task) => sum + workOf(task), 0)
   const sums = new Map<MeasureTask, readonly ErrorSums[]>()
-  const needs = calibration && (await memoryOfNeeds(calibration, parts))
+  const needs = calibration && memoryOfNeeds(calibration, parts)
   const { threads, taskBytes: memoryBytes } = memoryShare(
     options.memoryBytes,
     options.threads,

@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { Piscina } from 'piscina'
-import type { Covariance } from '../../formats/ggml/feedback.js'
 import { MqError } from '../errors.js'
+import type { CovarianceSource } from './covariance-source.js'
 import { errorOf } from './failure.js'
 import { taskBytes } from './memory.js'
 import { keyText, newShelf } from './shelf.js'
@@ -16,7 +16,7 @@ export interface PoolOptions {
   /** What all tasks under way may hold in memory together. */
   readonly memoryBytes?: number
   /** Where covariances come from; about what it takes to make of them what a task needs. */
-  readonly inputs?: { covariance(key: PreparedKey): Promise<Covariance>; bytesOf(key: PreparedKey): number }
+  readonly inputs?: { source(key: PreparedKey): Promise<CovarianceSource>; bytesOf(key: PreparedKey): number }
   readonly signal?: AbortSignal
   /** What is being done, for INTERRUPTED. */
   readonly what: string
@@ -37,7 +37,7 @@ const require = createRequire(import.meta.url)
 const defaultMemoryBytes = 512 * 2 ** 20
 
 const noInputs = {
-  covariance: ({ input }: PreparedKey): Promise<Covariance> => Promise.reject(new RangeError(`nothing is known of ${input}`)),
+  source: ({ input }: PreparedKey): Promise<CovarianceSource> => Promise.reject(new RangeError(`nothing is known of ${input}`)),
   bytesOf: (): number => 0,
 }
 
@@ -91,9 +91,10 @@ export async function* runTasks<Task extends WorkerTask>(
     return reply as Reply & { ok: true }
   }
   const shelf = newShelf(
-    async (key) => {
-      const covariance = await inputs.covariance(key)
-      return (await inWorker<PrepareReply>({ kind: 'prepare', key, covariance }, `the inputs ${key.input}`)).prepared
+    async (key, made) => {
+      const source: CovarianceSource =
+        made !== undefined && 'covariance' in made ? { kind: 'known', ...made } : await inputs.source(key)
+      return (await inWorker<PrepareReply>({ kind: 'prepare', key, source }, `the inputs ${key.input}`)).prepared
     },
     (key) => inputs.bytesOf(key),
   )
@@ -112,10 +113,9 @@ export async function* runTasks<Task extends WorkerTask>(
       const taken = shelf.take(needs)
       prepareAhead(nextNeeds)
       const prepared = await taken
-      const { sums, seconds, checksum } = await inWorker<WorkerReply>(
-        needs.length === 0 ? task : { ...task, prepared },
-        task.tensor,
-      )
+      // A thread has no use for the names of what it gets.
+      const message: WorkerMessage = { ...(task as WorkerTask), needs: [], nextNeeds: [], prepared }
+      const { sums, seconds, checksum } = await inWorker<WorkerReply>(message, task.tensor)
       finished.push({ task, sums, seconds, checksum })
     } catch (error) {
       fail(error as Error)

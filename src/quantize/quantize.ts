@@ -9,7 +9,7 @@ import type { KnownInputs } from './calibration.js'
 import { checkPlan } from './check-plan.js'
 import type { Importance } from './cut.js'
 import { isCopy } from './exact.js'
-import { feedbackOf, keepingLast, memoryOfNeeds } from './feedback.js'
+import { feedbackOf, memoryOfNeeds } from './feedback.js'
 import { memoryShare, taskBytes } from './memory.js'
 import { layoutOutput } from './output-layout.js'
 import { lockOutput } from './output-lock.js'
@@ -82,9 +82,9 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
   const plan = checkPlan(options.plan, blueprint)
   await checkKernels(blueprint, plan)
   const layout = layoutOutput(blueprint, plan, path, options.splitMaxBytes)
-  const feedback = calibration && feedbackOf(keepingLast(calibration), plan)
+  const feedback = calibration && feedbackOf(calibration, plan)
   const source = { blueprint, layout, importance, feedback }
-  const needs = feedback && (await memoryOfNeeds(feedback.calibration, tasksOf(sourceOf(source, []))))
+  const needs = feedback && memoryOfNeeds(feedback.calibration, tasksOf(sourceOf(source, [])))
   const largest = largestTask(tasksOf(sourceOf(source, [])))
   const share = memoryShare(options.memoryBytes, options.threads, largest, needs?.memory)
   if (signal?.aborted === true) throw MqError.of('INTERRUPTED', { what: path })

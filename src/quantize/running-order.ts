@@ -2,30 +2,43 @@ import { keyText } from './shelf.js'
 import type { QuantizeTask } from './task.js'
 import { countTensorTasks, type TaskSource, tensorTasks } from './tasks.js'
 
+/** So many tasks at most are looked at ahead: each is some 500 bytes. */
+const mostAhead = 8192
+
 /**
  * The tasks of an output in the order in which they are best run: those of a layer that need the same of a covariance one after another,
  * so that little of it is alive at a time. They say what comes next.
  * @param wanted which tasks are to be run.
+ * @param groupsAhead for so many needs to come, what a thread can make while others still work.
  */
-export function* inRunningOrder(source: TaskSource, wanted: (task: QuantizeTask) => boolean): Generator<QuantizeTask> {
-  let group: QuantizeTask[] = []
+export function* inRunningOrder(
+  source: TaskSource,
+  wanted: (task: QuantizeTask) => boolean,
+  groupsAhead = 1,
+): Generator<QuantizeTask> {
+  const groups: QuantizeTask[][] = []
+  let held = 0
   for (const task of byNeeds(source)) {
     if (!wanted(task)) continue
     if (task.needs === undefined) {
       yield task
       continue
     }
-    if (group.length > 0 && nameOf(task) !== nameOf(group[0])) {
-      yield* leadingTo(group, task)
-      group = []
-    }
-    group.push(task)
+    const last = groups.at(-1)
+    if (last !== undefined && nameOf(last[0]) === nameOf(task)) last.push(task)
+    else groups.push([task])
+    held += 1
+    while (groups.length > 1 + groupsAhead || (groups.length > 1 && held > mostAhead)) held -= yield* first(groups)
   }
-  yield* group
+  while (groups.length > 0) yield* first(groups)
 }
 
-function leadingTo(group: readonly QuantizeTask[], next: QuantizeTask): readonly QuantizeTask[] {
-  return group.map((task) => ({ ...task, nextNeeds: next.needs ?? [] }))
+/** @returns how many tasks there were in the first group. */
+function* first(groups: QuantizeTask[][]): Generator<QuantizeTask, number> {
+  const group = groups.shift() ?? []
+  const nextNeeds = groups.flatMap(([head]) => head?.needs ?? [])
+  yield* group.map((task) => ({ ...task, nextNeeds }))
+  return group.length
 }
 
 function* byNeeds(source: TaskSource): Generator<QuantizeTask> {

@@ -1,4 +1,4 @@
-import type { Covariance } from '../../formats/ggml/feedback.js'
+import { sizeOf } from './prepared-bytes.js'
 import type { Prepared, PreparedKey } from './task.js'
 
 /** What tasks under way need that is made of covariances, and as much of what was needed before as there is room for. */
@@ -23,14 +23,17 @@ interface Kept {
 
 /**
  * An empty shelf.
- * @param make prepares in a worker.
+ * @param make prepares in a worker, of the input's covariance what is made of that: it comes from the shelf, too, so that it is made once.
  * @param bytesOf about what it takes to make one.
  */
-export function newShelf(make: (key: PreparedKey) => Promise<Prepared>, bytesOf: (key: PreparedKey) => number): Shelf {
+export function newShelf(
+  make: (key: PreparedKey, covariance?: Prepared) => Promise<Prepared>,
+  bytesOf: (key: PreparedKey) => number,
+): Shelf {
   // In the order of their last use.
   const kept = new Map<string, Kept>()
   const begin = (key: PreparedKey): Kept => {
-    const prepared = make(key).then((made) => {
+    const prepared = makeFromShelf(key).then((made) => {
       begun.bytes = sizeOf(made)
       return made
     })
@@ -45,16 +48,36 @@ export function newShelf(make: (key: PreparedKey) => Promise<Prepared>, bytesOf:
     kept.set(name, found)
     return found.prepared
   }
+  const release = (key: PreparedKey): void => {
+    const found = kept.get(keyText(key))
+    if (found !== undefined) found.users -= 1
+  }
+  const makeFromShelf = async (key: PreparedKey): Promise<Prepared> => {
+    const origin = originOf(key)
+    if (origin === undefined) return await make(key)
+    try {
+      return await make(key, await take(origin))
+    } finally {
+      release(origin)
+    }
+  }
   return {
     get usedBytes() {
       return [...kept.values()].reduce((sum, { users, bytes }) => sum + (users > 0 ? bytes : 0), 0)
     },
     has: (key) => kept.has(keyText(key)),
-    missingBytes: (keys) =>
-      keys.reduce((sum, key) => {
-        const found = kept.get(keyText(key))
+    missingBytes(keys) {
+      const wanted = new Map<string, PreparedKey>()
+      for (const key of keys) {
+        wanted.set(keyText(key), key)
+        const origin = kept.has(keyText(key)) ? undefined : originOf(key)
+        if (origin !== undefined) wanted.set(keyText(origin), origin)
+      }
+      return [...wanted].reduce((sum, [name, key]) => {
+        const found = kept.get(name)
         return sum + (found === undefined ? bytesOf(key) : found.users === 0 ? found.bytes : 0)
-      }, 0),
+      }, 0)
+    },
     shrinkTo(bytes) {
       let total = [...kept.values()].reduce((sum, entry) => sum + entry.bytes, 0)
       for (const [name, entry] of kept) {
@@ -66,10 +89,7 @@ export function newShelf(make: (key: PreparedKey) => Promise<Prepared>, bytesOf:
     },
     take: (keys) => Promise.all(keys.map(take)),
     release(keys) {
-      for (const key of keys) {
-        const found = kept.get(keyText(key))
-        if (found !== undefined) found.users -= 1
-      }
+      for (const key of keys) release(key)
     },
   }
 }
@@ -79,23 +99,7 @@ export function keyText({ input, form, damping }: PreparedKey): string {
   return `${form} ${damping} ${input}`
 }
 
-function sizeOf(prepared: Prepared): number {
-  if ('panels' in prepared) return prepared.panels.byteLength
-  return Object.values(prepared.tables).reduce((sum, { byteLength }) => sum + byteLength, 0)
-}
-
-/** About what is made of a covariance, in bytes: the greatest of the forms. @param covariance one of the same size. */
-export function preparedBytes(covariance: Covariance, columns: number): number {
-  if ('full' in covariance) return 4 * columns * Math.max(columns, 34 + columns / 2)
-  return 4 * columns * (34 + 2 * depthOf(covariance, columns))
-}
-
-/** About what it takes to make it: the covariance here and in the worker, what is worked with, what is made. */
-export function makingBytes(covariance: Covariance, columns: number): number {
-  const worked = 'full' in covariance ? 3 * covariance.full.byteLength : 4 * 8 * columns * (1 + depthOf(covariance, columns))
-  return worked + preparedBytes(covariance, columns)
-}
-
-function depthOf({ factors }: Exclude<Covariance, { full: unknown }>, columns: number): number {
-  return Math.max(4, 4 * Math.ceil((factors?.length ?? 0) / columns / 4))
+/** What a thing is made from; undefined where that is not on the shelf. */
+export function originOf({ input, form, columns }: PreparedKey): PreparedKey | undefined {
+  return form === 'covariance' || form === 'held-out' ? undefined : { input, form: 'covariance', damping: 0, columns }
 }

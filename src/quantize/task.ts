@@ -4,6 +4,7 @@ import type { FeedbackLayout } from '../../formats/ggml/feedback-forms.js'
 import type { OutputForm } from '../../formats/ggml/output-error.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { Recipe } from '../recipe/index.js'
+import type { CovarianceSource } from './covariance-source.js'
 import type { Failure } from './failure.js'
 import type { ErrorSums } from './statistics.js'
 
@@ -25,8 +26,11 @@ export interface RowRun {
 /** Names something made of a covariance that tasks share. */
 export interface PreparedKey {
   readonly input: string
-  /** For error feedback in types of a layout; for errors in the outputs; for the same on inputs that were held out. */
-  readonly form: FeedbackLayout | 'outputs' | 'held-out'
+  /**
+   * For error feedback in types of a layout; for errors in the outputs; for the same on inputs that were held out. The covariance itself
+   * is what the first two are made from.
+   */
+  readonly form: FeedbackLayout | 'outputs' | 'held-out' | 'covariance'
   /** Of feedback. */
   readonly damping: number
   /** Of the input. */
@@ -34,7 +38,7 @@ export interface PreparedKey {
 }
 
 /** What is made of a covariance; all of size in memory that threads share. */
-export type Prepared = FeedbackFactor | OutputForm
+export type Prepared = FeedbackFactor | OutputForm | { readonly covariance: Covariance }
 
 /** Rows to be quantized and written: everything a worker has to know, as data. */
 export interface QuantizeTask {
@@ -75,11 +79,11 @@ export interface MeasureTask {
 /** Work whose parts are reported one by one. */
 export type WorkerTask = QuantizeTask | MeasureTask
 
-/** A covariance to be made ready for use. */
+/** A covariance to be made, or made ready for use. */
 export interface PrepareTask {
   readonly kind: 'prepare'
   readonly key: PreparedKey
-  readonly covariance: Covariance
+  readonly source: CovarianceSource
 }
 
 /** What goes to a worker: a task with what it needs, in the same order. */

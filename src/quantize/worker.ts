@@ -4,14 +4,16 @@ import { crc32 } from 'node:zlib'
 import { workerData } from 'piscina'
 import { FormatError } from '../../formats/format-error.js'
 import { openCodec } from '../../formats/ggml/codec.js'
-import { prepareFeedback } from '../../formats/ggml/feedback.js'
+import { type Covariance, prepareFeedback } from '../../formats/ggml/feedback.js'
 import { feedbackLayout } from '../../formats/ggml/feedback-forms.js'
 import { type OutputForm, prepareOutputs } from '../../formats/ggml/output-error.js'
 import { type GgmlTypeName, ggmlBytes, ggmlType } from '../../formats/ggml/types.js'
 import { MqError } from '../errors.js'
 import { evaluateRows, type FileRange, rowLength } from '../recipe/index.js'
 import { type Arena, newArena } from './arena.js'
+import { covarianceFrom } from './covariance-source.js'
 import { failureOf } from './failure.js'
+import { keyText } from './shelf.js'
 import { addErrorSums, clippedCount, type ErrorSums, errorSums, noErrorSums, noOutputs } from './statistics.js'
 import type {
   MeasureTask,
@@ -44,7 +46,7 @@ export default async function run(message: WorkerMessage): Promise<WorkerReply |
   try {
     switch (message.kind) {
       case 'prepare':
-        return { ok: true, prepared: prepare(message) }
+        return { ok: true, prepared: await prepare(message, arena) }
       case 'quantize':
         return await quantize(message, message.prepared, arena)
       case 'measure':
@@ -58,17 +60,37 @@ export default async function run(message: WorkerMessage): Promise<WorkerReply |
   }
 }
 
-/** @returns tables that all threads can read. */
-function prepare({ key: { form, damping }, covariance }: PrepareTask): Prepared {
-  const shared = (length: number): Float32Array => new Float32Array(new SharedArrayBuffer(4 * length))
-  if (form === 'outputs' || form === 'held-out') return prepareOutputs(covariance, shared)
+/** @returns what all threads can read. */
+async function prepare({ key, source }: PrepareTask, arena: Arena): Promise<Prepared> {
+  const { form, damping } = key
+  const covariance = await covarianceFrom(source, async (recipe, start, end) => {
+    const rows = await evaluateRows(recipe, start, end, (range) => readRange(range, arena), codec, arena)
+    const own = rows.slice()
+    arena.reset()
+    return own
+  })
+  const floats = (length: number): Float32Array => new Float32Array(new SharedArrayBuffer(4 * length))
+  const name = keyText(key)
+  if (form === 'covariance') return { covariance: sharedCovariance(covariance) }
+  if (form === 'outputs' || form === 'held-out') return { ...prepareOutputs(covariance, floats), name }
   const factor = prepareFeedback(covariance, damping, [form])
   const tables = Object.entries(factor.tables).map(([layout, table]) => {
     const bytes = new Uint8Array(new SharedArrayBuffer(table.byteLength))
     bytes.set(table)
     return [layout, bytes] as const
   })
-  return { ...factor, tables: Object.fromEntries(tables) }
+  return { ...factor, tables: Object.fromEntries(tables), name }
+}
+
+function sharedCovariance(covariance: Covariance): Covariance {
+  const shared = (values: Float32Array | Float64Array): Float64Array => {
+    const copy = new Float64Array(new SharedArrayBuffer(8 * values.length))
+    copy.set(values)
+    return copy
+  }
+  if ('full' in covariance) return { full: shared(covariance.full) }
+  const { diagonal, factors } = covariance
+  return { diagonal: shared(diagonal), ...(factors && { factors: shared(factors) }) }
 }
 
 async function quantize(task: QuantizeTask, prepared: readonly Prepared[] | undefined, arena: Arena): Promise<WorkerReply> {

@@ -58,7 +58,7 @@ export async function* writeOutput(options: WriteOptions): WithProgress<Written>
   let useless = false
   try {
     const setup = { files: blueprint.files, effort: options.effort }
-    const missing = inRunningOrder(sourceOf(options, output.paths), ({ number }) => !finished.has(number))
+    const missing = inRunningOrder(sourceOf(options, output.paths), ({ number }) => !finished.has(number), threads)
     const inputs = feedback && needs && inputsOf(feedback.calibration, needs)
     const given = { ...(inputs && { inputs }), ...(signal && { signal }) }
     const pool = runTasks(missing, { setup, threads, memoryBytes: taskBytes, what: path, ...given })

@@ -14,7 +14,10 @@ export function madeUpInputs(
   inputs: Readonly<Record<string, MadeUpInput>>,
   inputOf: KnownInputs['inputOf'],
   digest = 'made up',
-): KnownInputs & { readonly matrices: ReadonlyMap<string, Float64Array> } {
+): KnownInputs & {
+  readonly matrices: ReadonlyMap<string, Float64Array>
+  covariance(name: string): Promise<Covariance>
+} {
   const rows = new Map(Object.entries(inputs).map(([name, input]) => [name, inputRows(input, 0)]))
   const heldOut = new Map(Object.entries(inputs).map(([name, input]) => [name, inputRows(input, 1)]))
   const matrices = new Map(
@@ -37,6 +40,8 @@ export function madeUpInputs(
     matrices,
     importance: () => undefined,
     inputOf,
+    rankOf: (name) => (inputs[name]?.rank === 'full' ? 'whole' : (inputs[name]?.rank ?? 0)),
+    source: async (name) => ({ kind: 'known', covariance: await covariance(name) }),
     covariance,
     heldOut: async (name) => heldOut.get(name) as Float32Array,
   }

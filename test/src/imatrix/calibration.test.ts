@@ -13,8 +13,16 @@ import {
   writeImportanceMatrix,
 } from '../../../formats/imatrix/index.js'
 import { makeBlueprint } from '../../../src/convert/index.js'
-import { makeImatrix, matrixStatistics, mergeMatrices, openCalibration, statisticsText } from '../../../src/imatrix/index.js'
+import {
+  type Calibration,
+  makeImatrix,
+  matrixStatistics,
+  mergeMatrices,
+  openCalibration,
+  statisticsText,
+} from '../../../src/imatrix/index.js'
 import { finish } from '../../../src/progress.js'
+import { covarianceFrom } from '../../../src/quantize/covariance-source.js'
 import { llama, samplePath } from '../../support/sample-models.js'
 
 let folder: string
@@ -49,6 +57,9 @@ async function write(
   return path
 }
 
+const covarianceOf = async (calibration: Calibration, key: string): Promise<Covariance> =>
+  await covarianceFrom(await calibration.source(key), () => expect.fail('no weights are needed'))
+
 /** Sums over one row, all of whose values are `value`, for each matrix. */
 function whole(...values: number[]): CollectedInput {
   const triangle = (n * (n + 1)) / 2
@@ -82,7 +93,7 @@ test('weights of one input have its key, experts with inputs of their own each a
       [undefined, undefined],
     ],
   )
-  expect(await calibration.covariance(gate)).toEqual({ full: new Float64Array(n * n).fill(9) })
+  expect(await covarianceOf(calibration, gate)).toEqual({ full: new Float64Array(n * n).fill(9) })
   expect(await calibration.heldOut(`${expert}#1`)).toEqual(new Float32Array(n).fill(2))
   expect(calibration.digest).toBe(
     createHash('sha256')
@@ -99,7 +110,7 @@ test('an expert that saw few tokens has the diagonal of all, and none of what go
   const calibration = await openCalibration(await write('experts.gguf', { [expert]: whole(2, 4, 0) }), {
     tensors: [tensor(up, [2, 8, n]), tensor(expert, [3, 8, n])],
   })
-  const [first, unseen] = [await calibration.covariance(`${expert}#0`), await calibration.covariance(`${expert}#2`)]
+  const [first, unseen] = [await covarianceOf(calibration, `${expert}#0`), await covarianceOf(calibration, `${expert}#2`)]
   const pooled = (4 + 16) / 2
   for (const value of diagonalOf(unseen)) expect(value).toBeCloseTo(pooled, 12)
   for (const value of diagonalOf(first)) expect(value).toBeCloseTo((4 + 16 * pooled) / 17, 12)
@@ -125,7 +136,7 @@ test('a sketch gives directions and keeps the trace', async () => {
   const input = { columns: n, tokens: [6], squares, sketch, kept: new Float32Array(), keptCounts: [0] }
   const path = await write('sketch.gguf', { [gate]: input }, { rank: 6 })
   const calibration = await openCalibration(path, model)
-  const covariance = await calibration.covariance(gate)
+  const covariance = await covarianceOf(calibration, gate)
   if ('full' in covariance) expect.fail('whole')
   expect(covariance.factors).toHaveLength(6 * n)
   for (const [i, value] of diagonalOf(covariance).entries()) expect(value).toBeCloseTo((squares[i] as number) / 6, 5)
@@ -141,7 +152,7 @@ test('a sketch gives directions and keeps the trace', async () => {
   const both = join(folder, 'both.gguf')
   expect(await mergeMatrices([path, path], both)).toMatchObject({ inputs: 1, withoutCovariance: 0 })
   const merged = await openCalibration(both, model)
-  expect(await merged.covariance(gate)).toEqual(covariance)
+  expect(await covarianceOf(merged, gate)).toEqual(covariance)
   await merged.close()
   expect(nystrom(sketch, signs, Float64Array.from(squares), 3).factors).toHaveLength(3 * n)
 })
@@ -229,7 +240,7 @@ describe.skipIf(!llama.available)(`mq imatrix --rank (${llama.name})`, () => {
       for (const [input, part] of Object.entries(tensors)) {
         const expected = known.get(`${layer}.${input}`) as Float64Array
         const name = `blk.${layer}.${part}.weight`
-        const found = await calibration.covariance(calibration.inputOf(name, 0) ?? expect.fail(name))
+        const found = await covarianceOf(calibration, calibration.inputOf(name, 0) ?? expect.fail(name))
         if (!('full' in found)) expect.fail('not whole')
         const columns = Math.sqrt(expected.length)
         const [distance, size] = [found.full.map((value, i) => value - (expected[i] as number)), expected].map((values) =>
@@ -237,7 +248,7 @@ describe.skipIf(!llama.available)(`mq imatrix --rank (${llama.name})`, () => {
         ) as [number, number]
         // llama.cpp multiplies numbers of 16 bits
         expect(distance / size, name).toBeLessThan(0.004)
-        const sketch = await low.covariance(low.inputOf(name, 0) ?? expect.fail(name))
+        const sketch = await covarianceOf(low, low.inputOf(name, 0) ?? expect.fail(name))
         if ('full' in sketch) expect.fail('whole')
         expect(sketch.factors).toHaveLength(32 * columns)
         let [left, all] = [0, 0]

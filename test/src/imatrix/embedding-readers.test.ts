@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import { openCodec } from '../../../formats/ggml/codec.js'
 import type { Blueprint, BlueprintTensor, TensorRole } from '../../../src/blueprint.js'
-import { embeddingCovariance, embeddingReaders } from '../../../src/imatrix/embedding-readers.js'
+import { embeddingReaders } from '../../../src/imatrix/embedding-readers.js'
+import { embeddingCovariance } from '../../../src/quantize/embedding-covariance.js'
+import { evaluateRows } from '../../../src/recipe/index.js'
 
 /** Values that look random, and are the same each time. */
 const value = (seed: number, at: number): number => Math.sin(seed * 1000 + at * 12.9898)
@@ -12,7 +15,7 @@ function tensor(name: string, role: TensorRole, rows: number, columns: number, s
   return { name, role, ...layer, shape, keepF32: rows === 1, recipe: { op: 'constant', values, shape } }
 }
 
-function model(columns: number, ...more: BlueprintTensor[]): Pick<Blueprint, 'tensors' | 'files'> {
+function model(columns: number, ...more: BlueprintTensor[]): Pick<Blueprint, 'tensors'> {
   const tensors = [
     tensor('token_embd.weight', 'embedding', 4, columns, 1),
     tensor('output.weight', 'output', 4, columns, 2),
@@ -21,7 +24,7 @@ function model(columns: number, ...more: BlueprintTensor[]): Pick<Blueprint, 'te
     tensor('blk.0.attn_k.weight', 'attention-k', 3, columns, 5),
     ...more,
   ]
-  return { tensors, files: [] }
+  return { tensors }
 }
 
 /** Power of what the readers make of an error of the embedding, each over its mean for an error of one column, halved over both. */
@@ -44,9 +47,11 @@ function readPower(columns: number, error: readonly number[]): number {
 
 describe('embeddingCovariance', () => {
   it.each([64, 1056])('says of %i columns what the first block makes of an error', async (columns) => {
-    const readers = embeddingReaders(model(columns))
-    if (readers === undefined) throw new Error('no readers')
-    const covariance = await embeddingCovariance(readers)
+    const { readers } = embeddingReaders(model(columns)) ?? expect.fail('no readers')
+    const codec = await openCodec()
+    const covariance = await embeddingCovariance(readers, (recipe, start, end) =>
+      evaluateRows(recipe, start, end, () => expect.fail('nothing to read'), codec),
+    )
     const error = Array.from({ length: columns }, (_, i) => value(9, i))
     let power = 0
     if ('full' in covariance) {
@@ -59,7 +64,8 @@ describe('embeddingCovariance', () => {
         power += error.reduce((sum, one, i) => sum + one * (factors[row + i] ?? 0), 0) ** 2
       }
     }
-    expect(power / readPower(columns, error)).toBeCloseTo(1, 4)
+    // a sketch is summed in single precision
+    expect(power / readPower(columns, error)).toBeCloseTo(1, 'full' in covariance ? 4 : 2)
   })
 })
 
@@ -69,16 +75,19 @@ describe('embeddingReaders', () => {
       model(
         64,
         tensor('blk.0.attn_q_a.weight', 'attention-q-a', 4, 64, 6),
-        tensor('blk.0.attn_kv_a_mqa.weight', 'attention-kv-a', 4, 64, 7),
+        tensor('blk.0.attn_kv_a_mqa.weight', 'attention-kv-a', 5, 64, 7),
       ),
     )
-    expect(found?.readers.map(({ name }) => name)).toEqual(['blk.0.attn_q_a.weight', 'blk.0.attn_kv_a_mqa.weight'])
+    expect(found?.readers.readers.map(({ shape }) => shape)).toEqual([
+      [4, 64],
+      [5, 64],
+    ])
   })
 
   it('leaves an embedding alone that is the output matrix too, or that nothing known reads', () => {
     const { tensors } = model(64)
-    expect(embeddingReaders({ tensors: tensors.filter(({ role }) => role !== 'output'), files: [] })).toBeUndefined()
-    expect(embeddingReaders({ tensors: tensors.filter(({ role }) => role !== 'norm'), files: [] })).toBeUndefined()
-    expect(embeddingReaders({ tensors: tensors.filter(({ role }) => !role.startsWith('attention')), files: [] })).toBeUndefined()
+    expect(embeddingReaders({ tensors: tensors.filter(({ role }) => role !== 'output') })).toBeUndefined()
+    expect(embeddingReaders({ tensors: tensors.filter(({ role }) => role !== 'norm') })).toBeUndefined()
+    expect(embeddingReaders({ tensors: tensors.filter(({ role }) => !role.startsWith('attention')) })).toBeUndefined()
   })
 })

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { newShelf } from '../../../src/quantize/shelf.js'
 import type { Prepared, PreparedKey } from '../../../src/quantize/task.js'
 
-const key = (input: string): PreparedKey => ({ input, form: 'outputs', damping: 0, columns: 8 })
+const key = (input: string): PreparedKey => ({ input, form: 'held-out', damping: 0, columns: 8 })
 
 /** A shelf of things of 100 bytes that take 250 to make, and what was made for it. */
 function shelfOf(): { shelf: ReturnType<typeof newShelf>; made: string[] } {
@@ -47,4 +47,22 @@ test('the longest unused goes first, and nothing that is in use', async () => {
   shelf.shrinkTo(0)
   expect(['a', 'b', 'c'].map((name) => shelf.has(key(name)))).toEqual([false, false, true])
   expect(made).toEqual(['a', 'b', 'c'])
+})
+
+test('a covariance is made once for all that is made of it, and given back', async () => {
+  const made: string[] = []
+  const shelf = newShelf(
+    async ({ form }, covariance): Promise<Prepared> => {
+      made.push(form)
+      if (form === 'covariance') return { covariance: { diagonal: new Float64Array(8) } }
+      expect(covariance).toEqual({ covariance: { diagonal: new Float64Array(8) } })
+      return { columns: 8, whole: false, diagonal: new Float32Array(8), panels: new Float32Array(25), depth: 0 }
+    },
+    () => 250,
+  )
+  const keys = (['outputs', '16x1'] as const).map((form): PreparedKey => ({ ...key('a'), form }))
+  expect(shelf.missingBytes(keys)).toBe(750)
+  await shelf.take(keys)
+  expect(made).toEqual(['covariance', 'outputs', '16x1'])
+  expect(shelf.usedBytes).toBe(200)
 })
