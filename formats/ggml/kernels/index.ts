@@ -1,4 +1,4 @@
-// The kernels' table of contents: one family of block types per file.
+// The kernels' table of contents: one family of block types per file. Which file to open for what: docs/kernels.md.
 // Exports are found by name: quantize_TYPE(source, target, rows, rowLength, importance) and dequantize_TYPE(source, target, elements),
 // TYPE in lower case. Addresses are bytes in a memory that the caller owns; `importance` is 0 for none.
 
