@@ -8,7 +8,7 @@ import { isCopy, storesExactly } from './exact.js'
 import { type HeldOutRequest, measureHeldOut } from './measure-held-out.js'
 
 /** What is tried, in units of the covariance's mean diagonal; 0 is no feedback. */
-const candidates: readonly number[] = [0, 0.05, 0.1, 0.2, 0.4, 0.8]
+const candidates: readonly number[] = [0, 0.1, 0.3, 0.9]
 
 /**
  * Text unlike that of the calibration wants more damping than its held-out part shows: the strongest is taken that leaves at most so

@@ -31,7 +31,10 @@ export interface MeasureRequest {
   readonly tensor: string
   /** Types whose blocks fit the tensor's rows. */
   readonly types: readonly GgmlTypeName[]
-  /** Rows to sample over all experts; by default some 256 Ki weights' worth, and at least one row of each expert. */
+  /**
+   * Rows to sample over all experts; by default some 256 Ki weights' worth and at least one row of each expert, or of a tensor whose input
+   * is known at most 192 rows of four experts.
+   */
   readonly rows?: number
 }
 
@@ -52,6 +55,8 @@ export interface MeasureOptions {
 export type Measurements = Map<string, Map<GgmlTypeName, TypeDamage>>
 
 const sampleElements = 2 ** 18
+/** Where an input is known errors go together over many columns, and vary little from row to row. */
+const sampledRows = 192
 /** Of experts with an input each, so many are looked at: what feedback needs to know of an input costs as much as many rows. */
 const sampledInputs = 4
 /** Values of a task: small enough that many types on one task do not leave the other threads idle. */
@@ -100,11 +105,11 @@ function tasksOf(
   known: Columns,
   calibration: KnownInputs | undefined,
 ): MeasureTask[] {
-  const wanted = rows ?? Math.ceil(sampleElements / rowLength(tensor))
+  const most = Math.ceil(sampleElements / rowLength(tensor))
   const runs =
     calibration?.inputOf(tensor.name, 0) === undefined
-      ? sampleTensor(tensor, rows ?? Math.max(wanted, tensor.shape.length > 2 ? (tensor.shape[0] ?? 1) : 1), known)
-      : sampleTensor(tensor, wanted, known, { mostMatrices: sampledInputs, runRows: 16 })
+      ? sampleTensor(tensor, rows ?? Math.max(most, tensor.shape.length > 2 ? (tensor.shape[0] ?? 1) : 1), known)
+      : sampleTensor(tensor, rows ?? Math.min(most, sampledRows), known, { mostMatrices: sampledInputs, runRows: 16 })
   const groups: RowRun[][] = []
   let elements = Number.POSITIVE_INFINITY
   for (const run of runs) {

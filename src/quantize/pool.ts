@@ -114,7 +114,7 @@ export async function* runTasks<Task extends WorkerTask>(
       prepareAhead(nextNeeds)
       const prepared = await taken
       // A thread has no use for the names of what it gets.
-      const message: WorkerMessage = { ...(task as WorkerTask), needs: [], nextNeeds: [], prepared }
+      const message: WorkerMessage = { ...task, needs: [], nextNeeds: [], prepared }
       const { sums, seconds, checksum } = await inWorker<WorkerReply>(message, task.tensor)
       finished.push({ task, sums, seconds, checksum })
     } catch (error) {
