@@ -215,8 +215,9 @@ export const toolErrors = {
   },
   CALIBRATION_MISMATCH: {
     exit: 'input',
-    message: '{file} cannot be added to {first}: {problem}.',
-    suggestion: 'Make both with the same `mq imatrix --rank`, or with --rank 0 for importance alone.',
+    message: '{file} does not go with {first}: {problem}.',
+    suggestion:
+      'Run `mq imatrix` on the model that is to be quantized. To merge, make both with the same --rank, or with --rank 0 for importance alone.',
   },
   BUDGET_IMPOSSIBLE: {
     exit: 'usage',

@@ -37,7 +37,7 @@ export interface Calibration {
 
 /**
  * Opens what `mq imatrix` wrote, or any other importance matrix, and checks it against a model before anything is made with it.
- * @throws MqError IMPORTANCE_MISMATCH where it is of another model, FILE_MISSING and the like; FormatError IMATRIX_INVALID, GGUF_INVALID,
+ * @throws MqError IMPORTANCE_MISMATCH, CALIBRATION_MISMATCH where it is of another model, FILE_MISSING and the like; FormatError IMATRIX_INVALID, GGUF_INVALID,
  *   INPUT_TRUNCATED.
  */
 export async function openCalibration(path: string, blueprint: Pick<Blueprint, 'tensors'>): Promise<Calibration> {

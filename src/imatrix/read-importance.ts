@@ -2,6 +2,7 @@ import type { Blueprint } from '../blueprint.js'
 import { MqError } from '../errors.js'
 import type { Importance } from '../quantize/index.js'
 import { elementCount, rowLength } from '../recipe/index.js'
+import { checkModel } from './check-model.js'
 import { readMatrix } from './read-matrix.js'
 import { shrunkMeanSquares } from './shrink.js'
 
@@ -15,7 +16,7 @@ export interface ModelImportance {
 /**
  * Reads an importance matrix, in either of llama.cpp's forms, and checks it against a model before anything is made with it. Experts
  * that saw few tokens take after their siblings.
- * @throws MqError IMPORTANCE_MISMATCH where it is of another model, FILE_MISSING and the like; FormatError IMATRIX_INVALID, GGUF_INVALID,
+ * @throws MqError IMPORTANCE_MISMATCH, CALIBRATION_MISMATCH where it is of another model, FILE_MISSING and the like; FormatError IMATRIX_INVALID, GGUF_INVALID,
  *   INPUT_TRUNCATED.
  */
 export async function readImportance(path: string, { tensors }: Pick<Blueprint, 'tensors'>): Promise<ModelImportance> {
@@ -34,6 +35,7 @@ export async function readImportance(path: string, { tensors }: Pick<Blueprint, 
   if (found.length === 0 && first !== undefined) {
     throw MqError.of('IMPORTANCE_MISMATCH', { tensor: first.name, problem: `${path} knows no tensor of this model` })
   }
+  checkModel(path, importance.keys(), { tensors })
   const layers = tensors.filter(({ keepF32, layer }) => !keepF32 && layer !== undefined)
   const missing = layers.filter(({ name }) => !importance.has(name)).length
   return {

@@ -55,6 +55,15 @@ async function weightedError(file: string, weights: number[]): Promise<number> {
 const columns = (count: number): number[] => Array.from({ length: count }, (_, index) => 20 + index)
 
 describe('an importance matrix', () => {
+  test('of another model is refused, though some names and widths agree; one of more layers is not', async () => {
+    const entry = { values: columns(256), counts: [10] }
+    await writeMatrix({ 'blk.0.a.weight': entry, 'blk.0.c.weight': entry, 'blk.1.a.weight': entry })
+    const problem = '1 of the 2 weights that it knows are not there, blk.0.c.weight among them'
+    await expect(readImportance(path, blueprint)).rejects.toMatchObject({ code: 'CALIBRATION_MISMATCH', details: { problem } })
+    await writeMatrix({ 'blk.0.a.weight': entry, 'blk.1.a.weight': entry, 'blk.1.c.weight': entry })
+    expect((await readImportance(path, blueprint)).notes).toHaveLength(1)
+  })
+
   test('gives means of squares by name, matrix after matrix', async () => {
     await writeMatrix({
       'blk.0.a.weight': { values: columns(256), counts: [10] },
