@@ -3,9 +3,19 @@ import { labs, type QualityOptions } from './quality.js'
 import type { QualityFile, QualityLab, TextName } from './quality-lab.js'
 import { comparedSizes } from './quality-sizes.js'
 
-/** What stands between llama-quantize's preset and `--bits` with a calibration, one thing after the other. */
-export const ingredients = ['llama.cpp', 'kernels', 'kernels + feedback', 'kernels + allocation', 'all three'] as const
+/** What stands between llama-quantize's preset and `--bits` with a calibration, one thing after the other; probes are `--calibrate full`. */
+export const ingredients = [
+  'llama.cpp',
+  'kernels',
+  'kernels + feedback',
+  'kernels + allocation',
+  'all three',
+  '+ probes',
+] as const
 export type Ingredient = (typeof ingredients)[number]
+
+/** Presets that are compared where no others are asked for. */
+const usualPresets: readonly string[] = ['Q4_K_M', 'Q2_K', 'IQ2_XXS']
 
 /** A file with some of the ingredients, no larger than the preset's, on one text. */
 export interface IngredientRow {
@@ -26,11 +36,11 @@ export interface IngredientRow {
  * under a budget of the same bytes.
  */
 export async function* benchIngredients(options: QualityOptions = {}): AsyncGenerator<IngredientRow> {
-  const { sizes, say = () => {} } = options
+  const { sizes = usualPresets, say = () => {} } = options
   if (!foreign.available) say(`llama.cpp is left out: ${foreign.name}`)
   for await (const lab of labs(options)) {
     for (const { name, preset } of comparedSizes) {
-      if (preset === undefined || sizes?.includes(name) === false) continue
+      if (preset === undefined || !sizes.includes(name)) continue
       for (const which of ingredients) {
         const file = await fileOf(lab, preset, which)
         if (file === undefined) continue
@@ -53,9 +63,13 @@ async function fileOf(lab: QualityLab, preset: string, which: Ingredient): Promi
     case 'kernels + feedback':
       return await lab.made(preset, { preset }, { feedback: true })
     case 'kernels + allocation':
-    case 'all three': {
+    case 'all three':
+    case '+ probes': {
       const budget = await lab.made(preset, { preset }, { feedback: false })
-      return await lab.fitted(budget, { feedback: which === 'all three' })
+      return await lab.fitted(budget, {
+        feedback: which !== 'kernels + allocation',
+        ...(which === '+ probes' ? { calibrate: 'full' } : {}),
+      })
     }
   }
 }

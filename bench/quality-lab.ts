@@ -1,24 +1,31 @@
-import { copyFile, mkdir, readFile, stat } from 'node:fs/promises'
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openGguf } from '../formats/gguf/index.js'
+import { measureAll, type TypeErrors } from '../src/allocate/index.js'
 import type { Blueprint } from '../src/blueprint.js'
 import { makeBlueprint } from '../src/convert/index.js'
 import { type Calibration, makeImatrix, openCalibration } from '../src/imatrix/index.js'
-import { makePlan, type PlanRequest } from '../src/make-plan.js'
-import { finish } from '../src/progress.js'
-import { quantize } from '../src/quantize/index.js'
+import { type Calibrate, makePlan, type PlanRequest } from '../src/make-plan.js'
+import { finish, type WithProgress } from '../src/progress.js'
+import { type DampingTrials, quantize } from '../src/quantize/index.js'
 import { loadModel } from '../src/runner/index.js'
 import { divergenceOf, type Estimate, perplexityOf } from '../src/verify/index.js'
 import { foreign } from './foreign.js'
 import { fileDigest, type MeasurementCache } from './quality-cache.js'
+import { targetBpw, type WeighedTensor } from './target-bpw.js'
+import { targetBpwErrors } from './target-bpw-errors.js'
 
 export const sampleNames = ['llama-kjv', 'deepseek-kjv-moe'] as const
 export const textNames = ['kjv-heldout', 'jargon-heldout'] as const
 export type TextName = (typeof textNames)[number]
 
-/** Not in either of the above. */
+/** Not in either of the above. Of its end plans are judged that a full calibration tries. */
 const calibrationText = 'kjv-calibration'
+const judgedCharacters = 2 ** 14
+
+/** Chunks that are measured where nothing else is asked for: enough for divergences within some 2 %. */
+const usualChunks: Readonly<Record<TextName, number>> = { 'kjv-heldout': 30, 'jargon-heldout': 20 }
 
 /** A GGUF file whose weights are counted. */
 export interface QualityFile {
@@ -39,7 +46,7 @@ export interface Prediction {
 export interface LabOptions {
   readonly sample: string
   readonly texts: readonly TextName[]
-  /** Most chunks of each text; by default 60 of kjv-heldout, and all of the others. */
+  /** Most chunks of each text; by default 30 of kjv-heldout and 20 of jargon-heldout. */
   readonly chunks?: number | undefined
   /** Most chunks of the calibration text; by default all. */
   readonly calibrationChunks?: number | undefined
@@ -52,9 +59,11 @@ export interface LabOptions {
 export interface Encoding {
   /** Whether codes are chosen with error feedback. */
   readonly feedback: boolean
+  /** What a budget is shared out by; by default fast. */
+  readonly calibrate?: Calibrate
 }
 
-/** One sample, with everything that files of it are made from and held against. Each file is made once and measured once. */
+/** One sample, with everything that files of it are made from and held against. What does not depend on a budget is found once. */
 export class QualityLab implements AsyncDisposable {
   readonly sample: string
   readonly blueprint: Blueprint
@@ -63,7 +72,11 @@ export class QualityLab implements AsyncDisposable {
   readonly #matrix: string
   readonly #calibration: Calibration
   readonly #files = new Map<string, Promise<QualityFile>>()
+  /** By the digest of the file. */
   readonly #predictions = new Map<string, Promise<ReadonlyMap<TextName, Prediction>>>()
+  readonly #trials: DampingTrials = new Map()
+  readonly #errors = new Map<boolean, Promise<TypeErrors>>()
+  #rivalErrors: Promise<readonly WeighedTensor[]> | undefined
   #bases: Promise<ReadonlyMap<TextName, string>> | undefined
 
   constructor(options: LabOptions, blueprint: Blueprint, known: { reference: string; matrix: string; calibration: Calibration }) {
@@ -77,7 +90,10 @@ export class QualityLab implements AsyncDisposable {
 
   /** The file of a request; `key` names the request. */
   async made(key: string, request: PlanRequest, encoding: Encoding): Promise<QualityFile> {
-    return await this.#file(`${key}${encoding.feedback ? '-feedback' : ''}`, (output) => this.#write(request, output, encoding))
+    const suffix = [encoding.feedback ? '-feedback' : '', encoding.calibrate === undefined ? '' : `-${encoding.calibrate}`].join(
+      '',
+    )
+    return await this.#file(`${key}${suffix}`, (output) => this.#write(request, output, encoding))
   }
 
   /** The file of `--bits`, its tensors of at most `dataBytes` and itself of at most `bytes`. */
@@ -90,18 +106,30 @@ export class QualityLab implements AsyncDisposable {
 
   /** llama-quantize's file of a preset, from our bf16 GGUF with the same importance matrix. */
   async theirs(preset: string): Promise<QualityFile> {
-    return await this.#file(`llama.cpp-${preset}`, async (output) => {
-      const args = ['--imatrix', basename(this.#matrix), basename(this.#reference), basename(output), preset]
-      await foreign.run('llama-quantize', args, { cwd: this.#options.folder, timeout: 300_000 })
+    return await this.#file(`llama.cpp-${preset}`, (output) => this.#llamaQuantize([], output, preset))
+  }
+
+  /** llama-quantize's file of the types that its proposed `--target-bpw` would choose, of at most so many bytes of tensors. */
+  async targetBpw(dataBytes: number): Promise<QualityFile> {
+    return await this.#file(`target-bpw-${dataBytes}`, async (output) => {
+      this.#rivalErrors ??= targetBpwErrors(this.blueprint, this.#reference, this.#matrix)
+      const tensors = await this.#rivalErrors
+      const { tensors: all } = await finish(makePlan(this.blueprint, { type: 'BF16' }))
+      const chosen = new Set(tensors.map(({ name }) => name))
+      const rest = all.reduce((sum, { name, sizeBytes }) => sum + (chosen.has(name) ? 0 : sizeBytes), 0)
+      const types = [...targetBpw(tensors, dataBytes - rest)]
+      const lines = types.map(([name, type]) => `^${name.replaceAll('.', '\\.')}$=${type}`)
+      const list = `${output}.types`
+      await writeFile(list, `${lines.join('\n')}\n`)
+      await this.#llamaQuantize(['--tensor-type-file', basename(list)], output, 'Q4_K_M')
     })
   }
 
   /** How well a file predicts each of the texts. */
   async predictions(file: QualityFile): Promise<ReadonlyMap<TextName, Prediction>> {
-    const known = this.#predictions.get(file.path)
-    if (known !== undefined) return await known
-    const measured = this.#measure(file.path)
-    this.#predictions.set(file.path, measured)
+    const digest = await fileDigest(file.path)
+    const measured = this.#predictions.get(digest) ?? this.#measure(file.path, digest)
+    this.#predictions.set(digest, measured)
     return await measured
   }
 
@@ -116,24 +144,44 @@ export class QualityLab implements AsyncDisposable {
     return await made
   }
 
-  async #write(request: PlanRequest, output: string, { feedback }: Encoding): Promise<void> {
+  async #write(request: PlanRequest, output: string, { feedback, calibrate }: Encoding): Promise<void> {
     const { importance } = this.#calibration
     const inputs = { importance, ...(feedback && { calibration: this.#calibration }) }
-    const plan = await finish(makePlan(this.blueprint, request, inputs))
+    const errors = 'bits' in request ? await this.#typeErrors(feedback) : undefined
+    const shared = {
+      trials: this.#trials,
+      cacheFolder: this.#options.folder,
+      ...(errors === undefined ? {} : { measure: () => justThese(errors) }),
+      ...(calibrate === undefined ? {} : { calibrate, text: (await calibrationParts()).judged }),
+    }
+    const plan = await finish(makePlan(this.blueprint, request, { ...inputs, ...shared }))
     await finish(quantize({ blueprint: this.blueprint, plan, output, force: true, ...inputs }))
   }
 
-  async #measure(path: string): Promise<ReadonlyMap<TextName, Prediction>> {
+  /** What every type would do to every tensor, with and without feedback: the same for all budgets. */
+  async #typeErrors(feedback: boolean): Promise<TypeErrors> {
+    const { importance } = this.#calibration
+    const inputs = { importance, ...(feedback && { calibration: this.#calibration }) }
+    const errors = this.#errors.get(feedback) ?? finish(measureAll(this.blueprint, inputs))
+    this.#errors.set(feedback, errors)
+    return await errors
+  }
+
+  async #llamaQuantize(options: readonly string[], output: string, preset: string): Promise<void> {
+    const args = [...options, '--imatrix', basename(this.#matrix), basename(this.#reference), basename(output), preset]
+    await foreign.run('llama-quantize', args, { cwd: this.#options.folder, timeout: 300_000 })
+  }
+
+  async #measure(path: string, digest: string): Promise<ReadonlyMap<TextName, Prediction>> {
     this.#bases ??= this.#saveBases()
     const bases = await this.#bases
     const { cache, texts } = this.#options
-    const digest = cache && (await fileDigest(path))
     const found = new Map<TextName, Prediction>()
     let model: Awaited<ReturnType<typeof loadModel>> | undefined
     try {
       for (const text of texts) {
         const base = bases.get(text) as string
-        const key = digest === undefined ? undefined : `${digest} ${await fileDigest(base)}`
+        const key = cache && `${digest} ${await fileDigest(base)}`
         const known = key === undefined ? undefined : cache?.get(key)
         if (known !== undefined) {
           found.set(text, known)
@@ -159,8 +207,7 @@ export class QualityLab implements AsyncDisposable {
     const bases = new Map<TextName, string>()
     for (const text of texts) {
       const base = this.#path(`${this.sample}-${text}.logits`)
-      const most = chunks ?? (text === 'kjv-heldout' ? 60 : undefined)
-      await finish(model.saveLogits(base, await readText(text), most === undefined ? {} : { chunks: most }))
+      await finish(model.saveLogits(base, await readText(text), { chunks: chunks ?? usualChunks[text] }))
       bases.set(text, base)
     }
     return bases
@@ -180,7 +227,7 @@ export async function openLab(options: LabOptions): Promise<QualityLab> {
   await finish(quantize({ blueprint, plan: await finish(makePlan(blueprint, { type: 'BF16' })), output: reference }))
   const matrix = join(folder, `${sample}-imatrix.gguf`)
   const text = join(folder, `${calibrationText}.txt`)
-  await copyFile(repositoryPath(`samples/text/${calibrationText}.txt`), text)
+  await writeFile(text, (await calibrationParts()).calibrated)
   await finish(makeImatrix({ model: reference, text, output: matrix, ...(chunks === undefined ? {} : { chunks }) }))
   return new QualityLab(options, blueprint, { reference, matrix, calibration: await openCalibration(matrix, blueprint) })
 }
@@ -199,7 +246,17 @@ async function measureFile(path: string): Promise<QualityFile> {
   return { path, bytes: (await stat(path)).size, dataBytes, bitsPerWeight: (8 * dataBytes) / elements }
 }
 
-async function readText(name: TextName): Promise<string> {
+async function* justThese(errors: TypeErrors): WithProgress<TypeErrors> {
+  yield { stage: 'measure', done: 1, total: 1, unit: 'tensors' }
+  return errors
+}
+
+async function calibrationParts(): Promise<{ readonly calibrated: string; readonly judged: string }> {
+  const text = await readText(calibrationText)
+  return { calibrated: text.slice(0, -judgedCharacters), judged: text.slice(-judgedCharacters) }
+}
+
+async function readText(name: TextName | typeof calibrationText): Promise<string> {
   return await readFile(repositoryPath(`samples/text/${name}.txt`), 'utf8')
 }
 

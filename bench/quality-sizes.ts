@@ -27,17 +27,18 @@ export const comparedSizes: readonly ComparedSize[] = [
 /** Presets for models that were trained in their types: no rivals at their size. */
 const forTrainedModels = /^(?:TQ|Q[12]_0$|MXFP4)/
 
-/** The preset that a size is compared with in a model, and the most bytes of tensors that ours may have, where not the rival's. */
+/** The preset that a size is compared with in a model, and the most bytes of tensors that others may have. */
 export function presetAt(
   blueprint: Blueprint,
   { preset, bits }: ComparedSize,
-): { preset: string; dataBytes?: number } | undefined {
-  if (preset !== undefined) return { preset }
+): { preset: string; dataBytes: number } | undefined {
+  const bytesOf = (name: string): number => planPreset(blueprint, name, { importance: true }).dataBytes
+  if (preset !== undefined) return { preset, dataBytes: bytesOf(preset) }
   if (bits === undefined) return undefined
   const dataBytes = Math.floor((bits * elementsOf(blueprint)) / 8)
   const large = knownPresets()
     .filter((name) => !forTrainedModels.test(name))
-    .map((name) => ({ name, bytes: planPreset(blueprint, name, { importance: true }).dataBytes }))
+    .map((name) => ({ name, bytes: bytesOf(name) }))
     .filter(({ bytes }) => bytes >= dataBytes)
     .toSorted((a, b) => a.bytes - b.bytes)
   return large[0] === undefined ? undefined : { preset: large[0].name, dataBytes }

@@ -46,7 +46,19 @@ export function qualitySummary(rows: readonly QualityRow[]): string {
     const met = ofGroup.filter(meetsTarget).length
     return `${key}  ratio ${mean.toFixed(3)} (${Math.min(...ratios).toFixed(3)} to ${Math.max(...ratios).toFixed(3)}), ${met} of ${ofGroup.length} meet the target`
   })
-  return lines.join('\n')
+  return [...lines, '', wholeTable(rows)].join('\n')
+}
+
+/** How many rows there are and meet their targets, and the worst that llama.cpp's presets leave. */
+function wholeTable(rows: readonly QualityRow[]): string {
+  const worst = [...new Set(rows.map(({ text }) => text))].flatMap((text) => {
+    const ratios = rows
+      .filter((row) => row.text === text && row.rival.startsWith('llama.cpp-preset'))
+      .map(({ kld, rivalKld }) => kld / rivalKld)
+    return ratios.length === 0 ? [] : [`${Math.max(...ratios).toFixed(3)} on ${text}`]
+  })
+  const against = worst.length === 0 ? '' : `; worst ratio against llama.cpp’s presets ${worst.join(', ')}`
+  return `${rows.length} rows, ${rows.filter(meetsTarget).length} meet their targets${against}`
 }
 
 /** The rows as a table in Markdown, a line for each rival; a missed target is in bold. */

@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readNamedRecipe } from '../src/allocate/index.js'
 import { foreign } from './foreign.js'
+import { inOrder } from './in-order.js'
 import { openCache } from './quality-cache.js'
 import { openLab, type QualityFile, type QualityLab, sampleNames, type TextName, textNames } from './quality-lab.js'
 import { type ComparedSize, comparedSizes, presetAt } from './quality-sizes.js'
 
-export const rivalKinds = ['llama.cpp-preset', 'our-kernels-preset', 'unsloth-style'] as const
+export const rivalKinds = ['llama.cpp-preset', 'our-kernels-preset', 'target-bpw-style', 'unsloth-style'] as const
 export type RivalKind = (typeof rivalKinds)[number]
 
 /** One of our files against a rival's of at least as many bytes, on one text. */
@@ -36,7 +37,7 @@ export interface QualityOptions {
   /** Names of comparedSizes. */
   readonly sizes?: readonly string[]
   readonly rivals?: readonly RivalKind[]
-  /** Most chunks of each text; by default 60 of kjv-heldout, and all of the others. */
+  /** Most chunks of each text; by default 30 of kjv-heldout and 20 of jargon-heldout. */
   readonly chunks?: number | undefined
   /** Most chunks of the calibration text; by default all. */
   readonly calibrationChunks?: number | undefined
@@ -46,31 +47,55 @@ export interface QualityOptions {
   readonly say?: (line: string) => void
 }
 
-/** A file to beat, and the most that ours may have. */
+/** The most that a file of ours may have. */
+interface Budget {
+  readonly dataBytes: number
+  readonly bytes: number
+}
+
+/** A file to beat. */
 interface Rival {
   readonly name: string
   readonly file: QualityFile
-  readonly budget: { readonly dataBytes: number; readonly bytes: number }
+  readonly budget: Budget
 }
 
+/** Rivals whose budgets differ by less stand against one file of ours, which keeps to the least. */
+const alike = 0.01
+
+/** Sizes that are worked on side by side: while a file of one is made, one of another is measured. */
+const sizesAtOnce = 2
+
 /**
- * Holds `mq quantize --bits` against rivals of the same bytes: llama-quantize's presets, the same with our kernels, and mixes of
- * Unsloth's kind with our kernels. All use one calibration of a text that is in neither of the texts measured on.
+ * Holds `mq quantize --bits` against rivals of the same bytes: llama-quantize's presets, the same with our kernels, what its
+ * proposed `--target-bpw` would choose, and mixes of Unsloth's kind with our kernels. All use one calibration of a text that is in neither of the texts measured on.
  */
 export async function* benchQuality(options: QualityOptions = {}): AsyncGenerator<QualityRow> {
   const { rivals: kinds = rivalKinds, sizes, say = () => {} } = options
   const chosen = comparedSizes.filter(({ name }) => sizes?.includes(name) ?? true)
-  if (kinds.includes('llama.cpp-preset') && !foreign.available) say(`llama.cpp-preset is left out: ${foreign.name}`)
-  for await (const lab of labs(options)) {
-    const shown = new Set<string>()
-    for (const size of chosen) {
-      for await (const rival of rivalsAt(lab, size, kinds)) {
-        if (shown.has(rival.name)) continue
-        shown.add(rival.name)
-        yield* compare(lab, rival)
-      }
-    }
+  if (!foreign.available) {
+    const gone = kinds.filter((kind) => kind === 'llama.cpp-preset' || kind === 'target-bpw-style')
+    if (gone.length > 0) say(`${gone.join(' and ')} are left out: ${foreign.name}`)
   }
+  for await (const lab of labs(options)) {
+    const jobs = chosen.map((size, index) => async () => {
+      const recipeShown = chosen.slice(0, index).some(({ recipe }) => recipe === size.recipe)
+      const rivals = await rivalsAt(lab, size, recipeShown ? kinds.filter((kind) => kind !== 'unsloth-style') : kinds)
+      const rows: QualityRow[] = []
+      for (const rival of sharingBudgets(rivals)) rows.push(...(await compare(lab, rival)))
+      return rows
+    })
+    for await (const rows of inOrder(jobs, sizesAtOnce)) yield* rows
+  }
+}
+
+/** The same rivals, each with the least budget of all that are about its own. */
+function sharingBudgets(rivals: readonly Rival[]): Rival[] {
+  return rivals.map((rival) => {
+    const near = rivals.map(({ budget }) => budget).filter(({ bytes }) => Math.abs(bytes / rival.budget.bytes - 1) < alike)
+    const dataBytes = Math.min(...near.map((budget) => budget.dataBytes))
+    return { ...rival, budget: { dataBytes, bytes: Math.min(...near.map(({ bytes }) => bytes)) } }
+  })
 }
 
 /** The samples one after the other, each in a folder that is gone afterwards. */
@@ -93,36 +118,42 @@ export async function* labs({
   }
 }
 
-async function* rivalsAt(lab: QualityLab, size: ComparedSize, kinds: readonly RivalKind[]): AsyncGenerator<Rival> {
+async function rivalsAt(lab: QualityLab, size: ComparedSize, kinds: readonly RivalKind[]): Promise<Rival[]> {
+  const found: Rival[] = []
   const at = presetAt(lab.blueprint, size)
   if (at !== undefined) {
-    const title = size.bits === undefined ? at.preset : `${at.preset} at ${size.name} bits`
+    const { preset, dataBytes } = at
+    const title = size.bits === undefined ? preset : `${preset} at ${size.name} bits`
     if (kinds.includes('llama.cpp-preset') && foreign.available) {
-      yield rivalOf(`llama.cpp-preset ${title}`, await lab.theirs(at.preset), at.dataBytes)
+      found.push(rivalOf(`llama.cpp-preset ${title}`, await lab.theirs(preset), dataBytes))
     }
     if (kinds.includes('our-kernels-preset')) {
-      const file = await lab.made(at.preset, { preset: at.preset }, { feedback: false })
-      yield rivalOf(`our-kernels-preset ${title}`, file, at.dataBytes)
+      const file = await lab.made(preset, { preset }, { feedback: false })
+      found.push(rivalOf(`our-kernels-preset ${title}`, file, dataBytes))
+    }
+    if (kinds.includes('target-bpw-style') && foreign.available) {
+      found.push(rivalOf(`target-bpw-style ${size.name}`, await lab.targetBpw(dataBytes)))
     }
   }
   if (kinds.includes('unsloth-style')) {
     const recipe = await readNamedRecipe(size.recipe)
     const file = await lab.made(size.recipe, { recipe }, { feedback: false })
-    yield rivalOf(`unsloth-style ${size.recipe.replace('unsloth-style-', '')}`, file)
+    found.push(rivalOf(`unsloth-style ${size.recipe.replace('unsloth-style-', '')}`, file))
   }
+  return found
 }
 
 function rivalOf(name: string, file: QualityFile, dataBytes = file.dataBytes): Rival {
   return { name, file, budget: { dataBytes: Math.min(dataBytes, file.dataBytes), bytes: file.bytes } }
 }
 
-async function* compare(lab: QualityLab, { name, file, budget }: Rival): AsyncGenerator<QualityRow> {
+async function compare(lab: QualityLab, { name, file, budget }: Rival): Promise<QualityRow[]> {
   const ours = await lab.fitted(budget, { feedback: true })
   const [rivalPredictions, predictions] = [await lab.predictions(file), await lab.predictions(ours)]
-  for (const [text, { kld, perplexity }] of predictions) {
+  return [...predictions].flatMap(([text, { kld, perplexity }]) => {
     const rival = rivalPredictions.get(text)
-    if (rival === undefined) continue
-    yield {
+    if (rival === undefined) return []
+    return {
       sample: lab.sample,
       text,
       rival: name,
@@ -136,5 +167,5 @@ async function* compare(lab: QualityLab, { name, file, budget }: Rival): AsyncGe
       ppl: perplexity.value,
       rivalPpl: rival.perplexity.value,
     }
-  }
+  })
 }

@@ -12,7 +12,7 @@ import { MqError } from './errors.js'
 import type { Plan } from './plan.js'
 import { type BudgetRequest, planBudget } from './plan-budget.js'
 import type { WithProgress } from './progress.js'
-import { checkPlan, chooseDampings, type Importance, type KnownInputs } from './quantize/index.js'
+import { checkPlan, chooseDampings, type DampingTrials, type Importance, type KnownInputs } from './quantize/index.js'
 import { planMeasured } from './sensitivity/index.js'
 
 /** What a user asks of a plan: a budget, or exactly one of these. */
@@ -41,6 +41,10 @@ export interface PlanningOptions {
   readonly calibrate?: Calibrate
   /** What a full calibration judges on. */
   readonly text?: string
+  /** Where a full calibration keeps its probes; by default in the user's cache folder. */
+  readonly cacheFolder?: string
+  /** Dampings that plans of the same model and calibration have tried. */
+  readonly trials?: DampingTrials
   readonly signal?: AbortSignal
 }
 

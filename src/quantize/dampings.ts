@@ -32,8 +32,13 @@ export interface DampingOptions {
   readonly damping?: number
   readonly threads?: number
   readonly memoryBytes?: number
+  /** What plans of the same model and calibration have tried before; what is tried now is added. */
+  readonly trials?: DampingTrials
   readonly signal?: AbortSignal
 }
+
+/** Relative errors of the outputs by damping, of matrices in a type. */
+export type DampingTrials = Map<string, ReadonlyMap<number, number>>
 
 /**
  * Says in a plan with how much damping the codes of each tensor are chosen: for tensors of one role and type, in one part of the model's
@@ -47,10 +52,15 @@ export async function* chooseDampings(blueprint: Blueprint, plan: Plan, options:
   const groups = groupsOf(blueprint, settled, calibration)
   const chosen = new Map<string, number>()
   if (damping === undefined) {
-    const requests: HeldOutRequest[] = []
-    for (const [group, tensors] of groups) requests.push(...(await requestsOf(group, tensors, plan, calibration)))
-    const errors = yield* measureHeldOut({ ...options, blueprint, requests })
-    for (const [group, byDamping] of errors) chosen.set(group, strongestNearBest(byDamping))
+    const { trials = new Map() } = options
+    const requests = new Map<string, HeldOutRequest[]>()
+    for (const [group, tensors] of groups) requests.set(group, await requestsOf(tensors, plan, calibration))
+    const untried = [...requests.values()].flat().filter(({ group }) => !trials.has(group))
+    const errors = yield* measureHeldOut({ ...options, blueprint, requests: untried })
+    for (const [trial, byDamping] of errors) trials.set(trial, byDamping)
+    for (const [group, ofGroup] of requests) {
+      if (ofGroup.length > 0) chosen.set(group, strongestNearBest(sumOf(ofGroup.map((request) => trials.get(request.group)))))
+    }
   }
   const ofTensor = new Map<string, number>()
   for (const [group, tensors] of groups) {
@@ -65,6 +75,11 @@ export async function* chooseDampings(blueprint: Blueprint, plan: Plan, options:
 
 function withoutDampings({ calibration: _, ...plan }: Plan): Plan {
   return { ...plan, tensors: plan.tensors.map(({ damping: __, ...line }) => line) }
+}
+
+/** Errors of several matrices together, damping by damping. */
+function sumOf(trials: readonly (ReadonlyMap<number, number> | undefined)[]): ReadonlyMap<number, number> {
+  return new Map(candidates.map((damping) => [damping, trials.reduce((sum, trial) => sum + (trial?.get(damping) ?? 0), 0)]))
 }
 
 /** Of dampings and their errors: the strongest with nearly the least error; none at all counts as the strongest. */
@@ -89,17 +104,15 @@ function groupsOf({ tensors, layers }: Blueprint, plan: Plan, calibration: Known
   return groups
 }
 
-async function requestsOf(
-  group: string,
-  tensors: readonly BlueprintTensor[],
-  plan: Plan,
-  calibration: KnownInputs,
-): Promise<HeldOutRequest[]> {
+async function requestsOf(tensors: readonly BlueprintTensor[], plan: Plan, calibration: KnownInputs): Promise<HeldOutRequest[]> {
   const requests: HeldOutRequest[] = []
   for (const tensor of everySoMany(tensors, tensorsEach)) {
     const type = plan.tensors.find(({ name }) => name === tensor.name)?.type as GgmlTypeName
     const matrices = await matricesWithRows(tensor, calibration)
-    for (const matrix of matrices) requests.push({ group, tensor: tensor.name, matrix, type, dampings: candidates })
+    for (const matrix of matrices) {
+      const group = `${tensor.name} ${matrix} ${type}`
+      requests.push({ group, tensor: tensor.name, matrix, type, dampings: candidates })
+    }
   }
   return requests
 }

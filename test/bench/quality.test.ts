@@ -8,7 +8,8 @@ import type { MeasurementCache } from '../../bench/quality-cache.js'
 import { ingredientsText } from '../../bench/quality-ingredients-text.js'
 import { openLab, type Prediction } from '../../bench/quality-lab.js'
 import { comparedSizes, presetAt } from '../../bench/quality-sizes.js'
-import { meetsTarget, qualityMarkdown, targetOf } from '../../bench/quality-text.js'
+import { meetsTarget, qualityMarkdown, qualitySummary, targetOf } from '../../bench/quality-text.js'
+import { hullOf, targetBpw } from '../../bench/target-bpw.js'
 import { makeBlueprint } from '../../src/convert/index.js'
 
 test('targets are those of the rivals, and those of presets hold up to 5 bits', () => {
@@ -33,7 +34,7 @@ test('bits are compared with the smallest preset that is not smaller', async () 
   expect(await at('deepseek-kjv-moe')).toEqual(['IQ3_XS', 'Q2_K', 'IQ2_XXS'])
 })
 
-test('a lab makes each file once, within its bytes, and measures it on each text', async () => {
+test('a lab makes each file once, within its bytes, and measures it on each text', { timeout: 120_000 }, async () => {
   const folder = await mkdtemp(join(tmpdir(), 'mq-quality-test-'))
   const cached = new Map<string, Prediction>()
   const cache: MeasurementCache = {
@@ -61,6 +62,9 @@ test('a lab makes each file once, within its bytes, and measures it on each text
     const theirs = await lab.theirs('Q4_0')
     expect(theirs.dataBytes).toBe(file.dataBytes)
     expect(theirs.bytes).toBeGreaterThanOrEqual(file.bytes)
+    const proposed = await lab.targetBpw(theirs.dataBytes)
+    expect(proposed.dataBytes).toBeLessThanOrEqual(theirs.dataBytes)
+    expect(proposed.dataBytes).toBeGreaterThan(0.99 * theirs.dataBytes)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
@@ -74,9 +78,10 @@ test('ingredients are shares of what llama.cpp’s file has, marked where they m
     ['kernels + feedback', 0.25],
     ['kernels + allocation', 0.4],
     ['all three', 0.05],
+    ['+ probes', 0.04],
   ] as const
   const [, line] = ingredientsText(klds.map(([ingredients, kld]) => ({ ...row, ingredients, kld }))).split('\n')
-  expect(line?.split(/ {2,}/)).toEqual(['s', 'kjv-heldout', 'Q2_K', '0.2000', '! 1.500', '1.250', '! 2.000', '0.250'])
+  expect(line?.split(/ {2,}/)).toEqual(['s', 'kjv-heldout', 'Q2_K', '0.2000', '! 1.500', '1.250', '! 2.000', '0.250', '0.200'])
 })
 
 test('a missed target is bold in Markdown', () => {
@@ -89,4 +94,33 @@ test('a missed target is bold in Markdown', () => {
   expect(qualityMarkdown(rows).split('\n').at(-1)).toBe(
     '| s | llama.cpp-preset Q2_K | 20 | 19 | 3.000 | 0.0700 / 0.1000 = **0.70** | 0.0800 / 0.1000 = 0.80 |',
   )
+})
+
+test('the last line of the summary counts the rows and names the worst against presets', () => {
+  const sizes = { rivalBytes: 20, bytes: 19, bitsPerWeight: 3, kldError: 0, rivalKldError: 0, ppl: 1, rivalPpl: 1 }
+  const row = { sample: 's', rival: 'llama.cpp-preset Q2_K', ...sizes, rivalKld: 0.1 }
+  const rows: QualityRow[] = [
+    { ...row, text: 'kjv-heldout', kld: 0.07 },
+    { ...row, text: 'kjv-heldout', kld: 0.02 },
+    { ...row, text: 'jargon-heldout', kld: 0.08 },
+    { ...row, text: 'jargon-heldout', rival: 'unsloth-style 3.0', kld: 0.09 },
+  ]
+  expect(qualitySummary(rows).split('\n').at(-1)).toBe(
+    '4 rows, 3 meet their targets; worst ratio against llama.cpp’s presets 0.700 on kjv-heldout, 0.800 on jargon-heldout',
+  )
+})
+
+test('the proposed target-bpw keeps the convex hull, boosts roles by hand, and spends what is left', () => {
+  const candidates = [
+    { type: 'Q2_K', bytes: 10, error: 8 },
+    // above the line from (10, 8) to (30, 0), which passes 4 at 20
+    { type: 'Q3_K', bytes: 20, error: 5 },
+    { type: 'Q4_K', bytes: 30, error: 0 },
+    { type: 'Q5_K', bytes: 40, error: 1 },
+  ] as const
+  expect(hullOf(candidates).map(({ type }) => type)).toEqual(['Q2_K', 'Q4_K'])
+  const tensor = (name: string) => ({ name, elements: 60, candidates })
+  const both = [tensor('blk.0.ffn_up.weight'), tensor('blk.0.ffn_down.weight'), tensor('output.weight')]
+  expect([...targetBpw(both, 50).values()]).toEqual(['Q2_K', 'Q4_K', 'Q2_K'])
+  expect([...targetBpw(both, 75).values()]).toEqual(['Q2_K', 'Q4_K', 'Q4_K'])
 })
