@@ -65,7 +65,7 @@ export async function* makePlan(blueprint: Blueprint, request: PlanRequest, opti
   const { calibration } = options
   const plan = yield* withTypes(blueprint, request, options)
   if (calibration === undefined) return plan
-  const others = plan.calibration !== undefined && plan.calibration !== calibration.digest
+  const others = plan.calibration !== undefined && plan.calibration !== calibration.digest && calibration.weightsAlone !== true
   const damped = yield* chooseDampings(blueprint, plan, { ...options, calibration })
   return others ? { ...damped, notes: [...damped.notes, othersNote] } : damped
 }
@@ -77,7 +77,8 @@ async function* withTypes(blueprint: Blueprint, request: PlanRequest, options: P
   const writable = await writableTypes()
   const overrides = parseTensorTypes(tensorTypes)
   const { calibrate = 'fast', text = '', calibration, ...rest } = options
-  const choice = { overrides, writable, ...rest, ...(calibrate === 'none' || calibration === undefined ? {} : { calibration }) }
+  const unused = calibrate === 'none' || (calibration?.weightsAlone === true && options.damping === 0)
+  const choice = { overrides, writable, ...rest, ...(unused || calibration === undefined ? {} : { calibration }) }
   const budgeted =
     calibrate === 'full' && isBudget(request)
       ? yield* planMeasured(blueprint, (more) => definitely(planBudget(blueprint, request, { ...choice, ...more })), {

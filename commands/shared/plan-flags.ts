@@ -3,7 +3,7 @@ import { Flags, type Interfaces } from '@oclif/core'
 import { readNamedRecipe, typicalErrorsNote, typicalMeasure } from '../../src/allocate/index.js'
 import type { Blueprint } from '../../src/blueprint.js'
 import { MqError } from '../../src/errors.js'
-import { openCalibration, readImportance } from '../../src/imatrix/index.js'
+import { embeddingInputs, openCalibration, readImportance } from '../../src/imatrix/index.js'
 import { calibrations, makePlan, type PlanningOptions, type PlanRequest } from '../../src/make-plan.js'
 import type { Plan } from '../../src/plan.js'
 import type { WithProgress } from '../../src/progress.js'
@@ -32,8 +32,7 @@ export const planFlags = {
   }),
   damping: Flags.string({
     description:
-      'How little to trust the calibration, 0.0001 to 10000, or 0 for its importance alone. [default: as suits text held out]',
-    dependsOn: ['calibration'],
+      'Damping of error feedback, 0.0001 to 10000: how little to trust the calibration; or 0 for no feedback, not of the embedding either, which needs no calibration. [default: as suits text held out, else 0.3]',
   }),
   calibrate: Flags.option({
     options: calibrations,
@@ -82,9 +81,11 @@ export async function readInputs(flags: PlanFlags, blueprint: Blueprint, command
     return { options: { ...work, importance, calibration }, notes, [Symbol.asyncDispose]: () => calibration.close() }
   }
   const nothing = { [Symbol.asyncDispose]: () => Promise.resolve() }
-  if (flags.imatrix === undefined) return { options: work, notes: [], ...nothing }
+  const embedding = embeddingInputs(blueprint)
+  const known = { ...work, ...(embedding && { calibration: embedding }) }
+  if (flags.imatrix === undefined) return { options: known, notes: [], ...nothing }
   const { importance, notes } = await readImportance(flags.imatrix, blueprint)
-  return { options: { ...work, importance }, notes, ...nothing }
+  return { options: { ...known, importance }, notes, ...nothing }
 }
 
 async function calibrateOf({

@@ -65,14 +65,14 @@ function tridiagonal(a: Float64Array, n: number): { diagonal: Float64Array; besi
 }
 
 function diagonalize(d: Float64Array, e: Float64Array, vectors: Float64Array, n: number): void {
+  // Against the largest, and not the neighbours: of a matrix of low rank most are rounding, which never gets small beside itself.
+  let largest = 0
+  for (let i = 0; i < n; i += 1) largest = Math.max(largest, Math.abs(d[i] as number) + Math.abs(e[i] as number))
+  const nothing = Number.EPSILON * largest
   for (let l = 0; l < n; l += 1) {
     for (let step = 0; ; step += 1) {
       let m = l
-      while (m < n - 1) {
-        const scale = Math.abs(d[m] as number) + Math.abs(d[m + 1] as number)
-        if (Math.abs(e[m] as number) <= Number.EPSILON * scale) break
-        m += 1
-      }
+      while (m < n - 1 && Math.abs(e[m] as number) > nothing) m += 1
       if (m === l) break
       if (step === maxSteps) throw new RangeError('a matrix without eigenvalues')
       qlStep(d, e, vectors, n, l, m)

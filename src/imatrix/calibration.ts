@@ -4,10 +4,10 @@ import { fileSource } from '../../formats/byte-source.js'
 import { type CovarianceFile, type InputShape, readCovariance } from '../../formats/imatrix/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import { MqError } from '../errors.js'
-import { type CovarianceSource, embeddingRank, type Importance } from '../quantize/index.js'
+import type { CovarianceSource, Importance, KnownInputs } from '../quantize/index.js'
 import { rowLength } from '../recipe/index.js'
 import { expansionOf, type PooledInputs, pooledSquares } from './covariance.js'
-import { embeddingReaders } from './embedding-readers.js'
+import { embeddingInputs, embeddingKey } from './embedding-inputs.js'
 import { readImportance } from './read-importance.js'
 
 /** What a calibration run says of the inputs of a model's weights. Open files: close it. */
@@ -46,15 +46,17 @@ export async function openCalibration(path: string, blueprint: Pick<Blueprint, '
   try {
     const file = await readCovariance(source)
     const digest = await digestOf(path)
+    const embedding = embeddingInputs(blueprint)
+    const ofEmbedding = (key: string): KnownInputs | undefined => (key === embeddingKey ? embedding : undefined)
     if (file === undefined) {
       return {
         importance,
         notes: [...notes, `${path} holds importance alone: codes are chosen one by one.`],
         digest,
-        inputOf: () => undefined,
-        rankOf: unknownKey,
-        source: async (key) => unknownKey(key),
-        heldOut: async (key) => unknownKey(key),
+        inputOf: (tensor, matrix) => embedding?.inputOf(tensor, matrix),
+        rankOf: (key) => ofEmbedding(key)?.rankOf(key) ?? unknownKey(key),
+        source: async (key) => (await ofEmbedding(key)?.source(key)) ?? unknownKey(key),
+        heldOut: async (key) => (await ofEmbedding(key)?.heldOut(key)) ?? unknownKey(key),
         close: () => source.close(),
       }
     }
@@ -66,30 +68,32 @@ export async function openCalibration(path: string, blueprint: Pick<Blueprint, '
       return found
     }
     const diagonals = await diagonalsOf(file, keys, importance)
-    const read = embeddingReaders(blueprint)
     return {
       importance: (tensor) => importance(tensor) ?? diagonals.get(tensor),
       notes,
       digest,
       inputOf(tensor, matrix) {
-        if (tensor === read?.embedding && !keys.has(tensor)) return embeddingKey
         const name = keys.get(tensor)
-        const shape = name === undefined ? undefined : file.inputs.get(name)
-        if (name === undefined || shape === undefined) return undefined
+        if (name === undefined) return embedding?.inputOf(tensor, matrix)
+        const shape = file.inputs.get(name)
+        if (shape === undefined) return undefined
         return shape.matrices === 1 ? name : `${name}#${matrix}`
       },
       rankOf(key) {
-        if (key === embeddingKey && read !== undefined) return embeddingRank(rowLength(read.readers.norm))
+        const known = ofEmbedding(key)
+        if (known !== undefined) return known.rankOf(key)
         const { form, width } = parseKey(file, key).shape
         return form === 'whole' ? form : Math.min(file.rank, width)
       },
       async source(key) {
-        if (key === embeddingKey && read !== undefined) return { kind: 'readers', readers: read.readers }
+        const known = ofEmbedding(key)
+        if (known !== undefined) return await known.source(key)
         const { name, matrix } = parseKey(file, key)
         return { kind: 'sums', place: file.place(name, matrix), expansion: await expansionOf(file, name, pooled) }
       },
       async heldOut(key) {
-        if (key === embeddingKey) return new Float32Array()
+        const known = ofEmbedding(key)
+        if (known !== undefined) return await known.heldOut(key)
         const { name, matrix } = parseKey(file, key)
         return await file.kept(name, matrix)
       },
@@ -100,9 +104,6 @@ export async function openCalibration(path: string, blueprint: Pick<Blueprint, '
     throw error
   }
 }
-
-/** The embedding has no input of its own: its errors go together as the first block reads them. */
-const embeddingKey = 'readers of the embedding'
 
 /** Tensor of the model -> name of its input in the file. @throws MqError IMPORTANCE_MISMATCH */
 function matchInputs(file: CovarianceFile, tensors: readonly BlueprintTensor[], path: string): Map<string, string> {

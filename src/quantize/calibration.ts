@@ -9,6 +9,8 @@ import type { PreparedKey, RowRun } from './task.js'
 export interface KnownInputs {
   /** Of the file. */
   readonly digest: string
+  /** It follows from the weights of the model, without a calibration: no plan is tied to it. */
+  readonly weightsAlone?: true
   readonly importance: Importance
   /** Names the input of one matrix (expert or head, counted from 0) of a tensor; undefined where only its importance is known. */
   inputOf(tensor: string, matrix: number): string | undefined

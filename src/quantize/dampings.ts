@@ -56,7 +56,7 @@ export async function* chooseDampings(blueprint: Blueprint, plan: Plan, options:
     const requests = new Map<string, HeldOutRequest[]>()
     for (const [group, tensors] of groups) requests.set(group, await requestsOf(tensors, plan, calibration))
     const untried = [...requests.values()].flat().filter(({ group }) => !trials.has(group))
-    const errors = yield* measureHeldOut({ ...options, blueprint, requests: untried })
+    const errors = untried.length === 0 ? [] : yield* measureHeldOut({ ...options, blueprint, requests: untried })
     for (const [trial, byDamping] of errors) trials.set(trial, byDamping)
     for (const [group, ofGroup] of requests) {
       if (ofGroup.length > 0) chosen.set(group, strongestNearBest(sumOf(ofGroup.map((request) => trials.get(request.group)))))
@@ -70,6 +70,7 @@ export async function* chooseDampings(blueprint: Blueprint, plan: Plan, options:
     const own = line.damping ?? ofTensor.get(line.name)
     return own === undefined ? line : { ...line, damping: own }
   })
+  if (calibration.weightsAlone === true) return { ...plan, tensors }
   return { ...plan, calibration: settled.calibration ?? calibration.digest, tensors }
 }
 

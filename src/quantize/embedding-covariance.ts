@@ -60,6 +60,9 @@ export async function embeddingCovariance({ norm, readers }: EmbeddingReaders, e
     for (let at = 0; at < length; at += 1) sums[at] = (sums[at] as number) + share * (ofReader[at] as number)
     for (let i = 0; i < columns; i += 1) diagonal[i] = (diagonal[i] as number) + share * (squares[i] as number)
   }
+  // Weights that are no numbers are reported where they are quantized.
+  if (diagonal.some((mean) => !Number.isFinite(mean)))
+    return { diagonal: new Float64Array(columns).fill(1), factors: new Float64Array() }
   return signs === undefined ? { full: square(sums, columns) } : nystrom(sums, signs, diagonal, rank)
 }
 

@@ -27,7 +27,7 @@ export async function identityOf(
 ): Promise<string> {
   const hash = createHash('sha256')
   const add = (value: unknown): void => void hash.update(`${JSON.stringify(value)}\n`)
-  add(['output', 2, options.taskElements, options.effort, options.feedback?.calibration.digest ?? null])
+  add(['output', 3, options.taskElements, options.effort, options.feedback?.calibration.digest ?? null])
   hash.update(await readFile(require.resolve('#kernels.wasm')))
   for (const file of blueprint.files) {
     const { size, mtimeNs } = await stat(file, { bigint: true })

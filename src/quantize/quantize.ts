@@ -100,7 +100,7 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
   try {
     const written = yield* writeOutput({ ...source, needs, dataBytes, path, effort, force, fresh, signal, ...share })
     const seconds = (performance.now() - startedAt) / 1000
-    const notes = [...written.notes, ...(feedback === undefined ? [] : [shareNote(tasksOf(sourceOf(source, [])))])]
+    const notes = [...written.notes, ...(calibration === undefined ? [] : shareNotes(calibration, tasksOf(sourceOf(source, []))))]
     return { path: first, files, sizeBytes: layout.sizeBytes, dataBytes, bitsPerWeight, ...written, notes, seconds }
   } finally {
     await unlock()
@@ -113,14 +113,15 @@ export function plannedBytes(blueprint: Blueprint, plan: Plan, splitMaxBytes?: n
 }
 
 /** How many of the weights have codes that were chosen with feedback. */
-function shareNote(tasks: Iterable<QuantizeTask>): string {
+function shareNotes({ weightsAlone }: KnownInputs, tasks: Iterable<QuantizeTask>): string[] {
   let all = 0
   let fed = 0
   for (const { run, needs = [] } of tasks) {
     all += runElements(run)
     if (needs.some(({ damping }) => damping > 0)) fed += runElements(run)
   }
-  return `The codes of ${((100 * fed) / all).toFixed(1)} % of the weights were chosen with error feedback.`
+  if (fed === 0 && weightsAlone === true) return []
+  return [`The codes of ${((100 * fed) / all).toFixed(1)} % of the weights were chosen with error feedback.`]
 }
 
 function largestTask(tasks: Iterable<WorkerTask>): number {

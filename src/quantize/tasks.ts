@@ -9,7 +9,7 @@ import type { QuantizeTask, RowRun } from './task.js'
 
 /** Values of a task: enough that handing it over costs nothing, few enough that many fit in memory and a kill loses little. */
 export const taskElements = 2 ** 18
-/** The same with a calibration, whose tables go into the kernels' memory once for each task. */
+/** The same where the input is known, whose tables go into the kernels' memory once for each task. */
 const outputElements = 2 ** 19
 
 /** Tensors of at most so many values are measured whole; of larger ones, one row in `sampledShare`. */
@@ -52,7 +52,8 @@ export function countTasks(source: TaskSource): number {
 /** How many tasks a tensor has. */
 export function countTensorTasks({ tensors, known }: TaskSource, index: number): number {
   let count = 0
-  for (const _ of cutTensor(tensors[index] as BlueprintTensor, elementsOf(known))) count += 1
+  const tensor = tensors[index] as BlueprintTensor
+  for (const _ of cutTensor(tensor, elementsOf(tensor, known))) count += 1
   return count
 }
 
@@ -66,7 +67,7 @@ export function* tensorTasks(source: TaskSource, index: number, first: number): 
   const whole = elementCount(tensor.shape) <= measuredWhole
   const rowBytes = ggmlBytes(type, rowLength(tensor))
   let part = 0
-  for (const run of cutTensor(tensor, elementsOf(known), known)) {
+  for (const run of cutTensor(tensor, elementsOf(tensor, known), known)) {
     const needs = method === 'measure' ? needsOf(run, [type], damping) : undefined
     yield {
       kind: 'quantize',
@@ -85,8 +86,8 @@ export function* tensorTasks(source: TaskSource, index: number, first: number): 
   }
 }
 
-function elementsOf({ inputOf }: Columns): number {
-  return inputOf === undefined ? taskElements : outputElements
+function elementsOf({ name }: BlueprintTensor, { inputOf }: Columns): number {
+  return inputOf?.(name, 0) === undefined ? taskElements : outputElements
 }
 
 /** Rows in the middle of every run: spread over the tensor, the same ones each time, and together in memory. */

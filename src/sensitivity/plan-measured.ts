@@ -90,8 +90,8 @@ async function* probe(
   folder: string,
   options: MeasuredOptions,
 ): WithProgress<ReadonlyMap<string, number>> {
-  const calibration = options.calibration?.digest ?? (options.importance && 'importance')
-  const identity = { blueprint, calibration, text, base: baseType }
+  const { calibration, importance } = options
+  const identity = { blueprint, calibration, importance, text, base: baseType }
   const cache = await openProbeCache(identity, options.cacheFolder)
   const base = planType(blueprint, baseType, { writable: await writableTypes() })
   const groups = probeGroups(blueprint)

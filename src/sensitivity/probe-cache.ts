@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Blueprint } from '../blueprint.js'
 import { cacheDirectory } from '../hub/index.js'
+import { keepNewest } from '../keep-newest.js'
+import type { Importance, KnownInputs } from '../quantize/index.js'
+import { writeWhole } from '../write-whole.js'
 
 /** Mean divergence of each chunk, by what was probed. */
 export type ProbeResults = ReadonlyMap<string, readonly number[]>
@@ -16,12 +19,13 @@ export interface ProbeCache {
 
 const mostFiles = 32
 /** Of results under other rules than these nothing is taken. */
-const version = 1
+const version = 2
 
 /** Everything that results depend on. */
 interface Identity {
   readonly blueprint: Blueprint
-  readonly calibration: string | undefined
+  readonly calibration?: KnownInputs | undefined
+  readonly importance?: Importance | undefined
   readonly text: string
   readonly base: string
 }
@@ -40,7 +44,7 @@ export async function openProbeCache(identity: Identity, folder = join(cacheDire
   }
 }
 
-async function digestOf({ blueprint, calibration, text, base }: Identity): Promise<string> {
+async function digestOf({ blueprint, calibration, importance, text, base }: Identity): Promise<string> {
   const files = await Promise.all(
     blueprint.files.map(async (file) => {
       const { size, mtimeMs } = await stat(file)
@@ -49,7 +53,14 @@ async function digestOf({ blueprint, calibration, text, base }: Identity): Promi
   )
   const shapes = blueprint.tensors.map(({ name, shape }) => [name, shape])
   const hash = createHash('sha256')
-  return hash.update(JSON.stringify([version, files, shapes, calibration ?? null, base, text])).digest('hex')
+  hash.update(JSON.stringify([version, files, shapes, calibration?.digest ?? null, base, text]))
+  for (const { name } of blueprint.tensors) {
+    const weights = importance?.(name)
+    if (weights === undefined) continue
+    hash.update(`${name} ${weights.length}\n`)
+    hash.update(new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength))
+  }
+  return hash.digest('hex')
 }
 
 async function readResults(path: string): Promise<Map<string, readonly number[]>> {
@@ -70,20 +81,6 @@ function isEntry(entry: unknown): entry is [string, number[]] {
 
 async function writeResults(folder: string, path: string, results: ProbeResults): Promise<void> {
   await mkdir(folder, { recursive: true })
-  const partial = `${path}.${process.pid}.partial`
-  await writeFile(partial, JSON.stringify([...results]))
-  await rename(partial, path)
-  const names = (await readdir(folder)).filter((name) => name.endsWith('.json'))
-  if (names.length <= mostFiles) return
-  const aged = await Promise.all(
-    names.map(async (name) => ({
-      name,
-      time: await stat(join(folder, name)).then(
-        ({ mtimeMs }) => mtimeMs,
-        () => 0,
-      ),
-    })),
-  )
-  const oldest = aged.toSorted((a, b) => a.time - b.time).slice(0, names.length - mostFiles)
-  for (const { name } of oldest) await rm(join(folder, name), { force: true })
+  await writeWhole(path, JSON.stringify([...results]))
+  await keepNewest(folder, mostFiles, '.json')
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
+import { keepNewest } from '../keep-newest.js'
 import { writeWhole } from '../write-whole.js'
 import { reportJson } from './report.js'
 import { measurement, reference, textMeasured } from './schema.js'
@@ -25,13 +26,16 @@ export interface MeasurementIdentity {
   readonly llamaCpp: string
 }
 
-/** Measurements in a folder, by digests of what they were made from: a file that was moved or renamed is known again. */
+/** Measurements in a folder, by digests of what they were made from: a file that was moved or renamed is known again. The newest are kept. */
 export interface MeasurementCache {
   /** undefined where it was never measured, or what is there is damaged. */
   find(identity: MeasurementIdentity): Promise<CachedMeasurement | undefined>
   /** @throws MqError FILE_UNWRITABLE, DISK_FULL. */
   keep(identity: MeasurementIdentity, entry: CachedMeasurement): Promise<void>
 }
+
+/** Some tens of kilobytes each. */
+const mostFiles = 1000
 
 export function measurementCache(folder: string): MeasurementCache {
   const pathOf = ({ model, reference: base, text, contextLength, chunks, llamaCpp }: MeasurementIdentity): string => {
@@ -49,6 +53,7 @@ export function measurementCache(folder: string): MeasurementCache {
     async keep(identity, entry) {
       await mkdir(folder, { recursive: true }).catch(() => {})
       await writeWhole(pathOf(identity), reportJson({ version: 1, ...entry }))
+      await keepNewest(folder, mostFiles, '.json').catch(() => {})
     },
   }
 }

@@ -6,7 +6,12 @@ import { openProbeCache } from '../../../src/sensitivity/probe-cache.js'
 import { smallModel } from '../../support/small-model.js'
 import { temporaryFolder } from '../../support/tiny-model.js'
 
-const identityOf = (blueprint: Blueprint, text = 'a text') => ({ blueprint, calibration: 'digest', text, base: 'Q2_K' })
+const identityOf = (blueprint: Blueprint, text = 'a text', weight = 1) => ({
+  blueprint,
+  importance: () => Float32Array.of(weight),
+  text,
+  base: 'Q2_K',
+})
 
 describe('openProbeCache', () => {
   it('finds again what was probed of the same model on the same text, and nothing else', async () => {
@@ -23,6 +28,7 @@ describe('openProbeCache', () => {
       ['ffn-up', [0.125, 0]],
     ])
     expect((await openProbeCache(identityOf(blueprint, 'another'), cacheFolder)).known.size).toBe(0)
+    expect((await openProbeCache(identityOf(blueprint, 'a text', 2), cacheFolder)).known.size).toBe(0)
     await utimes(blueprint.files[0] ?? '', 1, 1)
     expect((await openProbeCache(identityOf(blueprint), cacheFolder)).known.size).toBe(0)
   })
