@@ -6,6 +6,9 @@ import type { RowRun } from './task.js'
 /** Importance of a tensor's columns: one weight for each column, or for each column of each matrix (expert) one after the other. */
 export type Importance = (tensorName: string) => Float32Array | undefined
 
+/** Rows that kernels of error feedback take at a time: where there is a choice, none of their lanes is left empty. */
+const rowsInLanes = 16
+
 /** One matrix of a tensor: an expert, a head, or the whole of it. Rows of a task never come from two. */
 interface Matrix {
   readonly recipe: Recipe
@@ -32,7 +35,8 @@ export interface Columns {
 export function* cutTensor(tensor: BlueprintTensor, elements: number, known: Columns = {}): Generator<RowRun> {
   for (const matrix of matricesOf(tensor, known)) {
     const step = preferredRowStep(matrix.recipe)
-    const rows = Math.max(1, Math.floor(elements / (rowLength(tensor) * step))) * step
+    const most = Math.max(1, Math.floor(elements / (rowLength(tensor) * step))) * step
+    const rows = most > rowsInLanes && rowsInLanes % step === 0 ? most - (most % rowsInLanes) : most
     for (let row = 0; row < matrix.rows; ) {
       // Cut at multiples of the step in the recipe, wherever the matrix begins in it.
       const start = matrix.firstRow + row

@@ -9,8 +9,6 @@ import type { QuantizeTask, RowRun } from './task.js'
 
 /** Values of a task: enough that handing it over costs nothing, few enough that many fit in memory and a kill loses little. */
 export const taskElements = 2 ** 18
-/** The same where the input is known, whose tables go into the kernels' memory once for each task. */
-const outputElements = 2 ** 19
 
 /** Tensors of at most so many values are measured whole; of larger ones, one row in `sampledShare`. */
 const measuredWhole = 2 ** 20
@@ -50,10 +48,9 @@ export function countTasks(source: TaskSource): number {
 }
 
 /** How many tasks a tensor has. */
-export function countTensorTasks({ tensors, known }: TaskSource, index: number): number {
+export function countTensorTasks({ tensors }: TaskSource, index: number): number {
   let count = 0
-  const tensor = tensors[index] as BlueprintTensor
-  for (const _ of cutTensor(tensor, elementsOf(tensor, known))) count += 1
+  for (const _ of cutTensor(tensors[index] as BlueprintTensor, taskElements)) count += 1
   return count
 }
 
@@ -67,7 +64,7 @@ export function* tensorTasks(source: TaskSource, index: number, first: number): 
   const whole = elementCount(tensor.shape) <= measuredWhole
   const rowBytes = ggmlBytes(type, rowLength(tensor))
   let part = 0
-  for (const run of cutTensor(tensor, elementsOf(tensor, known), known)) {
+  for (const run of cutTensor(tensor, taskElements, known)) {
     const needs = method === 'measure' ? needsOf(run, [type], damping) : undefined
     yield {
       kind: 'quantize',
@@ -84,10 +81,6 @@ export function* tensorTasks(source: TaskSource, index: number, first: number): 
     }
     part += 1
   }
-}
-
-function elementsOf({ name }: BlueprintTensor, { inputOf }: Columns): number {
-  return inputOf?.(name, 0) === undefined ? taskElements : outputElements
 }
 
 /** Rows in the middle of every run: spread over the tensor, the same ones each time, and together in memory. */

@@ -6,7 +6,9 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { writeImportanceMatrix } from '../../../formats/imatrix/index.js'
 import type { Blueprint } from '../../../src/blueprint.js'
+import { makeBlueprint } from '../../../src/convert/index.js'
 import type { Plan } from '../../../src/plan.js'
 import { finish, type Progress } from '../../../src/progress.js'
 import { type QuantizeOptions, type QuantizeResult, quantize } from '../../../src/quantize/quantize.js'
@@ -295,10 +297,32 @@ describe('after kill -9', () => {
     return { hashes: await Promise.all((report.files ?? [report.path]).map(sha256)), resumedBytes: report.resumedBytes }
   }
 
+  /** Inputs of all matrices of the layers, made up: each column goes a little with each other. */
+  async function writeCalibration(): Promise<string> {
+    const { tensors } = await makeBlueprint(sample)
+    const weights = tensors.filter(({ layer, keepF32, shape }) => layer !== undefined && !keepF32 && shape.length === 2)
+    const inputs = new Map(
+      weights.map(({ name, shape: [, columns = 0] }) => {
+        const rows = Array.from({ length: columns }, (_, row) => [2, ...Array<number>(columns - 1 - row).fill(0.5)])
+        return [name, { columns, tokens: [1], whole: Float32Array.from(rows.flat()), kept: new Float32Array(), keptCounts: [0] }]
+      }),
+    )
+    const entries = new Map(
+      weights.map(({ name, shape: [, columns = 0] }) => [name, { sums: new Float32Array(columns).fill(2), counts: [1] }]),
+    )
+    const covariance = { seed: 1, rank: 64, inputOf: new Map(weights.map(({ name }) => [name, name])), inputs }
+    const path = join(folder, 'calibration.gguf')
+    await writeImportanceMatrix(path, { entries, datasets: ['none'], chunks: 1, chunkLength: 512, covariance })
+    return path
+  }
+
   test.each([
     { what: 'file', more: [], files: 1 },
     { what: 'shards', more: ['--split-max-size', '1MB'], files: 3 },
-  ])('again and again, the command finishes the same $what', async ({ more, files }) => {
+    { what: 'file under calibration', more: ['--damping', '0.3'], files: 1 },
+  ])('again and again, the command finishes the same $what', async ({ what, more: given, files }) => {
+    const calibrated = what.includes('calibration')
+    const more = calibrated ? [...given, '--calibration', await writeCalibration()] : given
     let grown = 0
     for (let kill = 0; kill < 3; kill++) {
       await killAt(grown + 1500, more)
