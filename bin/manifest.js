@@ -9,7 +9,9 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const file = `${root}/oclif.manifest.json`
 const plugin = new Plugin({ root, type: 'core', ignoreManifest: true, errorOnManifestCreate: true, respectNoCacheDefault: true })
 await plugin.load()
-const manifest = `${JSON.stringify(plugin.manifest, null, 2)}\n`
+// Commands come in the order in which the system lists folders, which differs from one machine to another.
+const commands = Object.fromEntries(Object.entries(plugin.manifest.commands).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+const manifest = `${JSON.stringify({ ...plugin.manifest, commands }, null, 2)}\n`
 
 if (!process.argv.includes('--check')) {
   await writeFile(file, manifest)
