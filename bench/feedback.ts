@@ -66,8 +66,8 @@ export async function* benchFeedback(options: FeedbackBenchOptions = {}): AsyncG
   const factor = remember((rank: Rank, input: string, damping: number) => prepareFeedback(reduced(rank, input), damping))
 
   for (const type of types) {
-    const theirs = new Map(weights.map((weight) => [weight.name, newTally()]))
-    const peer = (weight: SampleWeight): Tally => theirs.get(weight.name) as Tally
+    const theirs = new Map(weights.map((weight) => [weight.name, newTensorStatistics()]))
+    const peer = (weight: SampleWeight): TensorStatistics => theirs.get(weight.name) as TensorStatistics
     const errorsOf = (weight: SampleWeight, bytes: Uint8Array): number[] => {
       const stored = oracle.dequantize(type, bytes, weight.values.length)
       return texts.map((text) => outputError(weight, stored, covariance(text, weight.input)))
@@ -76,10 +76,10 @@ export async function* benchFeedback(options: FeedbackBenchOptions = {}): AsyncG
     for (const rank of ranks) {
       for (const damping of dampings) {
         for (const effort of efforts) {
-          const ours = new Map(weights.map((weight) => [weight.name, newTally()]))
+          const ours = new Map(weights.map((weight) => [weight.name, newTensorStatistics()]))
           for (const weight of weights) {
             const prepared = factor(rank, weight.input, damping)
-            const tally = ours.get(weight.name) as Tally
+            const tally = ours.get(weight.name) as TensorStatistics
             const run = (): Uint8Array => codec.quantizeWithFeedback(type, weight.values, weight.rowLength, prepared, { effort })
             tally.errors = errorsOf(weight, run())
             for (let round = 0; round < 2; round++) {
@@ -107,20 +107,20 @@ export async function* benchFeedback(options: FeedbackBenchOptions = {}): AsyncG
   }
 }
 
-interface Tally {
+interface TensorStatistics {
   errors: number[]
   seconds: number
   weights: number
 }
 
-function newTally(): Tally {
+function newTensorStatistics(): TensorStatistics {
   return { errors: [], seconds: 0, weights: 0 }
 }
 
-function sum(names: readonly string[], tallies: ReadonlyMap<string, Tally>): Tally {
-  const total = newTally()
+function sum(names: readonly string[], tallies: ReadonlyMap<string, TensorStatistics>): TensorStatistics {
+  const total = newTensorStatistics()
   for (const name of names) {
-    const { errors, seconds, weights } = tallies.get(name) as Tally
+    const { errors, seconds, weights } = tallies.get(name) as TensorStatistics
     total.errors = errors.map((error, i) => error + (total.errors[i] ?? 0))
     total.seconds += seconds
     total.weights += weights

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { type Effort, efforts } from '../formats/ggml/codec.js'
 import { findGgmlType, type GgmlTypeName } from '../formats/ggml/types.js'
-import { parseSize } from '../src/quantities.js'
+import { sizeOf } from './arguments.js'
 import { benchFeedback, type FeedbackMeasurement, type Rank } from './feedback.js'
 import { benchKernels, type KernelMeasurement } from './kernels.js'
 import { benchKills } from './kills.js'
@@ -102,7 +102,7 @@ async function pipeline(args: string[]): Promise<void> {
   })
   const { preset, sparse, feedback, memory } = values
   const options = {
-    bytes: parseSize(values.size, 'size', 'bench'),
+    bytes: sizeOf('size', values.size),
     preset,
     sparse,
     feedback,
@@ -124,7 +124,7 @@ async function kills(args: string[]): Promise<void> {
   const { values } = parseArgs({ args, options })
   const found = await benchKills(
     {
-      bytes: parseSize(values.size, 'size', 'bench'),
+      bytes: sizeOf('size', values.size),
       kills: Number(values.kills),
       ...(values.split !== undefined && { splitMaxSize: values.split }),
     },

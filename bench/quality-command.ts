@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { parsePositive } from '../src/quantities.js'
+import { positiveOf } from './arguments.js'
 import { benchQuality, type QualityRow, rivalKinds } from './quality.js'
 import { benchIngredients, type IngredientRow } from './quality-ingredients.js'
 import { ingredientsText } from './quality-ingredients-text.js'
@@ -23,7 +23,7 @@ export async function quality(args: string[]): Promise<void> {
       values.sizes,
     ),
     rivals: oneOf('rival', rivalKinds, values.rivals),
-    chunks: values.chunks === undefined ? undefined : parsePositive(values.chunks, 'chunks', 'bench'),
+    chunks: values.chunks === undefined ? undefined : positiveOf('chunks', values.chunks),
     cache,
     say: (text: string) => console.error(text),
   }

@@ -12,18 +12,14 @@ export function ingredientsText(rows: readonly IngredientRow[]): string {
   const lines = [...groups].map(([key, ofGroup]) => {
     const kldOf = (name: string): number | undefined => ofGroup.find((row) => row.ingredients === name)?.kld
     const base = kldOf(first)
-    const cells = rest.map((name) =>
-      cell(kldOf(name), base, name === 'kernels' ? base : kldOf(name === '+ probes' ? 'all three' : 'kernels')).padStart(
-        name.length,
-      ),
-    )
+    const cells = rest.map((name) => cell(kldOf(name), base, name === 'kernels' ? base : kldOf('kernels')).padStart(name.length))
     return [key, (base?.toFixed(4) ?? '-').padStart(`KLD ${first}`.length), ...cells].join('  ')
   })
   return [
     heading,
     ...lines,
     '',
-    '! marks where an ingredient makes it worse than without: kernels than llama.cpp, probes than all three, the rest than kernels alone.',
+    '! marks where an ingredient makes it worse than without: kernels than llama.cpp, the rest than kernels alone.',
   ].join('\n')
 }
 

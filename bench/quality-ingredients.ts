@@ -3,15 +3,8 @@ import { labs, type QualityOptions } from './quality.js'
 import type { QualityFile, QualityLab, TextName } from './quality-lab.js'
 import { comparedSizes } from './quality-sizes.js'
 
-/** What stands between llama-quantize's preset and `--bits` with a calibration, one thing after the other; probes are `--calibrate full`. */
-export const ingredients = [
-  'llama.cpp',
-  'kernels',
-  'kernels + feedback',
-  'kernels + allocation',
-  'all three',
-  '+ probes',
-] as const
+/** What stands between llama-quantize's preset and `--bits` with a calibration, one thing after the other. */
+export const ingredients = ['llama.cpp', 'kernels', 'kernels + feedback', 'kernels + allocation', 'all three'] as const
 export type Ingredient = (typeof ingredients)[number]
 
 /** Presets that are compared where no others are asked for. */
@@ -63,12 +56,10 @@ async function fileOf(lab: QualityLab, preset: string, which: Ingredient): Promi
     case 'kernels + feedback':
       return await lab.made(preset, { preset }, { feedback: true })
     case 'kernels + allocation':
-    case 'all three':
-    case '+ probes': {
+    case 'all three': {
       const budget = await lab.made(preset, { preset }, { feedback: false })
       return await lab.fitted(budget, {
         feedback: which !== 'kernels + allocation',
-        ...(which === '+ probes' ? { calibrate: 'full' } : {}),
       })
     }
   }

@@ -2,13 +2,15 @@ import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openGguf } from '../formats/gguf/index.js'
-import { measureAll, type TypeErrors } from '../src/allocate/index.js'
-import type { Blueprint } from '../src/blueprint.js'
-import { makeBlueprint } from '../src/convert/index.js'
-import { type Calibration, makeImatrix, openCalibration } from '../src/imatrix/index.js'
-import { type Calibrate, makePlan, type PlanRequest } from '../src/make-plan.js'
-import { finish, type WithProgress } from '../src/progress.js'
-import { type DampingTrials, quantize } from '../src/quantize/index.js'
+import { type Calibration, makeImatrix, openCalibration } from '../src/calibration/index.js'
+import type { Blueprint } from '../src/model/blueprint.js'
+import { makeBlueprint } from '../src/model/convert/index.js'
+import { measureAll, type TypeErrors } from '../src/plan/allocate/index.js'
+import { type DampingTrials } from '../src/plan/dampings.js'
+import { makePlan, type PlanRequest } from '../src/plan/make-plan.js'
+import { finish, type WithProgress } from '../src/progress/index.js'
+import { asGguf } from '../src/quantize/as-gguf.js'
+import { quantize } from '../src/quantize/index.js'
 import { loadModel } from '../src/runner/index.js'
 import { divergenceOf, type Estimate, perplexityOf } from '../src/verify/index.js'
 import { foreign } from './foreign.js'
@@ -60,7 +62,6 @@ export interface Encoding {
   /** Whether codes are chosen with error feedback. */
   readonly feedback: boolean
   /** What a budget is shared out by; by default fast. */
-  readonly calibrate?: Calibrate
 }
 
 /** One sample, with everything that files of it are made from and held against. What does not depend on a budget is found once. */
@@ -90,10 +91,7 @@ export class QualityLab implements AsyncDisposable {
 
   /** The file of a request; `key` names the request. */
   async made(key: string, request: PlanRequest, encoding: Encoding): Promise<QualityFile> {
-    const suffix = [encoding.feedback ? '-feedback' : '', encoding.calibrate === undefined ? '' : `-${encoding.calibrate}`].join(
-      '',
-    )
-    return await this.#file(`${key}${suffix}`, (output) => this.#write(request, output, encoding))
+    return await this.#file(`${key}${encoding.feedback ? '-feedback' : ''}`, (output) => this.#write(request, output, encoding))
   }
 
   /** The file of `--bits`, its tensors of at most `dataBytes` and itself of at most `bytes`. */
@@ -144,15 +142,13 @@ export class QualityLab implements AsyncDisposable {
     return await made
   }
 
-  async #write(request: PlanRequest, output: string, { feedback, calibrate }: Encoding): Promise<void> {
+  async #write(request: PlanRequest, output: string, { feedback }: Encoding): Promise<void> {
     const { importance } = this.#calibration
     const inputs = { importance, ...(feedback && { calibration: this.#calibration }) }
     const errors = 'bits' in request ? await this.#typeErrors(feedback) : undefined
     const shared = {
       trials: this.#trials,
-      cacheFolder: this.#options.folder,
       ...(errors === undefined ? {} : { measure: () => justThese(errors) }),
-      ...(calibrate === undefined ? {} : { calibrate, text: (await calibrationParts()).judged }),
     }
     const plan = await finish(makePlan(this.blueprint, request, { ...inputs, ...shared }))
     await finish(quantize({ blueprint: this.blueprint, plan, output, force: true, ...inputs }))
@@ -228,7 +224,9 @@ export async function openLab(options: LabOptions): Promise<QualityLab> {
   const matrix = join(folder, `${sample}-imatrix.gguf`)
   const text = join(folder, `${calibrationText}.txt`)
   await writeFile(text, (await calibrationParts()).calibrated)
-  await finish(makeImatrix({ model: reference, text, output: matrix, ...(chunks === undefined ? {} : { chunks }) }))
+  await finish(
+    makeImatrix({ toGguf: asGguf, model: reference, text, output: matrix, ...(chunks === undefined ? {} : { chunks }) }),
+  )
   return new QualityLab(options, blueprint, { reference, matrix, calibration: await openCalibration(matrix, blueprint) })
 }
 

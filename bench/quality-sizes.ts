@@ -1,27 +1,27 @@
-import { knownPresets, planPreset } from '../src/allocate/index.js'
-import type { Blueprint } from '../src/blueprint.js'
+import type { Blueprint } from '../src/model/blueprint.js'
+import { knownPresets, planPreset } from '../src/plan/allocate/index.js'
 import { elementsOf } from './quality-lab.js'
 
-/** A size to compare at: that of a preset, a number of bits per weight, or that of the recipe alone. */
+/** A size to compare at: that of a preset, a number of bits per weight, or that of the mixture alone. */
 export interface ComparedSize {
   readonly name: string
   readonly bits?: number
   /** llama.cpp's preset of this size; for bits the least that is not smaller. */
   readonly preset?: string
-  /** The recipe in samples/recipes that is compared at about this size. */
-  readonly recipe: string
+  /** The mixture in samples/mixtures that is compared at about this size. */
+  readonly mixture: string
 }
 
 export const comparedSizes: readonly ComparedSize[] = [
-  { name: 'Q4_K_M', preset: 'Q4_K_M', recipe: 'unsloth-style-5.0' },
-  { name: 'Q3_K_M', preset: 'Q3_K_M', recipe: 'unsloth-style-4.0' },
-  { name: 'UD-Q2_K_XL', recipe: 'unsloth-q2_k_xl' },
-  { name: '3.5', bits: 3.5, recipe: 'unsloth-style-3.5' },
-  { name: 'Q2_K', preset: 'Q2_K', recipe: 'unsloth-style-3.25' },
-  { name: 'IQ2_M', preset: 'IQ2_M', recipe: 'unsloth-style-3.0' },
-  { name: '3.0', bits: 3, recipe: 'unsloth-style-3.0' },
-  { name: 'IQ2_XXS', preset: 'IQ2_XXS', recipe: 'unsloth-style-2.5' },
-  { name: '2.51', bits: 2.51, recipe: 'unsloth-style-2.5' },
+  { name: 'Q4_K_M', preset: 'Q4_K_M', mixture: 'unsloth-style-5.0' },
+  { name: 'Q3_K_M', preset: 'Q3_K_M', mixture: 'unsloth-style-4.0' },
+  { name: 'UD-Q2_K_XL', mixture: 'unsloth-q2_k_xl' },
+  { name: '3.5', bits: 3.5, mixture: 'unsloth-style-3.5' },
+  { name: 'Q2_K', preset: 'Q2_K', mixture: 'unsloth-style-3.25' },
+  { name: 'IQ2_M', preset: 'IQ2_M', mixture: 'unsloth-style-3.0' },
+  { name: '3.0', bits: 3, mixture: 'unsloth-style-3.0' },
+  { name: 'IQ2_XXS', preset: 'IQ2_XXS', mixture: 'unsloth-style-2.5' },
+  { name: '2.51', bits: 2.51, mixture: 'unsloth-style-2.5' },
 ]
 
 /** Presets for models that were trained in their types: no rivals at their size. */

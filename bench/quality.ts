@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readNamedRecipe } from '../src/allocate/index.js'
+import { readMixture } from '../src/plan/allocate/index.js'
 import { foreign } from './foreign.js'
 import { inOrder } from './in-order.js'
 import { openCache } from './quality-cache.js'
@@ -79,8 +79,8 @@ export async function* benchQuality(options: QualityOptions = {}): AsyncGenerato
   }
   for await (const lab of labs(options)) {
     const jobs = chosen.map((size, index) => async () => {
-      const recipeShown = chosen.slice(0, index).some(({ recipe }) => recipe === size.recipe)
-      const rivals = await rivalsAt(lab, size, recipeShown ? kinds.filter((kind) => kind !== 'unsloth-style') : kinds)
+      const mixtureShown = chosen.slice(0, index).some(({ mixture }) => mixture === size.mixture)
+      const rivals = await rivalsAt(lab, size, mixtureShown ? kinds.filter((kind) => kind !== 'unsloth-style') : kinds)
       const rows: QualityRow[] = []
       for (const rival of sharingBudgets(rivals)) rows.push(...(await compare(lab, rival)))
       return rows
@@ -136,9 +136,9 @@ async function rivalsAt(lab: QualityLab, size: ComparedSize, kinds: readonly Riv
     }
   }
   if (kinds.includes('unsloth-style')) {
-    const recipe = await readNamedRecipe(size.recipe)
-    const file = await lab.made(size.recipe, { recipe }, { feedback: false })
-    found.push(rivalOf(`unsloth-style ${size.recipe.replace('unsloth-style-', '')}`, file))
+    const mixture = await readMixture(size.mixture)
+    const file = await lab.made(size.mixture, { mixture }, { feedback: false })
+    found.push(rivalOf(`unsloth-style ${size.mixture.replace('unsloth-style-', '')}`, file))
   }
   return found
 }

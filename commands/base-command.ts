@@ -1,7 +1,5 @@
 import { Command, Errors } from '@oclif/core'
-import { MqError } from '../src/errors.js'
-import { finish, type WithProgress } from '../src/progress.js'
-import { ProgressBar } from '../src/terminal/index.js'
+import { finish, MqError, ProgressBar, type WithProgress } from '../src/index.js'
 
 /**
  * What every command shares: `--json`, one line for an error, a bar for long work, and an orderly end on Ctrl-C.

@@ -1,7 +1,5 @@
 import { Args, Flags } from '@oclif/core'
-import { checkTarget } from '../src/quantize/index.js'
-import { type CompareReport, compareModels, comparePage, compareText } from '../src/verify/index.js'
-import { writeWhole } from '../src/write-whole.js'
+import { type CompareReport, checkTarget, compare, comparePage, compareText, writeWhole } from '../src/index.js'
 import { MqCommand } from './base-command.js'
 import Verify from './verify.js'
 
@@ -41,7 +39,7 @@ What was measured is kept in the cache folder (verify/ in $MQ_CACHE, else ~/.cac
     const { against, 'against-logits': againstLogits, 'save-logits': saveLogits, ctx, chunks, threads, report: path } = flags
     if (path !== undefined) await checkTarget(path, [flags.text], flags.force)
     const report = await this.follow(
-      compareModels({
+      compare({
         models,
         text: flags.text,
         fresh: flags.fresh,

@@ -1,7 +1,5 @@
 import { Args, Flags } from '@oclif/core'
-import { planUniform } from '../src/convert/index.js'
-import { outputName, outputPath } from '../src/output-name.js'
-import { type QuantizeReport, quantize, reportOf, reportText } from '../src/quantize/index.js'
+import { outputName, outputPath, planUniform, type QuantizeReport, quantize, quantizeReport, quantizeText } from '../src/index.js'
 import { MqCommand } from './base-command.js'
 import { blueprintOf, workFlags, workOptions, writeFlags, writeOptions } from './shared/work-flags.js'
 
@@ -39,8 +37,8 @@ Weights go straight from the source to their place in the file; it has its name 
     const plan = planUniform(blueprint, type)
     const output = await outputPath(flags.output, outputName(blueprint.metadata, type))
     const result = await this.follow(quantize({ blueprint, plan, output, ...options }))
-    const report = reportOf(args.path, blueprint, plan, result)
-    this.log(reportText(report))
+    const report = quantizeReport(args.path, blueprint, plan, result)
+    this.log(quantizeText(report))
     this.log(`Next: mq quantize ${args.path} --bits 4.5`)
     return report
   }

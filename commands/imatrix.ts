@@ -1,9 +1,7 @@
 import { Args, Flags } from '@oclif/core'
-import { MqError } from '../src/errors.js'
-import { type ImatrixReport, imatrixText, makeImatrix } from '../src/imatrix/index.js'
-import { outputPath } from '../src/output-name.js'
-import { parseSize } from '../src/quantities.js'
+import { calibrate, type ImatrixReport, imatrixText, MqError, outputPath } from '../src/index.js'
 import { MqCommand } from './base-command.js'
+import { parseSize } from './shared/quantities.js'
 
 export default class Imatrix extends MqCommand {
   static override summary = "Compute an importance matrix: how strong the inputs of a model's weights are on a text."
@@ -43,7 +41,7 @@ export default class Imatrix extends MqCommand {
   override async run(): Promise<ImatrixReport> {
     const { args, flags } = await this.parse(Imatrix)
     const report = await this.follow(
-      makeImatrix({
+      calibrate({
         model: args.model,
         text: flags.text,
         output: await outputPath(flags.output, 'imatrix.gguf'),

@@ -1,7 +1,13 @@
 import { Args, Flags } from '@oclif/core'
-import { type InspectedValue, type Inspection, inspectModel } from '../src/inspect.js'
-import { groupTensors } from '../src/tensor-groups.js'
-import { formatBytes, formatCount, formatTable } from '../src/terminal/index.js'
+import {
+  formatBytes,
+  formatCount,
+  formatTable,
+  groupTensors,
+  type InspectedValue,
+  type Inspection,
+  inspect,
+} from '../src/index.js'
 import { MqCommand } from './base-command.js'
 
 const maxValueLength = 80
@@ -30,7 +36,7 @@ Shapes are row-major, the row length last, for every format; GGUF itself writes 
 
   override async run(): Promise<Inspection> {
     const { args, flags } = await this.parse(Inspect)
-    const inspection = await inspectModel(args.path)
+    const inspection = await inspect(args.path)
     const sections = [
       summary(inspection),
       metadataTable(inspection),

@@ -1,17 +1,24 @@
 import { Args, Flags } from '@oclif/core'
-import { showPlan } from '../src/allocate/index.js'
-import { checkPictureName, type DryRun, dryRun, dryRunText, writePicture } from '../src/dry-run/index.js'
-import { readModelHeaders } from '../src/open-model.js'
-import { parseSize } from '../src/quantities.js'
-import { checkTarget, writePlan } from '../src/quantize/index.js'
+import {
+  checkPictureName,
+  checkTarget,
+  type DryRun,
+  dryRun,
+  dryRunText,
+  openModel,
+  showPlan,
+  writePicture,
+  writePlan,
+} from '../src/index.js'
 import { MqCommand } from './base-command.js'
 import { runOptions } from './shared/budget-flags.js'
 import { goals, planFlags, planWith, readInputs, requestOf, withoutWeights } from './shared/plan-flags.js'
+import { parseSize } from './shared/quantities.js'
 
 export default class PlanCommand extends MqCommand {
   static override summary = 'Plan which tensor gets which type, and say why.'
   static override description = `Nothing is quantized: the plan says what would be written, to the byte.
-With --bits the types are measured on samples of each tensor's rows, weighed by what the tensor is to the model, and chosen such that the damage is least; the whole is never above that many bits per weight. --preset chooses as llama-quantize does, --recipe as a data file says: samples/recipes/README.md.
+With --bits the types are measured on samples of each tensor's rows, weighed by what the tensor is to the model, and chosen such that the damage is least; the whole is never above that many bits per weight. --preset chooses as llama-quantize does, --mixture as a data file says: samples/mixtures/README.md.
 It also says what the model takes to run, where it goes with a GPU of --vram, and how long it takes to make. With hf: or an address only headers are read, and errors are typical ones.
 The plan file can be read, edited and given to \`mq quantize --plan\`. It holds the reason for each type, as --json does.`
   static override examples = [
@@ -49,7 +56,7 @@ The plan file can be read, edited and given to \`mq quantize --plan\`. It holds 
     const gpuBytes = vram === undefined ? undefined : parseSize(vram, 'vram', 'plan')
     if (picture !== undefined) checkPictureName(picture)
     const request = await requestOf(flags, 'plan')
-    const { blueprint, hasWeights } = await readModelHeaders(args.path, {
+    const { blueprint, hasWeights } = await openModel(args.path, {
       signal: this.signal,
       ...(flags.pre !== undefined && { pre: flags.pre }),
       ...(flags.endpoint !== undefined && { endpoint: flags.endpoint }),

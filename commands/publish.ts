@@ -1,6 +1,5 @@
 import { Args, Flags } from '@oclif/core'
-import { defaultRegistryDirectory, type Published, publish } from '../src/registry/index.js'
-import { formatBytes } from '../src/terminal/index.js'
+import { defaultRegistryDirectory, formatBytes, type Published, publish } from '../src/index.js'
 import { MqCommand } from './base-command.js'
 
 export default class Publish extends MqCommand {

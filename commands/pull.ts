@@ -1,7 +1,6 @@
 import { basename } from 'node:path'
 import { Args, Flags } from '@oclif/core'
-import { type Pulled, pullRepository } from '../src/hub/index.js'
-import { formatBytes } from '../src/terminal/index.js'
+import { formatBytes, type Pulled, pull } from '../src/index.js'
 import { MqCommand } from './base-command.js'
 
 export default class Pull extends MqCommand {
@@ -31,7 +30,7 @@ Every file is verified by its hash. An interrupted download goes on where it sto
     const { args, flags } = await this.parse(Pull)
     const directory = flags.output ?? basename(args.repo.replace(/[:@].*$/, ''))
     const pulled = await this.follow(
-      pullRepository({
+      pull({
         repo: args.repo,
         directory,
         concurrency: flags.concurrency,

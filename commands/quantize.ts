@@ -1,17 +1,18 @@
 import { Args, Flags } from '@oclif/core'
-import { encodingOf } from '../src/make-plan.js'
-import { outputName, outputPath } from '../src/output-name.js'
 import {
   checkOutput,
   checkTarget,
   efforts,
+  encodingOf,
+  outputName,
+  outputPath,
   type QuantizeReport,
   quantize,
+  quantizeReport,
+  quantizeText,
   readPlan,
-  reportOf,
-  reportText,
   writePlan,
-} from '../src/quantize/index.js'
+} from '../src/index.js'
 import { MqCommand } from './base-command.js'
 import { goals, planFlags, planWith, readInputs, requestOf } from './shared/plan-flags.js'
 import { blueprintOf, writeFlags, writeOptions } from './shared/work-flags.js'
@@ -20,7 +21,7 @@ export default class Quantize extends MqCommand {
   static override summary = 'Quantize a checkpoint, or a GGUF file, to a number of bits per weight.'
   static override description = `One pass from the source to the finished file: no GGUF of higher precision is written on the way.
 A run that was stopped, killed or out of disk space goes on where it was when the same command is given again.
-With --bits every tensor gets the type that does the least damage for its bytes, measured on samples of its rows, and the whole is never above that many bits per weight. --preset and --type do as llama-quantize does; --recipe does what a data file says (samples/recipes/README.md), --plan what a plan file says.
+With --bits every tensor gets the type that does the least damage for its bytes, measured on samples of its rows, and the whole is never above that many bits per weight. --preset and --type do as llama-quantize does; --mixture does what a data file says (samples/mixtures/README.md), --plan what a plan file says.
 Errors are those of all weights of tensors of up to a million, and of one row in sixteen of larger ones; --json has them tensor by tensor, with cosine, largest error, share clipped and time.`
   static override examples = [
     '<%= config.bin %> quantize samples/deepseek-kjv-moe --bits 2.51',
@@ -70,8 +71,8 @@ Errors are those of all weights of tensors of up to a million, and of one row in
     if (savePlan !== undefined) await writePlan(savePlan, plan, { force })
     const work = { blueprint, plan, output, effort, signal, ...write, ...inputs.options }
     const result = dryRun ? undefined : await this.follow(quantize(work))
-    const report = reportOf(args.path, blueprint, plan, result, splitMaxBytes)
-    this.log(reportText(report))
+    const report = quantizeReport(args.path, blueprint, plan, result, splitMaxBytes)
+    this.log(quantizeText(report))
     if (savePlan !== undefined) this.log(`Plan: ${savePlan}`)
     this.log(
       result === undefined

@@ -1,10 +1,15 @@
 import { existsSync } from 'node:fs'
 import { text as readAll } from 'node:stream/consumers'
 import { Args, Flags } from '@oclif/core'
-import { MqError } from '../src/errors.js'
-import { pullGguf } from '../src/hub/index.js'
-import { type Generated, type GenerateOptions, type LlamaModel, loadModel } from '../src/runner/index.js'
-import { formatSeconds } from '../src/terminal/index.js'
+import {
+  formatSeconds,
+  type Generated,
+  type GenerateOptions,
+  type LlamaModel,
+  loadModel,
+  MqError,
+  pullGguf,
+} from '../src/index.js'
 import { MqCommand } from './base-command.js'
 
 /** What `--json` prints. */

@@ -1,21 +1,21 @@
 import { dirname, join } from 'node:path'
 import { Args, Flags } from '@oclif/core'
-import { parsePositive, parseShare } from '../src/quantities.js'
-import { checkTarget } from '../src/quantize/index.js'
 import {
+  checkTarget,
   figures,
   type Gate,
   gateError,
   parseGate,
-  reportPage,
   reportPath,
-  reportText,
   type VerifyReport,
   verify,
+  verifyPage,
+  verifyText,
   writeReport,
-} from '../src/verify/index.js'
-import { writeWhole } from '../src/write-whole.js'
+  writeWhole,
+} from '../src/index.js'
 import { MqCommand } from './base-command.js'
+import { parsePositive, parseShare } from './shared/quantities.js'
 
 export default class Verify extends MqCommand {
   static override summary = 'Measure a quantized model against its reference, and hold it to gates.'
@@ -124,9 +124,9 @@ Figures for --gate: ${[...figures.keys()].join(', ')}. \`kld\` is short for kld.
     // of a split model, beside the first shard, where `mq publish` looks
     if (paths.length === 0) paths.push(reportPath(join(dirname(args.model), report.files[0]?.name ?? '')))
     for (const path of paths) await writeReport(path, report)
-    const page = pages.length === 0 ? '' : reportPage(report, { command: this.commandLine(), version: this.config.version })
+    const page = pages.length === 0 ? '' : verifyPage(report, { command: this.commandLine(), version: this.config.version })
     for (const path of pages) await writeWhole(path, page)
-    this.log(reportText(report))
+    this.log(verifyText(report))
     this.log(`Report: ${[...paths, ...pages].join(', ')}`)
     const failed = gateError(report)
     if (failed !== undefined) this.fail(failed)

@@ -1,6 +1,5 @@
 import { Flags } from '@oclif/core'
-import { defaultRegistryDirectory, type ListedModel, listModels } from '../../src/registry/index.js'
-import { formatBytes, formatTable } from '../../src/terminal/index.js'
+import { defaultRegistryDirectory, formatBytes, formatTable, type ListedModel, listModels } from '../../src/index.js'
 import { MqCommand } from '../base-command.js'
 
 export default class RegistryLs extends MqCommand {

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { Flags } from '@oclif/core'
-import { defaultHost, defaultPort, defaultRegistryDirectory, startRegistry } from '../../src/registry/index.js'
+import { defaultHost, defaultPort, defaultRegistryDirectory, startRegistry } from '../../src/index.js'
 import { MqCommand } from '../base-command.js'
 
 export default class RegistryServe extends MqCommand {

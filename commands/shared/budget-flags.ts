@@ -1,7 +1,6 @@
 import { Flags, type Interfaces } from '@oclif/core'
-import { cacheTypes, type RunOptions } from '../../src/footprint/index.js'
-import type { BudgetRequest } from '../../src/plan-budget.js'
-import { parsePositive, parseSize } from '../../src/quantities.js'
+import { type BudgetRequest, cacheTypes, type RunOptions } from '../../src/index.js'
+import { parsePositive, parseSize } from './quantities.js'
 
 /** How a model is to run, which says what memory it takes besides its weights. */
 export const runFlags = {

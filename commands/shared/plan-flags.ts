@@ -1,13 +1,21 @@
-import { readFile } from 'node:fs/promises'
 import { Flags, type Interfaces } from '@oclif/core'
-import { readNamedRecipe, typicalErrorsNote, typicalMeasure } from '../../src/allocate/index.js'
-import type { Blueprint } from '../../src/blueprint.js'
-import { MqError } from '../../src/errors.js'
-import { embeddingInputs, openCalibration, readImportance } from '../../src/imatrix/index.js'
-import { calibrations, makePlan, type PlanningOptions, type PlanRequest } from '../../src/make-plan.js'
-import type { Plan } from '../../src/plan.js'
-import type { WithProgress } from '../../src/progress.js'
-import { isDamping } from '../../src/quantize/index.js'
+import {
+  type Blueprint,
+  embeddingInputs,
+  isDamping,
+  MqError,
+  makePlan,
+  openCalibration,
+  type Plan,
+  type PlanningOptions,
+  type PlanRequest,
+  readImportance,
+  readMixture,
+  sensitivityEstimates,
+  typicalErrorsNote,
+  typicalMeasure,
+  type WithProgress,
+} from '../../src/index.js'
 import { budgetFlags, budgetOf, budgets } from './budget-flags.js'
 import { workFlags, workOptions } from './work-flags.js'
 
@@ -15,8 +23,8 @@ import { workFlags, workOptions } from './work-flags.js'
 export const planFlags = {
   ...budgetFlags,
   preset: Flags.string({ char: 'p', description: 'A mixture of llama.cpp, such as Q4_K_M.' }),
-  recipe: Flags.string({
-    description: 'A mixture from a JSON file, or by name one of those in samples/recipes, such as unsloth-q2_k_xl.',
+  mixture: Flags.string({
+    description: 'A mixture from a JSON file, or by name one of those in samples/mixtures, such as unsloth-q2_k_xl.',
   }),
   type: Flags.string({ description: 'One type for all weights, such as Q4_K.' }),
   'tensor-type': Flags.string({
@@ -35,31 +43,27 @@ export const planFlags = {
       'Damping of error feedback, 0.0001 to 10000: how little to trust the calibration; or 0 for no feedback, not of the embedding either, which needs no calibration. [default: as suits text held out, else 0.3]',
   }),
   calibrate: Flags.option({
-    options: calibrations,
+    options: sensitivityEstimates,
     description:
-      'What a budget is shared out by: none looks at the weights alone, fast at what the calibration knows, full runs the model some 30 times over --text. [default: fast with --calibration, else none]',
+      'How sensitivity is estimated for bit allocation: none uses role weights and the error of the weights, fast the error of the outputs under the calibration. [default: fast with --calibration, else none]',
   })(),
-  text: Flags.string({
-    description: "Text for --calibrate full to judge by: other than the calibration's.",
-    dependsOn: ['calibrate'],
-  }),
   ...workFlags,
 }
 
 /** Flags that say how small a model is to be: exactly one is given. */
-export const goals: readonly string[] = [...budgets, 'preset', 'recipe', 'type']
+export const goals: readonly string[] = [...budgets, 'preset', 'mixture', 'type']
 
 export type PlanFlags = Interfaces.InferredFlags<typeof planFlags>
 
 /**
- * The request that flags make; a recipe is read.
+ * The request that flags make; a mixture is read.
  * @param command the one that was called, for messages.
- * @throws MqError FLAG_INVALID, RECIPE_UNKNOWN, RECIPE_INVALID; FILE_MISSING and the like.
+ * @throws MqError FLAG_INVALID, MIXTURE_UNKNOWN, MIXTURE_INVALID; FILE_MISSING and the like.
  */
 export async function requestOf(flags: PlanFlags, command: string): Promise<PlanRequest> {
   const { preset, type, 'tensor-type': tensorTypes } = flags
-  const recipe = flags.recipe === undefined ? undefined : await readNamedRecipe(flags.recipe)
-  return { ...budgetOf(flags, command), preset, recipe, type, tensorTypes }
+  const mixture = flags.mixture === undefined ? undefined : await readMixture(flags.mixture)
+  return { ...budgetOf(flags, command), preset, mixture, type, tensorTypes }
 }
 
 /** What planning and quantizing have in common, read and checked against the model. Dispose of it: files are open. */
@@ -74,7 +78,7 @@ export interface PlanInputs extends AsyncDisposable {
  * @throws MqError FLAG_INVALID, and what readImportance and openCalibration throw.
  */
 export async function readInputs(flags: PlanFlags, blueprint: Blueprint, command: string): Promise<PlanInputs> {
-  const work = { ...workOptions(flags, command), ...dampingOf(flags, command), ...(await calibrateOf(flags)) }
+  const work = { ...workOptions(flags, command), ...dampingOf(flags, command), ...calibrateOf(flags) }
   if (flags.calibration !== undefined) {
     const calibration = await openCalibration(flags.calibration, blueprint)
     const { importance, notes } = calibration
@@ -88,21 +92,12 @@ export async function readInputs(flags: PlanFlags, blueprint: Blueprint, command
   return { options: { ...known, importance }, notes, ...nothing }
 }
 
-async function calibrateOf({
-  calibrate,
-  text: path,
-  calibration,
-}: PlanFlags): Promise<Pick<PlanningOptions, 'calibrate' | 'text'>> {
+function calibrateOf({ calibrate, calibration }: PlanFlags): Pick<PlanningOptions, 'calibrate'> {
   if (calibrate === undefined) return {}
   if (calibrate === 'fast' && calibration === undefined) {
     throw MqError.of('FLAGS_CONFLICT', { problem: '--calibrate fast needs a --calibration file', command: 'imatrix' })
   }
-  if (calibrate !== 'full') return { calibrate }
-  if (path === undefined) throw MqError.of('FLAGS_CONFLICT', { problem: '--calibrate full needs a --text', command: 'quantize' })
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw MqError.from(error, path)
-  })
-  return { calibrate, text }
+  return { calibrate }
 }
 
 function dampingOf({ damping: text }: PlanFlags, command: string): { readonly damping?: number } {

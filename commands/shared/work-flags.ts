@@ -1,6 +1,6 @@
 import { Flags, type Interfaces } from '@oclif/core'
-import { makeBlueprint } from '../../src/convert/index.js'
-import { parseSize } from '../../src/quantities.js'
+import { makeBlueprint } from '../../src/index.js'
+import { parseSize } from './quantities.js'
 
 type FlagsOf<T extends Interfaces.FlagInput> = Interfaces.InferredFlags<T>
 

@@ -12,8 +12,6 @@ export {
   readSums,
   type SumsPlace,
 } from './covariance-reader.js'
-export { diagonalOf, type Expansion, expandSums } from './expand-sums.js'
-export { nystrom } from './nystrom.js'
 export { randomSigns, scramble } from './signs.js'
 export type { ImportanceEntry, ImportanceMatrix } from './types.js'
 export { type CollectedImportance, writeImportanceMatrix } from './writer.js'

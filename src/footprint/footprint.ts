@@ -1,6 +1,5 @@
-import type { Blueprint } from '../blueprint.js'
-import { MqError } from '../errors.js'
-import type { PlanTensor } from '../plan.js'
+import { MqError } from '../errors/index.js'
+import type { Blueprint, TensorRole } from '../model/index.js'
 import { type ComputeOptions, computeBufferBytes } from './compute-buffer.js'
 import { type CacheType, kvCacheBytes, paddedContext } from './kv-cache.js'
 import { type ModelShape, modelShape } from './model-shape.js'
@@ -60,13 +59,21 @@ export function buffersOf(shape: ModelShape, { context, cacheType = 'F16', flash
   }
 }
 
+/** One tensor as it is stored. */
+export interface TensorSize {
+  readonly name: string
+  readonly role: TensorRole
+  readonly layer?: number
+  readonly sizeBytes: number
+}
+
 /** Bytes of a plan's weights in memory. */
-export function weightsBytes({ tensors }: { readonly tensors: readonly Pick<PlanTensor, 'sizeBytes'>[] }): number {
+export function weightsBytes({ tensors }: { readonly tensors: readonly Pick<TensorSize, 'sizeBytes'>[] }): number {
   return tensors.reduce((sum, { sizeBytes }) => sum + Math.ceil(sizeBytes / tensorAlignment) * tensorAlignment, 0)
 }
 
 /** All that a plan's file needs to run. */
-export function footprintOf(plan: { readonly tensors: readonly Pick<PlanTensor, 'sizeBytes'>[] }, buffers: Buffers): Footprint {
+export function footprintOf(plan: { readonly tensors: readonly Pick<TensorSize, 'sizeBytes'>[] }, buffers: Buffers): Footprint {
   const weights = weightsBytes(plan)
   const { kvCacheBytes: cache, computeBytes, outputBytes } = buffers
   return { weightsBytes: weights, ...buffers, totalBytes: weights + cache + computeBytes + outputBytes }

@@ -1,5 +1,5 @@
 import type { Metadata } from '../../formats/gguf/index.js'
-import type { Blueprint } from '../blueprint.js'
+import type { Blueprint } from '../model/index.js'
 
 /** Each key and value head of its own or shared by several query heads (MHA, GQA, MQA). */
 export interface GroupedAttention {

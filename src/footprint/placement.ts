@@ -1,6 +1,5 @@
-import type { Blueprint } from '../blueprint.js'
-import type { PlanTensor } from '../plan.js'
-import { type Buffers, weightsBytes } from './footprint.js'
+import type { Blueprint } from '../model/index.js'
+import { type Buffers, type TensorSize, weightsBytes } from './footprint.js'
 import type { ModelShape } from './model-shape.js'
 
 /** Which part of a model goes to the GPU, and how llama.cpp is told so. */
@@ -33,7 +32,7 @@ interface Way {
  */
 export function placeOnGpu(
   blueprint: Pick<Blueprint, 'layers'>,
-  tensors: readonly PlanTensor[],
+  tensors: readonly TensorSize[],
   shape: ModelShape,
   buffers: Buffers,
   gpuBytes: number,
@@ -66,7 +65,7 @@ export function placeOnGpu(
 }
 
 function bytesOnGpu(
-  tensors: readonly PlanTensor[],
+  tensors: readonly TensorSize[],
   layers: number,
   buffers: Buffers,
   { gpuLayers, cpuExpertLayers }: Way,
@@ -84,7 +83,7 @@ function bytesOnGpu(
 }
 
 /** The most bytes that the routed experts of one layer take. */
-function largestExperts(tensors: readonly PlanTensor[], below: number): number {
+function largestExperts(tensors: readonly TensorSize[], below: number): number {
   const sizes = new Map<number, number>()
   for (const { role, layer, sizeBytes } of tensors) {
     if (layer === undefined || layer >= below || !role.startsWith('expert-')) continue

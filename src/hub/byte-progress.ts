@@ -1,4 +1,4 @@
-import type { Progress, WithProgress } from '../progress.js'
+import type { Progress, WithProgress } from '../progress/index.js'
 import { follow } from './abort.js'
 
 /** What work reports while it runs. */

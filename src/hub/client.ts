@@ -1,4 +1,4 @@
-import { MqError } from '../errors.js'
+import { MqError } from '../errors/index.js'
 import { follow } from './abort.js'
 import { type RetryOptions, retry, TransientError } from './retry.js'
 

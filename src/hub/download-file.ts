@@ -1,7 +1,7 @@
 import type { Hash } from 'node:crypto'
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { MqError } from '../errors.js'
+import { MqError } from '../errors/index.js'
 import { follow, readBody } from './abort.js'
 import { type HubClient, lostConnection } from './client.js'
 import { contentHash, hashPrefix } from './content-hash.js'

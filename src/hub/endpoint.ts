@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { MqError } from '../errors.js'
+import { MqError } from '../errors/index.js'
 
 type Environment = NodeJS.ProcessEnv
 

@@ -1,7 +1,6 @@
-import { HubApiError, listFiles, modelInfo } from '@huggingface/hub'
 import * as v from 'valibot'
-import { MqError } from '../errors.js'
-import { isRelativePath } from '../relative-path.js'
+import { MqError } from '../errors/index.js'
+import { isRelativePath } from '../files/index.js'
 import { readBody } from './abort.js'
 import { type HubClient, lostConnection } from './client.js'
 
@@ -35,6 +34,7 @@ export interface Listing {
 /** Lists a model's files. Rejects with REPO_MISSING, NETWORK, HUB_ANSWER_INVALID. */
 export async function listRepository(client: HubClient, repo: string, revision: string): Promise<Listing> {
   const { endpoint } = client
+  const { HubApiError, listFiles, modelInfo } = await import('@huggingface/hub')
   const bounded: typeof fetch = async (input, init) => {
     const url = input instanceof Request ? input.url : input
     return client.retry(async () => readWhole(await client.request(url, init), client))
@@ -51,7 +51,8 @@ export async function listRepository(client: HubClient, repo: string, revision: 
     }
     return { repo, commit, files }
   } catch (error) {
-    throw translate(error, endpoint, revision === 'main' ? repo : `${repo}@${revision}`)
+    const status = error instanceof HubApiError ? error.statusCode : undefined
+    throw translate(error, status, endpoint, revision === 'main' ? repo : `${repo}@${revision}`)
   }
 }
 
@@ -78,12 +79,12 @@ function unusable(endpoint: string, problem: string, options?: ErrorOptions): Mq
   return MqError.of('HUB_ANSWER_INVALID', { url: endpoint, problem }, options)
 }
 
-function translate(error: unknown, endpoint: string, repo: string): unknown {
+function translate(error: unknown, status: number | undefined, endpoint: string, repo: string): unknown {
   if (error instanceof MqError || (error instanceof Error && error.name === 'AbortError')) return error
-  if (error instanceof HubApiError) {
-    return [401, 403, 404].includes(error.statusCode)
+  if (status !== undefined) {
+    return [401, 403, 404].includes(status)
       ? MqError.of('REPO_MISSING', { url: endpoint, repo }, { cause: error })
-      : unusable(endpoint, `HTTP ${error.statusCode}`, { cause: error })
+      : unusable(endpoint, `HTTP ${status}`, { cause: error })
   }
   return unusable(endpoint, error instanceof Error ? error.message : String(error), { cause: error })
 }

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
-import { MqError } from '../errors.js'
-import type { WithProgress } from '../progress.js'
+import { MqError } from '../errors/index.js'
+import type { WithProgress } from '../progress/index.js'
 import { type ConnectOptions, connect } from './connect.js'
 import { hubEndpoint } from './endpoint.js'
 import { fetchFiles } from './fetch-files.js'

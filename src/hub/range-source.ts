@@ -1,6 +1,6 @@
 import type { ByteSource } from '../../formats/byte-source.js'
 import { FormatError } from '../../formats/format-error.js'
-import { MqError } from '../errors.js'
+import { MqError } from '../errors/index.js'
 import { readBody } from './abort.js'
 import { type HubClient, lostConnection } from './client.js'
 import { TransientError } from './retry.js'

@@ -1,4 +1,4 @@
-import { MqError } from '../errors.js'
+import { MqError } from '../errors/index.js'
 
 /** What to pull: `ns/name`, with `:tag` for a GGUF and `@revision` for a branch, tag or commit. */
 export interface RemoteName {

@@ -1,23 +1,26 @@
 import { FormatError } from '../../formats/format-error.js'
 import { type Effort, openCodec } from '../../formats/ggml/codec.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
-import type { Blueprint } from '../blueprint.js'
-import { MqError } from '../errors.js'
-import type { Plan } from '../plan.js'
-import type { WithProgress } from '../progress.js'
-import type { KnownInputs } from './calibration.js'
-import { checkPlan } from './check-plan.js'
-import type { Importance } from './cut.js'
-import { isCopy } from './exact.js'
-import { feedbackOf, memoryOfNeeds } from './feedback.js'
-import { memoryShare, taskBytes } from './memory.js'
-import { layoutOutput } from './output-layout.js'
-import { lockOutput } from './output-lock.js'
-import type { QuantizedTensor } from './tally.js'
-import { checkTarget, inWords } from './target.js'
-import { type QuantizeTask, runElements, type WorkerTask } from './task.js'
+import {
+  feedbackOf,
+  type Importance,
+  isCopy,
+  type KnownInputs,
+  memoryOfNeeds,
+  memoryShare,
+  type QuantizeTask,
+  runElements,
+  taskBytes,
+  type WorkerTask,
+} from '../engine/index.js'
+import { MqError } from '../errors/index.js'
+import { checkTarget, inWords, lockOutput } from '../files/index.js'
+import type { Blueprint } from '../model/index.js'
+import { checkPlan, layoutOutput, type Plan } from '../plan/index.js'
+import type { WithProgress } from '../progress/index.js'
+import type { QuantizedTensor } from '../quantize/tensor-statistics.js'
+import { sourceOf, writeOutput } from './output/write-output.js'
 import { tasksOf } from './tasks.js'
-import { sourceOf, writeOutput } from './write-output.js'
 
 export interface QuantizeOptions {
   readonly blueprint: Blueprint
@@ -105,11 +108,6 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
   } finally {
     await unlock()
   }
-}
-
-/** Size of the files that a plan comes to, to the byte. */
-export function plannedBytes(blueprint: Blueprint, plan: Plan, splitMaxBytes?: number): number {
-  return layoutOutput(blueprint, checkPlan(plan, blueprint), 'planned.gguf', splitMaxBytes).sizeBytes
 }
 
 /** How many of the weights have codes that were chosen with feedback. */

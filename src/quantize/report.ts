@@ -1,10 +1,10 @@
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
-import type { Blueprint, TensorRole } from '../blueprint.js'
-import type { Plan, PlanTensor } from '../plan.js'
+import type { Blueprint, TensorRole } from '../model/index.js'
+import { type Plan, type PlanTensor, plannedBytes } from '../plan/index.js'
+import type { QuantizedTensor } from '../quantize/tensor-statistics.js'
 import { elementCount } from '../recipe/index.js'
 import { type Column, formatBytes, formatCount, formatSeconds, formatTable } from '../terminal/index.js'
-import { plannedBytes, type QuantizeResult } from './quantize.js'
-import type { QuantizedTensor } from './tally.js'
+import type { QuantizeResult } from './quantize.js'
 
 /** Tensors of one role together. */
 export interface RoleSummary {

@@ -1,5 +1,4 @@
-import { keyText } from './shelf.js'
-import type { QuantizeTask } from './task.js'
+import { keyText, type QuantizeTask } from '../engine/index.js'
 import { countTensorTasks, type TaskSource, tensorTasks } from './tasks.js'
 
 /** So many tasks at most are looked at ahead: each is some 500 bytes. */

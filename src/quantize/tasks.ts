@@ -1,11 +1,8 @@
 import { ggmlBytes } from '../../formats/ggml/types.js'
-import type { BlueprintTensor } from '../blueprint.js'
+import { type Columns, isCopy, needsOf, type QuantizeTask, type RowRun, rowRangesOf, storesExactly } from '../engine/index.js'
+import type { BlueprintTensor } from '../model/index.js'
+import type { PlacedTensor } from '../plan/index.js'
 import { elementCount, rowLength } from '../recipe/index.js'
-import { needsOf } from './calibration.js'
-import { type Columns, cutTensor } from './cut.js'
-import { isCopy, storesExactly } from './exact.js'
-import type { PlacedTensor } from './output-layout.js'
-import type { QuantizeTask, RowRun } from './task.js'
 
 /** Values of a task: enough that handing it over costs nothing, few enough that many fit in memory and a kill loses little. */
 export const taskElements = 2 ** 18
@@ -50,7 +47,7 @@ export function countTasks(source: TaskSource): number {
 /** How many tasks a tensor has. */
 export function countTensorTasks({ tensors }: TaskSource, index: number): number {
   let count = 0
-  for (const _ of cutTensor(tensors[index] as BlueprintTensor, taskElements)) count += 1
+  for (const _ of rowRangesOf(tensors[index] as BlueprintTensor, taskElements)) count += 1
   return count
 }
 
@@ -64,7 +61,7 @@ export function* tensorTasks(source: TaskSource, index: number, first: number): 
   const whole = elementCount(tensor.shape) <= measuredWhole
   const rowBytes = ggmlBytes(type, rowLength(tensor))
   let part = 0
-  for (const run of cutTensor(tensor, taskElements, known)) {
+  for (const run of rowRangesOf(tensor, taskElements, known)) {
     const needs = method === 'measure' ? needsOf(run, [type], damping) : undefined
     yield {
       kind: 'quantize',

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { createRequire } from 'node:module'
-import { MqError } from '../errors.js'
+import { MqError } from '../errors/index.js'
 import { LogTail } from './log-tail.js'
 import type { Command, Failure, OperationName, Operations, Reply, RunCommandOf } from './protocol.js'
 

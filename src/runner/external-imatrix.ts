@@ -1,8 +1,7 @@
 import { rename, rm } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { execa } from 'execa'
-import { MqError } from '../errors.js'
-import type { WithProgress } from '../progress.js'
+import { MqError } from '../errors/index.js'
+import type { WithProgress } from '../progress/index.js'
 import { type ExternalOptions, findProgram } from './external.js'
 import { parseTooShort } from './external-output.js'
 import { allowsExtraBuffers } from './extra-buffers.js'
@@ -36,6 +35,7 @@ export async function* externalImatrix(
     ...(output ? ['--process-output'] : []),
     ...((await allowsExtraBuffers(model)) ? [] : ['--no-repack']),
   ]
+  const { execa } = await import('execa')
   const running = execa(program, [...files, '--ctx-size', `${contextLength}`, '--no-ppl', ...optional], {
     all: true,
     stdin: 'ignore',

@@ -1,9 +1,8 @@
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { delimiter, join, resolve } from 'node:path'
-import { execa } from 'execa'
-import { MqError } from '../errors.js'
-import type { WithProgress } from '../progress.js'
+import { MqError } from '../errors/index.js'
+import type { WithProgress } from '../progress/index.js'
 import { parseEstimate, parseSetup, parseTooShort } from './external-output.js'
 import { LogTail } from './log-tail.js'
 import type { Perplexity } from './perplexity.js'
@@ -51,6 +50,7 @@ export async function* externalPerplexity(
     ...(chunks === undefined ? [] : ['--chunks', `${chunks}`]),
     ...(threads === undefined ? [] : ['--threads', `${threads}`]),
   ]
+  const { execa } = await import('execa')
   const running = execa(program, ['--model', model, '--file', textFile, '--ctx-size', `${contextLength}`, ...optional], {
     all: true,
     stdin: 'ignore',

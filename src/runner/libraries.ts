@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { MqError } from '../errors.js'
+import { MqError } from '../errors/index.js'
 import { libraryFiles, llamaVersion, packageVersion } from './version.js'
 
 /** Packages of one platform, preferred first: those with a GPU are installed by the user, the plain one comes with this program. */

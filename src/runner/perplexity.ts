@@ -1,4 +1,4 @@
-import type { WithProgress } from '../progress.js'
+import type { WithProgress } from '../progress/index.js'
 import type { PerplexityResult, PerplexityStep } from './protocol.js'
 
 /** Perplexity of a text under a model. */

@@ -1,4 +1,4 @@
-import type { MqError, ToolErrorCode } from '../errors.js'
+import type { MqError, ToolErrorCode } from '../errors/index.js'
 
 /**
  * What this process and the child that holds llama.cpp say to each other. The child serves one command at a time, in order: to each it

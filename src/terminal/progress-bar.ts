@@ -1,4 +1,4 @@
-import type { Progress } from '../progress.js'
+import type { Progress } from '../progress/index.js'
 import { formatBytes, formatSeconds } from './format.js'
 
 const barWidth = 24

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { openGguf } from '../../formats/gguf/index.js'
-import { MqError } from '../errors.js'
+import { MqError } from '../errors/index.js'
 import type { FileIdentity } from './report.js'
 
 /** What a model is made of. */

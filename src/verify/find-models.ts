@@ -1,7 +1,7 @@
 import { readdir, realpath, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { openGguf, parseShardName } from '../../formats/gguf/index.js'
-import { MqError } from '../errors.js'
+import { MqError } from '../errors/index.js'
 
 export interface FoundModels {
   /** Files, of split models one shard; each once. */

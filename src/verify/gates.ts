@@ -1,6 +1,6 @@
-import { MqError } from '../errors.js'
-import { parseSize } from '../quantities.js'
+import { MqError } from '../errors/index.js'
 import { percent } from '../report/index.js'
+import { readSize } from '../terminal/index.js'
 import { figures, isShare } from './figures.js'
 import type { VerifyReport } from './report.js'
 import { studentBound } from './student.js'
@@ -30,7 +30,11 @@ export function parseGate(text: string, command: string): Gate {
   const figure = aliases[name] ?? name
   if (!figures.has(figure)) throw fail(`there is no figure ${name}; known are ${[...figures.keys()].join(', ')}`)
   const bound = sign === '<=' ? 'most' : 'least'
-  if (figure === 'size') return { figure, bound, limit: parseSize(number, 'gate', command) }
+  if (figure === 'size') {
+    const sizeBytes = readSize(number)
+    if (sizeBytes === undefined) throw fail(`${number} is not a size such as 3GB`)
+    return { figure, bound, limit: sizeBytes }
+  }
   const [, digits, percent] = /^([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(%?)$/i.exec(number) ?? []
   const limit = Number(digits) / (percent === '%' ? 100 : 1)
   if (!Number.isFinite(limit)) throw fail(`${number} is not a number`)

@@ -1,5 +1,4 @@
-import type { WithProgress } from '../progress.js'
-import { inStage } from '../progress.js'
+import { inStage, type WithProgress } from '../progress/index.js'
 import { type LogitsComparison, loadModel } from '../runner/index.js'
 import type { BaseLogits } from './base-logits.js'
 import type { ModelFiles } from './describe-files.js'

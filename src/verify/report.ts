@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
-import { MqError } from '../errors.js'
-import { writeWhole } from '../write-whole.js'
+import { MqError } from '../errors/index.js'
+import { writeWhole } from '../files/index.js'
 import { divergence, estimate, figure, fileIdentity, measurement, profile, reference, textMeasured } from './schema.js'
 
 const reportSchema = v.object({

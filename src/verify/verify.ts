@@ -1,4 +1,4 @@
-import type { WithProgress } from '../progress.js'
+import type { WithProgress } from '../progress/index.js'
 import { externalPerplexity } from '../runner/index.js'
 import { describeModel, type ModelFiles } from './describe-files.js'
 import { checkAskedGates, checkGates, type Gate } from './gates.js'

@@ -10,7 +10,7 @@ import { openLab, type Prediction } from '../../bench/quality-lab.js'
 import { comparedSizes, presetAt } from '../../bench/quality-sizes.js'
 import { meetsTarget, qualityMarkdown, qualitySummary, targetOf } from '../../bench/quality-text.js'
 import { hullOf, targetBpw } from '../../bench/target-bpw.js'
-import { makeBlueprint } from '../../src/convert/index.js'
+import { makeBlueprint } from '../../src/model/convert/index.js'
 
 test('targets are those of the rivals, and those of presets hold up to 5 bits', () => {
   const row = { rival: 'llama.cpp-preset Q2_K', text: 'kjv-heldout', bitsPerWeight: 3, kld: 0.6, rivalKld: 1 } as QualityRow
@@ -78,10 +78,9 @@ test('ingredients are shares of what llama.cpp’s file has, marked where they m
     ['kernels + feedback', 0.25],
     ['kernels + allocation', 0.4],
     ['all three', 0.05],
-    ['+ probes', 0.04],
   ] as const
   const [, line] = ingredientsText(klds.map(([ingredients, kld]) => ({ ...row, ingredients, kld }))).split('\n')
-  expect(line?.split(/ {2,}/)).toEqual(['s', 'kjv-heldout', 'Q2_K', '0.2000', '! 1.500', '1.250', '! 2.000', '0.250', '0.200'])
+  expect(line?.split(/ {2,}/)).toEqual(['s', 'kjv-heldout', 'Q2_K', '0.2000', '! 1.500', '1.250', '! 2.000', '0.250'])
 })
 
 test('a missed target is bold in Markdown', () => {

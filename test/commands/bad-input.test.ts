@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, truncate, writeFi
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { errorTable, exitStatus } from '../../src/errors.js'
+import { errorTable, exitStatus } from '../../src/errors/index.js'
 import { runMq } from '../support/run-mq.js'
 import { safetensorsBytes } from '../support/safetensors-bytes.js'
 import { type Json, type TinyCheckpoint, writeTinyCheckpoint } from '../support/tiny-checkpoint.js'
@@ -350,7 +350,7 @@ const cases: readonly Case[] = [
     verifyOf(folder, '--report', join(folder, 'nowhere', 'page.html')),
   ),
   ask('a comparison of no models', 'CHECKPOINT_EMPTY', /gguf/, (folder) => ['compare', ...verifyOf(folder).slice(1)]),
-  ask('a recipe that does not exist', 'RECIPE_UNKNOWN', /unsloth-q9/, (folder) => [
+  ask('a recipe that does not exist', 'MIXTURE_UNKNOWN', /unsloth-q9/, (folder) => [
     'quantize',
     folder,
     '--recipe',
@@ -360,7 +360,7 @@ const cases: readonly Case[] = [
   ]),
   {
     what: 'a recipe with a type that does not exist',
-    code: 'RECIPE_INVALID',
+    code: 'MIXTURE_INVALID',
     names: /mine\.json.*rule 1: type: .*Q9_K/,
     make: async (folder) => {
       await writeTinyCheckpoint(folder)

@@ -6,7 +6,7 @@ import PlanCommand from '../../commands/plan.js'
 import Quantize from '../../commands/quantize.js'
 import { ggmlType } from '../../formats/ggml/types.js'
 import { openGguf } from '../../formats/gguf/index.js'
-import type { Plan } from '../../src/plan.js'
+import type { Plan } from '../../src/plan/plan.js'
 import { llamaBuffers } from '../support/llama-buffers.js'
 import { runCommand } from '../support/run-command.js'
 

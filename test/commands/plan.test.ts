@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import PlanCommand from '../../commands/plan.js'
 import Quantize from '../../commands/quantize.js'
-import type { DryRun } from '../../src/dry-run/index.js'
+import type { DryRun } from '../../src/plan/dry-run/dry-run.js'
 import { runCommand } from '../support/run-command.js'
 
 const sample = 'samples/deepseek-kjv-moe'

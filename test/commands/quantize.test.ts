@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openGguf } from '../../formats/gguf/index.js'
-import type { Plan } from '../../src/plan.js'
+import type { Plan } from '../../src/plan/plan.js'
 import type { QuantizeReport } from '../../src/quantize/index.js'
 import { runMq } from '../support/run-mq.js'
 

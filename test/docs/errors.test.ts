@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { errorTable, exitStatus } from '../../src/errors.js'
+import { errorTable, exitStatus } from '../../src/errors/index.js'
 
 const explain: Record<keyof typeof exitStatus, string> = {
   usage: 'the command line asks for something that cannot be',

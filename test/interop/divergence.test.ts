@@ -1,7 +1,7 @@
 import { copyFile, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { finish } from '../../src/progress.js'
+import { finish } from '../../src/progress/index.js'
 import { type VerifyReport, verify } from '../../src/verify/index.js'
 import { foreign } from '../support/foreign.js'
 import { llama, sampleModels, samplePath } from '../support/sample-models.js'

@@ -3,8 +3,9 @@ import { basename, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { fileSource } from '../../formats/byte-source.js'
 import { type ImportanceMatrix, readImportanceMatrix } from '../../formats/imatrix/index.js'
-import { makeImatrix, mergeMatrices } from '../../src/imatrix/index.js'
-import { finish } from '../../src/progress.js'
+import { makeImatrix, mergeMatrices } from '../../src/calibration/index.js'
+import { finish } from '../../src/progress/index.js'
+import { asGguf } from '../../src/quantize/as-gguf.js'
 import { foreign } from '../support/foreign.js'
 import { llama, sampleModels, samplePath } from '../support/sample-models.js'
 
@@ -46,7 +47,7 @@ describe.skipIf(skipped)(`llama-imatrix (${foreign.available ? llama.name : fore
     const all = ['--model', basename(model), '--file', 'text.txt', ...args]
     await foreign.run('llama-imatrix', all, { cwd: models.folder, timeout: 240_000 })
     const options = { model, text: at('text.txt'), output: at('ours.gguf'), chunks: 12, processOutput: true, force: true }
-    await finish(makeImatrix(options))
+    await finish(makeImatrix({ toGguf: asGguf, ...options }))
 
     const [ours, theirs] = [await read('ours.gguf'), await read('theirs.gguf')]
     expect(ours.datasets).toEqual(theirs.datasets)

@@ -1,7 +1,7 @@
 import { copyFile, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { finish } from '../../src/progress.js'
+import { finish } from '../../src/progress/index.js'
 import { parseEstimate } from '../../src/runner/external-output.js'
 import { loadModel } from '../../src/runner/index.js'
 import { foreign } from '../support/foreign.js'

@@ -1,5 +1,5 @@
 import { type ByteSource, fileSource } from '../../formats/byte-source.js'
-import type { Blueprint } from '../../src/blueprint.js'
+import type { Blueprint } from '../../src/model/blueprint.js'
 import type { ReadRange } from '../../src/recipe/index.js'
 
 /** Opens the files of a blueprint, for tests that evaluate its recipes. */

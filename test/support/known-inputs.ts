@@ -1,5 +1,5 @@
 import type { Covariance } from '../../formats/ggml/feedback.js'
-import type { KnownInputs } from '../../src/quantize/calibration.js'
+import type { KnownInputs } from '../../src/engine/known-inputs.js'
 
 /** Inputs made up for a test: of each name so many columns, correlated as far as `rank` directions say. */
 export interface MadeUpInput {

@@ -1,6 +1,6 @@
 import type { Metadata, MetadataValue } from '../../formats/gguf/index.js'
-import type { BlueprintTensor } from '../../src/blueprint.js'
-import { keepsFloat32 } from '../../src/roles.js'
+import type { BlueprintTensor } from '../../src/model/blueprint.js'
+import { keepsFloat32 } from '../../src/model/roles.js'
 
 /** The front of a GGUF file: what it says of a model, and its tensors. */
 export interface ModelHeader {

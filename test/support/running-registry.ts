@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { finish } from '../../src/progress.js'
+import { finish } from '../../src/progress/index.js'
 import { type PublishOptions, publish, type RunningRegistry, startRegistry } from '../../src/registry/index.js'
 import { temporaryFolder } from './tiny-model.js'
 

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
-import type { Blueprint, BlueprintTensor } from '../../src/blueprint.js'
-import type { Plan } from '../../src/plan.js'
+import type { Blueprint, BlueprintTensor } from '../../src/model/blueprint.js'
+import type { Plan } from '../../src/plan/plan.js'
 import { plain, type Shape, stack } from '../../src/recipe/index.js'
 
 /** A tensor of a model made for a test: f32 values in a file of its own. */

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 import {
   findRepository,
   isCommit,

@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 import type { HttpContext } from './answers.js'
 import { parseRange, type RangeAnswer } from './range.js'
 

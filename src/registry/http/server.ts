@@ -1,14 +1,6 @@
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
-import { Hono } from 'hono'
-import { MqError } from '../../errors.js'
-import { openStore } from '../store/index.js'
-import { createCatalog } from './catalog.js'
-import { hubApi } from './hub-api.js'
-import { ociPull } from './oci.js'
-import { logRequests } from './request-log.js'
-import { resolveFiles } from './resolve.js'
+import { MqError } from '../../errors/index.js'
 
 /** Time that running downloads get to end when the server is closed. */
 const graceMs = 1000
@@ -39,6 +31,8 @@ export const defaultPort = 8484
 /** Serves a registry's folder over HTTP. Rejects with PORT_TAKEN where it cannot listen. */
 export async function startRegistry(options: RegistryOptions): Promise<RunningRegistry> {
   const { registry, host = defaultHost, port = defaultPort, log } = options
+  // Loaded here, since no other command has use for them.
+  const [{ createAdaptorServer }, { createApp }] = await Promise.all([import('@hono/node-server'), import('./app.js')])
   const server = createAdaptorServer({
     fetch: createApp(registry, log).fetch,
     overrideGlobalObjects: false,
@@ -51,24 +45,6 @@ export async function startRegistry(options: RegistryOptions): Promise<RunningRe
   const bound = (server.address() as AddressInfo).port
   const shown = host.includes(':') ? `[${host}]` : host
   return { url: `http://${shown}:${bound}`, port: bound, close: () => closeServer(server) }
-}
-
-function createApp(registry: string, log: ((line: string) => void) | undefined): Hono<{ Bindings: HttpBindings }> {
-  const catalog = createCatalog(openStore(registry))
-  // Not strict: OCI clients ask for `/v2/`, with the slash.
-  const app = new Hono<{ Bindings: HttpBindings }>({ strict: false })
-  if (log !== undefined) app.use(logRequests(log))
-  app.route('/api/models', hubApi(catalog))
-  app.route('/v2', ociPull(catalog))
-  app.route('/', resolveFiles(catalog))
-  app.notFound((context) => context.json({ error: 'Not found' }, 404))
-  app.onError((thrown, context) => {
-    const error = MqError.from(thrown)
-    log?.(`${error.code}: ${error.message}`)
-    // Paths of this machine stay on this machine.
-    return context.json({ error: `The registry cannot answer: ${error.code}` }, 500)
-  })
-  return app
 }
 
 async function closeServer(server: Server): Promise<void> {

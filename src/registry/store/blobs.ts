@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { constants, copyFile, type FileHandle, mkdir, open, readFile, rename, rm, stat, statfs } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 import type { Descriptor } from './manifest.js'
 import { blobsDirectory, type Store, syncDirectory } from './store.js'
 import { temporaryPath, writeAtomically } from './temporary.js'

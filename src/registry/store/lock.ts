@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { link, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 import { locksDirectory, type Store } from './store.js'
 import { hostTag, isAlive, temporaryPath } from './temporary.js'
 

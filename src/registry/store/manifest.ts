@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 import type { Store } from './store.js'
 
 /** Media types of what a repository holds. Those of Docker's model runner where there is one, so that it takes our manifests. */

@@ -1,4 +1,4 @@
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 
 /** What a model is called in a registry: `kjv/llama:Q4_K_M`. */
 export interface ModelName {

@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, readlink, rename, stat, symlink } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 import { withLock } from './lock.js'
 import { encodeJson, type Index, limits, mediaTypes, parseIndex } from './manifest.js'
 import { type ModelName, parseModelName, repositoryOf } from './model-name.js'

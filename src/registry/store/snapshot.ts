@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { MqError } from '../../errors.js'
-import { isRelativePath } from '../../relative-path.js'
+import { MqError } from '../../errors/index.js'
+import { isRelativePath } from '../../files/index.js'
 import { readBytes } from './blobs.js'
 import { annotations, type Descriptor, limits, type Manifest, mediaTypes, parseManifest } from './manifest.js'
 import { type Repository, readIndex } from './repository.js'

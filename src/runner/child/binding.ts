@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import koffi, { type LibraryHandle } from 'koffi'
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 import { libraryFiles, llamaVersion } from '../version.js'
 import { type StructValue, structs } from './structs.js'
 

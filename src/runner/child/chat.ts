@@ -1,5 +1,5 @@
 import { Template } from '@huggingface/jinja'
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 import type { ChatMessage } from '../protocol.js'
 import type { LoadedModel } from './model.js'
 

@@ -1,6 +1,6 @@
 import { fileSource } from '../../../formats/byte-source.js'
 import { decodeRow, type LogitsHeader, readLogitsHeader, readLogitsRows, scoredOfChunk } from '../../../formats/logits/index.js'
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 import type { CompareLogitsRequest, LogitsComparison, PerplexityStep } from '../protocol.js'
 import { compareRows } from './compare-rows.js'
 import { type LoadedModel, tokenize } from './model.js'

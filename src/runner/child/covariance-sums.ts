@@ -1,6 +1,6 @@
 import type { Products } from '../../../formats/ggml/products.js'
 import { type CollectedInput, randomSigns } from '../../../formats/imatrix/index.js'
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 import type { Form } from './covariance-plan.js'
 import type { InputRows } from './input-rows.js'
 import type { SurveyedInput } from './input-survey.js'

@@ -1,4 +1,4 @@
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 import type { Generated, GenerateRequest } from '../protocol.js'
 import type { Address, Llama } from './binding.js'
 import type { Context, ContextSize } from './context.js'

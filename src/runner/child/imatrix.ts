@@ -1,7 +1,7 @@
 import koffi from 'koffi'
 import { openProducts } from '../../../formats/ggml/products.js'
 import { writeImportanceMatrix } from '../../../formats/imatrix/index.js'
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 import type { CovarianceGroup, CovarianceRequest, ImatrixRequest, ImatrixResult, PerplexityStep } from '../protocol.js'
 import type { Address } from './binding.js'
 import { Context } from './context.js'

@@ -1,4 +1,4 @@
-import { MqError, type ToolErrorCode } from '../../errors.js'
+import { MqError, type ToolErrorCode } from '../../errors/index.js'
 import type { Command, Failure, OperationName, Operations, Reply, RunCommand } from '../protocol.js'
 import { renderChat } from './chat.js'
 import { compareLogits } from './compare-logits.js'

@@ -1,4 +1,4 @@
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 import type { LoadRequest, ModelInfo, TokenizeRequest } from '../protocol.js'
 import { llamaVersion } from '../version.js'
 import { type Address, type Llama, loadLibraries, offThread } from './binding.js'

@@ -1,5 +1,5 @@
 import { scoredOfChunk } from '../../../formats/logits/index.js'
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 import type { PerplexityRequest, PerplexityResult, PerplexityStep } from '../protocol.js'
 import type { Context } from './context.js'
 import { type LoadedModel, tokenize } from './model.js'

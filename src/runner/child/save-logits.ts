@@ -8,7 +8,7 @@ import {
   rowUnits,
   scoredOfChunk,
 } from '../../../formats/logits/index.js'
-import { MqError } from '../../errors.js'
+import { MqError } from '../../errors/index.js'
 import type { PerplexityResult, PerplexityStep, SaveLogitsRequest } from '../protocol.js'
 import type { LoadedModel } from './model.js'
 import { aNumber, cutText, negativeLogLikelihood, type ScoredRows, scoreChunks } from './perplexity.js'

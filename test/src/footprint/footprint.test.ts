@@ -2,11 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { makeBlueprint } from '../../../src/convert/index.js'
 import { buffersOf, cacheTypes, shapeOrRefuse, weightsBytes } from '../../../src/footprint/index.js'
+import { makeBlueprint } from '../../../src/model/convert/index.js'
 import { type ContextRequest, llamaBuffers, writeHollowGguf } from '../../support/llama-buffers.js'
 import { deepseekHeader, deepseekR1Header, llamaHeader, type ModelHeader } from '../../support/model-shapes.js'
-import { blueprintOf } from '../allocate/blueprints.js'
+import { blueprintOf } from '../plan/allocate/blueprints.js'
 
 /** Shapes of well-known models, and some that no model has. */
 const shapes: Readonly<Record<string, ModelHeader>> = {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { planType } from '../../../src/allocate/index.js'
-import { makeBlueprint } from '../../../src/convert/index.js'
 import { buffersOf, placeOnGpu, shapeOrRefuse } from '../../../src/footprint/index.js'
+import { makeBlueprint } from '../../../src/model/convert/index.js'
+import { planType } from '../../../src/plan/allocate/index.js'
 
 async function placed(sample: string, gpuBytes: number) {
   const blueprint = await makeBlueprint(sample)

@@ -1,7 +1,7 @@
 import { posix, win32 } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { MqError } from '../../../src/errors.js'
+import { MqError } from '../../../src/errors/index.js'
 import { parseModelName } from '../../../src/registry/store/index.js'
 
 describe('names of models', () => {

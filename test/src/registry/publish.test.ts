@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { finish } from '../../../src/progress.js'
+import { finish } from '../../../src/progress/index.js'
 import { listModels, type Published, type PublishOptions, publish } from '../../../src/registry/index.js'
 import { temporaryFolder, tinyReport, writeTinyGguf } from '../../support/tiny-model.js'
 

@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { describe, expect, test } from 'vitest'
-import { finish } from '../../../src/progress.js'
+import { finish } from '../../../src/progress/index.js'
 import { listModels, publish } from '../../../src/registry/index.js'
 import { temporaryFolder, writeTinyGguf } from '../../support/tiny-model.js'
 

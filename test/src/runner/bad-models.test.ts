@@ -4,7 +4,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { finish } from '../../../src/progress.js'
+import { finish } from '../../../src/progress/index.js'
 import { loadModel } from '../../../src/runner/index.js'
 import { llama, sampleModels, samplePath } from '../../support/sample-models.js'
 

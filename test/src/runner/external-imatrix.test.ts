@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { writeGguf } from '../../../formats/gguf/index.js'
-import { finish } from '../../../src/progress.js'
+import { finish } from '../../../src/progress/index.js'
 import { externalImatrix } from '../../../src/runner/index.js'
 
 let folder: string

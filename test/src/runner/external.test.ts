@@ -2,7 +2,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { finish, type Progress } from '../../../src/progress.js'
+import { finish, type Progress } from '../../../src/progress/index.js'
 import { externalPerplexity, findProgram } from '../../../src/runner/index.js'
 
 /** What llama-perplexity of llama.cpp 0.7.0 wrote, shortened. */

@@ -2,7 +2,7 @@ import { copyFile, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } fro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { finish, type Progress } from '../../../src/progress.js'
+import { finish, type Progress } from '../../../src/progress/index.js'
 import { type CompareReport, compareModels, comparePage, compareText, verify } from '../../../src/verify/index.js'
 import { elementsOf } from '../../support/elements.js'
 import { llama, sampleModels, samplePath } from '../../support/sample-models.js'

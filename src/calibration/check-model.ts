@@ -1,0 +1,24 @@
+import { MqError } from '../errors/index.js'
+import type { Blueprint } from '../model/index.js'
+
+/** Of the weights that a calibration knows, at least so many must be in a model that it is used for. */
+const leastShare = 0.9
+
+/** Keys and values of multi-head latent attention, which a model keeps in one matrix or apart. */
+const latentParts = /attn_(k|v|kv)_b\.weight$/
+
+/**
+ * Refuses a calibration of another model, whose names and widths may agree with this one's here and there. Layers that the model lacks at
+ * its end count for nothing: it may be a shorter one of its kind.
+ * @param weights that the calibration knows.
+ * @throws MqError CALIBRATION_MISMATCH.
+ */
+export function checkModel(path: string, weights: Iterable<string>, { tensors }: Pick<Blueprint, 'tensors'>): void {
+  const names = new Set(tensors.map(({ name }) => name))
+  const layers = Math.max(0, ...tensors.map(({ layer = -1 }) => layer + 1))
+  const known = [...weights].filter((name) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1) < layers && !latentParts.test(name))
+  const missing = known.filter((name) => !names.has(name))
+  if (missing.length <= (1 - leastShare) * known.length) return
+  const problem = `${missing.length} of the ${known.length} weights that it knows are not there, ${missing[0]} among them`
+  throw MqError.of('CALIBRATION_MISMATCH', { file: path, first: 'this model', problem })
+}

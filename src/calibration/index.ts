@@ -1,0 +1,7 @@
+export { embeddingInputs } from './embedding-inputs.js'
+export { type ImatrixOptions, type ImatrixReport, imatrixText, makeImatrix } from './make-imatrix.js'
+export { type MergeReport, mergeMatrices, mergeText } from './merge.js'
+export { type Calibration, openCalibration } from './open-calibration.js'
+export { type ModelImportance, readImportance } from './read-importance.js'
+export { type MatrixStatistics, matrixStatistics, statisticsText } from './show.js'
+export { shrunkMeanSquares } from './shrink.js'

@@ -1,0 +1,93 @@
+import type { CollectedCovariance, CollectedInput, CovarianceFile, InputShape } from '../../formats/imatrix/index.js'
+import { MqError } from '../errors/index.js'
+
+/**
+ * Adds covariances of one model up. Rows that were kept of the one stand behind those of the other; a row that one file keeps may be in
+ * the sums of the other only where both were made from the same text.
+ * @param files with their names. @throws MqError CALIBRATION_MISMATCH where sums are of different forms.
+ */
+export async function mergeCovariances(files: readonly (readonly [string, CovarianceFile])[]): Promise<CollectedCovariance> {
+  const [first, ...others] = files
+  if (first === undefined) throw new RangeError('no files')
+  for (const other of others) checkAlike(first, other)
+  const inputOf = new Map(files.flatMap(([, file]) => [...file.inputOf]))
+  const inputs = new Map<string, CollectedInput>()
+  for (const key of new Set(inputOf.values())) {
+    const having = files.map(([, file]) => file).filter((file) => file.inputs.has(key))
+    inputs.set(key, await addUp(key, having))
+  }
+  const [, { seed, rank }] = first
+  return { seed, rank, inputOf, inputs }
+}
+
+function checkAlike(
+  [name, file]: readonly [string, CovarianceFile],
+  [otherName, other]: readonly [string, CovarianceFile],
+): void {
+  const fail = (problem: string): MqError => MqError.of('CALIBRATION_MISMATCH', { file: otherName, first: name, problem })
+  if (file.seed !== other.seed) throw fail(`their sketches have the seeds ${other.seed} and ${file.seed}`)
+  if (file.rank !== other.rank) throw fail(`they keep ${other.rank} and ${file.rank} directions`)
+  for (const [weight, input] of other.inputOf) {
+    const own = file.inputOf.get(weight)
+    if (own !== undefined && own !== input) throw fail(`${weight} has the inputs of ${input} and of ${own}`)
+  }
+  for (const [key, shape] of other.inputs) {
+    const own = file.inputs.get(key)
+    if (own !== undefined && describe(own) !== describe(shape)) {
+      throw fail(`the inputs of ${key} are kept as ${describe(shape)} and as ${describe(own)}`)
+    }
+  }
+}
+
+function describe({ columns, matrices, form, width }: InputShape): string {
+  return `${form === 'sketch' ? `a sketch of ${width}` : form} for ${matrices} x ${columns} columns`
+}
+
+async function addUp(key: string, files: readonly CovarianceFile[]): Promise<CollectedInput> {
+  const { columns, matrices, form, width } = (files[0] as CovarianceFile).inputs.get(key) as InputShape
+  const sums = (length: number, present: boolean): Float64Array | undefined =>
+    present ? new Float64Array(length * matrices) : undefined
+  const whole = sums((columns * (columns + 1)) / 2, form === 'whole')
+  const squares = sums(columns, form !== 'whole')
+  const sketch = sums(columns * width, form === 'sketch')
+  const tokens = Array.from({ length: matrices }, () => 0)
+  const keptCounts = Array.from({ length: matrices }, () => 0)
+  const kept: Float32Array[] = []
+  for (let matrix = 0; matrix < matrices; matrix += 1) {
+    for (const file of files) {
+      const own = await file.sums(key, matrix)
+      tokens[matrix] = (tokens[matrix] as number) + own.tokens
+      addTo(whole, own.whole, matrix)
+      addTo(squares, own.squares, matrix)
+      addTo(sketch, own.sketch, matrix)
+      const rows = await file.kept(key, matrix)
+      kept.push(rows)
+      keptCounts[matrix] = (keptCounts[matrix] as number) + rows.length / columns
+    }
+  }
+  return {
+    columns,
+    tokens,
+    ...(whole && { whole: Float32Array.from(whole) }),
+    ...(squares && { squares: Float32Array.from(squares) }),
+    ...(sketch && { sketch: Float32Array.from(sketch) }),
+    kept: joined(kept),
+    keptCounts,
+  }
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    all.set(part, at)
+    at += part.length
+  }
+  return all
+}
+
+function addTo(sums: Float64Array | undefined, values: Float32Array | undefined, matrix: number): void {
+  if (sums === undefined || values === undefined) return
+  const from = matrix * values.length
+  for (let i = 0; i < values.length; i += 1) sums[from + i] = (sums[from + i] as number) + (values[i] as number)
+}

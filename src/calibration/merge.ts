@@ -1,0 +1,112 @@
+import { fileSource } from '../../formats/byte-source.js'
+import {
+  type CollectedCovariance,
+  type CollectedImportance,
+  type CovarianceFile,
+  type ImportanceMatrix,
+  readCovariance,
+  writeImportanceMatrix,
+} from '../../formats/imatrix/index.js'
+import { MqError } from '../errors/index.js'
+import { checkTarget } from '../files/index.js'
+import { mergeCovariances } from './merge-covariance.js'
+import { readMatrix } from './read-matrix.js'
+
+/** What a merged file holds. */
+export interface MergeReport {
+  readonly output: string
+  readonly files: readonly string[]
+  readonly tensors: number
+  readonly chunks: number
+  readonly datasets: readonly string[]
+  /** Inputs of which covariances were added up; 0 where not every file has them. */
+  readonly inputs: number
+  /** Files without covariances. */
+  readonly withoutCovariance: number
+}
+
+/** Tokens of a chunk that an old file is taken to have counted. */
+const legacyChunkLength = 512
+
+interface Sums {
+  readonly sums: Float64Array
+  readonly counts: number[]
+}
+
+/**
+ * Adds importance matrices of one model up: sums and counts, so that each text weighs as much as it has tokens. Files in the old form,
+ * which count chunks, are taken to have chunks of 512 tokens, llama-imatrix's default. Covariances are added up where every file has them.
+ * @throws MqError IMPORTANCE_MISMATCH where two do not belong to one model; CALIBRATION_MISMATCH where their covariances are of different forms; OUTPUT_EXISTS, FILE_UNWRITABLE; as readMatrix does.
+ */
+export async function mergeMatrices(
+  files: readonly string[],
+  output: string,
+  { force = false }: { readonly force?: boolean } = {},
+): Promise<MergeReport> {
+  await checkTarget(output, [], force)
+  const total = new Map<string, Sums>()
+  const datasets: string[] = []
+  let tokens = 0
+  let chunkLength = 0
+  for (const file of files) {
+    const matrix = await readMatrix(file)
+    addTo(total, matrix, file)
+    datasets.push(...matrix.datasets)
+    const length = matrix.chunkLength ?? legacyChunkLength
+    tokens += matrix.chunks * length
+    chunkLength = Math.max(chunkLength, length)
+  }
+  const chunks = chunkLength === 0 ? 0 : Math.round(tokens / chunkLength)
+  const entries: CollectedImportance['entries'] = new Map(
+    [...total].map(([name, { sums, counts }]) => [name, { sums: Float32Array.from(sums), counts }]),
+  )
+  const { covariance, withoutCovariance } = await covarianceOf(files)
+  await writeImportanceMatrix(output, { entries, datasets, chunks, chunkLength, ...(covariance && { covariance }) })
+  const inputs = covariance?.inputs.size ?? 0
+  return { output, files, tensors: entries.size, chunks, datasets, inputs, withoutCovariance }
+}
+
+async function covarianceOf(
+  files: readonly string[],
+): Promise<{ readonly covariance?: CollectedCovariance; readonly withoutCovariance: number }> {
+  const sources = await Promise.all(files.map((file) => fileSource(file)))
+  try {
+    const found: [string, CovarianceFile][] = []
+    for (const source of sources) {
+      const file = await readCovariance(source)
+      if (file !== undefined) found.push([source.name, file])
+    }
+    const withoutCovariance = files.length - found.length
+    return withoutCovariance > 0 ? { withoutCovariance } : { covariance: await mergeCovariances(found), withoutCovariance }
+  } finally {
+    for (const source of sources) await source.close()
+  }
+}
+
+function addTo(total: Map<string, Sums>, { entries, chunkLength }: ImportanceMatrix, file: string): void {
+  const factor = chunkLength === undefined ? legacyChunkLength : 1
+  for (const [tensor, { meanSquares, counts }] of entries) {
+    const found = total.get(tensor) ?? { sums: new Float64Array(meanSquares.length), counts: counts.map(() => 0) }
+    if (found.sums.length !== meanSquares.length || found.counts.length !== counts.length) {
+      const [own, others] = [found, { sums: meanSquares, counts }].map(
+        ({ sums, counts }) => `${sums.length} values for ${counts.length} matrices`,
+      )
+      throw MqError.of('IMPORTANCE_MISMATCH', { tensor, problem: `${file} has ${others}, and the files before it ${own}` })
+    }
+    const columns = meanSquares.length / counts.length
+    for (let index = 0; index < meanSquares.length; index += 1) {
+      const count = factor * (counts[Math.floor(index / columns)] as number)
+      found.sums[index] = (found.sums[index] as number) + count * (meanSquares[index] as number)
+    }
+    for (const [matrix, count] of counts.entries()) found.counts[matrix] = (found.counts[matrix] as number) + factor * count
+    total.set(tensor, found)
+  }
+}
+
+/** The report as a user reads it on the terminal. */
+export function mergeText({ output, files, tensors, chunks, inputs, withoutCovariance }: MergeReport): string {
+  const lines = [`${output}: ${files.length} files added up, ${tensors} weights, ${chunks} chunks.`]
+  if (inputs > 0) lines.push(`The covariances of ${inputs} inputs were added up, too.`)
+  else if (withoutCovariance < files.length) lines.push(`Covariances are left out: ${withoutCovariance} of the files have none.`)
+  return lines.join('\n')
+}

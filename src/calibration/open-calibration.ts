@@ -1,0 +1,171 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { fileSource } from '../../formats/byte-source.js'
+import { type CovarianceFile, type InputShape, readCovariance } from '../../formats/imatrix/index.js'
+import type { CovarianceSource } from '../covariance/index.js'
+import type { Importance, KnownInputs } from '../engine/index.js'
+import { MqError } from '../errors/index.js'
+import type { Blueprint, BlueprintTensor } from '../model/index.js'
+import { rowLength } from '../recipe/index.js'
+import { expansionOf, type PooledInputs, pooledSquares } from './covariance.js'
+import { embeddingInputs, embeddingKey } from './embedding-inputs.js'
+import { readImportance } from './read-importance.js'
+
+/** What a calibration run says of the inputs of a model's weights. Open files: close it. */
+export interface Calibration {
+  /** As readImportance gives: mean squares, those of experts drawn to their siblings; of other weights the covariance's diagonal. */
+  readonly importance: Importance
+  /** Things the user should know. */
+  readonly notes: readonly string[]
+  /** SHA-256 of the file, for a journal's identity and for caches. */
+  readonly digest: string
+  /**
+   * Names the input of one matrix (expert or head, from 0) of a tensor; matrices of the same key see the same inputs.
+   * undefined: only importance is known.
+   */
+  inputOf(tensor: string, matrix: number): string | undefined
+  /** Directions that are known of an input, beside the diagonal. */
+  rankOf(key: string): number | 'whole'
+  /**
+   * What the mean of x x^T over the inputs of that key is made from, whole or as diagonal and low rank: `covarianceFrom` makes it.
+   * @throws FormatError IMATRIX_INVALID, INPUT_TRUNCATED.
+   */
+  source(key: string): Promise<CovarianceSource>
+  /** Rows of real inputs, row-major, from chunks that are not in the covariance; empty where a text had too few chunks. */
+  heldOut(key: string): Promise<Float32Array>
+  close(): Promise<void>
+}
+
+/**
+ * Opens what `mq imatrix` wrote, or any other importance matrix, and checks it against a model before anything is made with it.
+ * @throws MqError IMPORTANCE_MISMATCH, CALIBRATION_MISMATCH where it is of another model, FILE_MISSING and the like; FormatError IMATRIX_INVALID, GGUF_INVALID,
+ *   INPUT_TRUNCATED.
+ */
+export async function openCalibration(path: string, blueprint: Pick<Blueprint, 'tensors'>): Promise<Calibration> {
+  const { importance, notes } = await readImportance(path, blueprint)
+  const source = await fileSource(path)
+  try {
+    const file = await readCovariance(source)
+    const digest = await digestOf(path)
+    const embedding = embeddingInputs(blueprint)
+    const ofEmbedding = (key: string): KnownInputs | undefined => (key === embeddingKey ? embedding : undefined)
+    if (file === undefined) {
+      return {
+        importance,
+        notes: [...notes, `${path} holds importance alone: codes are chosen one by one.`],
+        digest,
+        inputOf: (tensor, matrix) => embedding?.inputOf(tensor, matrix),
+        rankOf: (key) => ofEmbedding(key)?.rankOf(key) ?? unknownKey(key),
+        source: async (key) => (await ofEmbedding(key)?.source(key)) ?? unknownKey(key),
+        heldOut: async (key) => (await ofEmbedding(key)?.heldOut(key)) ?? unknownKey(key),
+        close: () => source.close(),
+      }
+    }
+    const keys = matchInputs(file, blueprint.tensors, path)
+    const pools = new Map<string, Promise<PooledInputs>>()
+    const pooled = (name: string): Promise<PooledInputs> => {
+      const found = pools.get(name) ?? pooledSquares(file, name)
+      pools.set(name, found)
+      return found
+    }
+    const diagonals = await diagonalsOf(file, keys, importance)
+    return {
+      importance: (tensor) => importance(tensor) ?? diagonals.get(tensor),
+      notes,
+      digest,
+      inputOf(tensor, matrix) {
+        const name = keys.get(tensor)
+        if (name === undefined) return embedding?.inputOf(tensor, matrix)
+        const shape = file.inputs.get(name)
+        if (shape === undefined) return undefined
+        return shape.matrices === 1 ? name : `${name}#${matrix}`
+      },
+      rankOf(key) {
+        const known = ofEmbedding(key)
+        if (known !== undefined) return known.rankOf(key)
+        const { form, width } = parseKey(file, key).shape
+        return form === 'whole' ? form : Math.min(file.rank, width)
+      },
+      async source(key) {
+        const known = ofEmbedding(key)
+        if (known !== undefined) return await known.source(key)
+        const { name, matrix } = parseKey(file, key)
+        return { kind: 'sums', place: file.place(name, matrix), expansion: await expansionOf(file, name, pooled) }
+      },
+      async heldOut(key) {
+        const known = ofEmbedding(key)
+        if (known !== undefined) return await known.heldOut(key)
+        const { name, matrix } = parseKey(file, key)
+        return await file.kept(name, matrix)
+      },
+      close: () => source.close(),
+    }
+  } catch (error) {
+    await source.close()
+    throw error
+  }
+}
+
+/** Tensor of the model -> name of its input in the file. @throws MqError IMPORTANCE_MISMATCH */
+function matchInputs(file: CovarianceFile, tensors: readonly BlueprintTensor[], path: string): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const tensor of tensors) {
+    const name = file.inputOf.get(tensor.name) ?? file.inputOf.get(kinOf(tensor.name))
+    const shape = name === undefined ? undefined : file.inputs.get(name)
+    if (name === undefined || shape === undefined) continue
+    if (!file.inputOf.has(tensor.name) && misfit(tensor, shape) !== undefined) continue
+    const problem = misfit(tensor, shape)
+    if (problem !== undefined) throw MqError.of('IMPORTANCE_MISMATCH', { tensor: tensor.name, problem: `${path} has ${problem}` })
+    // of inputs that no feedback takes nothing is known but the importance
+    if (shape.columns % 32 === 0) found.set(tensor.name, name)
+  }
+  return found
+}
+
+/**
+ * The weight whose inputs stand for those of one that the calibration did not have: of multi-head latent attention a model keeps keys and
+ * values in one matrix, `attn_kv_b`, or apart. `attn_v_b` then takes the same latent values, averaged by attention. Queries, which
+ * `attn_k_b` takes, go through no weight where both are one.
+ */
+function kinOf(tensor: string): string {
+  return tensor.replace(/attn_v_b\.weight$/, 'attn_kv_b.weight')
+}
+
+function misfit(tensor: BlueprintTensor, { columns, matrices }: InputShape): string | undefined {
+  if (rowLength(tensor) !== columns) return `inputs of ${columns} columns where rows have ${rowLength(tensor)}`
+  const stacked = tensor.shape.length > 2 ? (tensor.shape[0] as number) : 1
+  if (matrices !== 1 && matrices !== stacked) return `inputs of ${matrices} matrices where there are ${stacked}`
+  return undefined
+}
+
+/** Mean squares of weights that the importance says nothing of, such as output.weight. */
+async function diagonalsOf(
+  file: CovarianceFile,
+  keys: ReadonlyMap<string, string>,
+  importance: Importance,
+): Promise<ReadonlyMap<string, Float32Array>> {
+  const found = new Map<string, Float32Array>()
+  for (const [tensor, name] of keys) {
+    if (importance(tensor) !== undefined || file.inputs.get(name)?.matrices !== 1) continue
+    const { means, tokens } = await pooledSquares(file, name)
+    if (tokens > 0) found.set(tensor, Float32Array.from(means))
+  }
+  return found
+}
+
+function parseKey(file: CovarianceFile, key: string): { name: string; matrix: number; shape: InputShape } {
+  const [name = '', matrix = '0'] = key.split('#')
+  const shape = file.inputs.get(name)
+  if (shape === undefined || !(Number(matrix) < shape.matrices)) return unknownKey(key)
+  return { name, matrix: Number(matrix), shape }
+}
+
+function unknownKey(key: string): never {
+  throw new RangeError(`the calibration has no input ${key}`)
+}
+
+async function digestOf(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const part of createReadStream(path)) hash.update(part as Buffer)
+  return hash.digest('hex')
+}

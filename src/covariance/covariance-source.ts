@@ -1,0 +1,37 @@
+import { type ByteSource, fileSource } from '../../formats/byte-source.js'
+import type { Covariance } from '../../formats/ggml/feedback.js'
+import { readSums, type SumsPlace } from '../../formats/imatrix/index.js'
+import { type EmbeddingReaders, type Evaluate, embeddingCovariance } from './embedding-covariance.js'
+import { type Expansion, expandSums } from './expand-sums.js'
+
+/** What a covariance is made from: data, so that any thread can make it. */
+export type CovarianceSource =
+  | { readonly kind: 'known'; readonly covariance: Covariance }
+  | { readonly kind: 'sums'; readonly place: SumsPlace; readonly expansion: Expansion }
+  /** Of the embedding: weights in the model's own files. */
+  | { readonly kind: 'readers'; readonly readers: EmbeddingReaders }
+
+/**
+ * Makes a covariance.
+ * @param evaluate gives rows of the model's weights.
+ * @throws FormatError IMATRIX_INVALID, INPUT_TRUNCATED.
+ */
+export async function covarianceFrom(source: CovarianceSource, evaluate: Evaluate): Promise<Covariance> {
+  switch (source.kind) {
+    case 'known':
+      return source.covariance
+    case 'sums':
+      return expandSums(await withFile(source.place.file, (file) => readSums(file, source.place)), source.expansion)
+    case 'readers':
+      return await embeddingCovariance(source.readers, evaluate)
+  }
+}
+
+async function withFile<T>(path: string, use: (file: ByteSource) => Promise<T>): Promise<T> {
+  const file = await fileSource(path)
+  try {
+    return await use(file)
+  } finally {
+    await file.close()
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * Buffers that are used again: a task takes what it needs, gives back what it no longer needs, and everything when it ends. So the memory
+ * of a thread stays what its largest tasks need, and the garbage collector has nothing to do.
+ */
+export interface BufferPool {
+  /** A buffer of `length` bytes, which hold anything. */
+  bytes(length: number): Uint8Array<ArrayBuffer>
+  /** The same as f32. */
+  floats(length: number): Float32Array<ArrayBuffer>
+  /** Gives back a buffer, if it is one of this buffers. */
+  release(view: ArrayBufferView): void
+  /** Gives back all of them. */
+  reset(): void
+}
+
+/** Sizes are rounded up to this, so that tasks of nearly one size share their buffers. */
+const step = 64 * 2 ** 10
+/** Larger buffers are not kept for the next task: most tasks need none, and every thread would come to hold some. */
+const largestKept = 4 * 2 ** 20
+/** A free buffer serves a request of at least this share of it; smaller ones would hold too much. */
+const leastUse = 0.5
+
+/** An buffers without buffers yet. */
+export function newBufferPool(): BufferPool {
+  const taken = new Set<ArrayBufferLike>()
+  let free: ArrayBuffer[] = []
+  const take = (length: number): ArrayBuffer => {
+    let best: ArrayBuffer | undefined
+    for (const buffer of free) {
+      const wasteful = buffer.byteLength > step && length < leastUse * buffer.byteLength
+      const fits = buffer.byteLength >= length && !wasteful
+      if (fits && (best === undefined || buffer.byteLength < best.byteLength)) best = buffer
+    }
+    if (best === undefined) {
+      // What did not fit a request is dropped, or sizes that change from tensor to tensor would pile up.
+      free = free.filter(({ byteLength }) => byteLength > length || byteLength < leastUse * length)
+      best = new ArrayBuffer(Math.max(1, Math.ceil(length / step)) * step)
+    } else {
+      free.splice(free.indexOf(best), 1)
+    }
+    taken.add(best)
+    return best
+  }
+  return {
+    bytes: (length) => new Uint8Array(take(length), 0, length),
+    floats: (length) => new Float32Array(take(4 * length), 0, length),
+    release({ buffer }) {
+      if (taken.delete(buffer)) free.push(buffer as ArrayBuffer)
+    },
+    reset() {
+      free.push(...(taken as Set<ArrayBuffer>))
+      free = free.filter(({ byteLength }) => byteLength <= largestKept)
+      taken.clear()
+    },
+  }
+}

@@ -1,0 +1,65 @@
+import { defaultDamping, heldOutRows, type KnownInputs } from './known-inputs.js'
+import type { FeedbackMemory } from './memory.js'
+import type { PoolOptions } from './pool.js'
+import { makingBytes, threadBytes } from './prepared-bytes.js'
+import { keyText, originOf } from './prepared-cache.js'
+import type { PreparedKey, WorkerTask } from './task.js'
+
+/** How codes of a plan's tensors are chosen with what is known of their inputs. */
+export interface Feedback {
+  readonly calibration: KnownInputs
+  /** By tensor; 0 for none. */
+  readonly dampingOf: (tensor: string) => number
+}
+
+/** The feedback that a plan's tensors ask for; the default damping where one says nothing. */
+export function feedbackOf(calibration: KnownInputs, plan: { readonly tensors: readonly DampedTensor[] }): Feedback {
+  const dampings = new Map(plan.tensors.map(({ name, damping = defaultDamping }) => [name, damping]))
+  return { calibration, dampingOf: (tensor) => dampings.get(tensor) ?? 0 }
+}
+
+interface DampedTensor {
+  readonly name: string
+  /** In units of the covariance's mean diagonal; 0 for no feedback. */
+  readonly damping?: number
+}
+
+/** What tasks need of covariances, in bytes. */
+export interface NeedsMemory {
+  readonly memory: FeedbackMemory
+  /** About what it takes to make one. */
+  readonly bytesOf: (key: PreparedKey) => number
+}
+
+/** What a pool reads of a calibration. */
+export function inputsOf(calibration: KnownInputs, { bytesOf }: NeedsMemory): NonNullable<PoolOptions['inputs']> {
+  return {
+    bytesOf,
+    async source({ input, form, columns }) {
+      if (form !== 'held-out') return await calibration.source(input)
+      const rows = await heldOutRows(calibration, input, columns)
+      const scale = 1 / Math.sqrt(Math.max(1, rows.length / columns))
+      const factors = rows.map((value) => scale * value)
+      return { kind: 'known', covariance: { diagonal: new Float32Array(columns), factors } }
+    },
+  }
+}
+
+/** What is needed in each thread, and at most for a task. */
+export function memoryOfNeeds(calibration: KnownInputs, tasks: Iterable<WorkerTask>): NeedsMemory {
+  const bytesOf = (key: PreparedKey): number => makingBytes(key, calibration.rankOf(key.input))
+  const memory = { threadBytes: 0, sharedBytes: 0 }
+  const seen = new Set<string>()
+  for (const { needs = [] } of tasks) {
+    const ranks = needs.map(({ input, columns, form }) => `${form} ${columns} ${calibration.rankOf(input)}`).join()
+    if (seen.has(ranks)) continue
+    seen.add(ranks)
+    for (const { input, columns } of needs) {
+      memory.threadBytes = Math.max(memory.threadBytes, threadBytes(columns, calibration.rankOf(input)))
+    }
+    const origins = new Map(needs.flatMap((key) => originOf(key) ?? []).map((key) => [keyText(key), key]))
+    const sharedBytes = [...needs, ...origins.values()].reduce((sum, key) => sum + bytesOf(key), 0)
+    memory.sharedBytes = Math.max(memory.sharedBytes, sharedBytes)
+  }
+  return { memory, bytesOf }
+}

@@ -1,0 +1,294 @@
+import { openSync, read, write } from 'node:fs'
+import { promisify } from 'node:util'
+import { crc32 } from 'node:zlib'
+import { workerData } from 'piscina'
+import { FormatError } from '../../formats/format-error.js'
+import { openCodec } from '../../formats/ggml/codec.js'
+import { type Covariance, prepareFeedback } from '../../formats/ggml/feedback.js'
+import { feedbackLayout } from '../../formats/ggml/feedback-forms.js'
+import { type OutputForm, prepareOutputs } from '../../formats/ggml/output-error.js'
+import { type GgmlTypeName, ggmlBytes, ggmlType } from '../../formats/ggml/types.js'
+import { covarianceFrom } from '../covariance/index.js'
+import { MqError } from '../errors/index.js'
+import { evaluateRows, type FileRange, rowLength } from '../recipe/index.js'
+import { type BufferPool, newBufferPool } from './buffer-pool.js'
+import { addErrorSums, clippedCount, type ErrorSums, errorSums, noErrorSums, noOutputs } from './error-sums.js'
+import { failureOf } from './failure.js'
+import { keyText } from './prepared-cache.js'
+import type {
+  MeasureTask,
+  Prepared,
+  PrepareReply,
+  PrepareTask,
+  QuantizeTask,
+  RowRun,
+  WorkerMessage,
+  WorkerReply,
+  WorkerSetup,
+} from './task.js'
+
+// One of these runs in each worker thread, with a few tasks at a time: while one computes, the system reads for the next and writes for
+// the last. Files stay open until the thread ends, which closes them.
+
+const { files, effort } = workerData as WorkerSetup
+const codec = await openCodec()
+const descriptors = new Map<string, number>()
+const pools: BufferPool[] = []
+const readAt = promisify(read)
+const writeAt = promisify(write)
+
+/** No type stores smaller values as infinity: the least that overflows a scale or a value of 16 bits is far above. */
+const safeMagnitude = 4096
+
+/** Does one task. Never rejects for what can be foreseen: an error that crosses from a worker loses its class and code. */
+export default async function run(message: WorkerMessage): Promise<WorkerReply | PrepareReply> {
+  const buffers = pools.pop() ?? newBufferPool()
+  try {
+    switch (message.kind) {
+      case 'prepare':
+        return { ok: true, prepared: await prepare(message, buffers) }
+      case 'quantize':
+        return await quantize(message, message.prepared, buffers)
+      case 'measure':
+        return await measure(message, message.prepared, buffers)
+    }
+  } catch (error) {
+    return { ok: false, failure: failureOf(error) }
+  } finally {
+    buffers.reset()
+    pools.push(buffers)
+  }
+}
+
+/** @returns what all threads can read. */
+async function prepare({ key, source }: PrepareTask, buffers: BufferPool): Promise<Prepared> {
+  const { form, damping } = key
+  const covariance = await covarianceFrom(source, async (recipe, start, end) => {
+    const rows = await evaluateRows(recipe, start, end, (range) => readRange(range, buffers), codec, buffers)
+    const own = rows.slice()
+    buffers.reset()
+    return own
+  })
+  const floats = (length: number): Float32Array => new Float32Array(new SharedArrayBuffer(4 * length))
+  const name = keyText(key)
+  if (form === 'covariance') return { covariance: sharedCovariance(covariance) }
+  if (form === 'outputs' || form === 'held-out') return { ...prepareOutputs(covariance, floats), name }
+  const factor = prepareFeedback(covariance, damping, [form])
+  const tables = Object.entries(factor.tables).map(([layout, table]) => {
+    const bytes = new Uint8Array(new SharedArrayBuffer(table.byteLength))
+    bytes.set(table)
+    return [layout, bytes] as const
+  })
+  return { ...factor, tables: Object.fromEntries(tables), name }
+}
+
+function sharedCovariance(covariance: Covariance): Covariance {
+  const shared = (values: Float32Array | Float64Array): Float64Array => {
+    const copy = new Float64Array(new SharedArrayBuffer(8 * values.length))
+    copy.set(values)
+    return copy
+  }
+  if ('full' in covariance) return { full: shared(covariance.full) }
+  const { diagonal, factors } = covariance
+  return { diagonal: shared(diagonal), ...(factors && { factors: shared(factors) }) }
+}
+
+async function quantize(
+  task: QuantizeTask,
+  prepared: readonly Prepared[] | undefined,
+  buffers: BufferPool,
+): Promise<WorkerReply> {
+  const { tensor, run, type, output, offset, method } = task
+  const values = await rowsOf(run, buffers)
+  const copied = method === 'copy' ? await storedBlocks(run, buffers) : undefined
+
+  // Nothing is awaited from here to the end of the computation, so that no other task's time is counted.
+  const start = performance.now()
+  let peak = 0
+  const see = (largest: number): void => {
+    if (!Number.isFinite(largest)) checkFinite(tensor, run, values)
+    peak = Math.max(peak, largest)
+  }
+  if (copied !== undefined) checkFinite(tensor, run, values)
+  const blocks = copied ?? encode(type, values, run, prepared, buffers, see)
+  const sums = method === 'measure' ? [measuredSums(task, values, blocks, peak, prepared, buffers)] : []
+  const seconds = (performance.now() - start) / 1000
+
+  buffers.release(values)
+  await writeFully(descriptor(output, 'r+'), blocks, offset)
+  return { ok: true, sums, seconds, checksum: crc32(blocks) }
+}
+
+/** With feedback where there is a factor for the type. @param see is told the largest magnitude before anything is done. */
+function encode(
+  type: GgmlTypeName,
+  values: Float32Array,
+  { recipe, importance }: RowRun,
+  prepared: readonly Prepared[] | undefined,
+  buffers: BufferPool,
+  see: (largest: number) => void,
+): Uint8Array {
+  const target = buffers.bytes(ggmlBytes(type, values.length))
+  const layout = feedbackLayout(type)
+  const factor = prepared?.find((made) => layout !== undefined && 'tables' in made && made.tables[layout] !== undefined)
+  if (factor === undefined || !('tables' in factor))
+    return codec.quantize(type, values, rowLength(recipe), importance, effort, target, see)
+  const options = { target, see, ...(importance && { importance }), ...(effort && { effort }) }
+  return codec.quantizeWithFeedback(type, values, rowLength(recipe), factor, options)
+}
+
+/** @throws MqError TENSOR_OVERFLOW where the type stored infinity, in whatever row. */
+function measuredSums(
+  { tensor, run, type, measured }: QuantizeTask,
+  values: Float32Array,
+  blocks: Uint8Array,
+  peak: number,
+  prepared: readonly Prepared[] | undefined,
+  buffers: BufferPool,
+): ErrorSums {
+  const length = rowLength(run.recipe)
+  const rowBytes = ggmlBytes(type, length)
+  const { start, end } = peak < safeMagnitude ? measured : { start: 0, end: run.end - run.start }
+  const elements = (end - start) * length
+  const part = blocks.subarray(start * rowBytes, end * rowBytes)
+  const stored = codec.dequantize(type, part, elements, buffers.floats(elements))
+  const infinite = peak < safeMagnitude ? -1 : codec.firstNonFinite(stored)
+  if (infinite >= 0) {
+    const row = run.tensorRow + Math.floor(infinite / length)
+    throw MqError.of('TENSOR_OVERFLOW', { tensor, row, type })
+  }
+  const from = (measured.start - start) * length
+  const to = (measured.end - start) * length
+  const [before, after] = [values.subarray(measured.start * length, measured.end * length), stored.subarray(from, to)]
+  const { blockSize, blockBytes } = ggmlType(type)
+  const clipped = clippedCount(before, after, (8 * blockBytes) / blockSize)
+  const form = outputsOf(prepared)
+  const outputs = form === undefined ? noOutputs : outputSums(before, after, form, fewRows(form))
+  return { ...errorSums(before, after, run.importance), ...outputs, clipped }
+}
+
+function outputsOf(prepared: readonly Prepared[] = []): OutputForm | undefined {
+  return prepared.find((made) => 'panels' in made)
+}
+
+/** So many rows of a task that their products take little of its time. */
+function fewRows({ columns, depth }: OutputForm): number {
+  return 4 * Math.max(1, Math.floor(2 ** 20 / (columns * (depth + 1))))
+}
+
+/** What goes into and is lost from the outputs. @param most rows to look at, spread over all. */
+function outputSums(
+  values: Float32Array,
+  stored: Float32Array,
+  form: OutputForm,
+  most: number,
+): Pick<ErrorSums, 'outputError' | 'outputNorm'> {
+  const [before, after] = [values, stored].map((rows) => spreadRows(rows, form.columns, most)) as [Float32Array, Float32Array]
+  return { outputError: errorOf(before, after, form), outputNorm: codec.outputError(before, form) }
+}
+
+function errorOf(before: Float32Array, after: Float32Array, form: OutputForm): number {
+  const errors = new Float32Array(before.length)
+  for (let i = 0; i < errors.length; i++) errors[i] = (before[i] as number) - (after[i] as number)
+  return codec.outputError(errors, form)
+}
+
+function spreadRows(rows: Float32Array, columns: number, most: number): Float32Array {
+  const count = rows.length / columns
+  if (count <= most) return rows
+  const some = new Float32Array(most * columns)
+  for (let row = 0; row < most; row++) {
+    const from = Math.floor(((row + 0.5) * count) / most) * columns
+    some.set(rows.subarray(from, from + columns), row * columns)
+  }
+  return some
+}
+
+async function measure(
+  { tensor, runs, types }: MeasureTask,
+  prepared: readonly Prepared[] | undefined,
+  buffers: BufferPool,
+): Promise<WorkerReply> {
+  const form = outputsOf(prepared)
+  const rows: Float32Array[] = []
+  for (const run of runs) rows.push(await rowsOf(run, buffers))
+  const start = performance.now()
+  const norms = rows.map((values) => (form === undefined ? 0 : codec.outputError(values, form)))
+  const sumsOf = (type: GgmlTypeName): ErrorSums => {
+    let total = noErrorSums
+    for (const [index, run] of runs.entries()) {
+      const values = rows[index] as Float32Array
+      const see = (largest: number): void => {
+        if (!Number.isFinite(largest)) checkFinite(tensor, run, values)
+      }
+      const blocks = encode(type, values, run, prepared, buffers, see)
+      const stored = codec.dequantize(type, blocks, values.length, buffers.floats(values.length))
+      const sums = errorSums(values, stored, run.importance)
+      const outputs = form && { outputError: errorOf(values, stored, form), outputNorm: norms[index] as number }
+      total = addErrorSums(total, { ...sums, ...outputs })
+      buffers.release(stored)
+      buffers.release(blocks)
+    }
+    return total
+  }
+  // Types of one layout together: their tables are in the kernels' memory.
+  const found = new Map(types.toSorted(byLayout).map((type) => [type, sumsOf(type)]))
+  const seconds = (performance.now() - start) / 1000
+  return { ok: true, sums: types.map((type) => found.get(type) as ErrorSums), seconds, checksum: 0 }
+}
+
+function byLayout(a: GgmlTypeName, b: GgmlTypeName): number {
+  return (feedbackLayout(a) ?? '').localeCompare(feedbackLayout(b) ?? '')
+}
+
+function rowsOf({ recipe, start, end }: RowRun, buffers: BufferPool): Promise<Float32Array> {
+  return evaluateRows(recipe, start, end, (range) => readRange(range, buffers), codec, buffers)
+}
+
+/** @throws MqError TENSOR_NOT_FINITE. */
+function checkFinite(tensor: string, { recipe, tensorRow }: RowRun, values: Float32Array): void {
+  const found = codec.firstNonFinite(values)
+  if (found < 0) return
+  throw MqError.of('TENSOR_NOT_FINITE', { tensor, row: tensorRow + Math.floor(found / rowLength(recipe)) })
+}
+
+/** The bytes of rows as their file has them. */
+function storedBlocks({ recipe, start, end }: RowRun, buffers: BufferPool): Promise<Uint8Array> {
+  if (recipe.op !== 'ggml') throw new RangeError(`nothing to copy in ${recipe.op}`)
+  const { file, start: first } = recipe.range
+  const rowBytes = ggmlBytes(recipe.type, rowLength(recipe))
+  return readRange({ file, start: first + start * rowBytes, end: first + end * rowBytes }, buffers)
+}
+
+async function readRange({ file, start, end }: FileRange, buffers: BufferPool): Promise<Uint8Array> {
+  const path = files[file]
+  if (path === undefined) throw new RangeError(`file ${file} of ${files.length}`)
+  const bytes = buffers.bytes(end - start)
+  const source = descriptor(path, 'r')
+  for (let filled = 0; filled < bytes.byteLength; ) {
+    const { bytesRead } = await readAt(source, bytes, filled, bytes.byteLength - filled, start + filled).catch(
+      (error: unknown) => {
+        // Node's error names no file.
+        throw Object.assign(error as Error, { path })
+      },
+    )
+    if (bytesRead === 0) throw new FormatError('INPUT_TRUNCATED', { file: path, wanted: end, present: start + filled })
+    filled += bytesRead
+  }
+  return bytes
+}
+
+async function writeFully(target: number, bytes: Uint8Array, position: number): Promise<void> {
+  for (let written = 0; written < bytes.byteLength; ) {
+    const { bytesWritten } = await writeAt(target, bytes, written, bytes.byteLength - written, position + written)
+    written += bytesWritten
+  }
+}
+
+function descriptor(path: string, flags: 'r' | 'r+'): number {
+  const known = descriptors.get(path)
+  if (known !== undefined) return known
+  const opened = openSync(path, flags)
+  descriptors.set(path, opened)
+  return opened
+}

@@ -1,0 +1,84 @@
+import { FormatError, type FormatErrorCode } from '../../formats/format-error.js'
+import { errorTable, exitStatus, type ToolErrorCode, type toolErrors } from './error-table.js'
+
+export { errorTable, exitStatus, type ToolErrorCode } from './error-table.js'
+
+type Details = Readonly<Record<string, string | number>>
+
+/** Names in `{braces}` of a template: what the details of an error must hold. */
+type Placeholders<Text extends string> = Text extends `${string}{${infer Name}}${infer Rest}` ? Name | Placeholders<Rest> : never
+type DetailsOf<Code extends ToolErrorCode> = Readonly<
+  Record<
+    Placeholders<(typeof toolErrors)[Code]['message']> | Placeholders<(typeof toolErrors)[Code]['suggestion']>,
+    string | number
+  >
+>
+
+/** An error that a user can do something about. Thrown everywhere in src/; commands show it in one line. */
+export class MqError extends Error {
+  override readonly name = 'MqError'
+  readonly code: FormatErrorCode | ToolErrorCode
+  readonly details: Details
+  readonly suggestion: string
+  readonly exit: number
+
+  private constructor(code: FormatErrorCode | ToolErrorCode, details: Details, options?: ErrorOptions) {
+    const entry = errorTable[code]
+    super(fill(entry.message, details), options)
+    this.code = code
+    this.details = details
+    this.suggestion = fill(entry.suggestion, details)
+    this.exit = exitStatus[entry.exit]
+  }
+
+  /** An error of the table; `details` fill the places in its words. */
+  static of<Code extends ToolErrorCode>(code: Code, details: DetailsOf<Code>, options?: ErrorOptions): MqError {
+    return new MqError(code, details, options)
+  }
+
+  /** The same, its suggestion pointing to the help of the command that was called, where it points to a command's help at all. */
+  forCommand(command: string): MqError {
+    return this.details['command'] === undefined
+      ? this
+      : new MqError(this.code, { ...this.details, command }, { cause: this.cause })
+  }
+
+  /**
+   * Any thrown thing as an error of the table: format errors by their code, Node's file errors in words, the rest as INTERNAL.
+   * @param path the file in question, where the error does not name one.
+   */
+  static from(thrown: unknown, path = 'the file'): MqError {
+    if (thrown instanceof MqError) return thrown
+    if (thrown instanceof FormatError) return new MqError(thrown.code, thrown.details, { cause: thrown })
+    const error = thrown instanceof Error ? thrown : new Error(String(thrown))
+    const options = { cause: error }
+    const { code, path: errorPath, syscall } = error as NodeJS.ErrnoException
+    const where = errorPath ?? path
+    switch (code) {
+      case 'ENOENT':
+      case 'ENOTDIR':
+        return new MqError('FILE_MISSING', { path: where }, options)
+      case 'EISDIR':
+        return new MqError('FILE_UNREADABLE', { path: where, problem: 'it is a folder' }, options)
+      case 'EACCES':
+      case 'EPERM':
+      case 'EROFS':
+        return syscall === 'mkdir' || syscall === 'rename' || syscall === 'write' || syscall === 'unlink'
+          ? new MqError('FILE_UNWRITABLE', { path: where, problem: 'permission denied' }, options)
+          : new MqError('FILE_UNREADABLE', { path: where, problem: 'permission denied' }, options)
+      case 'EIO':
+        return new MqError('FILE_UNREADABLE', { path: where, problem: 'its disk reports an error' }, options)
+      case 'ENOSPC':
+      case 'EDQUOT':
+        return new MqError('DISK_FULL', { path: where, needed: 'more', available: 'no' }, options)
+      default:
+        return error.name === 'AbortError'
+          ? new MqError('INTERRUPTED', { what: 'the work' }, options)
+          : new MqError('INTERNAL', { problem: error.message }, options)
+    }
+  }
+}
+
+function fill(template: string, details: Details): string {
+  return template.replaceAll(/\{(\w+)\}/g, (_, name: string) => String(details[name] ?? `{${name}}`))
+}

@@ -1,0 +1,5 @@
+export { writeWhole } from './atomic-write.js'
+export { keepNewest } from './keep-newest.js'
+export { lockOutput } from './lock.js'
+export { availableBytes, checkOutput, checkTarget, inWords, journalName, partialName } from './output-target.js'
+export { isRelativePath } from './relative-path.js'

@@ -1,7 +1,0 @@
-export { type Calibration, openCalibration } from './calibration.js'
-export { embeddingInputs } from './embedding-inputs.js'
-export { type ImatrixOptions, type ImatrixReport, imatrixText, makeImatrix } from './make-imatrix.js'
-export { type MergeReport, mergeMatrices, mergeText } from './merge.js'
-export { type ModelImportance, readImportance } from './read-importance.js'
-export { type MatrixStatistics, matrixStatistics, statisticsText } from './show.js'
-export { shrunkMeanSquares } from './shrink.js'

@@ -1,0 +1,118 @@
+/**
+ * mq as a library, and its table of contents: each step of the way from a checkpoint to a model that runs is a function. Every command
+ * parses flags, calls these and shows the result. docs/library.md has a script that uses them.
+ *
+ * Long work is an async generator of `Progress` events whose return value is the result; `finish(work)` runs it to the end. Errors that a
+ * user can do something about are `MqError`, with a code of docs/errors.md.
+ */
+
+// 5. Quantize: write what a plan says
+export { type Effort, efforts } from '../formats/ggml/codec.js'
+// 3. Calibrate it: importance matrix and covariances of its inputs
+export { type CalibrateOptions, calibrate } from './calibrate.js'
+export {
+  embeddingInputs,
+  type ImatrixReport,
+  imatrixText,
+  type MatrixStatistics,
+  type MergeReport,
+  matrixStatistics,
+  mergeMatrices,
+  mergeText,
+  openCalibration,
+  readImportance,
+  statisticsText,
+} from './calibration/index.js'
+export { isDamping } from './engine/index.js'
+// Shared ground: errors, progress, files, how figures are written
+export { MqError } from './errors/index.js'
+export { checkOutput, checkTarget, writeWhole } from './files/index.js'
+// 4. Plan: which tensor gets which type
+export { cacheTypes, type RunOptions } from './footprint/index.js'
+export { generate } from './generate.js'
+// 1. Get a model
+export { type Pulled, type PullOptions, pullGguf, pullRepository as pull } from './hub/index.js'
+// 2. Open it: headers alone, no weights
+export {
+  type Blueprint,
+  groupTensors,
+  type InspectedValue,
+  type Inspection,
+  inspectModel as inspect,
+  type ModelHeaders,
+  type ModelOptions,
+  makeBlueprint,
+  outputName,
+  outputPath,
+  readModelHeaders as openModel,
+} from './model/index.js'
+export {
+  type BudgetRequest,
+  checkPictureName,
+  type DryRun,
+  dryRun,
+  dryRunText,
+  encodingOf,
+  makePlan,
+  type Plan,
+  type PlanningOptions,
+  type PlanRequest,
+  planUniform,
+  readMixture,
+  readPlan,
+  sensitivityEstimates,
+  showPlan,
+  typicalErrorsNote,
+  typicalMeasure,
+  writePicture,
+  writePlan,
+} from './plan/index.js'
+export { finish, type Progress, type WithProgress } from './progress/index.js'
+export {
+  type QuantizeOptions,
+  type QuantizeReport,
+  type QuantizeResult,
+  quantize,
+  reportOf as quantizeReport,
+  reportText as quantizeText,
+} from './quantize/index.js'
+// 7. Publish it
+export {
+  defaultHost,
+  defaultPort,
+  defaultRegistryDirectory,
+  type ListedModel,
+  listModels,
+  type Published,
+  publish,
+  startRegistry,
+} from './registry/index.js'
+// 8. Run it
+export { type Generated, type GenerateOptions, type LlamaModel, loadModel } from './runner/index.js'
+export {
+  formatBytes,
+  formatCount,
+  formatSeconds,
+  formatTable,
+  ProgressBar,
+  readPositive,
+  readShare,
+  readSize,
+} from './terminal/index.js'
+// 6. Verify: perplexity, KL divergence, gates, reports
+export {
+  type CompareReport,
+  compareModels as compare,
+  comparePage,
+  compareText,
+  figures,
+  type Gate,
+  gateError,
+  parseGate,
+  reportPage as verifyPage,
+  reportPath,
+  reportText as verifyText,
+  type VerifyReport,
+  verify,
+  writeReport,
+} from './verify/index.js'

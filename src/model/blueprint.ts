@@ -1,0 +1,64 @@
+import type { Metadata } from '../../formats/gguf/types.js'
+import type { Recipe, Shape } from '../recipe/index.js'
+
+/** What a tensor does in the model: what the allocator reasons about and what a user names in `--floor ROLE=TYPE`. */
+export const tensorRoles = [
+  'embedding',
+  'output',
+  'norm',
+  'router', // expert gate and its correction bias
+  'attention-q', // q_proj, or MLA's q_b
+  'attention-q-a', // MLA: q down-projection
+  'attention-k',
+  'attention-v',
+  'attention-qkv',
+  'attention-kv-a', // MLA: kv_a_proj_with_mqa
+  'attention-k-b', // MLA: k_b, split and transposed from kv_b
+  'attention-v-b',
+  'attention-output',
+  'ffn-gate', // dense layers
+  'ffn-up',
+  'ffn-down',
+  'shared-expert-gate',
+  'shared-expert-up',
+  'shared-expert-down',
+  'expert-gate', // routed experts, stacked
+  'expert-up',
+  'expert-down',
+  'other',
+] as const
+
+export type TensorRole = (typeof tensorRoles)[number]
+
+/** One tensor of the file to be. */
+export interface BlueprintTensor {
+  /** GGUF name, such as `blk.3.ffn_down_exps.weight`. */
+  readonly name: string
+  /** Row-major: the last dimension is the row length, the first of three is the expert. ggml's dimensions are the reverse. */
+  readonly shape: Shape
+  readonly role: TensorRole
+  /** Block number; absent for what stands outside the blocks. */
+  readonly layer?: number
+  /** Always F32, whatever the output type (1-D, norms, router). */
+  readonly keepF32: boolean
+  readonly recipe: Recipe
+}
+
+/** Everything that is to be written, but for the types: no weight has been read to make it. */
+export interface Blueprint {
+  /** GGUF architecture, such as `llama` or `deepseek2`. */
+  readonly architecture: string
+  /** Number of blocks. */
+  readonly layers: number
+  /** Routed experts of a layer; 0 for a dense model. */
+  readonly experts: number
+  /** All metadata but general.file_type and general.quantization_version, which belong to the plan: see plan-metadata.ts. */
+  readonly metadata: Metadata
+  /** Absolute paths of the files that recipes read. */
+  readonly files: readonly string[]
+  readonly tensors: readonly BlueprintTensor[]
+  /** What `--type auto` means for this source. */
+  readonly sourceType: 'F32' | 'F16' | 'BF16'
+  /** Things the user should know: dropped tensors, guesses. One sentence each. */
+  readonly notes: readonly string[]
+}

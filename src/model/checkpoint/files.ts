@@ -1,0 +1,94 @@
+import pLimit from 'p-limit'
+import type { ByteSource } from '../../../formats/byte-source.js'
+import { FormatError } from '../../../formats/format-error.js'
+import { checkShards, readSafetensorsHeader, readShardIndex, type SafetensorsHeader } from '../../../formats/safetensors/index.js'
+import { MqError } from '../../errors/index.js'
+import type { CheckpointFolder } from './folder.js'
+
+const indexName = 'model.safetensors.index.json'
+/** Headers read at a time: from afar, most of the time is waiting. */
+const concurrency = 8
+
+/** The headers of a checkpoint's weight files, by file name, in the order of their names. */
+export async function readHeaders(folder: CheckpointFolder): Promise<ReadonlyMap<string, SafetensorsHeader>> {
+  const names = (await folder.names()).toSorted()
+  if (names.includes(indexName)) {
+    const index = await withSource(folder, indexName, readShardIndex)
+    const headers = await readAll(
+      folder,
+      index.files.filter((file) => names.includes(file)),
+    )
+    checkShards(index, headers)
+    return headers
+  }
+  const weights = names.filter((name) => name.endsWith('.safetensors'))
+  // Some repositories hold the weights a second time, under their maker's own names (consolidated.safetensors).
+  const named = weights.filter((name) => name.startsWith('model'))
+  const chosen = named.length > 0 ? named : weights
+  if (chosen.length === 0) {
+    const torch = names.some((name) => /\.(bin|pth|pt)$/.test(name))
+    throw MqError.of('CHECKPOINT_EMPTY', {
+      path: folder.path,
+      problem: torch ? 'its weights are PyTorch files, not safetensors' : 'there are no *.safetensors',
+    })
+  }
+  const headers = await readAll(folder, chosen)
+  checkNamesOnce(folder, headers)
+  return headers
+}
+
+async function readAll(folder: CheckpointFolder, names: readonly string[]): Promise<Map<string, SafetensorsHeader>> {
+  const limit = pLimit(concurrency)
+  const read = async (name: string) => [name, await withSource(folder, name, readSafetensorsHeader)] as const
+  try {
+    return new Map(await Promise.all(names.map((name) => limit(() => read(name)))))
+  } finally {
+    limit.clearQueue()
+  }
+}
+
+function checkNamesOnce(folder: CheckpointFolder, headers: ReadonlyMap<string, SafetensorsHeader>): void {
+  const places = new Map<string, string>()
+  for (const [file, { tensors }] of headers) {
+    for (const tensor of tensors.keys()) {
+      const place = places.get(tensor)
+      if (place !== undefined) {
+        const problem = `it holds the tensor ${JSON.stringify(tensor)}, which stands in ${place} too`
+        throw MqError.from(new FormatError('SAFETENSORS_INVALID', { file: folder.pathOf(file), problem }))
+      }
+      places.set(tensor, file)
+    }
+  }
+}
+
+async function withSource<T>(folder: CheckpointFolder, name: string, read: (source: ByteSource) => Promise<T>): Promise<T> {
+  const source = await folder.open(name)
+  try {
+    return await read(source)
+  } finally {
+    await source.close()
+  }
+}
+
+/**
+ * A JSON file of the checkpoint; undefined where there is none.
+ * @throws MqError CONFIG_INVALID where it is not a JSON object.
+ */
+export async function readJsonFile(
+  folder: CheckpointFolder,
+  name: string,
+): Promise<Readonly<Record<string, unknown>> | undefined> {
+  const text = await folder.readText(name)
+  if (text === undefined) return undefined
+  const file = folder.pathOf(name)
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw MqError.of('CONFIG_INVALID', { file, problem: 'it is not JSON' }, { cause: error })
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw MqError.of('CONFIG_INVALID', { file, problem: 'it is not a JSON object' })
+  }
+  return value as Readonly<Record<string, unknown>>
+}

@@ -1,0 +1,177 @@
+import { stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { fileSource } from '../../formats/byte-source.js'
+import { type MetadataTypeName, type MetadataValue, openGguf } from '../../formats/gguf/index.js'
+import { readSafetensorsHeader, type SafetensorsHeader } from '../../formats/safetensors/index.js'
+import { localFolder, readHeaders, readJsonFile } from './checkpoint/index.js'
+
+/** Values of a long metadata array that are shown. */
+const shownValues = 8
+
+/** A metadata entry as it can be shown, and be written as JSON. */
+export interface InspectedValue {
+  /** As in `uint32`, `string`, or `string[2048]` with the length of an array. */
+  readonly type: string
+  /** What a JSON number cannot hold is text; a float32 has no more digits than it needs. Of an array, the first values alone. */
+  readonly value: unknown
+}
+
+export interface InspectedTensor {
+  readonly name: string
+  /** Row-major: the last dimension is the row length. GGUF itself writes them the other way round. */
+  readonly shape: readonly number[]
+  readonly type: string
+  readonly elements: number
+  readonly sizeBytes: number
+  readonly bitsPerWeight: number
+  /** Name of the file that holds it. */
+  readonly file: string
+}
+
+/** All tensors of one type together. */
+export interface InspectedType {
+  readonly type: string
+  readonly tensors: number
+  readonly elements: number
+  readonly sizeBytes: number
+  readonly bitsPerWeight: number
+}
+
+/** What the headers of a model say. */
+export interface Inspection {
+  readonly path: string
+  readonly format: 'GGUF' | 'safetensors'
+  /** Of a GGUF file: its version, byte order and alignment, in words. */
+  readonly container?: string
+  readonly files: readonly { readonly name: string; readonly sizeBytes: number }[]
+  /** general.architecture, or the first of config.json's `architectures`. */
+  readonly architecture?: string
+  readonly metadata: Readonly<Record<string, InspectedValue>>
+  /** Sum over all tensors. */
+  readonly elements: number
+  readonly dataBytes: number
+  /** 8 * dataBytes / elements, as llama.cpp prints it. */
+  readonly bitsPerWeight: number
+  /** The largest first. */
+  readonly types: readonly InspectedType[]
+  /** In the order of the files. */
+  readonly tensors: readonly InspectedTensor[]
+}
+
+/**
+ * Reads the headers of a model, and none of its weights.
+ * @param path a .gguf file, any shard of a split one, a .safetensors file, or the folder of a checkpoint.
+ * @throws MqError CHECKPOINT_EMPTY, CONFIG_INVALID; FormatError as the readers do; Node's ENOENT.
+ */
+export async function inspectModel(path: string): Promise<Inspection> {
+  if ((await stat(path)).isDirectory()) return inspectCheckpoint(path)
+  return path.endsWith('.safetensors') ? inspectSafetensors(path) : inspectGguf(path)
+}
+
+async function inspectGguf(path: string): Promise<Inspection> {
+  const model = await openGguf(path)
+  await model.close()
+  const architecture = model.metadata.get('general.architecture')
+  const files = model.sources.map(({ name, byteLength }) => ({ name: basename(name), sizeBytes: byteLength }))
+  return {
+    path,
+    format: 'GGUF',
+    container: `version ${model.version}, ${model.byteOrder}-endian`,
+    files,
+    ...(architecture?.type === 'string' && { architecture: architecture.value }),
+    metadata: Object.fromEntries([...model.metadata].map(([key, value]) => [key, showValue(value)])),
+    ...summarize(
+      model.tensors.map(({ name, dimensions, type, sizeBytes, file }) =>
+        describeTensor(name, dimensions.toReversed(), type, sizeBytes, files[file]?.name ?? ''),
+      ),
+    ),
+  }
+}
+
+async function inspectSafetensors(path: string): Promise<Inspection> {
+  const source = await fileSource(path)
+  try {
+    return await fromHeaders(path, dirname(path), new Map([[basename(path), await readSafetensorsHeader(source)]]))
+  } finally {
+    await source.close()
+  }
+}
+
+async function inspectCheckpoint(folder: string): Promise<Inspection> {
+  const checkpoint = localFolder(folder)
+  const inspection = await fromHeaders(folder, folder, await readHeaders(checkpoint))
+  const config = await readJsonFile(checkpoint, 'config.json')
+  const architectures: unknown = config?.['architectures']
+  const architecture: unknown = Array.isArray(architectures) ? architectures[0] : undefined
+  return typeof architecture === 'string' ? { ...inspection, architecture } : inspection
+}
+
+async function fromHeaders(path: string, folder: string, headers: ReadonlyMap<string, SafetensorsHeader>): Promise<Inspection> {
+  const names = [...headers.keys()]
+  const sizes = await Promise.all(names.map((name) => stat(join(folder, name))))
+  const entries = [...headers.values()].flatMap(({ metadata }) => [...metadata])
+  const tensors = [...headers].flatMap(([file, { tensors }]) =>
+    [...tensors].map(([name, { dtype, shape, start, end }]) => describeTensor(name, shape, dtype, end - start, file)),
+  )
+  return {
+    path,
+    format: 'safetensors',
+    files: names.map((name, index) => ({ name, sizeBytes: sizes[index]?.size ?? 0 })),
+    metadata: Object.fromEntries(entries.map(([key, value]) => [key, { type: 'string', value }])),
+    ...summarize(tensors),
+  }
+}
+
+function describeTensor(name: string, shape: readonly number[], type: string, sizeBytes: number, file: string): InspectedTensor {
+  const elements = shape.reduce((product, dimension) => product * dimension, 1)
+  return { name, shape, type, elements, sizeBytes, bitsPerWeight: bits(sizeBytes, elements), file }
+}
+
+function summarize(
+  tensors: readonly InspectedTensor[],
+): Pick<Inspection, 'elements' | 'dataBytes' | 'bitsPerWeight' | 'types' | 'tensors'> {
+  const groups = new Map<string, InspectedTensor[]>()
+  for (const tensor of tensors) {
+    const group = groups.get(tensor.type)
+    if (group === undefined) groups.set(tensor.type, [tensor])
+    else group.push(tensor)
+  }
+  const types = [...groups].map(([type, tensors]) => ({ type, tensors: tensors.length, ...total(tensors) }))
+  const { sizeBytes: dataBytes, ...all } = total(tensors)
+  return { ...all, dataBytes, types: types.toSorted((a, b) => b.sizeBytes - a.sizeBytes), tensors }
+}
+
+function total(tensors: readonly InspectedTensor[]): { elements: number; sizeBytes: number; bitsPerWeight: number } {
+  const elements = tensors.reduce((sum, tensor) => sum + tensor.elements, 0)
+  const sizeBytes = tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0)
+  return { elements, sizeBytes, bitsPerWeight: bits(sizeBytes, elements) }
+}
+
+function bits(sizeBytes: number, elements: number): number {
+  return elements === 0 ? 0 : (8 * sizeBytes) / elements
+}
+
+function showValue(entry: MetadataValue): InspectedValue {
+  if (entry.type !== 'array') return { type: entry.type, value: showScalar(entry.value, entry.type) }
+  const first = entry.value.slice(0, shownValues)
+  return {
+    type: `${entry.elementType}[${entry.value.length}]`,
+    value: first.map((value) => (typeof value === 'object' ? showValue(value).value : showScalar(value, entry.elementType))),
+  }
+}
+
+function showScalar(value: number | bigint | boolean | string, type: MetadataTypeName): number | boolean | string {
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value)
+  if (typeof value !== 'number') return value
+  if (!Number.isFinite(value)) return String(value)
+  return type === 'float32' ? shortestFloat32(value) : value
+}
+
+/** The shortest decimal that is the same float32: 0.95, and not 0.949999988079071. */
+function shortestFloat32(value: number): number {
+  for (let digits = 1; digits <= 9; digits++) {
+    const short = Number(value.toPrecision(digits))
+    if (Math.fround(short) === value) return short
+  }
+  return value
+}

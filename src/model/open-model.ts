@@ -1,0 +1,30 @@
+import type { Blueprint } from './blueprint.js'
+import { type BlueprintOptions, blueprintOfCheckpoint, blueprintOfGguf, makeBlueprint } from './convert/index.js'
+import { isRemoteModel, openRemoteModel } from './remote-model.js'
+
+export interface ModelOptions extends BlueprintOptions {
+  /** Address of the hub or registry that `hf:` names are looked up at. */
+  readonly endpoint?: string
+  readonly signal?: AbortSignal
+}
+
+/** What is to be known of a model before any weight is read. */
+export interface ModelHeaders {
+  readonly blueprint: Blueprint
+  /** Whether its weights lie on this machine, so that they can be measured. */
+  readonly hasWeights: boolean
+}
+
+/**
+ * Reads a model's headers, here or from afar: see makeBlueprint and openRemoteModel. No weights are downloaded.
+ * @throws MqError as these do.
+ */
+export async function readModelHeaders(name: string, { pre, ...connection }: ModelOptions = {}): Promise<ModelHeaders> {
+  if (!isRemoteModel(name)) {
+    return { blueprint: await makeBlueprint(name, pre === undefined ? {} : { pre }), hasWeights: true }
+  }
+  const model = await openRemoteModel(name, connection)
+  const blueprint =
+    model.kind === 'checkpoint' ? await blueprintOfCheckpoint(model.folder, pre) : await blueprintOfGguf(model.path, model.open)
+  return { blueprint, hasWeights: false }
+}

@@ -1,0 +1,41 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Metadata } from '../../formats/gguf/index.js'
+
+/**
+ * The name that llama.cpp gives a GGUF file: `{basename or name}-{size}-{finetune}-{version}-{ENCODING}.gguf`, without what the metadata
+ * lack. What could not stand in a file name becomes a dash. Source: naming_convention of gguf-py/gguf/utility.py, llama.cpp v0.5.0.
+ * @param encoding the type or mixture, such as `Q4_K_M`; empty for none.
+ */
+export function outputName(metadata: Metadata, encoding: string): string {
+  const text = (key: string): string => {
+    const entry = metadata.get(`general.${key}`)
+    return entry?.type === 'string' ? entry.value.trim() : ''
+  }
+  const parts = [
+    text('basename') || text('name') || 'ggml-model',
+    text('size_label'),
+    text('finetune'),
+    text('version'),
+    encoding,
+  ]
+  const stem = parts.map(fileNamePart).filter(Boolean).join('-')
+  return `${stem.slice(0, maxStemLength) || 'ggml-model'}.gguf`
+}
+
+/** Leaves room for `.partial` and the numbers of shards in the 255 bytes of a name. */
+const maxStemLength = 200
+
+function fileNamePart(text: string): string {
+  return text.replaceAll(/[^\p{L}\p{N}._+-]+/gu, '-').replaceAll(/^[.-]+|-+$/g, '')
+}
+
+/** Where to write: the path given, a file of this name in it where it is a folder, and in the working folder where none is given. */
+export async function outputPath(given: string | undefined, name: string): Promise<string> {
+  if (given === undefined) return name
+  const isFolder = await stat(given).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  )
+  return isFolder ? join(given, name) : given
+}

@@ -1,0 +1,93 @@
+import type { ByteSource } from '../../formats/byte-source.js'
+import { MqError } from '../errors/index.js'
+import {
+  type ConnectOptions,
+  connect,
+  fetchText,
+  type HubClient,
+  hubEndpoint,
+  type Listing,
+  listRepository,
+  parseRemoteName,
+  rangeSource,
+  selectCheckpoint,
+  selectGguf,
+} from '../hub/index.js'
+import type { CheckpointFolder } from './checkpoint/index.js'
+
+/** A model of which headers and small files are read from afar, and no weights. */
+export type RemoteModel =
+  | { readonly kind: 'checkpoint'; readonly folder: CheckpointFolder }
+  | { readonly kind: 'gguf'; readonly path: string; readonly open: (path: string) => Promise<ByteSource> }
+
+/** Vocabularies are the largest of the small files: some 30 MB. */
+const maxTextBytes = 2 ** 28
+
+/** Whether a name means a model that is not on this machine: `hf:NS/NAME`, or an http address. */
+export function isRemoteModel(name: string): boolean {
+  return /^(?:hf:|https?:\/\/)/i.test(name)
+}
+
+/**
+ * Opens a model from afar.
+ * @param name `hf:NS/NAME[:TAG][@REVISION]` at the endpoint; an address of a repository, `https://HOST/NS/NAME`, with `/tree/REVISION` or
+ * without; or the address of a .gguf file.
+ *
+ * Rejects with NAME_INVALID, REPO_MISSING, MODEL_NOT_FOUND, CHECKPOINT_EMPTY, NETWORK, HUB_ANSWER_INVALID.
+ */
+export async function openRemoteModel(name: string, options: ConnectOptions = {}): Promise<RemoteModel> {
+  if (!/^hf:/i.test(name)) return openAddress(name, options)
+  const client = await connect(options, hubEndpoint())
+  return openRepository(client, name.slice('hf:'.length))
+}
+
+async function openAddress(address: string, options: ConnectOptions): Promise<RemoteModel> {
+  if (!URL.canParse(address)) throw MqError.of('NAME_INVALID', { name: address.slice(0, 200), problem: 'it is not an address' })
+  const url = new URL(address)
+  if (url.pathname.endsWith('.gguf')) {
+    const client = await connect({ ...options, endpoint: url.origin }, url.origin)
+    return { kind: 'gguf', path: `${url.origin}${url.pathname}`, open: (path) => rangeSource(client, path) }
+  }
+  const [, base = '', repo = '', revision] = /^(.*?)\/([^/]+\/[^/]+?)(?:\/tree\/(.+?))?\/?$/.exec(url.pathname) ?? []
+  const client = await connect({ ...options, endpoint: `${url.origin}${base}` }, url.origin)
+  return openRepository(client, revision === undefined ? repo : `${repo}@${revision}`)
+}
+
+async function openRepository(client: HubClient, name: string): Promise<RemoteModel> {
+  const { repo, tag, revision = 'main' } = parseRemoteName(name)
+  const listing = await listRepository(client, repo, revision)
+  const paths = listing.files.map(({ path }) => path)
+  if (tag === undefined && paths.some((path) => path.endsWith('.safetensors'))) {
+    return { kind: 'checkpoint', folder: remoteFolder(client, listing, selectCheckpoint(paths)) }
+  }
+  const [first] = selectGguf(paths, tag)
+  if (first !== undefined) {
+    return { kind: 'gguf', path: addressOf(client, listing, first), open: (path) => openListed(client, listing, path) }
+  }
+  throw tag === undefined
+    ? MqError.of('CHECKPOINT_EMPTY', { path: repo, problem: 'it has neither *.safetensors nor *.gguf' })
+    : MqError.of('MODEL_NOT_FOUND', { name: `${repo}:${tag}`, registry: client.endpoint })
+}
+
+function remoteFolder(client: HubClient, listing: Listing, names: readonly string[]): CheckpointFolder {
+  const pathOf = (name: string): string => addressOf(client, listing, name)
+  return {
+    path: `${client.endpoint}/${listing.repo}`,
+    pathOf,
+    names: async () => names,
+    open: (name) => openListed(client, listing, pathOf(name)),
+    async readText(name) {
+      return names.includes(name) ? fetchText(client, pathOf(name), maxTextBytes) : undefined
+    },
+  }
+}
+
+function addressOf({ endpoint }: HubClient, { repo, commit }: Listing, path: string): string {
+  return `${endpoint}/${repo}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`
+}
+
+async function openListed(client: HubClient, listing: Listing, address: string): Promise<ByteSource> {
+  const file = listing.files.find(({ path }) => addressOf(client, listing, path) === address)
+  if (file === undefined) throw Object.assign(new Error(`${address} is missing`), { code: 'ENOENT', path: address })
+  return rangeSource(client, address, file.sizeBytes)
+}

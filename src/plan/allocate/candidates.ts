@@ -1,0 +1,60 @@
+import { fitsRow, type GgmlTypeName, ggmlType } from '../../../formats/ggml/types.js'
+import type { Blueprint, BlueprintTensor } from '../../model/index.js'
+import { rowLength } from '../../recipe/index.js'
+
+/** Whether there is a kernel that writes the type. */
+export type Writable = (type: GgmlTypeName) => boolean
+
+/** Whether a type stores values one by one: it needs no kernel and fits any row. */
+export function isWide(type: GgmlTypeName): boolean {
+  return type === 'F32' || type === 'F16' || type === 'BF16'
+}
+
+/** Quantized types that a budget may choose, where a kernel writes them: a new kernel is a new word here. */
+const quantizedCandidates: readonly GgmlTypeName[] = [
+  'IQ1_S',
+  'IQ1_M',
+  'IQ2_XXS',
+  'IQ2_XS',
+  'IQ2_S',
+  'Q2_K',
+  'IQ3_XXS',
+  'IQ3_S',
+  'Q3_K',
+  'IQ4_XS',
+  'IQ4_NL',
+  'Q4_0',
+  'Q4_K',
+  'Q5_0',
+  'Q5_K',
+  'Q6_K',
+  'Q8_0',
+]
+
+/**
+ * Types that a tensor of these rows may get, from few bits to many. The last is what the source holds, so that a large budget ends
+ * without loss.
+ */
+export function candidatesFor(tensor: BlueprintTensor, { sourceType }: Blueprint, writable: Writable): GgmlTypeName[] {
+  const length = rowLength(tensor)
+  const quantized = quantizedCandidates.filter((type) => fitsRow(type, length) && writable(type))
+  const wide: readonly GgmlTypeName[] = sourceType === 'F32' ? ['F16', 'F32'] : [sourceType]
+  return [...quantized, ...wide].toSorted((a, b) => bitsPerWeight(a) - bitsPerWeight(b))
+}
+
+/** Relative error of the types that are rounded value by value, which needs no measuring; undefined for the rest. */
+export function knownError(type: GgmlTypeName, { sourceType }: Blueprint): number | undefined {
+  if (type === 'F32' || type === sourceType) return 0
+  if (type === 'F16') return roundingError(11)
+  if (type === 'BF16') return roundingError(8)
+  return undefined
+}
+
+/** Mean square of rounding to nearest in `digits` binary digits, relative to the value's square, over one octave. */
+function roundingError(digits: number): number {
+  return 2 ** (-2 * digits) / 6
+}
+
+function bitsPerWeight(type: GgmlTypeName): number {
+  return ggmlType(type).bitsPerWeight
+}

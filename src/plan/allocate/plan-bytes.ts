@@ -1,0 +1,168 @@
+import type { GgmlTypeName } from '../../../formats/ggml/types.js'
+import { type Importance, type KnownInputs, measure as measureTypes } from '../../engine/index.js'
+import { MqError } from '../../errors/index.js'
+import type { Blueprint, BlueprintTensor } from '../../model/index.js'
+import type { WithProgress } from '../../progress/index.js'
+import type { Plan } from '../plan.js'
+import { type Assignment, assemblePlan, countElements } from './assemble.js'
+import { knownError } from './candidates.js'
+import { groupBytes, type OpenOptions, type OpenTensors, openTensors } from './open-tensors.js'
+import { explainChoice, type Option } from './reasons.js'
+import { measuredShares } from './residual-share.js'
+import { rulesOf, type Weigh } from './role-rules.js'
+import { solve } from './solve.js'
+import { writableTypes } from './writable-types.js'
+
+/** What measuring says of one type of one tensor: see TypeDamage in src/quantize. */
+interface MeasuredError {
+  readonly relativeError: number
+  readonly outputError?: number
+  readonly outputPower?: number
+  readonly meanSquare?: number
+}
+
+/** For each tensor and type, the error of sampled rows. */
+export type TypeErrors = ReadonlyMap<string, ReadonlyMap<GgmlTypeName, MeasuredError>>
+
+/** What of `measure` (src/quantize) planning uses. */
+export type Measure = (options: {
+  readonly blueprint: Blueprint
+  readonly requests: readonly { readonly tensor: string; readonly types: readonly GgmlTypeName[] }[]
+  readonly threads?: number
+  /** What the process may hold in memory while it measures. */
+  readonly memoryBytes?: number
+  readonly importance?: Importance
+  readonly calibration?: KnownInputs
+  readonly signal?: AbortSignal
+}) => WithProgress<TypeErrors>
+
+export interface ChoiceOptions extends Partial<OpenOptions> {
+  /** Worker threads to measure with. */
+  readonly threads?: number
+  /** What the process may hold in memory while it measures. */
+  readonly memoryBytes?: number
+  /** What errors are weighted by; the plan is for a quantization with the same. */
+  readonly importance?: Importance
+  /** What is known of the inputs: errors are those of the outputs, and blocks count by what they write. */
+  readonly calibration?: KnownInputs
+  readonly signal?: AbortSignal
+  /** By default the worker threads of src/quantize. */
+  readonly measure?: Measure
+  /** How much each tensor matters; by default what roles and blocks say: role-rules.ts, stream.ts. */
+  readonly weigh?: Weigh
+}
+
+/** A budget, in the unit that its user thinks in. */
+export interface Budget {
+  /** Bytes that the tensors may take together, each a multiple of `alignment` if that is given. Never exceeded. */
+  readonly bytes: number
+  /** `goal` of the plan: the flags that ask for it. */
+  readonly goal: string
+  /** The budget as a message names it, such as `2.51 bits per weight`. */
+  readonly asked: string
+  /** Puts the least possible bytes of tensors into the same unit; by default bits per weight. */
+  readonly describeLeast?: (leastBytes: number) => string
+}
+
+/** Where a budget is met this closely there is nothing to tell: as a share of it. */
+const closeEnough = 0.005
+
+/**
+ * A type for every tensor, such that the expected damage is least within a budget: measures what each type would do to each matrix, weighs
+ * it by what the matrix is to the model, and solves for the least sum. The same model, options and importance give the same plan.
+ * @throws MqError BUDGET_IMPOSSIBLE, FLAG_INVALID, and what `measure` throws.
+ */
+export async function* planBytes(blueprint: Blueprint, budget: Budget, options: ChoiceOptions = {}): WithProgress<Plan> {
+  const open = openTensors(blueprint, { ...options, writable: options.writable ?? (await writableTypes()) })
+  checkBudget(blueprint, open, budget)
+  const errors = yield* measureOpen(blueprint, open, options)
+  return chooseTypes(blueprint, open, errors, budget, options)
+}
+
+/** Whether the least types fit. @throws MqError BUDGET_IMPOSSIBLE. */
+export function checkBudget({ tensors }: Blueprint, { leastBytes }: OpenTensors, { bytes, asked, describeLeast }: Budget): void {
+  if (leastBytes <= bytes) return
+  const bits = Math.ceil((8e4 * leastBytes) / countElements(tensors)) / 1e4
+  throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least: describeLeast?.(leastBytes) ?? `${bits} bits per weight` })
+}
+
+/** Measures what every type that is open would do. */
+export function measureOpen(blueprint: Blueprint, { groups }: OpenTensors, options: ChoiceOptions): WithProgress<TypeErrors> {
+  const { measure = measureTypes, threads, memoryBytes, importance, calibration, signal } = options
+  const requests = groups.flatMap(({ tensors, types }) => {
+    const measurable = types.filter((type) => knownError(type, blueprint) === undefined)
+    return measurable.length === 0 ? [] : tensors.map(({ name }) => ({ tensor: name, types: measurable }))
+  })
+  return measure({
+    blueprint,
+    requests,
+    ...(threads === undefined ? {} : { threads }),
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
+    ...(importance === undefined ? {} : { importance }),
+    ...(calibration === undefined ? {} : { calibration }),
+    ...(signal === undefined ? {} : { signal }),
+  })
+}
+
+/** How much each tensor matters, by what its block writes where that is measured. */
+export function weighBy(blueprint: Blueprint, errors: TypeErrors): Weigh {
+  const power = (tensor: string): number | undefined => [...(errors.get(tensor)?.values() ?? [])][0]?.outputPower
+  return rulesOf(blueprint, measuredShares(blueprint, power))
+}
+
+/**
+ * Damage of a type to a tensor, in units of sensitivity: the power of the errors in the outputs over what the outputs would have if the
+ * columns did not go together. Much of an output's power may be alike for all tokens, and says nothing.
+ */
+export function damageAt(blueprint: Blueprint, errors: TypeErrors, tensor: string, type: GgmlTypeName): number {
+  const known = knownError(type, blueprint)
+  if (known !== undefined) return known
+  const { relativeError = 0, outputError, outputPower = 1, meanSquare = 1 } = errors.get(tensor)?.get(type) ?? {}
+  return outputError === undefined ? relativeError : (outputError * outputPower) / (meanSquare || 1)
+}
+
+/** Measures what every type would do to every tensor that a budget could be asked about. */
+export async function* measureAll(blueprint: Blueprint, options: ChoiceOptions = {}): WithProgress<TypeErrors> {
+  const open = openTensors(blueprint, { writable: options.writable ?? (await writableTypes()) })
+  return yield* measureOpen(blueprint, open, options)
+}
+
+/** The plan of the least damage within a budget that the least types fit. */
+export function chooseTypes(
+  blueprint: Blueprint,
+  { settled, groups, settledBytes }: OpenTensors,
+  errors: TypeErrors,
+  { bytes: budget, goal }: Budget,
+  { weigh = weighBy(blueprint, errors), alignment }: Pick<ChoiceOptions, 'weigh' | 'alignment'> = {},
+): Plan {
+  const damageOf = ({ name }: BlueprintTensor, type: GgmlTypeName): number => damageAt(blueprint, errors, name, type)
+  const items = groups.map(({ tensors, types }) =>
+    types.map((type): Option => {
+      const cost = tensors.reduce((sum, tensor) => sum + weigh(tensor).sensitivity * damageOf(tensor, type), 0)
+      return { type, bytes: groupBytes(tensors, type, alignment), cost }
+    }),
+  )
+  const solved = solve(items, budget - settledBytes)
+  const assignments = new Map(settled)
+  groups.forEach(({ tensors }, index) => {
+    const options = items[index] as readonly Option[]
+    const choice = options[solved.picks[index] as number] as Option
+    for (const tensor of tensors) {
+      const measured = errors.get(tensor.name)?.get(choice.type)
+      const relativeError = knownError(choice.type, blueprint) ?? measured?.outputError ?? measured?.relativeError ?? 0
+      const { why } = weigh(tensor)
+      const reason = explainChoice({ tensors, tensor, why, relativeError }, options, choice, solved.pricePerByte)
+      assignments.set(tensor.name, { type: choice.type, relativeError, reason })
+    }
+  })
+  const elements = countElements(blueprint.tensors)
+  const bits = (bytes: number): number => (8 * bytes) / elements
+  const reached = solved.bytes + settledBytes
+  const notes = reached < (1 - closeEnough) * budget ? [roomNote(bits(reached), bits(budget))] : []
+  const assign = ({ name }: BlueprintTensor): Assignment => assignments.get(name) as Assignment
+  return assemblePlan(blueprint, assign, { goal, notes })
+}
+
+function roomNote(reached: number, asked: number): string {
+  return `The types end at ${reached.toFixed(3)} bits per weight: no mix of them comes closer to ${Number(asked.toFixed(3))} without doing more damage.`
+}

@@ -1,0 +1,64 @@
+import type { GgmlTypeName } from '../../../formats/ggml/types.js'
+
+/** Where a tensor stands among its kind, as llama-quantize counts, and what it looks at besides. */
+export interface Place {
+  /** Which one of its kind it is; in a model with experts, which block it belongs to. */
+  readonly index: number
+  /** How many of its kind, or blocks, there are. */
+  readonly count: number
+  /** Query heads that share a key-value head. */
+  readonly headsPerGroup: number
+  /** Routed experts; 0 for a dense model. */
+  readonly experts: number
+  /** Whether an importance matrix is at hand. */
+  readonly importance: boolean
+}
+
+/** The type of a tensor in its place; undefined where the rule does not apply. */
+export type PresetRule = (place: Place) => GgmlTypeName | undefined
+
+/** The first rule that applies. */
+export const either =
+  (...rules: readonly PresetRule[]): PresetRule =>
+  (place) => {
+    for (const rule of rules) {
+      const type = rule(place)
+      if (type !== undefined) return type
+    }
+    return undefined
+  }
+
+const where =
+  (applies: (place: Place) => boolean) =>
+  (type: GgmlTypeName): PresetRule =>
+  (place) =>
+    applies(place) ? type : undefined
+
+export const always = where(() => true)
+export const firstTwo = where(({ index }) => index < 2)
+export const firstFour = where(({ index }) => index < 4)
+export const firstSixteenth = where(({ index, count }) => index < Math.floor(count / 16))
+export const firstEighth = where(({ index, count }) => index < Math.floor(count / 8))
+/** Neither in the first nor in the last eighth. */
+export const middle = where(({ index, count }) => index >= Math.floor(count / 8) && index < Math.floor((7 * count) / 8))
+/** The first and last eighth, and every third of those between. */
+export const moreBits = where(isMoreBits)
+export const eightExperts = where(({ experts }) => experts === 8)
+export const eightExpertsMoreBits = where((place) => place.experts === 8 && isMoreBits(place))
+/** Where four query heads or more share what is stored. */
+export const shared = where(({ headsPerGroup }) => headsPerGroup >= 4)
+export const sharedOrFourExperts = where(({ headsPerGroup, experts }) => headsPerGroup >= 4 || experts >= 4)
+
+export const withImportance =
+  (rule: PresetRule): PresetRule =>
+  (place) =>
+    place.importance ? rule(place) : undefined
+export const withoutImportance =
+  (rule: PresetRule): PresetRule =>
+  (place) =>
+    place.importance ? undefined : rule(place)
+
+function isMoreBits({ index, count }: Place): boolean {
+  const eighth = Math.floor(count / 8)
+  return index < eighth || index >= Math.floor((7 * count) / 8) || (index - eighth) % 3 === 2
+}

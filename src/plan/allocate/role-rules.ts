@@ -1,0 +1,83 @@
+import type { GgmlTypeName } from '../../../formats/ggml/types.js'
+import type { Blueprint, BlueprintTensor, TensorRole } from '../../model/index.js'
+import { expectedShares, type StreamShare } from './residual-share.js'
+
+interface RoleRule {
+  /**
+   * KL divergence that a relative error of 1 in one such matrix would add, if the divergence went on growing in proportion and if its block
+   * had written all of the residual stream: compared with each other only.
+   */
+  readonly weight: number
+  /** The least type (by bits per weight) that a budget may choose. */
+  readonly floor: GgmlTypeName
+  /** What the matrix is to the model, as the beginning of a sentence. */
+  readonly why: string
+}
+
+/**
+ * How much each role matters, and what must not be crushed.
+ *
+ * A matrix adds noise to its layer's output in proportion to its own relative error, whatever its size: so the damage is relative error
+ * times weight, summed over matrices, not over weights (the linearity of Malinovskii et al. 2024, arXiv:2411.17525), and small matrices
+ * earn many bits. Stacked experts are one matrix: every token passes through some of them, and meets their mean error.
+ * The weights are what probes found: samples/ all in Q2_K, one tensor at a time given back its full precision, on the last quarter of
+ * kjv-calibration as it is and with letters changed; the divergence that this saves, over the tensor's relative error and its share of the
+ * residual stream (stream.ts), by and large over blocks and models. See docs/experiments.md.
+ */
+const roleRules: Readonly<Record<TensorRole, RoleRule>> = {
+  output: { weight: 1, floor: 'Q3_K', why: 'the output matrix, whose error reaches every logit' },
+  embedding: { weight: 0.55, floor: 'IQ2_XXS', why: 'the embedding, which every layer reads' },
+  norm: { weight: 0.1, floor: 'F16', why: 'a norm' },
+  router: { weight: 0.1, floor: 'F16', why: 'the router, whose errors send tokens to the wrong experts' },
+  'attention-q': { weight: 0.1, floor: 'IQ2_XXS', why: 'attention queries' },
+  'attention-q-a': { weight: 0.04, floor: 'IQ2_XXS', why: 'the narrow way to the queries' },
+  'attention-k': { weight: 0.12, floor: 'IQ2_XXS', why: 'attention keys' },
+  'attention-v': { weight: 0.07, floor: 'IQ2_XXS', why: 'attention values' },
+  'attention-qkv': { weight: 0.3, floor: 'IQ2_XXS', why: 'queries, keys and values in one' },
+  'attention-kv-a': { weight: 0.12, floor: 'Q3_K', why: 'the narrow way to keys and values' },
+  'attention-k-b': { weight: 0.04, floor: 'Q3_K', why: 'the way from the narrow state to the keys' },
+  'attention-v-b': { weight: 0.05, floor: 'Q3_K', why: 'the way from the narrow state to the values' },
+  'attention-output': { weight: 0.06, floor: 'IQ2_XXS', why: "attention's output" },
+  'ffn-gate': { weight: 0.13, floor: 'IQ2_XXS', why: 'a dense gate' },
+  'ffn-up': { weight: 0.06, floor: 'IQ2_XXS', why: 'a dense up-projection' },
+  'ffn-down': { weight: 0.18, floor: 'IQ2_XXS', why: 'a dense down-projection, which writes straight into the residual stream' },
+  'shared-expert-gate': { weight: 0.05, floor: 'IQ2_XXS', why: "the shared expert's gate, which every token passes" },
+  'shared-expert-up': { weight: 0.03, floor: 'IQ2_XXS', why: "the shared expert's up-projection, which every token passes" },
+  'shared-expert-down': { weight: 0.07, floor: 'IQ2_XXS', why: "the shared expert's down-projection, which every token passes" },
+  'expert-gate': { weight: 0.05, floor: 'IQ1_S', why: "the routed experts' gates, the bulk of the model" },
+  'expert-up': { weight: 0.03, floor: 'IQ1_S', why: "the routed experts' up-projections, the bulk of the model" },
+  'expert-down': { weight: 0.08, floor: 'IQ1_S', why: "the routed experts' down-projections, the bulk of the model" },
+  other: { weight: 0.1, floor: 'IQ2_XXS', why: 'a matrix of no known role' },
+}
+
+/** What planning has to know about one tensor. */
+export interface TensorRule {
+  /** KL divergence for each unit of relative error, up to a factor that is the same for the whole model. */
+  readonly sensitivity: number
+  readonly floor: GgmlTypeName
+  readonly why: string
+}
+
+/** Says of a tensor how much it matters. */
+export type Weigh = (tensor: BlueprintTensor) => TensorRule
+
+/** A block that writes next to nothing may still steer the others. */
+const leastShare = 0.01
+
+/**
+ * The rules of a model's tensors.
+ * A block's noise counts by the share of the residual stream that the block has written: that is how loud it is where the next one reads. Probes
+ * fall off less than in proportion, by about the root.
+ * Every logit is read off by the output matrix; where there is none, the embedding stands in for it too.
+ * @param shareOf by default what a model of this depth may be expected to have.
+ */
+export function rulesOf(blueprint: Blueprint, shareOf: StreamShare = expectedShares(blueprint)): Weigh {
+  const { output } = roleRules
+  const isTied = blueprint.tensors.every(({ role }) => role !== 'output')
+  return (tensor) => {
+    const { weight, floor, why } = roleRules[tensor.role]
+    if (tensor.layer !== undefined) return { sensitivity: weight * Math.sqrt(Math.max(leastShare, shareOf(tensor))), floor, why }
+    if (tensor.role !== 'embedding' || !isTied) return { sensitivity: weight, floor, why }
+    return { sensitivity: weight + output.weight, floor: output.floor, why: 'the embedding, which is the output matrix too' }
+  }
+}

@@ -1,0 +1,66 @@
+import { elementCount } from '../../recipe/index.js'
+import { formatBytes, formatCount, formatTable } from '../../terminal/index.js'
+import type { Plan, PlanTensor } from '../plan.js'
+
+/**
+ * A plan as a page of text: which types each role has, which types each block has, size, notes. The reasons are in the plan itself.
+ */
+export function showPlan(plan: Plan): string {
+  const { goal, bitsPerWeight, dataBytes, tensors, notes } = plan
+  const byRole = groupBy(tensors, ({ role }) => role)
+  const byLayer = groupBy(tensors, ({ layer }) => layer)
+  const layers = [...byLayer].flatMap(([layer, ofLayer]) => (layer === undefined ? [] : [{ layer, ofLayer }]))
+  const runs = mergeRuns(
+    layers.toSorted((a, b) => a.layer - b.layer).map(({ layer, ofLayer }) => ({ layer, cells: sizeCells(ofLayer) })),
+  )
+  const roleTable = formatTable(
+    [{ title: 'role' }, ...sizeColumns, { title: 'types' }],
+    [...byRole].map(([role, ofRole]) => [role, ...sizeCells(ofRole)]),
+  )
+  const layerTable = formatTable([{ title: 'blocks', align: 'right' }, ...sizeColumns, { title: 'types' }], runs)
+  const total = `${bitsPerWeight.toFixed(4)} bits per weight, ${formatBytes(dataBytes)} of weights for ${goal}`
+  return [roleTable, layerTable, [total, ...notes].join('\n')].join('\n\n')
+}
+
+const sizeColumns = [
+  { title: 'weights', align: 'right' },
+  { title: 'size', align: 'right' },
+  { title: 'bits', align: 'right' },
+] as const
+
+function sizeCells(tensors: readonly PlanTensor[]): string[] {
+  const weights = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0)
+  const bytes = tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  return [formatCount(weights), formatBytes(bytes), ((8 * bytes) / weights).toFixed(2), typeCounts(tensors)]
+}
+
+/** How many tensors have each type, the most frequent first: `Q4_K 12, Q6_K 3`. */
+function typeCounts(tensors: readonly PlanTensor[]): string {
+  const counts = [...groupBy(tensors, ({ type }) => type)].map(([type, ofType]) => ({ type, count: ofType.length }))
+  return counts
+    .toSorted((a, b) => b.count - a.count)
+    .map(({ type, count }) => `${type} ${count}`)
+    .join(', ')
+}
+
+/** Blocks of the same sizes and types in one line, as `3-60`. */
+function mergeRuns(lines: readonly { readonly layer: number; readonly cells: readonly string[] }[]): string[][] {
+  const runs: { first: number; last: number; cells: readonly string[] }[] = []
+  for (const { layer, cells } of lines) {
+    const run = runs.at(-1)
+    if (run !== undefined && run.last === layer - 1 && run.cells.join() === cells.join()) run.last = layer
+    else runs.push({ first: layer, last: layer, cells })
+  }
+  return runs.map(({ first, last, cells }) => [first === last ? `${first}` : `${first}-${last}`, ...cells])
+}
+
+function groupBy<Item, Key>(items: readonly Item[], keyOf: (item: Item) => Key): Map<Key, Item[]> {
+  const groups = new Map<Key, Item[]>()
+  for (const item of items) {
+    const key = keyOf(item)
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [item])
+    else group.push(item)
+  }
+  return groups
+}

@@ -1,0 +1,105 @@
+import { findGgmlType, fitsRow, type GgmlTypeName } from '../../../formats/ggml/types.js'
+import { MqError } from '../../errors/index.js'
+import type { Blueprint, BlueprintTensor } from '../../model/index.js'
+import { rowLength } from '../../recipe/index.js'
+import { isWide, type Writable } from './candidates.js'
+
+/** A type that the user sets for every tensor whose name the regular expression is found in. */
+export interface TensorTypeOverride {
+  readonly pattern: RegExp
+  readonly type: GgmlTypeName
+  /** As it was written, for messages. */
+  readonly spec: string
+}
+
+/** Types of ggml that hold other things than a model's weights. */
+const notForWeights = new Set<GgmlTypeName>(['Q8_1', 'I8', 'I16', 'I32', 'I64', 'F64'])
+
+/** A type of weights by its name, in any case; undefined where there is none. */
+export function weightType(name: string): GgmlTypeName | undefined {
+  const type = findGgmlType(name)?.name
+  return type === undefined || notForWeights.has(type) ? undefined : type
+}
+
+/**
+ * Reads `REGEX=TYPE` as --tensor-type takes it, such as `ffn_down=Q6_K` or `blk\.[0-3]\..*_exps=Q3_K`.
+ * @throws MqError FLAG_INVALID.
+ */
+export function parseTensorTypes(specs: readonly string[]): TensorTypeOverride[] {
+  return specs.map((spec) => {
+    const cut = spec.lastIndexOf('=')
+    if (cut <= 0) throw invalid(spec, 'it is not REGEX=TYPE')
+    const type = weightType(spec.slice(cut + 1))
+    if (type === undefined) throw invalid(spec, `there is no type ${spec.slice(cut + 1) || '""'}`)
+    return { pattern: compile(spec, spec.slice(0, cut)), type, spec }
+  })
+}
+
+function compile(spec: string, source: string): RegExp {
+  try {
+    return new RegExp(source)
+  } catch (error) {
+    throw invalid(
+      spec,
+      (error as Error).message.replace(/^Invalid regular expression: /, 'the regular expression is wrong: '),
+      error,
+    )
+  }
+}
+
+/**
+ * Which override holds for which tensor, by name: the first that matches, as in llama-quantize. What always stays F32 is left out.
+ * @throws MqError FLAG_INVALID for an override that no tensor takes, or whose type no kernel writes.
+ */
+export function matchTensorTypes(
+  { tensors }: Blueprint,
+  overrides: readonly TensorTypeOverride[],
+  writable: Writable,
+): ReadonlyMap<string, TensorTypeOverride> {
+  for (const { pattern, type, spec } of overrides) {
+    if (!isWide(type) && !writable(type)) throw invalid(spec, `${type} cannot be written yet`)
+    const matched = tensors.filter(({ name }) => pattern.test(name))
+    if (matched.length === 0) throw invalid(spec, 'no tensor has such a name')
+    if (matched.every(({ keepF32 }) => keepF32))
+      throw invalid(spec, `it names only tensors that stay F32, such as ${matched[0]?.name}`)
+  }
+  const matches = new Map<string, TensorTypeOverride>()
+  for (const { name, keepF32 } of tensors) {
+    const override = overrides.find(({ pattern }) => pattern.test(name))
+    if (override !== undefined && !keepF32) matches.set(name, override)
+  }
+  return matches
+}
+
+/** What llama-quantize takes where a row does not consist of whole blocks of the type; F16 where that does not fit either. */
+const fallbacks: Partial<Record<GgmlTypeName, GgmlTypeName>> = {
+  IQ1_S: 'IQ4_NL',
+  IQ1_M: 'IQ4_NL',
+  IQ2_XXS: 'IQ4_NL',
+  IQ2_XS: 'IQ4_NL',
+  IQ2_S: 'IQ4_NL',
+  IQ3_XXS: 'IQ4_NL',
+  IQ3_S: 'IQ4_NL',
+  IQ4_XS: 'IQ4_NL',
+  Q1_0: 'Q4_0',
+  Q2_0: 'Q4_0',
+  Q2_K: 'Q4_0',
+  Q3_K: 'Q4_0',
+  TQ1_0: 'Q4_0',
+  TQ2_0: 'Q4_0',
+  Q4_K: 'Q5_0',
+  Q5_K: 'Q5_1',
+  Q6_K: 'Q8_0',
+}
+
+/** The type itself where the tensor's rows fit it, else the nearest that they fit. */
+export function fittingType(type: GgmlTypeName, tensor: BlueprintTensor): GgmlTypeName {
+  const length = rowLength(tensor)
+  if (fitsRow(type, length)) return type
+  const fallback = fallbacks[type] ?? 'F16'
+  return fitsRow(fallback, length) ? fallback : 'F16'
+}
+
+function invalid(spec: string, problem: string, cause?: unknown): MqError {
+  return MqError.of('FLAG_INVALID', { flag: 'tensor-type', value: spec, problem, command: 'plan' }, { cause })
+}

@@ -1,0 +1,41 @@
+import { MqError } from '../errors/index.js'
+import type { Blueprint, BlueprintTensor } from '../model/index.js'
+import { sameShape } from '../recipe/index.js'
+import type { Plan, PlanTensor } from './plan.js'
+import { planOf, tensorProblem } from './plan-sizes.js'
+
+/**
+ * Checks that a plan is one for this model: the same tensors with the same shapes, in types that can hold them.
+ * @returns the plan with its tensors in the order of the blueprint, which is that of the file, and its sizes worked out anew.
+ * @throws MqError PLAN_MISMATCH.
+ */
+export function checkPlan(plan: Plan, blueprint: Blueprint): Plan {
+  if (plan.architecture !== blueprint.architecture) {
+    throw mismatch(`it is for the architecture ${plan.architecture}, and the model is of ${blueprint.architecture}`)
+  }
+  const lines = new Map(plan.tensors.map((tensor) => [tensor.name, tensor]))
+  if (lines.size !== plan.tensors.length) throw mismatch('a tensor stands in it twice')
+  const tensors = blueprint.tensors.map((tensor) => {
+    const line = lines.get(tensor.name)
+    if (line === undefined) throw mismatch(`it lacks the tensor ${tensor.name}`)
+    lines.delete(tensor.name)
+    return checkTensor(line, tensor)
+  })
+  for (const name of lines.keys()) throw mismatch(`the model has no tensor ${name}`)
+  return planOf(plan, tensors)
+}
+
+function checkTensor(line: PlanTensor, { name, shape, role, layer, keepF32 }: BlueprintTensor): PlanTensor {
+  if (!sameShape(line.shape, shape)) {
+    throw mismatch(`the tensor ${name} has the shape ${shape.join(' x ')} in the model and ${line.shape.join(' x ')} in the plan`)
+  }
+  if (keepF32 && line.type !== 'F32') throw mismatch(`the tensor ${name} has to stay F32 and is ${line.type} in the plan`)
+  const problem = tensorProblem(shape, line.type)
+  if (problem !== undefined) throw mismatch(`the tensor ${name}: ${problem}`)
+  const { layer: _, ...rest } = line
+  return { ...rest, role, ...(layer === undefined ? {} : { layer }) }
+}
+
+function mismatch(problem: string): MqError {
+  return MqError.of('PLAN_MISMATCH', { problem })
+}

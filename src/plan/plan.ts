@@ -1,0 +1,40 @@
+import type { GgmlTypeName } from '../../formats/ggml/types.js'
+import type { TensorRole } from '../model/index.js'
+
+/** One tensor's line of a plan. */
+export interface PlanTensor {
+  readonly name: string
+  readonly role: TensorRole
+  readonly layer?: number
+  /** Row-major, as in the blueprint. */
+  readonly shape: readonly number[]
+  readonly type: GgmlTypeName
+  readonly sizeBytes: number
+  /** Measured on sampled rows: sum of (w - w')^2 over sum of w^2 at `type`; absent for F32 and where nothing was measured. */
+  readonly relativeError?: number
+  /** Of error feedback, in units of the covariance's mean diagonal; 0 for none. Absent where nothing is known of the inputs. */
+  readonly damping?: number
+  /** Why this type: a sentence for the user. */
+  readonly reason: string
+}
+
+/**
+ * Which tensor gets which type. JSON that a user can read, edit, diff and run again with `mq quantize --plan`.
+ * Offsets and shards follow from it; recipes are rebuilt from the source and checked against names and shapes.
+ */
+export interface Plan {
+  readonly version: 1
+  readonly architecture: string
+  /** What was asked for, such as `--bits 2.51` or `--preset Q4_K_M`. */
+  readonly goal: string
+  /** general.file_type: llama.cpp's number (enum llama_ftype) that names the mix best. */
+  readonly fileType: number
+  /** 8 * sum of sizeBytes / sum of elements. */
+  readonly bitsPerWeight: number
+  /** Sum of the tensors' sizes, without header and padding. */
+  readonly dataBytes: number
+  /** Digest of the calibration that dampings were chosen with. */
+  readonly calibration?: string
+  readonly tensors: readonly PlanTensor[]
+  readonly notes: readonly string[]
+}

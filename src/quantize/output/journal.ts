@@ -1,0 +1,75 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import { encodeHead, encodeRecord, type JournalHead, type JournalRecord } from './journal-format.js'
+import type { RecordIndex } from './journal-reader.js'
+
+/** A journal that is being written. */
+export interface Journal {
+  /** Adds a record, which is on its way to the file when this returns. @throws what an earlier write has failed with. */
+  append(record: JournalRecord): void
+  /** Resolves when every record so far is in the file; rejects with what a write has failed with. */
+  written(): Promise<void>
+  /** Flushes the file to the disk. */
+  sync(): Promise<void>
+  close(): Promise<void>
+}
+
+/**
+ * Opens a journal for writing: a new one, or, with `after`, one that was read, behind its last whole record.
+ * @throws Node's own errors.
+ */
+export async function writeJournal(path: string, head: JournalHead, after?: RecordIndex): Promise<Journal> {
+  const file = await open(path, after === undefined ? 'w' : 'r+')
+  try {
+    if (after !== undefined) {
+      await file.truncate(after.byteLength)
+      return journalIn(file, after.byteLength)
+    }
+    const front = encodeHead(head)
+    await file.writeFile(front)
+    return journalIn(file, front.length)
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+function journalIn(file: FileHandle, start: number): Journal {
+  let position = start
+  let waiting: Uint8Array[] = []
+  let writing: Promise<void> | undefined
+  let failure: unknown
+
+  // Records that come while some are being written go together in the next write.
+  const write = async (): Promise<void> => {
+    try {
+      while (waiting.length > 0) {
+        const bytes = Buffer.concat(waiting)
+        waiting = []
+        for (let written = 0; written < bytes.length; ) {
+          const { bytesWritten } = await file.write(bytes, written, bytes.length - written, position)
+          written += bytesWritten
+          position += bytesWritten
+        }
+      }
+    } catch (error) {
+      failure = error
+    }
+    writing = undefined
+  }
+  return {
+    append(record) {
+      if (failure !== undefined) throw failure
+      waiting.push(encodeRecord(record))
+      writing ??= write()
+    },
+    async written() {
+      await writing
+      if (failure !== undefined) throw failure
+    },
+    sync: () => file.datasync(),
+    async close() {
+      await writing
+      await file.close()
+    },
+  }
+}

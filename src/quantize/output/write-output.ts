@@ -1,0 +1,173 @@
+import type { Effort } from '../../../formats/ggml/codec.js'
+import {
+  type ErrorSums,
+  type Feedback,
+  type Importance,
+  inputsOf,
+  type NeedsMemory,
+  type QuantizeTask,
+  runTasks,
+} from '../../engine/index.js'
+import type { Blueprint } from '../../model/index.js'
+import type { OutputLayout } from '../../plan/index.js'
+import type { WithProgress } from '../../progress/index.js'
+import { inRunningOrder } from '../../quantize/running-order.js'
+import { newTensorStatistics, type QuantizedTensor, type TensorStatistics } from '../../quantize/tensor-statistics.js'
+import { countTasks, type TaskSource, taskElements, tasksOf, writtenBytes } from '../tasks.js'
+import { identityOf } from './identity.js'
+import { beginOutput, type Output } from './output-files.js'
+import { earlierTasks } from './resume.js'
+import { newTaskSet, type TaskSet } from './task-set.js'
+
+export interface WriteOptions {
+  readonly blueprint: Blueprint
+  readonly layout: OutputLayout
+  /** Bytes of all tensors. */
+  readonly dataBytes: number
+  readonly effort: Effort
+  /** The path that was asked for. */
+  readonly path: string
+  readonly threads: number
+  /** What all tasks under way may hold together. */
+  readonly taskBytes: number
+  readonly importance: Importance | undefined
+  readonly feedback: Feedback | undefined
+  readonly needs: NeedsMemory | undefined
+  readonly force: boolean
+  readonly fresh: boolean
+  readonly signal: AbortSignal | undefined
+}
+
+export interface Written {
+  readonly tensors: readonly QuantizedTensor[]
+  /** Bytes that an earlier run had written. */
+  readonly resumedBytes: number
+  readonly notes: readonly string[]
+}
+
+/** So often at most are data and journal flushed to the disk: a power cut costs so much of the work, a kill far less. */
+const syncEveryMs = 5000
+
+/**
+ * Carries a layout out: takes up what an earlier run has left, does the tasks that are missing, gives the files their names.
+ * @throws MqError as quantize; what is done is kept where doing the same again makes sense, and removed elsewhere.
+ */
+export async function* writeOutput(options: WriteOptions): WithProgress<Written> {
+  const { blueprint, dataBytes, path, threads, taskBytes, feedback, needs, signal } = options
+  const work = yield* takeUp(options)
+  const { output, finished } = work
+  const resumedBytes = work.doneBytes
+  const syncs = periodically(syncEveryMs, () => output.sync())
+  let whole = false
+  let useless = false
+  try {
+    const setup = { files: blueprint.files, effort: options.effort }
+    const missing = inRunningOrder(sourceOf(options, output.paths), ({ number }) => !finished.has(number), threads)
+    const inputs = feedback && needs && inputsOf(feedback.calibration, needs)
+    const given = { ...(inputs && { inputs }), ...(signal && { signal }) }
+    const pool = runTasks(missing, { setup, threads, memoryBytes: taskBytes, what: path, ...given })
+    for await (const { task, sums, seconds, checksum } of pool) {
+      const [measured] = sums
+      output.journal.append({ task: task.number, checksum, seconds, ...(measured && { sums: measured }) })
+      count(work, task, measured, seconds)
+      await syncs.now()
+      yield { stage: 'quantize', done: work.doneBytes, total: dataBytes, unit: 'bytes', item: task.tensor }
+    }
+    await syncs.settled()
+    await output.commit()
+    whole = true
+    return { tensors: work.tally.tensors(), resumedBytes, notes: notesOf(output, resumedBytes / dataBytes) }
+  } catch (error) {
+    const inTable = await output.inWords(error)
+    useless = !worthKeeping.has(inTable.code)
+    throw inTable
+  } finally {
+    // Also where the consumer of this stream stops listening.
+    if (!whole) {
+      await syncs.settled().catch(() => undefined)
+      await (useless || finished.size === 0 ? output.discard() : output.keep())
+    }
+  }
+}
+
+/** What stopped the work has nothing to do with what is done already. */
+const worthKeeping: ReadonlySet<string> = new Set(['INTERRUPTED', 'DISK_FULL', 'INTERNAL'])
+
+/** An output and how far it is. */
+interface Work {
+  readonly output: Output
+  readonly tally: TensorStatistics
+  readonly finished: TaskSet
+  doneBytes: number
+}
+
+async function* takeUp(options: WriteOptions): WithProgress<Work> {
+  const { blueprint, layout, path, importance, feedback, signal, dataBytes } = options
+  const taskCount = countTasks(sourceOf(options, []))
+  const output = await beginOutput({
+    ...options,
+    identity: await identityOf(blueprint, layout, { importance, feedback, effort: options.effort, taskElements }),
+    taskCount,
+    inputs: blueprint.files,
+  })
+  const work: Work = { output, tally: newTensorStatistics(layout.tensors), finished: newTaskSet(taskCount), doneBytes: 0 }
+  const { earlier, paths, named } = output
+  if (earlier === undefined) return work
+  let taken = false
+  try {
+    for await (const { task, record, intact } of earlierTasks(tasksOf(sourceOf(options, paths)), earlier, {
+      signal,
+      what: path,
+    })) {
+      if (intact) {
+        count(work, task, record.sums, record.seconds)
+        yield { stage: 'resume', done: work.doneBytes, total: dataBytes, unit: 'bytes', item: task.tensor }
+      } else if (named.has(paths.indexOf(task.output))) {
+        // Somebody else's file of that name: the earlier run is of no use.
+        return yield* takeUp({ ...options, fresh: true })
+      }
+    }
+    taken = true
+    return work
+  } finally {
+    if (!taken) await output.keep()
+  }
+}
+
+/** What the tasks of an output follow from. @param paths where each part is written. */
+export function sourceOf(
+  { blueprint, layout, importance, feedback }: Pick<WriteOptions, 'blueprint' | 'layout' | 'importance' | 'feedback'>,
+  paths: readonly string[],
+): TaskSource {
+  const inputOf = feedback && ((tensor: string, matrix: number) => feedback.calibration.inputOf(tensor, matrix))
+  const dampingOf = feedback?.dampingOf ?? (() => 0)
+  return { tensors: blueprint.tensors, places: layout.tensors, paths, known: { importance, inputOf }, dampingOf }
+}
+
+function count(work: Work, task: QuantizeTask, sums: ErrorSums | undefined, seconds: number): void {
+  work.finished.add(task.number)
+  work.tally.add(task, sums, seconds)
+  work.doneBytes += writtenBytes(task)
+}
+
+function notesOf({ notes }: Output, resumedShare: number): string[] {
+  const resumed = `${(100 * resumedShare).toFixed(1)} % was there from an earlier run, and was checked.`
+  return resumedShare === 0 ? [...notes] : [...notes, resumed]
+}
+
+/** Runs `action` in the background, at most one at a time and not more often than every `everyMs`. */
+function periodically(everyMs: number, action: () => Promise<void>): { now(): Promise<void>; settled(): Promise<void> } {
+  let running = Promise.resolve()
+  let startedAt = performance.now()
+  return {
+    async now() {
+      if (performance.now() - startedAt < everyMs) return
+      await running
+      startedAt = performance.now()
+      running = action()
+      // It is awaited later; until then it must not count as unhandled.
+      running.catch(() => undefined)
+    },
+    settled: () => running,
+  }
+}

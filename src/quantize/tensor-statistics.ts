@@ -1,0 +1,92 @@
+import { type GgmlTypeName, ggmlType } from '../../formats/ggml/types.js'
+import { type ErrorSums, OrderedSums, type QuantizeTask } from '../engine/index.js'
+import type { PlacedTensor } from '../plan/index.js'
+
+/**
+ * What became of a tensor. Errors are over every weight of a tensor of up to a million; of a larger one over one row in sixteen, the
+ * same ones each time, spread over the whole.
+ */
+export interface QuantizedTensor {
+  readonly name: string
+  readonly type: GgmlTypeName
+  /** Sum of (x - x')^2 over sum of x^2; 0 where the type holds the source exactly. */
+  readonly relativeError: number
+  /** The same with every column weighed by its importance; absent where there is none. */
+  readonly weightedRelativeError?: number
+  /** Relative error of the outputs, tr(E H E^T) / tr(W H W^T), on some rows; absent where nothing is known of the inputs. */
+  readonly outputError?: number
+  /** Cosine of the angle between the weights before and after. */
+  readonly cosine: number
+  /** Largest |x - x'|. */
+  readonly maxError: number
+  /** Share of the weights that are farther out than their block reaches. */
+  readonly clippedShare: number
+  /** How many weights were measured; 0 where the type holds the source exactly. */
+  readonly measuredWeights: number
+  /** Time that worker threads spent quantizing and measuring it, together; reading and writing go on meanwhile. */
+  readonly seconds: number
+}
+
+/** What is known of each tensor while the work goes on. */
+export interface TensorStatistics {
+  add(task: QuantizeTask, sums: ErrorSums | undefined, seconds: number): void
+  /** In the order of the file. */
+  tensors(): QuantizedTensor[]
+}
+
+/** Begins with nothing known. */
+export function newTensorStatistics(places: readonly PlacedTensor[]): TensorStatistics {
+  const works = new Map(
+    places.map(({ name, type }) => [name, { name, type, sums: new OrderedSums(), seconds: 0, weighted: false }]),
+  )
+  return {
+    add({ tensor, part, run }, sums, seconds) {
+      const work = works.get(tensor)
+      if (work === undefined) throw new RangeError(`no tensor ${tensor}`)
+      work.seconds += seconds
+      work.weighted = run.importance !== undefined
+      if (sums !== undefined) work.sums.add(part, sums)
+    },
+    tensors: () =>
+      [...works.values()].map(({ name, type, sums, seconds, weighted }) => ({
+        name,
+        type,
+        ...figuresOf(sums.total, type, weighted),
+        seconds,
+      })),
+  }
+}
+
+function figuresOf(
+  total: ErrorSums | undefined,
+  type: GgmlTypeName,
+  weighted: boolean,
+): Omit<QuantizedTensor, 'name' | 'type' | 'seconds'> {
+  if (total === undefined) return { relativeError: 0, cosine: 1, maxError: 0, clippedShare: 0, measuredWeights: 0 }
+  const {
+    count,
+    squaredError,
+    squaredNorm,
+    storedNorm,
+    dotProduct,
+    maxError,
+    weightedError,
+    weightedNorm,
+    clipped,
+    outputError,
+    outputNorm,
+  } = total
+  return {
+    relativeError: ratio(squaredError, squaredNorm),
+    ...(weighted ? { weightedRelativeError: ratio(weightedError, weightedNorm) } : {}),
+    ...(outputNorm === 0 ? {} : { outputError: outputError / outputNorm }),
+    cosine: squaredNorm * storedNorm === 0 ? 1 : dotProduct / Math.sqrt(squaredNorm * storedNorm),
+    maxError,
+    clippedShare: ggmlType(type).blockSize === 1 ? 0 : clipped / count,
+    measuredWeights: count,
+  }
+}
+
+function ratio(error: number, norm: number): number {
+  return norm === 0 ? 0 : error / norm
+}

@@ -1,1 +1,0 @@
-export { type MeasuredOptions, planMeasured } from './plan-measured.js'

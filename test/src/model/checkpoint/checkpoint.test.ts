@@ -1,0 +1,173 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { Codec } from '../../../../formats/ggml/codec.js'
+import { type SafetensorsInput, writeSafetensors } from '../../../../formats/safetensors/index.js'
+import { type Checkpoint, openCheckpoint } from '../../../../src/model/checkpoint/index.js'
+import { evaluateRows, rowCount } from '../../../../src/recipe/index.js'
+import { openBlueprintFiles } from '../../../support/blueprint-files.js'
+import { smallTensor } from '../../../support/checkpoints.js'
+
+const samples = new URL('../../../../samples/', import.meta.url).pathname
+const fp8 = { quant_method: 'fp8', fmt: 'e4m3', weight_block_size: [2, 2] }
+
+let folder: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mq-checkpoint-'))
+})
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+async function write(files: Readonly<Record<string, readonly SafetensorsInput[] | object | string>>): Promise<void> {
+  for (const [name, content] of Object.entries(files)) {
+    const path = join(folder, name)
+    if (Array.isArray(content)) await writeSafetensors(path, content as SafetensorsInput[])
+    else await writeFile(path, typeof content === 'string' ? content : JSON.stringify(content))
+  }
+}
+
+async function values(checkpoint: Checkpoint, name: string): Promise<number[]> {
+  await using files = await openBlueprintFiles(checkpoint)
+  const recipe = checkpoint.tensor(name)
+  return [...(await evaluateRows(recipe, 0, rowCount(recipe), files.read, {} as Codec))]
+}
+
+const f32 = (name: string, shape: readonly number[], ...numbers: number[]): SafetensorsInput => ({
+  name,
+  dtype: 'F32',
+  shape,
+  data: new Uint8Array(Float32Array.from(numbers).buffer),
+})
+const e4m3 = (name: string, shape: readonly number[], ...codes: number[]): SafetensorsInput => ({
+  name,
+  dtype: 'F8_E4M3',
+  shape,
+  data: Uint8Array.from(codes),
+})
+
+describe('openCheckpoint', () => {
+  it('lists the tensors of all shards by name within each, and finds the type of 16 bits', async () => {
+    const llama = await openCheckpoint(`${samples}llama-kjv`)
+    expect(llama.files).toEqual([`${samples}llama-kjv/model.safetensors`])
+    expect(llama.sourceType).toBe('BF16')
+    expect(llama.names.slice(0, 3)).toEqual([
+      'lm_head.weight',
+      'model.embed_tokens.weight',
+      'model.layers.0.input_layernorm.weight',
+    ])
+    expect(llama.shapeOf('model.layers.0.self_attn.k_proj.weight')).toEqual([128, 256])
+
+    const deepseek = await openCheckpoint(`${samples}deepseek-kjv-moe`)
+    expect(deepseek.files).toHaveLength(2)
+    expect(deepseek.names.filter((name) => name.includes('scale'))).toEqual([])
+    expect(deepseek.tensor('model.layers.0.mlp.up_proj.weight').op).toBe('block-scale')
+  })
+
+  it('takes shards without an index, and not the same weights under another name', async () => {
+    await write({
+      'config.json': {},
+      'model-00001-of-00002.safetensors': [f32('b', [1], 2)],
+      'model-00002-of-00002.safetensors': [f32('a', [1], 1)],
+      'consolidated.safetensors': [f32('other', [1], 3)],
+    })
+    const checkpoint = await openCheckpoint(folder)
+    expect(checkpoint.names).toEqual(['b', 'a'])
+    expect(await values(checkpoint, 'a')).toEqual([1])
+    expect(checkpoint.sourceType).toBe('F16')
+  })
+
+  it('multiplies FP8 blocks, which need not divide the matrix', async () => {
+    // 0x38 is 1, 0x40 is 2, 0xb8 is -1.
+    await write({
+      'config.json': { quantization_config: fp8 },
+      'model.safetensors': [
+        e4m3('w', [3, 3], 0x38, 0x40, 0x38, 0xb8, 0x38, 0x38, 0x40, 0x38, 0x38),
+        f32('w_scale_inv', [2, 2], 1, 10, 100, 1000),
+        e4m3('plain', [2], 0x38, 0x40),
+        f32('layer.activation_scale', [1], 5),
+      ],
+    })
+    const checkpoint = await openCheckpoint(folder)
+    expect(checkpoint.names).toEqual(['plain', 'w'])
+    expect(await values(checkpoint, 'w')).toEqual([1, 2, 10, -1, 1, 10, 200, 100, 1000])
+    expect(await values(checkpoint, 'plain')).toEqual([1, 2])
+  })
+
+  it.each([
+    ['for the whole tensor', f32('w_scale_inv', [], 0.5), [0.5, 1, 0.5, 0.5]],
+    ['for each row', f32('w_scale_inv', [2], 0.5, 8), [0.5, 1, 8, 8]],
+    ['for each row, as a column', f32('w_scale_inv', [2, 1], 0.5, 8), [0.5, 1, 8, 8]],
+  ])('multiplies FP8 by one factor %s', async (_, scale, expected) => {
+    await write({
+      'config.json': { quantization_config: { quant_method: 'fp8' } },
+      'model.safetensors': [e4m3('w', [2, 2], 0x38, 0x40, 0x38, 0x38), scale],
+    })
+    expect(await values(await openCheckpoint(folder), 'w')).toEqual(expected)
+  })
+
+  const oneTensor = { 'model.safetensors': [f32('a', [1], 1)] }
+  it.each<[string, Parameters<typeof write>[0], string, string]>([
+    ['no config.json', oneTensor, 'CHECKPOINT_EMPTY', 'there is no config.json'],
+    ['no weights', { 'config.json': {} }, 'CHECKPOINT_EMPTY', 'there are no *.safetensors'],
+    ['PyTorch files', { 'config.json': {}, 'pytorch_model.bin': 'x' }, 'CHECKPOINT_EMPTY', 'PyTorch files'],
+    ['a config.json that is no JSON', { ...oneTensor, 'config.json': '{' }, 'CONFIG_INVALID', 'it is not JSON'],
+    ['a config.json that is a list', { ...oneTensor, 'config.json': '[1]' }, 'CONFIG_INVALID', 'not a JSON object'],
+    [
+      'GPTQ',
+      { ...oneTensor, 'config.json': { quantization_config: { quant_method: 'gptq', bits: 4 } } },
+      'STORAGE_UNSUPPORTED',
+      'gptq, 4 bits',
+    ],
+    [
+      'another FP8',
+      { ...oneTensor, 'config.json': { quantization_config: { ...fp8, fmt: 'e3m4' } } },
+      'STORAGE_UNSUPPORTED',
+      'fp8, e3m4',
+    ],
+    [
+      'a quantization without a name',
+      { ...oneTensor, 'config.json': { quantization_config: 3 } },
+      'STORAGE_UNSUPPORTED',
+      'unnamed',
+    ],
+    ['ModelOpt', { ...oneTensor, 'config.json': {}, 'hf_quant_config.json': {} }, 'STORAGE_UNSUPPORTED', 'ModelOpt'],
+    [
+      'a tensor in two shards',
+      {
+        'config.json': {},
+        'model-1.safetensors': oneTensor['model.safetensors'],
+        'model-2.safetensors': oneTensor['model.safetensors'],
+      },
+      'SAFETENSORS_INVALID',
+      '"a"',
+    ],
+  ])('refuses %s', async (_, files, code, words) => {
+    await write(files)
+    await expect(openCheckpoint(folder)).rejects.toMatchObject({ code, message: expect.stringContaining(words) as string })
+  })
+
+  it('refuses a shard that the index names and nobody has', async () => {
+    await write({ 'config.json': {}, 'model.safetensors.index.json': { weight_map: { a: 'model-1.safetensors' } } })
+    await expect(openCheckpoint(folder)).rejects.toMatchObject({ code: 'SAFETENSORS_INDEX_INVALID' })
+  })
+})
+
+describe('tensor', () => {
+  it('refuses what is not there, what cannot be read, and multipliers of another shape', async () => {
+    await write({
+      'config.json': { quantization_config: fp8 },
+      'model.safetensors': [
+        { name: 'packed', dtype: 'U32', shape: [1], data: new Uint8Array(4) },
+        smallTensor('w', 'F8_E4M3', [4, 4]),
+        smallTensor('w_scale_inv', 'F32', [4, 2]),
+        smallTensor('v', 'F8_E4M3', [4]),
+        smallTensor('v_scale_inv', 'F32', [2]),
+      ],
+    })
+    const checkpoint = await openCheckpoint(folder)
+    expect(() => checkpoint.tensor('b')).toThrow(expect.objectContaining({ code: 'TENSOR_MISSING' }) as Error)
+    expect(() => checkpoint.tensor('packed')).toThrow(expect.objectContaining({ code: 'STORAGE_UNSUPPORTED' }) as Error)
+    expect(() => checkpoint.tensor('w')).toThrow(expect.objectContaining({ code: 'TENSOR_SHAPE' }) as Error)
+    expect(() => checkpoint.tensor('v')).toThrow(expect.objectContaining({ code: 'TENSOR_SHAPE' }) as Error)
+  })
+})

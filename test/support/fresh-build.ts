@@ -1,0 +1,23 @@
+import { execFileSync } from 'node:child_process'
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** Worker threads and llama.cpp's child run from dist/: builds it anew where a source is newer, so that no test runs against a stale build. */
+export default function setup(): void {
+  const built = newest(join(root, 'dist'), /\.js$/, Math.min)
+  const sources = ['formats', 'src', 'commands'].map((folder) => newest(join(root, folder), /\.ts$/, Math.max))
+  if (Math.max(...sources) > built) execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' })
+}
+
+/** The newest or oldest time of change of files with such names; 0 where there are none. */
+function newest(folder: string, names: RegExp, pick: (...times: number[]) => number): number {
+  try {
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => names.test(name))
+    return files.length === 0 ? 0 : pick(...files.map((name) => statSync(join(folder, name)).mtimeMs))
+  } catch {
+    return 0
+  }
+}
