@@ -70,7 +70,9 @@ function readPostProcessor(processor: JsonObject | undefined, names: Map<Kind, s
   if (processor === undefined) return extra
   for (const step of asArray(processor['processors']) ?? [processor]) {
     const object = asObject(step) ?? {}
-    if (object['type'] === 'RobertaProcessing') {
+    if (object['type'] === 'ByteLevel') {
+      for (const kind of ['bos', 'eos'] as const) if (!added.has(kind)) added.set(kind, false)
+    } else if (object['type'] === 'RobertaProcessing') {
       for (const kind of ['bos', 'eos', 'sep'] as const) added.set(kind, true)
       const separator = asText(asArray(object['sep'])?.[0])
       if (!names.has('sep') && separator !== undefined) names.set('sep', separator)
