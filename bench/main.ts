@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { type Effort, efforts } from '../formats/ggml/codec.js'
 import { findGgmlType, type GgmlTypeName } from '../formats/ggml/types.js'
 import { sizeOf } from './arguments.js'
+import { coverage } from './coverage/command.js'
 import { benchFeedback, type FeedbackMeasurement, type Rank } from './feedback.js'
 import { benchKernels, type KernelMeasurement } from './kernels.js'
 import { benchKills } from './kills.js'
@@ -10,7 +11,7 @@ import type { Usage } from './process-tree.js'
 import { quality } from './quality-command.js'
 
 /** Subcommands of `npm run bench -- NAME`; each takes its arguments and prints its results. */
-const benches: Record<string, (args: string[]) => Promise<void>> = { feedback, kernels, kills, pipeline, quality }
+const benches: Record<string, (args: string[]) => Promise<void>> = { coverage, feedback, kernels, kills, pipeline, quality }
 
 async function kernels(args: string[]): Promise<void> {
   const options = {

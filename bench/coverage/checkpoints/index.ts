@@ -1,0 +1,8 @@
+import { decoderSpecs } from './decoders.js'
+import type { CheckpointSpec } from './spec.js'
+
+export type { CheckpointSpec } from './spec.js'
+export { writeCheckpointOf } from './write.js'
+
+/** Tiny checkpoints of the classes that llama.cpp's converter takes. */
+export const checkpointSpecs: readonly CheckpointSpec[] = [...decoderSpecs]

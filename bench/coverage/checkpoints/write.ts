@@ -1,0 +1,42 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { writeSafetensors } from '../../../formats/safetensors/index.js'
+import { projectRoot } from '../root.js'
+import { type CheckpointSpec, parseTensors } from './spec.js'
+import { fillTensor } from './values.js'
+
+/** The field is replaced in the text, for a number such as 30.0 would not come through JSON.parse as it is. */
+const architecturesField = /("architectures": \[\s*")[^"]*("\s*\])/
+
+/** Name of a checkpoint's folder, from which converters take the model's name. */
+function folderName({ name }: CheckpointSpec): string {
+  return `tiny-${name}`
+}
+
+/**
+ * Writes the checkpoint of a specification into the folder `parent`/tiny-NAME.
+ * @param className what `architectures` of config.json names; by default the first of the specification.
+ * @returns the folder.
+ */
+export async function writeCheckpointOf(spec: CheckpointSpec, parent: string, className = spec.classes[0]): Promise<string> {
+  const folder = join(parent, folderName(spec))
+  await mkdir(folder, { recursive: true })
+  const source = join(projectRoot, 'bench', 'coverage', 'checkpoints', 'cases', spec.name)
+  const [config, table] = await Promise.all([
+    readFile(join(source, 'config.json'), 'utf8'),
+    readFile(join(source, 'tensors.txt'), 'utf8'),
+  ])
+  const tensors = parseTensors(table, spec.dtype ?? 'BF16').map((tensor) => fillTensor(tensor, spec.name, spec.values))
+  await writeSafetensors(join(folder, 'model.safetensors'), tensors, new Map([['format', 'pt']]))
+  const files: Readonly<Record<string, unknown>> = {
+    'config.json': config.replace(architecturesField, `$1${className}$2`),
+    ...spec.files,
+  }
+  for (const [name, content] of Object.entries(files)) {
+    const path = join(folder, name)
+    await mkdir(dirname(path), { recursive: true })
+    const asIs = typeof content === 'string' || content instanceof Uint8Array
+    await writeFile(path, asIs ? content : `${JSON.stringify(content, null, 2)}\n`)
+  }
+  return folder
+}

@@ -1,0 +1,44 @@
+import { mkdir } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { foreign } from '../foreign.js'
+import { checkpointSpecs } from './checkpoints/index.js'
+import { benchCoverage, type CoverageRow } from './coverage.js'
+
+/** `npm run bench -- coverage`: takes its arguments and prints its results. */
+export async function coverage(args: string[]): Promise<void> {
+  const [text, flag] = [{ type: 'string' } as const, { type: 'boolean' } as const]
+  const options = { family: text, folder: text, json: flag, goldens: flag, 'no-load': flag, update: flag }
+  const { values } = parseArgs({ args, options })
+  const wanted = values.family?.split(',')
+  const specs = checkpointSpecs.filter(
+    ({ arch, name, classes }) => wanted?.some((asked) => [arch, name, ...classes].includes(asked)) ?? true,
+  )
+  if (specs.length === 0) throw new Error(`There is no checkpoint of ${values.family}: name an architecture, a class or a case.`)
+  if (values.folder !== undefined) await mkdir(values.folder, { recursive: true })
+  const rows = await benchCoverage({
+    specs,
+    upstream: values.goldens !== true && foreign.available,
+    load: values['no-load'] !== true,
+    update: values.update === true,
+    ...(values.folder === undefined ? {} : { folder: resolve(values.folder) }),
+    say: (text) => console.error(text),
+  })
+  console.log(values.json === true ? JSON.stringify(rows, null, 2) : coverageText(rows))
+}
+
+/** A line for each class, and how many are equal. */
+export function coverageText(rows: readonly CoverageRow[]): string {
+  const classes = new Set(rows.map((row) => row.class))
+  const equal = [...classes].filter((name) => rows.every((row) => row.class !== name || row.state === 'equal'))
+  return [...rows.map(coverageLine), `${equal.length} of ${classes.size} equal`].join('\n')
+}
+
+function coverageLine({ state, detail, loads, ppl, upstreamPpl, transformersPpl, ...row }: CoverageRow): string {
+  const what = state === 'equal' ? 'equal' : `${state}: ${detail ?? ''}`
+  const perplexities = [ppl, upstreamPpl, transformersPpl].map((value) => value?.toFixed(3) ?? '-').join('/')
+  const verdict = loads === undefined ? 'not loaded' : loads ? 'loads' : `does not load: ${detail ?? ''}`
+  return [row.class, row.name, what, verdict, perplexities, ...(row.transformers === undefined ? [] : [row.transformers])].join(
+    ', ',
+  )
+}

@@ -1,0 +1,23 @@
+import { finish, MqError, makeBlueprint, planUniform, quantize } from '../../src/index.js'
+
+const types = { f32: 'F32', bf16: 'BF16' } as const
+
+/** Converts a checkpoint as `mq convert FOLDER --type TYPE -o OUTPUT` does. @returns the code of the refusal, if it is refused. */
+export async function convertOurs(
+  folder: string,
+  type: keyof typeof types,
+  output: string,
+  options: readonly string[] = [],
+): Promise<{ readonly code: string; readonly message: string } | undefined> {
+  try {
+    const at = options.indexOf('--pre')
+    const pre = at === -1 ? undefined : options[at + 1]
+    const blueprint = await makeBlueprint(folder, pre === undefined ? {} : { pre })
+    await finish(quantize({ blueprint, plan: planUniform(blueprint, types[type]), output, threads: 1 }))
+    return undefined
+  } catch (error) {
+    const { code } = error as { code?: unknown }
+    if (error instanceof MqError || typeof code === 'string') return { code: String(code), message: (error as Error).message }
+    throw error
+  }
+}

@@ -1,0 +1,120 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { finish, loadModel } from '../../src/index.js'
+import { foreign } from '../foreign.js'
+
+/** Tokens of a chunk; the second half is scored. */
+export const contextLength = 64
+const chunks = 4
+
+/** What llama.cpp says of a file: its perplexity, or why it does not load. */
+export interface Loaded {
+  readonly perplexity?: number
+  /** Token ids of the text, for those who compute the perplexity otherwise. */
+  readonly ids?: readonly number[]
+  /** The token that stands before each chunk, if one does. */
+  readonly bos?: number | null
+  readonly failure?: string
+}
+
+/** Loads a GGUF file with the embedded llama.cpp and measures its perplexity; with the foreign one where the embedded refuses it. */
+export async function loadAndMeasure(model: string, text: string, causal: boolean): Promise<Loaded> {
+  let failure: string
+  try {
+    await using loaded = await loadModel(model, { threads: 2, contextLength: 4 * contextLength })
+    if (!causal) return {}
+    const ids = [...(await loaded.tokenize(text, { special: true }))]
+    const [plain] = await loaded.tokenize(text)
+    const bos = ids[0] === plain ? null : (ids[0] ?? null)
+    const { perplexity } = await finish(loaded.perplexity(text, { contextLength, chunks }))
+    return { perplexity, ids, bos }
+  } catch (error) {
+    failure = (error as Error).message
+  }
+  if (!foreign.available || !foreign.has('llama-perplexity')) return { failure }
+  const folder = join(model, '..')
+  await writeFile(join(folder, 'text.txt'), text)
+  const args = [
+    '-m',
+    model,
+    '-f',
+    'text.txt',
+    '-c',
+    `${contextLength}`,
+    '-b',
+    `${contextLength}`,
+    '--chunks',
+    `${chunks}`,
+    '-t',
+    '2',
+  ]
+  try {
+    const { stdout, stderr } = await foreign.run('llama-perplexity', args, { cwd: folder, timeout: 120_000 })
+    const found = /Final estimate: PPL = ([\d.]+)/.exec(stdout + stderr)
+    return found === null ? { failure } : { perplexity: Number(found[1]) }
+  } catch {
+    return { failure }
+  }
+}
+
+/** What transformers says of a checkpoint: perplexity, or why it has none; and where the checkpoint is not as the class expects it. */
+export interface Forward {
+  readonly perplexity?: number
+  readonly failure?: string
+  readonly loading?: string
+}
+
+const script = `
+import json, math, os, sys
+import torch, transformers
+torch.set_num_threads(1)
+transformers.logging.set_verbosity_error()
+context, chunks = int(sys.argv[1]), int(sys.argv[2])
+for case in json.load(open('forward.json')):
+    child = os.fork()
+    if child == 0:
+        log = os.open(case['folder'] + '.forward.log', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(log, 1); os.dup2(log, 2)
+        out = {}
+        try:
+            cls = getattr(transformers, case['className'], None) or transformers.AutoModelForCausalLM
+            model, info = cls.from_pretrained(case['folder'], dtype=torch.float32, output_loading_info=True, attn_implementation='eager')
+            odd = [f"{kind} {sorted(map(str, info[kind]))[:3]}" for kind in ('missing_keys', 'unexpected_keys', 'mismatched_keys') if info[kind]]
+            if odd: out['loading'] = '; '.join(odd)
+            ids = case['ids']
+            if ids:
+                model.eval()
+                total, count = 0.0, 0
+                for chunk in range(min(chunks, len(ids) // context)):
+                    part = list(ids[chunk * context:(chunk + 1) * context])
+                    if case['bos'] is not None: part[0] = case['bos']
+                    with torch.no_grad():
+                        logits = model(torch.tensor([part]), use_cache=False).logits[0].double()
+                    scores = torch.log_softmax(logits, -1)
+                    for at in range(context // 2, context - 1):
+                        total -= scores[at, part[at + 1]].item(); count += 1
+                out['perplexity'] = math.exp(total / count)
+        except BaseException as error:
+            import traceback; traceback.print_exc()
+            out['failure'] = f"{type(error).__name__}: {error}"[:200]
+        json.dump(out, open(case['folder'] + '.forward.json', 'w'))
+        os._exit(0)
+    os.waitpid(child, 0)
+`
+
+/** Runs transformers' own forward pass, at f32, over token ids as llama-perplexity does. @returns the outcome by folder. */
+export async function forwardPasses(
+  folder: string,
+  cases: readonly { folder: string; className: string; ids: readonly number[]; bos: number | null }[],
+): Promise<ReadonlyMap<string, Forward>> {
+  await writeFile(join(folder, 'forward.json'), JSON.stringify(cases))
+  await writeFile(join(folder, 'forward.py'), script)
+  const args = ['python3', 'forward.py', `${contextLength}`, `${chunks}`]
+  await foreign.run('nice', args, { cwd: folder, timeout: (2 + cases.length) * 60_000, env: { OMP_NUM_THREADS: '1' } })
+  const found = new Map<string, Forward>()
+  for (const { folder: name } of cases) {
+    const text = await readFile(`${name}.forward.json`, 'utf8').catch(() => undefined)
+    found.set(name, text === undefined ? { failure: 'it crashed' } : (JSON.parse(text) as Forward))
+  }
+  return found
+}

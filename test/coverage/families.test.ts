@@ -1,0 +1,38 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { checkpointSpecs, writeCheckpointOf } from '../../bench/coverage/checkpoints/index.js'
+import { digestGguf } from '../../bench/coverage/digest.js'
+import { goldenTypes, readGolden } from '../../bench/coverage/golden.js'
+import { convertOurs } from '../../bench/coverage/ours.js'
+
+/** What a family or a kind of tokenizer that is not there yet is refused with: its cases are skipped, and run as soon as it is. */
+const notYet = new Set(['ARCHITECTURE_UNKNOWN', 'TOKENIZER_UNSUPPORTED', 'PRE_TOKENIZER_UNKNOWN'])
+
+const cases = checkpointSpecs.flatMap((spec) => spec.classes.map((className) => ({ spec, className, name: spec.name })))
+
+describe("a tiny checkpoint becomes what llama.cpp's converter makes of it, to the last key and tensor", () => {
+  let parent = ''
+  beforeAll(async () => {
+    parent = await mkdtemp(join(tmpdir(), 'mq-families-'))
+  })
+  afterAll(() => rm(parent, { recursive: true, force: true }))
+
+  test.for(cases)('$className ($name)', async ({ spec, className }, { skip }) => {
+    const golden = await readGolden(spec)
+    if (golden === undefined) return skip('there is no golden file')
+    const folder = await writeCheckpointOf(spec, join(parent, className), className)
+    for (const type of goldenTypes) {
+      const output = `${folder}.${type}.gguf`
+      const refusal = await convertOurs(folder, type, output, spec.options?.mq)
+      if (refusal !== undefined && notYet.has(refusal.code)) return skip(refusal.code)
+      expect(refusal).toBeUndefined()
+      const found = await digestGguf(output)
+      // In the order of the file, for the order of keys and tensors is the converter's, too.
+      expect(Object.entries(found.keys)).toEqual(Object.entries(golden[type].keys))
+      expect(Object.entries(found.tensors)).toEqual(Object.entries(golden[type].tensors))
+    }
+    await rm(folder, { recursive: true, force: true })
+  })
+})
