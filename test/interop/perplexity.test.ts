@@ -34,23 +34,27 @@ describe.skipIf(skipped)(`llama-perplexity and its kin (${foreign.available ? ll
     throw new Error('llama-perplexity does not answer')
   }
 
-  /** Digits that agree: another version of ggml may sum BF16 products in another order. */
+  /**
+   * Both run on this machine, but their versions of ggml (0.5.0 and 0.7.0) sum products in other orders. The largest relative differences
+   * seen are 1.2e-5 for F16 and Q8_0 (a processor with AVX-512 BF16; 9e-6 with AVX2 alone) and 9.4e-5 for BF16 (AVX2 alone); about four
+   * times as much is allowed. One transposed or missing tensor changes the perplexity by more than 1 %.
+   */
   it.each([
-    ['llama-kjv', 'F16', 3],
-    ['llama-kjv', 'Q8_0', 3],
-    ['llama-kjv', 'BF16', 2],
-    ['deepseek-kjv-moe', 'F16', 3],
-    ['deepseek-kjv-moe', 'Q8_0', 3],
-    ['deepseek-kjv-moe', 'BF16', 2],
-  ] as const)('%s at %s has the perplexity that llama-perplexity prints', async (sample, type, digits) => {
+    ['llama-kjv', 'F16', 5e-5],
+    ['llama-kjv', 'Q8_0', 5e-5],
+    ['llama-kjv', 'BF16', 4e-4],
+    ['deepseek-kjv-moe', 'F16', 5e-5],
+    ['deepseek-kjv-moe', 'Q8_0', 5e-5],
+    ['deepseek-kjv-moe', 'BF16', 4e-4],
+  ] as const)('%s at %s has the perplexity that llama-perplexity prints', async (sample, type, tolerance) => {
     const path = await models.make(sample, type)
     // without --no-repack it ends in an assertion on processors with AMX: see src/runner/extra-buffers.ts
     const repack = sample === 'deepseek-kjv-moe' ? ['--no-repack'] : []
     const theirs = await ask((output) => parseEstimate(output.split('\n')), basename(path), '--file', 'text.txt', ...repack)
     await using model = await loadModel(path)
     const ours = await finish(model.perplexity(text, { chunks: 8 }))
-    expect(ours.perplexity).toBeCloseTo(theirs.perplexity, digits)
-    expect(ours.standardError).toBeCloseTo(theirs.standardError ?? ours.standardError, digits)
+    expect(Math.abs(ours.perplexity / theirs.perplexity - 1)).toBeLessThan(tolerance)
+    expect(Math.abs(ours.standardError / (theirs.standardError ?? Number.NaN) - 1)).toBeLessThan(tolerance)
   })
 
   it('reads texts into the tokens of llama-tokenize', async () => {

@@ -1,15 +1,23 @@
 import { execFileSync } from 'node:child_process'
-import { readdirSync, statSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-/** Worker threads and llama.cpp's child run from dist/: builds it anew where a source is newer, so that no test runs against a stale build. */
-export default function setup(): void {
+/**
+ * Worker threads and llama.cpp's child run from dist/: builds it anew where a source is newer, so that no test runs against a stale build.
+ * Makes the folder in which test files share the GGUF files of the samples.
+ * @returns what takes that folder away.
+ */
+export default function setup(): () => void {
   const built = newest(join(root, 'dist'), /\.js$/, Math.min)
   const sources = ['formats', 'src', 'commands'].map((folder) => newest(join(root, folder), /\.ts$/, Math.max))
   if (Math.max(...sources) > built) execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' })
+  const models = mkdtempSync(join(tmpdir(), 'mq-test-models-'))
+  process.env['MQ_TEST_MODELS'] = models
+  return () => rmSync(models, { recursive: true, force: true })
 }
 
 /** The newest or oldest time of change of files with such names; 0 where there are none. */

@@ -1,4 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { access, copyFile, link, mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -35,6 +36,26 @@ export const llama = {
   name: reason === undefined ? 'embedded llama.cpp' : `SKIPPED: ${reason}`,
 }
 
+/**
+ * A sample as a GGUF file, made once for all test files of a run: fresh-build.ts makes the folder and takes it away. Read only.
+ */
+async function shared(sample: SampleName, type: SampleType): Promise<string> {
+  const folder = process.env['MQ_TEST_MODELS'] ?? tmpdir()
+  const path = join(folder, `${sample}-${type}.gguf`)
+  if (
+    await access(path).then(
+      () => true,
+      () => false,
+    )
+  )
+    return path
+  const blueprint = await makeBlueprint(samplePath(sample))
+  const own = join(folder, `${randomUUID()}.gguf`)
+  await finish(quantize({ blueprint, plan: planUniform(blueprint, type), output: own, threads: 1 }))
+  await rename(own, path)
+  return path
+}
+
 /** A folder of GGUF files made from the samples; `await using`, or call its dispose in afterAll. */
 export async function sampleModels(): Promise<{
   readonly folder: string
@@ -47,14 +68,19 @@ export async function sampleModels(): Promise<{
   return {
     folder,
     async make(sample, type, metadata = {}) {
+      made += 1
+      const output = join(folder, `${sample}-${type}-${made}.gguf`)
+      if (Object.keys(metadata).length === 0) {
+        const path = await shared(sample, type)
+        await link(path, output).catch(() => copyFile(path, output))
+        return output
+      }
       const blueprint = await makeBlueprint(samplePath(sample))
       const changed = new Map(blueprint.metadata)
       for (const [key, value] of Object.entries(metadata)) {
         if (value === undefined) changed.delete(key)
         else changed.set(key, value)
       }
-      made += 1
-      const output = join(folder, `${sample}-${type}-${made}.gguf`)
       await finish(
         quantize({ blueprint: { ...blueprint, metadata: changed }, plan: planUniform(blueprint, type), output, threads: 1 }),
       )

@@ -31,7 +31,8 @@ describe.skipIf(!llama.available)(`perplexity (${llama.name})`, () => {
 
   /**
    * Figures of llama.cpp 0.7.0: `llama-perplexity -t 1 -m MODEL -f samples/text/kjv-heldout.txt --chunks N -c C -b B`, with --no-repack for
-   * deepseek-kjv-moe, on files from llama.cpp's own converter. Other processors sum in another order: the last digits are their own.
+   * deepseek-kjv-moe, on files from llama.cpp's own converter. Other processors sum in another order: up to 1.2e-5 of the value was
+   * seen to differ, and 5e-4 is allowed. test/interop/perplexity.test.ts holds both on one machine.
    */
   it.each([
     ['llama-kjv', 'F16', { contextLength: 512, chunks: 16 }, 2048, 47.2294, 1.88746],

@@ -78,9 +78,12 @@ describe('the page', () => {
   })
 
   test('is made of a report of an early version, too', () => {
-    const { divergence, profile, ...early } = exampleReport({})
-    expect(elementsOf(reportPage(early, madeBy)).map(({ name }) => name)).not.toContain('svg')
-    expect(divergence ?? profile).toBeDefined()
+    const { divergence: _divergence, profile: _profile, ...early } = exampleReport({})
+    const text = reportPage({ ...early, perplexity: { value: 12.3456, standardError: 0.1 } }, madeBy)
+    expect(elementsOf(text).map(({ name }) => name)).not.toContain('svg')
+    expect(text).toContain('12.3456')
+    expect(text).toContain('m.gguf')
+    expect(text).not.toMatch(/KL divergence of|undefined|NaN/)
   })
 
   test('of equal models has no number that is none', () => {

@@ -1,0 +1,57 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runMq } from '../support/run-mq.js'
+import { llama } from '../support/sample-models.js'
+
+const sample = fileURLToPath(new URL('../../samples/llama-kjv', import.meta.url))
+const text = fileURLToPath(new URL('../../samples/text/kjv-heldout.txt', import.meta.url))
+
+let folder: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mq-next-'))
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+/** Runs a command line, and returns the one that it says comes next. */
+async function run(...args: string[]): Promise<string | undefined> {
+  const { exitCode, stdout, stderr } = await runMq(args, { cwd: folder })
+  expect({ args, exitCode, stderr }).toMatchObject({ exitCode: 0 })
+  return /^Next: (.*)$/m.exec(stdout)?.[1]
+}
+
+/** A printed line as arguments; words in capitals stand for what the user has. */
+function argumentsOf(line: string | undefined): string[] {
+  const [program, ...words] = (line ?? expect.fail('nothing comes next')).split(' ')
+  expect(program).toBe('mq')
+  return words.map((word) => (word === 'TEXT.txt' ? text : word))
+}
+
+describe('every line after "Next:" runs as it is printed', () => {
+  test('of convert', async () => {
+    const next = await run('convert', sample, '--type', 'q8_0', '-o', 'q8.gguf')
+    await run(...argumentsOf(next), '-o', 'after-convert.gguf')
+  })
+
+  test('of plan', async () => {
+    const next = await run('plan', sample, '--bits', '4', '-o', 'plan.json')
+    expect(next).toContain('--plan plan.json')
+    await run(...argumentsOf(next), '-o', 'after-plan.gguf')
+  })
+
+  test('of a dry run', async () => {
+    const args = ['quantize', sample, '--bits', '4.5', '-o', 'dry.gguf']
+    expect(await run(...args, '--dry-run')).toBe('the same without --dry-run writes dry.gguf')
+    expect(await readdir(folder)).not.toContain('dry.gguf')
+    await run(...args)
+    expect(await readdir(folder)).toContain('dry.gguf')
+  })
+
+  test.skipIf(!llama.available)(`of quantize and of imatrix (${llama.name})`, async () => {
+    const next = await run('imatrix', sample, '--text', text, '--chunks', '2', '--ctx', '64', '-o', 'calibration.gguf')
+    const quantized = await run(...argumentsOf(next), '-o', 'after-imatrix.gguf')
+    await run(...argumentsOf(quantized), '--chunks', '2', '--ctx', '64')
+  })
+})
