@@ -1,18 +1,18 @@
-export {
-  add,
-  blockScale,
-  concat,
-  constant,
-  ggml,
-  interleaveHalves,
-  plain,
-  plainTypeBytes,
-  reshape,
-  slice,
-  stack,
-  transpose,
-} from './build.js'
-export { type Buffers, evaluateRows, type ReadRange } from './evaluate.js'
-export { preferredRowStep } from './row-step.js'
+export { evaluateRows, preferredRowStep } from './evaluate.js'
+export type { Buffers, ReadRange, Source } from './operation.js'
+export { add } from './operations/add.js'
+export { blockScale } from './operations/block-scale.js'
+export { concat } from './operations/concat.js'
+export { constant } from './operations/constant.js'
+export { ggml } from './operations/ggml.js'
+export { interleaveHalves } from './operations/interleave-halves.js'
+export { plain } from './operations/plain.js'
+export { reshape } from './operations/reshape.js'
+export { slice } from './operations/slice.js'
+export { stack } from './operations/stack.js'
+export { transpose } from './operations/transpose.js'
+export { type PlainType, plainTypeBytes } from './plain-values.js'
+export { readRecipe } from './read-recipe.js'
+export type { FileRange, Recipe, Shape } from './recipe.js'
 export { elementCount, rowCount, rowLength, sameShape, showShape } from './shape.js'
-export type { FileRange, PlainType, Recipe, Shape } from './types.js'
+export { onlyMoves, sourceBytes } from './sources.js'

@@ -1,4 +1,4 @@
-import type { Recipe, Shape } from './types.js'
+import type { Shape } from './recipe.js'
 
 /** Number of values of a shape; 1 for a scalar. */
 export function elementCount(shape: Shape): number {
@@ -6,12 +6,12 @@ export function elementCount(shape: Shape): number {
 }
 
 /** Values in a row: the last dimension; 1 for a scalar. */
-export function rowLength({ shape }: Pick<Recipe, 'shape'>): number {
+export function rowLength({ shape }: { readonly shape: Shape }): number {
   return shape.at(-1) ?? 1
 }
 
 /** Rows: the product of all dimensions but the last; 1 for a vector or a scalar. */
-export function rowCount({ shape }: Pick<Recipe, 'shape'>): number {
+export function rowCount({ shape }: { readonly shape: Shape }): number {
   return elementCount(shape.slice(0, -1))
 }
 

@@ -8,12 +8,12 @@ import {
   type RunOptions,
 } from '../../footprint/index.js'
 import type { Blueprint } from '../../model/index.js'
+import { sourceBytes } from '../../recipe/index.js'
 import { planPreset } from '../allocate/index.js'
 import { plannedBytes } from '../output-layout.js'
 import type { Plan } from '../plan.js'
 import { planUniform } from '../plan-uniform.js'
 import { type Duration, estimateDuration } from './duration.js'
-import { recipeBytes } from './source-bytes.js'
 
 /** A plan with all that follows from it, and nothing written. */
 export interface DryRun extends Plan {
@@ -42,7 +42,8 @@ export interface DryRunOptions {
 
 /** What a plan comes to: the file's size, the memory to run it and where it goes, the time to make it. */
 export async function dryRun(blueprint: Blueprint, plan: Plan, { run, gpuBytes, threads }: DryRunOptions): Promise<DryRun> {
-  const duration = await estimateDuration(plan, recipeBytes(blueprint), threads)
+  const readBytes = blueprint.tensors.reduce((sum, { recipe }) => sum + sourceBytes(recipe), 0)
+  const duration = await estimateDuration(plan, readBytes, threads)
   const known = { ...plan, fileBytes: plannedBytes(blueprint, plan), run, duration }
   const shape = modelShape(blueprint)
   if (shape === undefined) return { ...known, memory: [] }

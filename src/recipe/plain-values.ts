@@ -1,5 +1,23 @@
-import { plainTypeBytes } from './build.js'
-import type { PlainType } from './types.js'
+/** Bytes of one value of each type that is read as numbers one by one. */
+export const plainTypeBytes = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+} as const
+
+/** Element types that are read as numbers one by one. */
+export type PlainType = keyof typeof plainTypeBytes
+
+export const plainTypes = Object.keys(plainTypeBytes) as PlainType[]
 
 /**
  * Writes stored values as f32. 16- and 8-bit floats and small integers are exact; F64, I64 and I32 round to nearest even.

@@ -1,0 +1,36 @@
+import type { Operation } from './operation.js'
+import { addOperation } from './operations/add.js'
+import { blockScaleOperation } from './operations/block-scale.js'
+import { concatOperation } from './operations/concat.js'
+import { constantOperation } from './operations/constant.js'
+import { ggmlOperation } from './operations/ggml.js'
+import { interleaveHalvesOperation } from './operations/interleave-halves.js'
+import { plainOperation } from './operations/plain.js'
+import { reshapeOperation } from './operations/reshape.js'
+import { sliceOperation } from './operations/slice.js'
+import { stackOperation } from './operations/stack.js'
+import { transposeOperation } from './operations/transpose.js'
+import type { Recipe, RecipeNodes } from './recipe.js'
+
+/**
+ * Every operation of recipes, by name. A new one is a file in operations/ (its node, its constructor, its entry) and a line here; all that
+ * goes through recipes asks this table.
+ */
+export const operations: { readonly [Op in keyof RecipeNodes]: Operation<RecipeNodes[Op]> } = {
+  plain: plainOperation,
+  ggml: ggmlOperation,
+  'block-scale': blockScaleOperation,
+  'interleave-halves': interleaveHalvesOperation,
+  reshape: reshapeOperation,
+  slice: sliceOperation,
+  transpose: transposeOperation,
+  stack: stackOperation,
+  concat: concatOperation,
+  add: addOperation,
+  constant: constantOperation,
+}
+
+/** The entry of a recipe's outermost operation. */
+export function operationOf<Node extends Recipe>(recipe: Node): Operation<Node> {
+  return operations[recipe.op] as unknown as Operation<Node>
+}
