@@ -33,6 +33,7 @@ describe('every line after "Next:" runs as it is printed', () => {
   test('of convert', async () => {
     const next = await run('convert', sample, '--type', 'q8_0', '-o', 'q8.gguf')
     await run(...argumentsOf(next), '-o', 'after-convert.gguf')
+    expect(await readdir(folder)).toContain('after-convert.gguf')
   })
 
   test('of plan', async () => {
@@ -49,9 +50,27 @@ describe('every line after "Next:" runs as it is printed', () => {
     expect(await readdir(folder)).toContain('dry.gguf')
   })
 
-  test.skipIf(!llama.available)(`of quantize and of imatrix (${llama.name})`, async () => {
-    const next = await run('imatrix', sample, '--text', text, '--chunks', '2', '--ctx', '64', '-o', 'calibration.gguf')
-    const quantized = await run(...argumentsOf(next), '-o', 'after-imatrix.gguf')
-    await run(...argumentsOf(quantized), '--chunks', '2', '--ctx', '64')
-  })
+  test.skipIf(!llama.available)(
+    `of quantize and of imatrix (${llama.name})`,
+    async () => {
+      const next = await run(
+        'imatrix',
+        sample,
+        '--text',
+        text,
+        '--chunks',
+        '2',
+        '--ctx',
+        '64',
+        '--rank',
+        '0',
+        '-o',
+        'imatrix.gguf',
+      )
+      const quantized = await run(...argumentsOf(next), '-o', 'after-imatrix.gguf')
+      await run(...argumentsOf(quantized), '--chunks', '2', '--ctx', '64')
+      expect(await readdir(folder)).toContain('after-imatrix.verify.json')
+    },
+    180_000,
+  )
 })

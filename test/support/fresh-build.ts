@@ -12,19 +12,19 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
  * @returns what takes that folder away.
  */
 export default function setup(): () => void {
-  const built = newest(join(root, 'dist'), /\.js$/, Math.min)
-  const sources = ['formats', 'src', 'commands'].map((folder) => newest(join(root, folder), /\.ts$/, Math.max))
+  const built = newest(join(root, 'dist'), /^\.built$/)
+  const sources = ['formats', 'src', 'commands'].map((folder) => newest(join(root, folder), /\.ts$/))
   if (Math.max(...sources) > built) execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' })
   const models = mkdtempSync(join(tmpdir(), 'mq-test-models-'))
   process.env['MQ_TEST_MODELS'] = models
   return () => rmSync(models, { recursive: true, force: true })
 }
 
-/** The newest or oldest time of change of files with such names; 0 where there are none. */
-function newest(folder: string, names: RegExp, pick: (...times: number[]) => number): number {
+/** When the newest of the files with such names was changed; 0 where there are none. */
+function newest(folder: string, names: RegExp): number {
   try {
     const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => names.test(name))
-    return files.length === 0 ? 0 : pick(...files.map((name) => statSync(join(folder, name)).mtimeMs))
+    return Math.max(0, ...files.map((name) => statSync(join(folder, name)).mtimeMs))
   } catch {
     return 0
   }

@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+// Builds dist/: kernels only where their sources have changed, TypeScript incrementally, and nothing of sources that are gone.
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const dist = join(root, 'dist')
+const kernels = join(root, 'formats', 'ggml', 'kernels')
+const wasm = join(dist, 'formats', 'ggml', 'kernels.wasm')
+const stamp = join(dist, '.kernels')
+
+const run = (...args) => execFileSync('npx', ['--no-install', ...args], { cwd: root, stdio: 'inherit' })
+const filesIn = (folder) => (existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }).toSorted() : [])
+
+const hash = createHash('sha256')
+for (const name of ['asconfig.json', 'package-lock.json']) hash.update(readFileSync(join(root, name)))
+for (const name of filesIn(kernels).filter((name) => name.endsWith('.ts')))
+  hash.update(name).update(readFileSync(join(kernels, name)))
+const digest = hash.digest('hex')
+if (!existsSync(wasm) || !existsSync(stamp) || readFileSync(stamp, 'utf8') !== digest) {
+  mkdirSync(dirname(wasm), { recursive: true })
+  run('asc', '--config', 'asconfig.json', '--target', 'release')
+  writeFileSync(stamp, digest)
+}
+
+// tsc removes nothing: what a moved or deleted source left behind would still be found as a command or a worker.
+for (const name of filesIn(dist).filter((name) => /\.(?:js|d\.ts)$/.test(name))) {
+  if (!existsSync(join(root, name.replace(/\.(?:js|d\.ts)$/, '.ts'))))
+    for (const end of ['', '.map']) rmSync(join(dist, `${name}${end}`), { force: true })
+}
+run('tsc', '-p', 'tsconfig.build.json', '--incremental', '--tsBuildInfoFile', join(dist, '.tsbuildinfo'))
+if (process.argv.includes('--types')) run('tsc', '-p', 'tsconfig.types.json')
+// When this build ended: test/support/fresh-build.ts holds the sources against it.
+writeFileSync(join(dist, '.built'), '')
