@@ -2,7 +2,7 @@ import { Command, Errors } from '@oclif/core'
 import { finish, MqError, ProgressBar, type WithProgress } from '../src/index.js'
 
 /**
- * What every command shares: `--json`, one line for an error, a bar for long work, and an orderly end on Ctrl-C.
+ * Base class of all commands: `--json`, one line for an error, a progress bar for long work, cancellation on Ctrl-C.
  * A command parses flags, calls one function of src/, and shows the result; what `run()` returns is what `--json` prints.
  */
 export abstract class MqCommand extends Command {
@@ -10,7 +10,7 @@ export abstract class MqCommand extends Command {
 
   readonly #interrupt = new AbortController()
 
-  /** Aborted by the first Ctrl-C or SIGTERM. Pass it to all long work. */
+  /** Aborted by the first Ctrl-C or SIGTERM; passed to all long work. */
   protected get signal(): AbortSignal {
     return this.#interrupt.signal
   }
@@ -30,19 +30,19 @@ export abstract class MqCommand extends Command {
     }
   }
 
-  /** What was typed, for a shell. */
+  /** The command line as it was typed, quoted for a shell. */
   protected commandLine(): string {
     const words = [this.config.bin, ...(this.id ?? '').split(':'), ...this.argv]
     return words.map((word) => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ')
   }
 
-  /** Says what failed in one line on stderr and sets the exit status; a result can still be printed after it. */
+  /** Prints an error as one line on stderr and sets the exit status; a result can still be printed after it. */
   protected fail(error: MqError): void {
     process.exitCode = error.exit
     process.stderr.write(`mq: ${error.code}: ${oneLine(error.message)} ${oneLine(error.suggestion)}\n`)
   }
 
-  /** Shows any error as `mq: CODE: what was wrong. What to do.` and sets the exit status. No stack trace but with MQ_DEBUG=1. */
+  /** Prints any error as `mq: CODE: what was wrong. What to do.` and sets the exit status. A stack trace only with MQ_DEBUG=1. */
   protected override async catch(thrown: Error & { exitCode?: number }): Promise<void> {
     if (thrown instanceof Errors.ExitError) throw thrown
     const command = (this.id ?? '').replaceAll(':', ' ')

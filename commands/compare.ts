@@ -4,10 +4,10 @@ import { MqCommand } from './base-command.js'
 import Verify from './verify.js'
 
 export default class Compare extends MqCommand {
-  static override summary = 'Measure many quantized models against one reference: which are worth their size.'
+  static override summary = 'Compare quantized models against one reference: which are Pareto-optimal in size and KL divergence.'
   static override description =
-    `Size, KL divergence, perplexity ratio and same top tokens of each file, and the Pareto front: those that no other is both no larger and nearer to the reference than. The figures are those of \`mq verify\`.
-What was measured is kept in the cache folder (verify/ in $MQ_CACHE, else ~/.cache/mq) by the digests of model, reference and text: a file that is added later is measured alone, and work that was stopped goes on. The reference is run where anything is left to measure, unless its logits were kept with --save-logits.`
+    `Size, KL divergence, perplexity ratio and top-token agreement of each file, as \`mq verify\` computes them. A file is Pareto-optimal when no other file is as small or smaller and has a lower KL divergence; the others are dominated.
+Measurements are cached (verify/ in $MQ_CACHE, else ~/.cache/mq) by the digests of model, reference and text: a second run measures only new files. The reference runs whenever a file is left to measure, unless --against-logits names its saved logits.`
 
   static override examples = [
     '<%= config.bin %> <%= command.id %> quantized/ --against samples/llama-kjv --text samples/text/kjv-heldout.txt --report pareto.html',
@@ -17,7 +17,7 @@ What was measured is kept in the cache folder (verify/ in $MQ_CACHE, else ~/.cac
 
   static override strict = false
   static override args = {
-    models: Args.string({ description: 'GGUF files, and folders of them.', required: true }),
+    models: Args.string({ description: 'GGUF files, and folders that contain them.', required: true }),
   }
 
   static override flags = {
@@ -28,9 +28,12 @@ What was measured is kept in the cache folder (verify/ in $MQ_CACHE, else ~/.cac
     ctx: Verify.flags.ctx,
     chunks: Verify.flags.chunks,
     threads: Verify.flags.threads,
-    report: Flags.string({ description: 'Write a page with a table and plots to this file, such as pareto.html.' }),
-    fresh: Flags.boolean({ description: 'Measure again what was measured before.' }),
-    force: Flags.boolean({ description: 'Replace a page that is there already.' }),
+    report: Flags.string({
+      helpValue: 'FILE',
+      description: 'Write an HTML page with a table and plots to this file, such as pareto.html. [default: none]',
+    }),
+    fresh: Flags.boolean({ description: 'Ignore cached measurements and measure every file again.' }),
+    force: Flags.boolean({ description: 'Overwrite an existing --report file.' }),
   }
 
   async run(): Promise<CompareReport> {

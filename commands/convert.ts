@@ -6,10 +6,10 @@ import { blueprintOf, workFlags, workOptions, writeFlags, writeOptions } from '.
 const types = { f32: 'F32', f16: 'F16', bf16: 'BF16', q8_0: 'Q8_0' } as const
 
 export default class Convert extends MqCommand {
-  static override summary = 'Convert a checkpoint to GGUF in one plain type.'
+  static override summary = 'Convert a checkpoint to GGUF in one type: F32, F16, BF16 or Q8_0.'
   static override description =
-    `Reads a folder with config.json, *.safetensors and tokenizer.json, or a GGUF file, and writes a GGUF file that llama.cpp loads.
-Weights go straight from the source to their place in the file; it has its name only when it is whole, and a run that was stopped goes on where it was when the same command is given again. For fewer bits see \`mq quantize\`, which reads checkpoints, too.`
+    `Reads a checkpoint folder (config.json, *.safetensors, tokenizer files) or a GGUF file, and writes a GGUF file that llama.cpp loads.
+The output is written as NAME.partial and renamed when it is complete. An interrupted run resumes when the same command is run again. For fewer bits use \`mq quantize\`, which reads checkpoints directly.`
   static override examples = [
     '<%= config.bin %> convert samples/llama-kjv',
     '<%= config.bin %> convert DeepSeek-R1 --type q8_0 -o /models/DeepSeek-R1-Q8_0.gguf',
@@ -17,13 +17,14 @@ Weights go straight from the source to their place in the file; it has its name 
   ]
 
   static override args = {
-    path: Args.string({ required: true, description: 'Folder of a checkpoint, or a .gguf file.' }),
+    path: Args.string({ required: true, description: 'Checkpoint folder, or a .gguf file.' }),
   }
 
   static override flags = {
     type: Flags.option({ options: [...Object.keys(types), 'auto'] as (keyof typeof types | 'auto')[] })({
       default: 'auto',
-      description: 'Type of the weights; auto is what most of the checkpoint has. Norms, routers and vectors stay f32.',
+      description:
+        'Type of the weight matrices; auto is the type that most weights of the source have. Norms, routers and biases stay f32.',
     }),
     ...workFlags,
     ...writeFlags,

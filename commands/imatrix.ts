@@ -4,38 +4,54 @@ import { MqCommand } from './base-command.js'
 import { parseSize } from './shared/quantities.js'
 
 export default class Imatrix extends MqCommand {
-  static override summary = "Compute an importance matrix: how strong the inputs of a model's weights are on a text."
+  static override summary = 'Calibrate: compute the importance matrix and input covariances of a model on a text.'
   static override description =
-    `The model runs over the text with the embedded llama.cpp, which is watched at every multiplication: sums of squares of each column of the inputs, for each expert of its own, as llama-imatrix has them and in the same GGUF form. Beside them the file keeps what is needed of how the columns go together, once for weights that share an input, and rows of every eighth batch of chunks, which that leaves out: \`mq quantize --calibration\` chooses codes with it. llama.cpp passes these tensors over.
-\`mq quantize --imatrix\` spends precision where it counts, and 1- and 2-bit types need it most. Use a model of high precision, and text like what it will read.`
+    `Runs the model over the text with the embedded llama.cpp and collects activation statistics of every weight matrix, separately for each expert. The importance matrix (mean squared activation of each input column) equals llama-imatrix's and has the same GGUF format. The file also holds input covariances, for error feedback (GPTQ/LDLQ) with \`mq quantize --calibration\`: in full up to 1024 columns, as a low-rank sketch above. Every eighth batch of chunks is held out of the covariances and sampled, to choose the damping. llama.cpp ignores these extra tensors.
+Use the model in high precision, and text like that which it will process. 1-bit and 2-bit types depend most on calibration.`
   static override examples = [
     '<%= config.bin %> <%= command.id %> samples/llama-kjv --text samples/text/kjv-calibration.txt -o imatrix.gguf',
     '<%= config.bin %> <%= command.id %> model-BF16.gguf --text calibration.txt --chunks 200 --process-output',
   ]
 
   static override args = {
-    model: Args.string({ description: 'A GGUF file of high precision, or the checkpoint folder.', required: true }),
+    model: Args.string({ description: 'GGUF file in high precision, or the checkpoint folder.', required: true }),
   }
 
   static override flags = {
-    text: Flags.string({ char: 'f', description: 'UTF-8 text to calibrate on.', required: true }),
-    output: Flags.string({ char: 'o', description: 'File to write, or a folder.', default: 'imatrix.gguf' }),
-    ctx: Flags.integer({ char: 'c', description: 'Tokens of a chunk.', default: 512, min: 16 }),
-    chunks: Flags.integer({ description: 'Use this many chunks at most.', min: 1 }),
-    'process-output': Flags.boolean({ description: 'Look at the inputs of output.weight, too.' }),
+    text: Flags.string({ char: 'f', helpValue: 'FILE', description: 'Calibration text, UTF-8.', required: true }),
+    output: Flags.string({
+      char: 'o',
+      helpValue: 'FILE',
+      description: 'Calibration file to write (GGUF), or a folder.',
+      default: 'imatrix.gguf',
+    }),
+    ctx: Flags.integer({
+      char: 'c',
+      helpValue: 'N',
+      description: 'Chunk length (context length), in tokens.',
+      default: 512,
+      min: 16,
+    }),
+    chunks: Flags.integer({ helpValue: 'N', description: 'Maximum number of chunks. [default: the whole text]', min: 1 }),
+    'process-output': Flags.boolean({ description: 'Collect statistics for output.weight, too.' }),
     rank: Flags.string({
-      description: 'Directions to keep of how the columns of wide inputs go together, for error feedback; 0: importance alone.',
+      helpValue: 'N',
+      description:
+        'Rank of the low-rank sketch of input covariances, from 0 to 4096. auto: full covariance up to 1024 columns, rank 64 above; 0: no covariances, importance matrix only.',
       default: 'auto',
     }),
     memory: Flags.string({
-      description: 'What all sums for error feedback together may take of memory and of the file, such as 4GiB.',
+      helpValue: 'SIZE',
+      description: 'Limit for all covariances together, in memory and in the file, such as 4GiB; ranks are lowered to fit.',
       default: '1GiB',
     }),
     'llama-dir': Flags.string({
-      description: 'Folder of a llama.cpp of your own: its llama-imatrix computes the importance, and --rank is 0.',
+      helpValue: 'DIR',
+      description:
+        'Folder with llama.cpp programs: llama-imatrix from there computes the importance matrix, without covariances. [default: the embedded llama.cpp]',
     }),
-    threads: Flags.integer({ char: 't', description: 'Threads. [default: one for each core]', min: 1 }),
-    force: Flags.boolean({ description: 'Replace a file that is there already.' }),
+    threads: Flags.integer({ char: 't', helpValue: 'N', description: 'Threads. [default: one for each core]', min: 1 }),
+    force: Flags.boolean({ description: 'Overwrite an existing file.' }),
   }
 
   override async run(): Promise<ImatrixReport> {
@@ -58,7 +74,7 @@ export default class Imatrix extends MqCommand {
     )
     this.log(imatrixText(report))
     if (flags['llama-dir'] !== undefined)
-      this.log('llama-imatrix knows importance alone: for error feedback leave --llama-dir out.')
+      this.log('llama-imatrix computes no covariances: for error feedback, run without --llama-dir.')
     const flag = report.covariance.length > 0 ? 'calibration' : 'imatrix'
     this.log(`Next: mq quantize ${args.model} --bits 2.51 --${flag} ${report.output}`)
     return report
@@ -67,7 +83,10 @@ export default class Imatrix extends MqCommand {
 
 function parseRank(text: string, external: boolean): number | 'auto' {
   if (external && text !== 'auto' && text !== '0') {
-    throw MqError.of('FLAGS_CONFLICT', { problem: 'llama-imatrix knows importance alone, --rank 0', command: 'imatrix' })
+    throw MqError.of('FLAGS_CONFLICT', {
+      problem: '--llama-dir runs llama-imatrix, which computes no covariances: only --rank 0 or auto goes with it',
+      command: 'imatrix',
+    })
   }
   if (text === 'auto') return text
   const rank = Number(text)

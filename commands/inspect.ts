@@ -13,10 +13,10 @@ import { MqCommand } from './base-command.js'
 const maxValueLength = 80
 
 export default class Inspect extends MqCommand {
-  static override summary = 'Show what a model file or checkpoint holds: metadata, tensors, types, bits per weight.'
+  static override summary = 'Show the metadata, tensors, types and bits per weight of a model file or checkpoint.'
   static override description =
-    `Reads and checks the headers, not the weights. Tensors that differ in nothing but layer or expert numbers share a line.
-Shapes are row-major, the row length last, for every format; GGUF itself writes them the other way round.`
+    `Reads and checks headers only, no weights. Tensors that differ only in layer or expert number share a line.
+Shapes are row-major for every format, with the row length last; GGUF stores dimensions in the reverse order.`
   static override examples = [
     '<%= config.bin %> inspect llama-Q4_K_M.gguf',
     '<%= config.bin %> inspect samples/deepseek-kjv-moe --all',
@@ -26,12 +26,12 @@ Shapes are row-major, the row length last, for every format; GGUF itself writes 
   static override args = {
     path: Args.string({
       required: true,
-      description: 'A .gguf file, any shard of a split one, a .safetensors file, or a folder with a checkpoint.',
+      description: 'A .gguf file, any shard of a split model, a .safetensors file, or a checkpoint folder.',
     }),
   }
 
   static override flags = {
-    all: Flags.boolean({ char: 'a', description: 'A line for every tensor.' }),
+    all: Flags.boolean({ char: 'a', description: 'List every tensor on its own line.' }),
   }
 
   override async run(): Promise<Inspection> {

@@ -1,11 +1,15 @@
-import { Args, Flags } from '@oclif/core'
+import { Args, Flags, type Interfaces } from '@oclif/core'
 import {
   checkPictureName,
   checkTarget,
   type DryRun,
   dryRun,
   dryRunText,
+  MqError,
   openModel,
+  type PlanChoices,
+  planChoices,
+  planChoicesText,
   showPlan,
   writePicture,
   writePlan,
@@ -16,47 +20,71 @@ import { goals, planFlags, planWith, readInputs, requestOf, withoutWeights } fro
 import { parseSize } from './shared/quantities.js'
 
 export default class PlanCommand extends MqCommand {
-  static override summary = 'Plan which tensor gets which type, and say why.'
-  static override description = `Nothing is quantized: the plan says what would be written, to the byte.
-With --bits the types are measured on samples of each tensor's rows, weighed by what the tensor is to the model, and chosen such that the damage is least; the whole is never above that many bits per weight. --preset chooses as llama-quantize does, --mixture as a data file says: samples/mixtures/README.md.
-It also says what the model takes to run, where it goes with a GPU of --vram, and how long it takes to make. With hf: or an address only headers are read, and errors are typical ones.
-The plan file can be read, edited and given to \`mq quantize --plan\`. It holds the reason for each type, as --json does.`
+  static override summary = 'Plan the type of every tensor, with reasons, file size and memory to run.'
+  static override description =
+    `A dry run of \`mq quantize\`: nothing is quantized, and the plan gives the size of the output file to the byte.
+The types come from exactly one of: a budget (--bits, --size, --fit), --preset or --type as in llama-quantize, or --mixture (a JSON file, samples/mixtures/README.md). Under a budget, the quantization error of each candidate type is measured on sampled rows of each tensor and weighted by the tensor's sensitivity; bit allocation minimizes the estimated KL divergence.
+Also shown: memory to run the model, placement on a GPU with --vram, and the estimated time to quantize. Of a remote model (hf: or a URL) only headers are read; errors are then typical values for each type.
+The plan file holds the reason for each type, can be edited, and is run with \`mq quantize --plan\`. \`mq plan --list\` shows all types, presets, mixtures and roles.`
   static override examples = [
     '<%= config.bin %> plan samples/deepseek-kjv-moe --bits 2.51',
     '<%= config.bin %> plan hf:deepseek-ai/DeepSeek-R1 --size 212GB --floor attention=Q4_K',
     '<%= config.bin %> plan my-model --fit 24GiB --ctx 16384 --vram 24GiB --picture plan.svg',
     '<%= config.bin %> plan samples/llama-kjv --preset Q4_K_M --tensor-type "ffn_down=Q6_K" -o plan.json',
+    '<%= config.bin %> plan --list',
   ]
 
   static override args = {
     path: Args.string({
-      required: true,
-      description: 'Folder of a checkpoint, or a .gguf file; hf:NAMESPACE/NAME[:TAG], or an address, to read headers alone.',
+      description: 'Checkpoint folder, or a .gguf file; hf:NAMESPACE/NAME[:TAG] or a URL to read headers only.',
     }),
   }
 
   static override flags = {
     ...planFlags,
-    bits: { ...planFlags.bits, exactlyOne: [...goals] },
+    bits: { ...planFlags.bits, exactlyOne: [...goals, 'list'] },
+    list: Flags.boolean({
+      description: 'List the types, presets, mixtures and roles that a plan can use.',
+      exclusive: goals.filter((goal) => goal !== 'bits'),
+    }),
     measure: Flags.boolean({
       allowNo: true,
       default: true,
-      description: 'Measure errors on the weights; without, they are typical ones of the types.',
+      description: 'Measure quantization errors on the weights; --no-measure uses typical errors of each type.',
     }),
-    endpoint: Flags.string({ description: 'Where hf: names are looked up. [default: $HF_ENDPOINT or https://huggingface.co]' }),
-    vram: Flags.string({ description: 'Memory of a GPU, such as 24GiB: says what of the model to put there.' }),
-    picture: Flags.string({ description: 'Draw layers by roles, coloured by their bits, into this file: .svg or .html.' }),
-    output: Flags.string({ char: 'o', description: 'Write the plan to this file, as JSON.' }),
-    force: Flags.boolean({ char: 'f', description: 'Replace files that are there already.' }),
+    endpoint: Flags.string({
+      helpValue: 'URL',
+      description: 'Hub or registry for hf: names. [default: $HF_ENDPOINT or https://huggingface.co]',
+    }),
+    vram: Flags.string({
+      helpValue: 'SIZE',
+      description: 'Memory of a GPU, such as 24GiB: shows which part of the model to offload. [default: none]',
+    }),
+    picture: Flags.string({
+      helpValue: 'FILE',
+      description: 'Draw bits per weight by layer and role into this file, .svg or .html. [default: none]',
+    }),
+    output: Flags.string({ char: 'o', helpValue: 'FILE', description: 'Write the plan to this file, as JSON. [default: none]' }),
+    force: Flags.boolean({ description: 'Overwrite existing files.' }),
   }
 
-  override async run(): Promise<DryRun> {
+  override async run(): Promise<DryRun | PlanChoices> {
     const { args, flags } = await this.parse(PlanCommand)
+    if (flags.list) {
+      const choices = await planChoices()
+      this.log(planChoicesText(choices))
+      return choices
+    }
+    if (args.path === undefined) throw MqError.of('USAGE', { problem: 'the argument PATH is missing', command: 'plan' })
+    return await this.#plan(args.path, flags)
+  }
+
+  async #plan(path: string, flags: Interfaces.InferredFlags<typeof PlanCommand.flags>): Promise<DryRun> {
     const { output, force, picture, vram, threads } = flags
     const gpuBytes = vram === undefined ? undefined : parseSize(vram, 'vram', 'plan')
     if (picture !== undefined) checkPictureName(picture)
     const request = await requestOf(flags, 'plan')
-    const { blueprint, hasWeights } = await openModel(args.path, {
+    const { blueprint, hasWeights } = await openModel(path, {
       signal: this.signal,
       ...(flags.pre !== undefined && { pre: flags.pre }),
       ...(flags.endpoint !== undefined && { endpoint: flags.endpoint }),
@@ -74,7 +102,7 @@ The plan file can be read, edited and given to \`mq quantize --plan\`. It holds 
     this.log(`${showPlan(plan)}\n\n${dryRunText(result, vram)}`)
     if (picture !== undefined) {
       const name = blueprint.metadata.get('general.name')?.value
-      await writePicture(picture, result, typeof name === 'string' ? name : args.path)
+      await writePicture(picture, result, typeof name === 'string' ? name : path)
       this.log(`Picture: ${picture}`)
     }
     if (output !== undefined) {
@@ -82,7 +110,7 @@ The plan file can be read, edited and given to \`mq quantize --plan\`. It holds 
       const known = (['imatrix', 'calibration'] as const).flatMap((flag) =>
         flags[flag] === undefined ? [] : ` --${flag} ${flags[flag]}`,
       )
-      this.log(`Next: mq quantize ${args.path} --plan ${output}${known.join('')}`)
+      this.log(`Next: mq quantize ${path} --plan ${output}${known.join('')}`)
     }
     return result
   }

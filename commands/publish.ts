@@ -3,10 +3,10 @@ import { defaultRegistryDirectory, formatBytes, type Published, publish } from '
 import { MqCommand } from './base-command.js'
 
 export default class Publish extends MqCommand {
-  static override summary = 'Put a model into the local registry.'
+  static override summary = 'Publish a model to the local registry.'
   static override description =
-    `Checks the model, stores its files by content, and points the tag to them; until then readers see what was there before.
-A report of \`mq verify\` beside the model (MODEL.verify.json) is attached; one that belongs to other bytes, or says that a gate failed, stops the publication.`
+    `Checks the model, stores its files by SHA-256 digest, and sets the tag; the tag changes only when everything is stored.
+A report of \`mq verify\` next to the model (MODEL.verify.json) is attached. If the report belongs to another file, or one of its gates failed, the model is not published.`
   static override examples = [
     '<%= config.bin %> publish llama-Q4_K_M.gguf kjv/llama:Q4_K_M',
     '<%= config.bin %> publish samples/llama-kjv kjv/llama',
@@ -16,19 +16,26 @@ A report of \`mq verify\` beside the model (MODEL.verify.json) is attached; one 
   static override args = {
     model: Args.string({
       required: true,
-      description: 'A .gguf file, one shard of a split model, or a folder with a checkpoint.',
+      description: 'A .gguf file, any shard of a split model, or a checkpoint folder.',
     }),
     name: Args.string({
       required: true,
-      description: 'NAMESPACE/NAME[:TAG]. Without a tag: what the GGUF says, such as Q4_K_M; "main" for a folder.',
+      description:
+        'NAMESPACE/NAME[:TAG]. Default tag: the file type of the GGUF, such as Q4_K_M; "main" for a checkpoint folder.',
     }),
   }
 
   static override flags = {
-    registry: Flags.string({ description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]' }),
-    report: Flags.string({ description: 'Report of `mq verify` to attach. [default: MODEL.verify.json, if there]' }),
+    registry: Flags.string({
+      helpValue: 'DIR',
+      description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
+    }),
+    report: Flags.string({
+      helpValue: 'FILE',
+      description: 'Report of `mq verify` to attach. [default: MODEL.verify.json, if it exists]',
+    }),
     force: Flags.boolean({
-      description: 'Publish although the report does not match, and start over where the tags are damaged.',
+      description: 'Publish even if the report does not match the model, and replace a damaged list of tags.',
     }),
   }
 

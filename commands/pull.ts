@@ -6,8 +6,8 @@ import { MqCommand } from './base-command.js'
 export default class Pull extends MqCommand {
   static override summary = 'Download a checkpoint or a GGUF from a Hugging Face hub or a registry.'
   static override description =
-    `Without --include: of a checkpoint all that a conversion needs, and of a repository of GGUF files the one that llama.cpp would take.
-Every file is verified by its hash. An interrupted download goes on where it stopped when the same command is run again.`
+    `Without --include, downloads all files of a checkpoint that conversion needs, or, from a repository of GGUF files, the one that llama.cpp would choose.
+Every file is verified by its hash. An interrupted download resumes when the same command is run again.`
   static override examples = [
     '<%= config.bin %> pull meta-llama/Llama-3.2-1B-Instruct -o llama',
     '<%= config.bin %> pull kjv/llama:Q4_K_M --endpoint http://127.0.0.1:8484',
@@ -15,15 +15,28 @@ Every file is verified by its hash. An interrupted download goes on where it sto
   ]
 
   static override args = {
-    repo: Args.string({ required: true, description: 'NAMESPACE/NAME, with :TAG for one GGUF of several, or @REVISION.' }),
+    repo: Args.string({ required: true, description: 'NAMESPACE/NAME, with :TAG to choose a GGUF file, or with @REVISION.' }),
   }
 
   static override flags = {
-    output: Flags.string({ char: 'o', description: 'Folder to put the files into. [default: ./NAME]' }),
-    revision: Flags.string({ description: 'Branch, tag or commit. [default: main]' }),
-    include: Flags.string({ multiple: true, description: "Which files, such as '*.json'; may be given several times." }),
-    endpoint: Flags.string({ description: 'Address of the hub or registry. [default: $HF_ENDPOINT or https://huggingface.co]' }),
-    concurrency: Flags.integer({ default: 4, min: 1, max: 64, description: 'Files at a time.' }),
+    output: Flags.string({ char: 'o', helpValue: 'DIR', description: 'Folder for the files. [default: ./NAME]' }),
+    revision: Flags.string({ helpValue: 'NAME', description: 'Branch, tag or commit. [default: main]' }),
+    include: Flags.string({
+      multiple: true,
+      helpValue: 'PATTERN',
+      description: "Download the files that match this pattern, such as '*.json'. [default: see above]",
+    }),
+    endpoint: Flags.string({
+      helpValue: 'URL',
+      description: 'Address of the hub or registry. [default: $HF_ENDPOINT or https://huggingface.co]',
+    }),
+    concurrency: Flags.integer({
+      default: 4,
+      min: 1,
+      max: 64,
+      helpValue: 'N',
+      description: 'Number of files to download in parallel.',
+    }),
   }
 
   override async run(): Promise<Pulled> {
@@ -40,7 +53,7 @@ Every file is verified by its hash. An interrupted download goes on where it sto
         ...(flags.endpoint !== undefined && { endpoint: flags.endpoint }),
       }),
     )
-    const there = pulled.skipped > 0 ? `, ${pulled.skipped} were there already` : ''
+    const there = pulled.skipped > 0 ? `, ${pulled.skipped} were already complete` : ''
     this.log(`${pulled.directory}  ${pulled.files.length} files, ${formatBytes(pulled.bytes)} fetched${there}`)
     return pulled
   }

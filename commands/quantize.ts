@@ -18,11 +18,13 @@ import { goals, planFlags, planWith, readInputs, requestOf } from './shared/plan
 import { blueprintOf, writeFlags, writeOptions } from './shared/work-flags.js'
 
 export default class Quantize extends MqCommand {
-  static override summary = 'Quantize a checkpoint, or a GGUF file, to a number of bits per weight.'
-  static override description = `One pass from the source to the finished file: no GGUF of higher precision is written on the way.
-A run that was stopped, killed or out of disk space goes on where it was when the same command is given again.
-With --bits every tensor gets the type that does the least damage for its bytes, measured on samples of its rows, and the whole is never above that many bits per weight. --preset and --type do as llama-quantize does; --mixture does what a data file says (samples/mixtures/README.md), --plan what a plan file says.
-Errors are those of all weights of tensors of up to a million, and of one row in sixteen of larger ones; --json has them tensor by tensor, with cosine, largest error, share clipped and time.`
+  static override summary = 'Quantize a checkpoint or a GGUF file: to a budget, with a preset, or by a plan.'
+  static override description =
+    `Reads the source once and writes the quantized GGUF file; there is no intermediate file in high precision.
+The types come from exactly one of: a budget (--bits, --size, --fit), --preset or --type as in llama-quantize, --mixture (a JSON file, samples/mixtures/README.md), or --plan. Under a budget, the quantization error of each candidate type is measured on sampled rows of each tensor, and bit allocation minimizes the estimated KL divergence.
+With --calibration, codes are chosen with error feedback (GPTQ/LDLQ).
+An interrupted run resumes when the same command is run again.
+Errors in the summary are relative squared errors: over all weights of a tensor with up to a million, over one row in 16 of a larger one. --json lists them by tensor, with cosine similarity, maximum error, share of clipped weights and time.`
   static override examples = [
     '<%= config.bin %> quantize samples/deepseek-kjv-moe --bits 2.51',
     '<%= config.bin %> quantize samples/llama-kjv --preset Q4_K_M -o llama-Q4_K_M.gguf',
@@ -32,7 +34,7 @@ Errors are those of all weights of tensors of up to a million, and of one row in
   ]
 
   static override args = {
-    path: Args.string({ required: true, description: 'Folder of a checkpoint, or a .gguf file.' }),
+    path: Args.string({ required: true, description: 'Checkpoint folder, or a .gguf file.' }),
   }
 
   static override flags = {
@@ -40,16 +42,17 @@ Errors are those of all weights of tensors of up to a million, and of one row in
     ...writeFlags,
     bits: { ...planFlags.bits, exactlyOne: [...goals, 'plan'] },
     plan: Flags.string({
-      description: 'A plan file, as --save-plan or `mq plan` writes it.',
-      exclusive: ['tensor-type', 'floor', 'tie'],
+      helpValue: 'FILE',
+      description: 'Plan file, as `mq plan -o` or --save-plan writes it; types may be edited. [default: none]',
+      exclusive: ['tensor-type', 'floor', 'tie', ...goals.filter((goal) => goal !== 'bits')],
     }),
     effort: Flags.option({
       options: efforts,
       default: 'default' as const,
-      description: 'How hard the encoders search: `best` takes about three times as long and has a little less error.',
+      description: 'Search effort of the encoders: best takes about three times as long for a slightly smaller error.',
     })(),
-    'save-plan': Flags.string({ description: 'Write the plan to this file, too.' }),
-    'dry-run': Flags.boolean({ description: 'Say what would be written, and write nothing but the plan.' }),
+    'save-plan': Flags.string({ helpValue: 'FILE', description: 'Also write the plan to this file, as JSON. [default: none]' }),
+    'dry-run': Flags.boolean({ description: 'Show the result, but write nothing except the plan (--save-plan).' }),
   }
 
   override async run(): Promise<QuantizeReport> {
@@ -76,7 +79,7 @@ Errors are those of all weights of tensors of up to a million, and of one row in
     if (savePlan !== undefined) this.log(`Plan: ${savePlan}`)
     this.log(
       result === undefined
-        ? `Next: the same without --dry-run writes ${output}`
+        ? `Next: run the same command without --dry-run to write ${output}`
         : `Next: mq verify ${result.path} --against ${args.path} --text TEXT.txt`,
     )
     return report

@@ -20,9 +20,10 @@ interface RunReport extends Generated {
 }
 
 export default class Run extends MqCommand {
-  static override summary = 'Let a model write.'
-  static override description = `Loads a GGUF file, or pulls one by name from a registry, and streams what it writes to stdout.
-The prompt is put into the model's own chat template as a user's message, unless it has none or --raw is given. Without sampling flags it is sampled as its makers say in the file.`
+  static override summary = 'Generate text with a model.'
+  static override description =
+    `Loads a GGUF file, or pulls one by name from a registry, and streams the generated text to stdout.
+The prompt is sent as a user message in the model's chat template, unless the model has none or --raw is given. Sampling parameters default to those recommended in the file, else to llama.cpp's.`
   static override examples = [
     "<%= config.bin %> run model-Q4_K_M.gguf 'Who was the first king of Israel?'",
     "<%= config.bin %> run kjv/llama:Q4_K_M --raw --temperature 0 'In the beginning'",
@@ -31,29 +32,50 @@ The prompt is put into the model's own chat template as a user's message, unless
 
   static override args = {
     model: Args.string({ required: true, description: 'A .gguf file, or NAMESPACE/NAME[:TAG] in a registry.' }),
-    prompt: Args.string({ description: 'What to say to the model; by default what stands on stdin.' }),
+    prompt: Args.string({ description: 'Prompt. [default: read from stdin]' }),
   }
 
   static override flags = {
-    prompt: Flags.string({ char: 'p', description: 'The same as the argument.' }),
-    raw: Flags.boolean({ description: 'Continue the prompt as it is, without a chat template.' }),
-    'max-tokens': Flags.integer({ char: 'n', min: 1, description: 'Tokens to write at most; by default until it ends.' }),
-    temperature: Flags.string({ description: '0 takes the likeliest token each time.' }),
-    'top-k': Flags.integer({ min: 0, description: 'Draw from so many tokens; 0 from all.' }),
-    'top-p': Flags.string({
-      description: 'Draw from the likeliest tokens with this much probability.',
+    prompt: Flags.string({ char: 'p', helpValue: 'TEXT', description: 'Prompt, instead of the argument. [default: none]' }),
+    raw: Flags.boolean({ description: 'Continue the prompt as it is, without the chat template.' }),
+    'max-tokens': Flags.integer({
+      char: 'n',
+      min: 1,
+      helpValue: 'N',
+      description: 'Maximum number of tokens to generate. [default: until the model ends the text or the context is full]',
     }),
-    seed: Flags.integer({ min: 0, max: 2 ** 32 - 2, description: 'The same seed gives the same text.' }),
+    temperature: Flags.string({
+      helpValue: 'N',
+      description: 'Sampling temperature, from 0 to 100; 0 is greedy decoding. [default: from the file, else 0.8]',
+    }),
+    'top-k': Flags.integer({
+      min: 0,
+      helpValue: 'N',
+      description: 'Sample from the N most likely tokens; 0 for all. [default: from the file, else 40]',
+    }),
+    'top-p': Flags.string({
+      helpValue: 'N',
+      description:
+        'Sample from the most likely tokens with this total probability, from 0 to 1. [default: from the file, else 0.95]',
+    }),
+    seed: Flags.integer({
+      min: 0,
+      max: 2 ** 32 - 2,
+      helpValue: 'N',
+      description: 'Seed of the sampler: the same seed gives the same text. [default: random]',
+    }),
     ctx: Flags.integer({
       char: 'c',
       min: 8,
-      description: 'Tokens of prompt and answer together. [default: as trained, up to 4096]',
+      helpValue: 'N',
+      description: 'Context length, prompt and answer together, in tokens. [default: as trained, up to 4096]',
     }),
-    threads: Flags.integer({ char: 't', min: 1, max: 512, description: 'Threads. [default: one for each core]' }),
+    threads: Flags.integer({ char: 't', min: 1, max: 512, helpValue: 'N', description: 'Threads. [default: one for each core]' }),
     endpoint: Flags.string({
+      helpValue: 'URL',
       description: 'Address of the registry. [default: $MQ_ENDPOINT, $HF_ENDPOINT or http://127.0.0.1:8484]',
     }),
-    mmap: Flags.boolean({ allowNo: true, default: true, description: 'Map the file into memory instead of reading it.' }),
+    mmap: Flags.boolean({ allowNo: true, default: true, description: 'Memory-map the file instead of reading it.' }),
   }
 
   override async run(): Promise<RunReport> {
@@ -95,7 +117,7 @@ The prompt is put into the model's own chat template as a user's message, unless
     return (await readAll(process.stdin)).replace(/\r?\n$/, '')
   }
 
-  /** A file where there is one or the name looks like one; else what the registry has under that name. */
+  /** The path of a file if it exists or the name ends in .gguf; else the model is pulled from the registry. */
   async #modelPath(name: string, endpoint: string | undefined): Promise<string> {
     if (existsSync(name) || name.endsWith('.gguf')) return name
     const pulled = await this.follow(pullGguf(name, { signal: this.signal, ...(endpoint !== undefined && { endpoint }) }))

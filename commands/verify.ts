@@ -18,12 +18,12 @@ import { MqCommand } from './base-command.js'
 import { parsePositive, parseShare } from './shared/quantities.js'
 
 export default class Verify extends MqCommand {
-  static override summary = 'Measure a quantized model against its reference, and hold it to gates.'
+  static override summary = 'Measure perplexity and KL divergence of a quantized model against its reference, and check gates.'
   static override description =
-    `Perplexity of both on the same tokens and its ratio, KL divergence, change of the tokens' probabilities and share of same top tokens, all as llama-perplexity --kl-divergence computes them.
-The reference's logits can be kept for the next model, in llama-perplexity's own file: 2 bytes a scored token and entry of the vocabulary. Several files at once are measured by \`mq compare\`.
-A report is written beside the model as JSON, where \`mq publish\` finds it; --report FILE.html makes a page of it, with plots.
-A gate fails where the figure is beyond its limit, whatever its standard error. With --confidence it fails unless the figure is within the limit with this probability, one-sided: 95% asks for 1.64 standard errors of room. A gate that fails ends with exit status 5.
+    `Computes the perplexity of both models and its ratio, KL divergence, change of token probabilities and top-token agreement, all as llama-perplexity --kl-divergence does.
+The reference's logits can be saved and reused, in llama-perplexity's file format: 2 bytes for each scored token and vocabulary entry. To measure several files use \`mq compare\`.
+A JSON report is written next to the model, where \`mq publish\` finds it; --report FILE.html writes a page with plots.
+A gate fails if the figure is beyond its limit. With --confidence the figure must be within its limit with this probability (one-sided): 95% requires a margin of 1.64 standard errors. A failed gate ends with exit status 5.
 Figures for --gate: ${[...figures.keys()].join(', ')}. \`kld\` is short for kld.mean, \`dp\` for dp.mean; q99 is the 99 % quantile.`
 
   static override examples = [
@@ -36,52 +36,76 @@ Figures for --gate: ${[...figures.keys()].join(', ')}. \`kld\` is short for kld.
   ]
 
   static override args = {
-    model: Args.string({ description: 'The GGUF file to prove; of a split model any shard.', required: true }),
+    model: Args.string({ description: 'GGUF file to measure; any shard of a split model.', required: true }),
   }
 
   static override flags = {
     against: Flags.string({
-      description: 'Reference: a GGUF of higher precision, or the checkpoint folder.',
+      helpValue: 'PATH',
+      description: 'Reference model: a GGUF file in high precision, or the checkpoint folder. Either this or --against-logits.',
       exactlyOne: ['against', 'against-logits'],
     }),
     'against-logits': Flags.string({
-      description: "The reference's logits on this text, as --save-logits or llama-perplexity --kl-divergence-base wrote them.",
+      helpValue: 'FILE',
+      description:
+        'Logits of the reference on this text, from --save-logits or llama-perplexity --kl-divergence-base; they set the chunk length. Either this or --against.',
       exclusive: ['save-logits', 'ctx'],
     }),
-    'save-logits': Flags.string({ description: "Keep the reference's logits in this file." }),
-    versus: Flags.string({ description: 'Another GGUF: which of the two is nearer to the reference, by how much, how surely.' }),
-    text: Flags.string({ char: 'f', description: 'UTF-8 text to measure on.', required: true }),
+    'save-logits': Flags.string({
+      helpValue: 'FILE',
+      description: "Save the reference's logits to this file. [default: not kept]",
+    }),
+    versus: Flags.string({
+      helpValue: 'FILE',
+      description:
+        'Second GGUF file, for a paired comparison: which of the two has the lower KL divergence, by how much, with which standard error. [default: none]',
+    }),
+    text: Flags.string({ char: 'f', helpValue: 'FILE', description: 'Held-out text to measure on, UTF-8.', required: true }),
     'max-ppl-ratio': Flags.string({
-      description: "Gate: the most that perplexity may grow, such as 1.05; short for --gate 'ppl-ratio<=1.05'.",
+      helpValue: 'N',
+      description:
+        "Gate: maximum ratio of perplexities, model to reference, such as 1.05; short for --gate 'ppl-ratio<=1.05'. [default: none]",
     }),
     'max-kld': Flags.string({
-      description: "Gate: the most that the mean KL divergence may be, such as 0.05; short for --gate 'kld<=0.05'.",
+      helpValue: 'N',
+      description: "Gate: maximum mean KL divergence, in nats, such as 0.05; short for --gate 'kld<=0.05'. [default: none]",
     }),
     'min-same-top': Flags.string({
+      helpValue: 'N',
       description:
-        "Gate: the least share of positions with the same top token, such as 0.9 or 90%; short for --gate 'same-top>=90%'.",
+        "Gate: minimum top-token agreement (share of positions with the same most likely token), such as 0.9 or 90%; short for --gate 'same-top>=90%'. [default: none]",
     }),
     gate: Flags.string({
-      description: "Gate on any figure: its name, <= or >=, and a number, such as 'kld.q99<=0.5'. May be given several times.",
+      helpValue: 'FIGURE<=N',
+      description:
+        "Gate on any figure: its name, <= or >=, and a number, such as 'kld.q99<=0.5'. May be given several times. [default: none]",
       multiple: true,
       multipleNonGreedy: true,
     }),
     confidence: Flags.string({
-      description: 'Gates must hold with this probability, one-sided, such as 95%.',
+      helpValue: 'P',
+      description: 'Confidence with which gates must hold, one-sided, such as 95%. [default: none, standard errors are ignored]',
     }),
-    ctx: Flags.integer({ char: 'c', description: 'Tokens of a chunk. [default: 512]', min: 8 }),
-    chunks: Flags.integer({ description: 'Measure on this many chunks at most.', min: 1 }),
-    threads: Flags.integer({ char: 't', description: 'Threads; by default one for each core.', min: 1 }),
+    ctx: Flags.integer({
+      char: 'c',
+      helpValue: 'N',
+      description: 'Chunk length (context length), in tokens. [default: 512]',
+      min: 8,
+    }),
+    chunks: Flags.integer({ helpValue: 'N', description: 'Maximum number of chunks. [default: the whole text]', min: 1 }),
+    threads: Flags.integer({ char: 't', helpValue: 'N', description: 'Threads. [default: one for each core]', min: 1 }),
     'llama-dir': Flags.string({
-      description: 'Folder of a llama.cpp of your own: its llama-perplexity measures the model, too.',
+      helpValue: 'DIR',
+      description: 'Folder with llama.cpp programs: llama-perplexity from there measures the model as well. [default: none]',
     }),
     report: Flags.string({
       description:
-        'Where to write the report: a page if the name ends in .html, else JSON. May be given for both. [default: MODEL.verify.json]',
+        'Report file to write: an HTML page if the name ends in .html, else JSON. May be given for both. [default: MODEL.verify.json]',
+      helpValue: 'FILE',
       multiple: true,
       multipleNonGreedy: true,
     }),
-    force: Flags.boolean({ description: 'Replace a page that is there already.' }),
+    force: Flags.boolean({ description: 'Overwrite an existing HTML page.' }),
   }
 
   async run(): Promise<VerifyReport> {
@@ -138,7 +162,7 @@ function isPage(path: string): boolean {
   return /\.html?$/i.test(path)
 }
 
-/** The short form of a gate. */
+/** A gate given by its short flag; none where the flag is absent. */
 function gateOf(figure: string, bound: Gate['bound'], limit: number | undefined): Gate[] {
   return limit === undefined ? [] : [{ figure, bound, limit }]
 }

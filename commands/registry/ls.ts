@@ -4,17 +4,22 @@ import { MqCommand } from '../base-command.js'
 
 export default class RegistryLs extends MqCommand {
   static override summary = 'List the models of the local registry.'
+  static override description =
+    'Shows name and tag, architecture, types, size, digest, and whether a report of `mq verify` is attached.'
   static override examples = ['<%= config.bin %> registry ls', '<%= config.bin %> registry ls --registry /srv/models --json']
 
   static override flags = {
-    registry: Flags.string({ description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]' }),
+    registry: Flags.string({
+      helpValue: 'DIR',
+      description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
+    }),
   }
 
   override async run(): Promise<{ registry: string; models: ListedModel[] }> {
     const { flags } = await this.parse(RegistryLs)
     const registry = flags.registry ?? defaultRegistryDirectory()
     const models = await listModels(registry)
-    this.log(models.length === 0 ? `${registry} holds no models yet. Put one there with \`mq publish\`.` : table(models))
+    this.log(models.length === 0 ? `${registry} has no models yet. Publish one with \`mq publish\`.` : table(models))
     return { registry, models }
   }
 }

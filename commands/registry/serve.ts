@@ -6,8 +6,8 @@ import { MqCommand } from '../base-command.js'
 export default class RegistryServe extends MqCommand {
   static override summary = 'Serve the local registry over HTTP until Ctrl-C.'
   static override description =
-    `Clients of the Hugging Face hub read from it: set HF_ENDPOINT to its address for llama.cpp (-hf NAMESPACE/NAME:TAG), huggingface_hub, hf and mq.
-There is no access control: everyone who reaches the port reads everything. It listens on this machine alone unless --host says otherwise.`
+    `Clients of the Hugging Face hub can download from it: set HF_ENDPOINT to its address for llama.cpp (-hf NAMESPACE/NAME:TAG), huggingface_hub, hf and mq.
+There is no access control: anyone who can reach the port can read every model. By default it listens on this machine only.`
   static override examples = [
     '<%= config.bin %> registry serve',
     '<%= config.bin %> registry serve --registry /srv/models --host 0.0.0.0 --port 8484',
@@ -15,10 +15,23 @@ There is no access control: everyone who reaches the port reads everything. It l
   ]
 
   static override flags = {
-    registry: Flags.string({ description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]' }),
-    host: Flags.string({ default: defaultHost, description: 'Address to listen on.' }),
-    port: Flags.integer({ default: defaultPort, min: 0, max: 65_535, description: 'Port to listen on; 0 for any that is free.' }),
-    quiet: Flags.boolean({ char: 'q', description: 'No line on stderr for each request.' }),
+    registry: Flags.string({
+      helpValue: 'DIR',
+      description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
+    }),
+    host: Flags.string({
+      default: defaultHost,
+      helpValue: 'HOST',
+      description: 'Address to listen on; 0.0.0.0 for all interfaces.',
+    }),
+    port: Flags.integer({
+      default: defaultPort,
+      min: 0,
+      max: 65_535,
+      helpValue: 'N',
+      description: 'Port to listen on; 0 for any free port.',
+    }),
+    quiet: Flags.boolean({ char: 'q', description: 'Do not log requests to stderr.' }),
   }
 
   override async run(): Promise<void> {

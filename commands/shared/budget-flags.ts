@@ -2,42 +2,67 @@ import { Flags, type Interfaces } from '@oclif/core'
 import { type BudgetRequest, cacheTypes, type RunOptions } from '../../src/index.js'
 import { parsePositive, parseSize } from './quantities.js'
 
-/** How a model is to run, which says what memory it takes besides its weights. */
+/** The run that memory is estimated for: what the model needs besides its weights. */
 export const runFlags = {
-  ctx: Flags.integer({ char: 'c', min: 1, max: 2 ** 27, description: 'Tokens of context to reckon with. [default: 8192]' }),
+  ctx: Flags.integer({
+    char: 'c',
+    min: 1,
+    max: 2 ** 27,
+    helpValue: 'N',
+    description: 'Context length for the memory estimate, in tokens. [default: 8192]',
+  }),
   'cache-type': Flags.option({
     options: cacheTypes.map((type) => type.toLowerCase()),
     default: 'f16',
-    description: 'Type of the KV cache to reckon with.',
+    description: 'Type of the KV cache for the memory estimate.',
   })(),
 }
 
-/** Budgets, and what bounds their choice of types. */
+const otherGoals = ['size', 'fit', 'preset', 'mixture', 'type'] as const
+
+/** The goals after this one: its flag excludes them, so that a conflict is reported once. `bits` uses exactlyOne instead. */
+export function laterGoals(name: (typeof otherGoals)[number]): string[] {
+  return otherGoals.slice(otherGoals.indexOf(name) + 1)
+}
+
+/** Budgets for bit allocation, and constraints on it. */
 export const budgetFlags = {
-  bits: Flags.string({ char: 'b', description: 'Bits per weight of the whole, never exceeded.' }),
+  bits: Flags.string({
+    helpValue: 'N',
+    description: 'Budget: average bits per weight over all tensors, never exceeded, such as 2.51. [default: none]',
+  }),
   size: Flags.string({
-    description: 'Size of the file, or of all shards, never exceeded: 212GB, or 200GiB in powers of 1024.',
+    exclusive: laterGoals('size'),
+    helpValue: 'SIZE',
+    description:
+      'Budget: size of the GGUF file, or of all shards together, never exceeded. 212GB is in powers of 1000, 200GiB in powers of 1024. [default: none]',
   }),
   fit: Flags.string({
-    description: 'Memory that the running model may take: weights, KV cache at --ctx, and compute buffers. Such as 24GiB.',
+    exclusive: laterGoals('fit'),
+    helpValue: 'SIZE',
+    description:
+      'Budget: memory of the running model (weights, KV cache at --ctx, compute buffers), never exceeded, such as 24GiB. [default: none]',
   }),
   ...runFlags,
   floor: Flags.string({
     multiple: true,
-    description: 'ROLE=TYPE: the least type that a budget may give to a role, or to attention, dense, shared, experts.',
+    helpValue: 'ROLE=TYPE',
+    description:
+      'Lowest type that a budget may choose for a role, or for the groups attention, dense, shared, experts. `mq plan --list` shows roles and types. [default: a lowest type for each role, see the list]',
   }),
   tie: Flags.string({
     multiple: true,
-    description: 'ROLE,ROLE: roles that get one type within a layer, such as gate,up.',
+    helpValue: 'ROLE,ROLE',
+    description: 'Roles that get the same type within a layer when a budget chooses, such as gate,up. [default: none]',
   }),
 }
 
-/** Names of the budgets' flags: at most one is given. */
+/** Names of the flags for budgets: at most one is given. */
 export const budgets: readonly string[] = ['bits', 'size', 'fit']
 
 const defaultContext = 8192
 
-/** How the model is to run. */
+/** The run that memory is estimated for. */
 export function runOptions(flags: Interfaces.InferredFlags<typeof runFlags>): RunOptions {
   const asked = flags['cache-type'].toUpperCase()
   const cacheType = cacheTypes.find((type) => type === asked) ?? 'F16'

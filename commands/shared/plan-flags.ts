@@ -16,41 +16,60 @@ import {
   typicalMeasure,
   type WithProgress,
 } from '../../src/index.js'
-import { budgetFlags, budgetOf, budgets } from './budget-flags.js'
+import { budgetFlags, budgetOf, budgets, laterGoals } from './budget-flags.js'
 import { workFlags, workOptions } from './work-flags.js'
 
-/** What a plan is asked for with: `mq plan` and `mq quantize` take the same. One of `goals`, or of what a command adds to them. */
+/** Flags of `mq plan` and `mq quantize`: exactly one of `goals`, or of what a command adds to them. */
 export const planFlags = {
   ...budgetFlags,
-  preset: Flags.string({ char: 'p', description: 'A mixture of llama.cpp, such as Q4_K_M.' }),
-  mixture: Flags.string({
-    description: 'A mixture from a JSON file, or by name one of those in samples/mixtures, such as unsloth-q2_k_xl.',
+  preset: Flags.string({
+    exclusive: laterGoals('preset'),
+    helpValue: 'NAME',
+    description:
+      'Preset of llama-quantize, such as Q4_K_M: the same type for each tensor. `mq plan --list` shows all. [default: none]',
   }),
-  type: Flags.string({ description: 'One type for all weights, such as Q4_K.' }),
+  mixture: Flags.string({
+    exclusive: laterGoals('mixture'),
+    helpValue: 'NAME|FILE',
+    description:
+      'Mixture of types from a JSON file, or by name, such as unsloth-q2_k_xl. `mq plan --list` shows the names. [default: none]',
+  }),
+  type: Flags.string({
+    exclusive: laterGoals('type'),
+    helpValue: 'TYPE',
+    description: 'One type for all weight matrices, such as Q4_K. `mq plan --list` shows the types. [default: none]',
+  }),
   'tensor-type': Flags.string({
     multiple: true,
-    description: 'REGEX=TYPE: the type of tensors whose name the expression is found in; the first that matches holds.',
+    helpValue: 'REGEX=TYPE',
+    description:
+      'Type of every tensor whose name the regular expression matches, such as ffn_down=Q6_K; of several, the first match decides. [default: none]',
   }),
   imatrix: Flags.string({
-    description: "Importance matrix of the model, in either of llama.cpp's forms: errors are weighed with it.",
+    helpValue: 'FILE',
+    description:
+      'Importance matrix of the model (GGUF, or the old .dat format of llama-imatrix): weights quantization errors by input column. [default: none]',
   }),
   calibration: Flags.string({
-    description: 'What `mq imatrix` found out about the inputs: codes are chosen such that errors cancel in the outputs.',
+    helpValue: 'FILE',
+    description:
+      'Calibration file of `mq imatrix`: importance matrix and input covariances, for error feedback (GPTQ/LDLQ). [default: none]',
     exclusive: ['imatrix'],
   }),
   damping: Flags.string({
+    helpValue: 'N',
     description:
-      'Damping of error feedback, 0.0001 to 10000: how little to trust the calibration; or 0 for no feedback, not of the embedding either, which needs no calibration. [default: as suits text held out, else 0.3]',
+      'Damping of error feedback, relative to the mean diagonal of the Hessian, from 0.0001 to 10000; 0 turns error feedback off, also for the token embedding, which needs no calibration file. [default: chosen by role, type and depth on held-out rows of the calibration file; 0.3 without them]',
   }),
   calibrate: Flags.option({
     options: sensitivityEstimates,
     description:
-      'How sensitivity is estimated for bit allocation: none uses role weights and the error of the weights, fast the error of the outputs under the calibration. [default: fast with --calibration, else none]',
+      'How sensitivity is estimated for bit allocation. none: from role weights and the error of the weights. fast: from the error of the outputs, with --calibration. [default: fast with --calibration, else none]',
   })(),
   ...workFlags,
 }
 
-/** Flags that say how small a model is to be: exactly one is given. */
+/** Flags that decide the types of a plan: exactly one is given. */
 export const goals: readonly string[] = [...budgets, 'preset', 'mixture', 'type']
 
 export type PlanFlags = Interfaces.InferredFlags<typeof planFlags>
@@ -66,15 +85,15 @@ export async function requestOf(flags: PlanFlags, command: string): Promise<Plan
   return { ...budgetOf(flags, command), preset, mixture, type, tensorTypes }
 }
 
-/** What planning and quantizing have in common, read and checked against the model. Dispose of it: files are open. */
+/** Inputs of planning and quantizing, read and checked against the model. Dispose of it: files are open. */
 export interface PlanInputs extends AsyncDisposable {
   readonly options: Omit<PlanningOptions, 'signal'>
-  /** Things the user should know. */
+  /** Notes for the user. */
   readonly notes: readonly string[]
 }
 
 /**
- * Reads what flags name.
+ * Reads the files that flags name.
  * @throws MqError FLAG_INVALID, and what readImportance and openCalibration throw.
  */
 export async function readInputs(flags: PlanFlags, blueprint: Blueprint, command: string): Promise<PlanInputs> {
@@ -107,10 +126,10 @@ function dampingOf({ damping: text }: PlanFlags, command: string): { readonly da
   throw MqError.of('FLAG_INVALID', { flag: 'damping', value: text, problem: 'it is neither 0 nor from 0.0001 to 10000', command })
 }
 
-/** What planning takes of the inputs. */
+/** The inputs that planning uses. */
 type Planned = Pick<PlanInputs, 'options' | 'notes'>
 
-/** The same without looking at weights: errors are typical ones, and nothing is said of damping. */
+/** The same without reading weights: errors are typical values for each type, and no damping is chosen. */
 export function withoutWeights({ options: { calibration: _unused, ...options }, notes }: Planned): Planned {
   return { options: { ...options, measure: typicalMeasure }, notes: [...notes, typicalErrorsNote] }
 }

@@ -4,31 +4,44 @@ import { parseSize } from './quantities.js'
 
 type FlagsOf<T extends Interfaces.FlagInput> = Interfaces.InferredFlags<T>
 
-/** Flags of all commands that go through a model's weights. */
+/** Flags of all commands that read a model's weights. */
 export const workFlags = {
-  threads: Flags.integer({ char: 't', min: 1, max: 1024, description: 'Worker threads. [default: one for each core]' }),
-  memory: Flags.string({
-    description:
-      'What the process may hold in memory, such as 300MB; fewer threads where it is little. [default: 600MB, or some 30MB for each thread where that is more]',
+  threads: Flags.integer({
+    char: 't',
+    min: 1,
+    max: 1024,
+    helpValue: 'N',
+    description: 'Worker threads. [default: one for each core]',
   }),
-  pre: Flags.string({ description: "llama.cpp's name of the pre-tokenizer, where it is not recognised, such as llama-bpe." }),
+  memory: Flags.string({
+    helpValue: 'SIZE',
+    description:
+      'Memory limit of the process, such as 300MB; a low limit means fewer threads. [default: 600MB, or about 30MB for each thread if that is more]',
+  }),
+  pre: Flags.string({
+    helpValue: 'NAME',
+    description:
+      'Name of the pre-tokenizer in llama.cpp, such as llama-bpe, for a checkpoint whose pre-tokenizer is not recognised. [default: detected]',
+  }),
 }
 
 /** Flags of all commands that write a model. */
 export const writeFlags = {
   output: Flags.string({
     char: 'o',
-    description: 'File to write, or a folder. [default: a name as llama.cpp gives, in the working folder]',
+    helpValue: 'FILE',
+    description: 'GGUF file to write, or a folder. [default: a file named as llama.cpp does, in the current folder]',
   }),
   'split-max-size': Flags.string({
-    description: 'Write shards of at most so much tensor data each, such as 5GB. [default: one file]',
+    helpValue: 'SIZE',
+    description: 'Split the output into shards with at most this much tensor data each, such as 5GB. [default: one file]',
   }),
-  force: Flags.boolean({ char: 'f', description: 'Replace files that are there already.' }),
-  fresh: Flags.boolean({ description: 'Begin anew, and throw away what an earlier run has left.' }),
+  force: Flags.boolean({ description: 'Overwrite existing files.' }),
+  fresh: Flags.boolean({ description: 'Start over: discard the partial output of an interrupted run instead of resuming it.' }),
 }
 
 /**
- * What `workFlags` say, as src/ takes it.
+ * `workFlags` as options of the library.
  * @param command the one that was called, for messages.
  * @throws MqError FLAG_INVALID.
  */
@@ -43,7 +56,7 @@ export function workOptions(
 }
 
 /**
- * What `writeFlags` say, as src/ takes it; the output's name depends on more.
+ * `writeFlags` as options of the library, except --output, whose default depends on the model.
  * @throws MqError FLAG_INVALID.
  */
 export function writeOptions(

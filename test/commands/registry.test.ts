@@ -12,7 +12,7 @@ describe('mq publish, registry ls, registry serve, pull', () => {
     await using folder = await temporaryFolder()
     const env = { MQ_REGISTRY: join(folder.path, 'registry') }
     const source = await writeTinyGguf(folder.path, 'm.gguf')
-    expect((await runMq(['registry', 'ls'], { env })).stdout).toContain('holds no models yet')
+    expect((await runMq(['registry', 'ls'], { env })).stdout).toContain('has no models yet')
 
     const published = await runMq(['publish', source, 'kjv/tiny'], { env })
     expect(published).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^kjv\/tiny:Q4_K_M {2}1 files?, /) })

@@ -11,8 +11,8 @@ export interface Constraints {
   readonly ties: readonly (readonly string[])[]
 }
 
-/** Roles that are named together. */
-const groups: Readonly<Record<string, (role: TensorRole) => boolean>> = {
+/** Names for several roles at once. */
+export const roleGroups: Readonly<Record<string, (role: TensorRole) => boolean>> = {
   attention: (role) => role.startsWith('attention-'),
   dense: (role) => role.startsWith('ffn-'),
   shared: (role) => role.startsWith('shared-expert-'),
@@ -66,11 +66,11 @@ function readTie(spec: string, present: readonly TensorRole[]): TensorRole[][] {
 }
 
 function rolesOf(name: string, present: readonly TensorRole[], invalid: (problem: string) => MqError): TensorRole[] {
-  const member = Object.hasOwn(groups, name) ? groups[name] : undefined
+  const member = Object.hasOwn(roleGroups, name) ? roleGroups[name] : undefined
   const known = member !== undefined || (tensorRoles as readonly string[]).includes(name)
   const roles = present.filter(member ?? ((role) => role === name))
   if (roles.length > 0) return roles
-  const named = Object.entries(groups).filter(([, has]) => present.some(has))
+  const named = Object.entries(roleGroups).filter(([, has]) => present.some(has))
   const there = [...named.map(([group]) => group), ...present].join(', ')
   throw invalid(
     known

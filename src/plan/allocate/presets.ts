@@ -161,8 +161,8 @@ export const presets: Readonly<Record<string, Preset>> = {
   F32: { fileType: 0, type: 'F32' },
 }
 
-/** Other names of presets. */
-const presetAliases: Readonly<Record<string, string>> = { Q3_K: 'Q3_K_M', Q4_K: 'Q4_K_M', Q5_K: 'Q5_K_M' }
+/** Other names of presets, as llama-quantize takes them. */
+export const presetAliases: Readonly<Record<string, string>> = { Q3_K: 'Q3_K_M', Q4_K: 'Q4_K_M', Q5_K: 'Q5_K_M' }
 
 /** A preset's own name, from any of its names in any case; undefined where there is none. */
 export function presetName(name: string): string | undefined {

@@ -10,7 +10,7 @@ interface RoleRule {
   readonly weight: number
   /** The least type (by bits per weight) that a budget may choose. */
   readonly floor: GgmlTypeName
-  /** What the matrix is to the model, as the beginning of a sentence. */
+  /** What the matrix does, as the beginning of a sentence. */
   readonly why: string
 }
 
@@ -24,30 +24,38 @@ interface RoleRule {
  * kjv-calibration as it is and with letters changed; the divergence that this saves, over the tensor's relative error and its share of the
  * residual stream (stream.ts), by and large over blocks and models. See docs/experiments.md.
  */
-const roleRules: Readonly<Record<TensorRole, RoleRule>> = {
-  output: { weight: 1, floor: 'Q3_K', why: 'the output matrix, whose error reaches every logit' },
-  embedding: { weight: 0.55, floor: 'IQ2_XXS', why: 'the embedding, which every layer reads' },
-  norm: { weight: 0.1, floor: 'F16', why: 'a norm' },
-  router: { weight: 0.1, floor: 'F16', why: 'the router, whose errors send tokens to the wrong experts' },
-  'attention-q': { weight: 0.1, floor: 'IQ2_XXS', why: 'attention queries' },
-  'attention-q-a': { weight: 0.04, floor: 'IQ2_XXS', why: 'the narrow way to the queries' },
-  'attention-k': { weight: 0.12, floor: 'IQ2_XXS', why: 'attention keys' },
-  'attention-v': { weight: 0.07, floor: 'IQ2_XXS', why: 'attention values' },
-  'attention-qkv': { weight: 0.3, floor: 'IQ2_XXS', why: 'queries, keys and values in one' },
-  'attention-kv-a': { weight: 0.12, floor: 'Q3_K', why: 'the narrow way to keys and values' },
-  'attention-k-b': { weight: 0.04, floor: 'Q3_K', why: 'the way from the narrow state to the keys' },
-  'attention-v-b': { weight: 0.05, floor: 'Q3_K', why: 'the way from the narrow state to the values' },
-  'attention-output': { weight: 0.06, floor: 'IQ2_XXS', why: "attention's output" },
-  'ffn-gate': { weight: 0.13, floor: 'IQ2_XXS', why: 'a dense gate' },
-  'ffn-up': { weight: 0.06, floor: 'IQ2_XXS', why: 'a dense up-projection' },
-  'ffn-down': { weight: 0.18, floor: 'IQ2_XXS', why: 'a dense down-projection, which writes straight into the residual stream' },
-  'shared-expert-gate': { weight: 0.05, floor: 'IQ2_XXS', why: "the shared expert's gate, which every token passes" },
-  'shared-expert-up': { weight: 0.03, floor: 'IQ2_XXS', why: "the shared expert's up-projection, which every token passes" },
-  'shared-expert-down': { weight: 0.07, floor: 'IQ2_XXS', why: "the shared expert's down-projection, which every token passes" },
-  'expert-gate': { weight: 0.05, floor: 'IQ1_S', why: "the routed experts' gates, the bulk of the model" },
-  'expert-up': { weight: 0.03, floor: 'IQ1_S', why: "the routed experts' up-projections, the bulk of the model" },
-  'expert-down': { weight: 0.08, floor: 'IQ1_S', why: "the routed experts' down-projections, the bulk of the model" },
-  other: { weight: 0.1, floor: 'IQ2_XXS', why: 'a matrix of no known role' },
+export const roleRules: Readonly<Record<TensorRole, RoleRule>> = {
+  output: { weight: 1, floor: 'Q3_K', why: 'output projection (lm_head), whose error reaches every logit' },
+  embedding: { weight: 0.55, floor: 'IQ2_XXS', why: 'token embedding, which every layer reads' },
+  norm: { weight: 0.1, floor: 'F16', why: 'normalization weights' },
+  router: { weight: 0.1, floor: 'F16', why: 'expert router, whose errors send tokens to the wrong experts' },
+  'attention-q': { weight: 0.1, floor: 'IQ2_XXS', why: 'attention query projection' },
+  'attention-q-a': { weight: 0.04, floor: 'IQ2_XXS', why: 'query down-projection of latent attention (q_a)' },
+  'attention-k': { weight: 0.12, floor: 'IQ2_XXS', why: 'attention key projection' },
+  'attention-v': { weight: 0.07, floor: 'IQ2_XXS', why: 'attention value projection' },
+  'attention-qkv': { weight: 0.3, floor: 'IQ2_XXS', why: 'fused query, key and value projection' },
+  'attention-kv-a': { weight: 0.12, floor: 'Q3_K', why: 'key-value down-projection of latent attention (kv_a)' },
+  'attention-k-b': { weight: 0.04, floor: 'Q3_K', why: 'key up-projection of latent attention (k_b)' },
+  'attention-v-b': { weight: 0.05, floor: 'Q3_K', why: 'value up-projection of latent attention (v_b)' },
+  'attention-output': { weight: 0.06, floor: 'IQ2_XXS', why: 'attention output projection' },
+  'ffn-gate': { weight: 0.13, floor: 'IQ2_XXS', why: 'feed-forward gate projection' },
+  'ffn-up': { weight: 0.06, floor: 'IQ2_XXS', why: 'feed-forward up-projection' },
+  'ffn-down': { weight: 0.18, floor: 'IQ2_XXS', why: 'feed-forward down-projection, which writes to the residual stream' },
+  'shared-expert-gate': {
+    weight: 0.05,
+    floor: 'IQ2_XXS',
+    why: 'shared expert gate projection, which every token passes through',
+  },
+  'shared-expert-up': { weight: 0.03, floor: 'IQ2_XXS', why: 'shared expert up-projection, which every token passes through' },
+  'shared-expert-down': {
+    weight: 0.07,
+    floor: 'IQ2_XXS',
+    why: 'shared expert down-projection, which every token passes through',
+  },
+  'expert-gate': { weight: 0.05, floor: 'IQ1_S', why: 'gate projections of the routed experts, most of the weights' },
+  'expert-up': { weight: 0.03, floor: 'IQ1_S', why: 'up-projections of the routed experts, most of the weights' },
+  'expert-down': { weight: 0.08, floor: 'IQ1_S', why: 'down-projections of the routed experts, most of the weights' },
+  other: { weight: 0.1, floor: 'IQ2_XXS', why: 'matrix of unknown role' },
 }
 
 /** What planning has to know about one tensor. */
@@ -78,6 +86,10 @@ export function rulesOf(blueprint: Blueprint, shareOf: StreamShare = expectedSha
     const { weight, floor, why } = roleRules[tensor.role]
     if (tensor.layer !== undefined) return { sensitivity: weight * Math.sqrt(Math.max(leastShare, shareOf(tensor))), floor, why }
     if (tensor.role !== 'embedding' || !isTied) return { sensitivity: weight, floor, why }
-    return { sensitivity: weight + output.weight, floor: output.floor, why: 'the embedding, which is the output matrix too' }
+    return {
+      sensitivity: weight + output.weight,
+      floor: output.floor,
+      why: 'token embedding, which is also the output projection',
+    }
   }
 }
