@@ -28,7 +28,7 @@ async function kernels(args: string[]): Promise<void> {
     console.log('type     data        importance    effort   Mweights/s  ggml   speed  error  error with ggml’s weights')
   }
   const quick = { data: ['sample'], importances: ['none', 'mean-square'], rounds: 2 } as const
-  const narrowed = { ...(values.quick && quick), ...(types && { types }), ...(chosen && { efforts: chosen }) }
+  const narrowed = { ...(values.quick && quick), types, efforts: chosen }
   for await (const measurement of benchKernels(narrowed)) {
     found.push(measurement)
     if (values.json !== true) console.log(line(measurement))
@@ -67,11 +67,11 @@ async function feedback(args: string[]): Promise<void> {
   const found: FeedbackMeasurement[] = []
   if (values.json !== true) console.log('type     rank damping effort  weights    text             error  Mweights/s  speed')
   const measurements = benchFeedback({
-    ...(types && { types }),
-    ...(ranks && { ranks }),
-    ...(dampings && { dampings }),
-    ...(chosen && { efforts: chosen }),
-    ...(values.contexts !== undefined && { contexts: Number(values.contexts) }),
+    types,
+    ranks,
+    dampings,
+    efforts: chosen,
+    contexts: values.contexts === undefined ? undefined : Number(values.contexts),
     say: (text) => console.error(text),
   })
   for await (const measurement of measurements) {
@@ -108,8 +108,8 @@ async function pipeline(args: string[]): Promise<void> {
     sparse,
     feedback,
     rounds: Math.max(1, Number(values.rounds) || 1),
-    ...(values.threads !== undefined && { threads: Number(values.threads) }),
-    ...(memory !== undefined && { memory }),
+    threads: values.threads === undefined ? undefined : Number(values.threads),
+    memory,
   }
   const found = await benchPipeline(options, (text) => console.error(text))
   console.log(values.json === true ? JSON.stringify(found, null, 2) : pipelineText(found))
@@ -127,7 +127,7 @@ async function kills(args: string[]): Promise<void> {
     {
       bytes: sizeOf('size', values.size),
       kills: Number(values.kills),
-      ...(values.split !== undefined && { splitMaxSize: values.split }),
+      splitMaxSize: values.split,
     },
     (text) => console.error(text),
   )

@@ -82,7 +82,7 @@ function summaryOf(rounds: readonly Round[]): Summary {
   const peers = rounds.flatMap(({ mq, peer }) => (peer === undefined ? [] : [{ mq, ...peer }]))
   const [first] = peers
   const fed = rounds.flatMap(({ mqFeedback }) => mqFeedback ?? [])
-  if (first === undefined) return { mq, ...(fed.length === 0 ? {} : { mqFeedback: medianUsage(fed) }), outputBytes }
+  if (first === undefined) return { mq, mqFeedback: fed.length === 0 ? undefined : medianUsage(fed), outputBytes }
   const ratio = (of: (round: (typeof peers)[number]) => number): number => median(peers.map(of))
   return {
     mq,
@@ -170,7 +170,7 @@ export async function benchPipeline(options: PipelineOptions, say: (text: string
       found.push({ mq, outputBytes, peer: { convert, llamaQuantize, mqFromGguf, peerOutputBytes } })
     }
     const what = { preset, threads, rounds: found.length, sourceBytes, weights, sparse }
-    return { ...what, ...summaryOf(found), ...(without !== undefined && { leftOut: without }) }
+    return { ...what, ...summaryOf(found), leftOut: without }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

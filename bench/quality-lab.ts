@@ -144,11 +144,11 @@ export class QualityLab implements AsyncDisposable {
 
   async #write(request: PlanRequest, output: string, { feedback }: Encoding): Promise<void> {
     const { importance } = this.#calibration
-    const inputs = { importance, ...(feedback && { calibration: this.#calibration }) }
+    const inputs = { importance, calibration: feedback ? this.#calibration : undefined }
     const errors = 'bits' in request ? await this.#typeErrors(feedback) : undefined
     const shared = {
       trials: this.#trials,
-      ...(errors === undefined ? {} : { measure: () => justThese(errors) }),
+      measure: errors === undefined ? undefined : () => justThese(errors),
     }
     const plan = await finish(makePlan(this.blueprint, request, { ...inputs, ...shared }))
     await finish(quantize({ blueprint: this.blueprint, plan, output, force: true, ...inputs }))
@@ -157,7 +157,7 @@ export class QualityLab implements AsyncDisposable {
   /** What every type would do to every tensor, with and without feedback: the same for all budgets. */
   async #typeErrors(feedback: boolean): Promise<TypeErrors> {
     const { importance } = this.#calibration
-    const inputs = { importance, ...(feedback && { calibration: this.#calibration }) }
+    const inputs = { importance, calibration: feedback ? this.#calibration : undefined }
     const errors = this.#errors.get(feedback) ?? finish(measureAll(this.blueprint, inputs))
     this.#errors.set(feedback, errors)
     return await errors
@@ -224,9 +224,7 @@ export async function openLab(options: LabOptions): Promise<QualityLab> {
   const matrix = join(folder, `${sample}-imatrix.gguf`)
   const text = join(folder, `${calibrationText}.txt`)
   await writeFile(text, (await calibrationParts()).calibrated)
-  await finish(
-    makeImatrix({ toGguf: asGguf, model: reference, text, output: matrix, ...(chunks === undefined ? {} : { chunks }) }),
-  )
+  await finish(makeImatrix({ toGguf: asGguf, model: reference, text, output: matrix, chunks }))
   return new QualityLab(options, blueprint, { reference, matrix, calibration: await openCalibration(matrix, blueprint) })
 }
 

@@ -84,7 +84,7 @@ export async function writeSynthetic(folder: string, bytes: number, options: Syn
   const calibration = join(folder, 'calibration.gguf')
   if (rank !== undefined) await writeImatrix(calibration, tensors, rank)
   const weights = tensors.reduce((sum, { shape }) => sum + count(shape), 0)
-  return { folder, imatrix, ...(rank === undefined ? {} : { calibration }), weights, sourceBytes: 2 * weights }
+  return { folder, imatrix, calibration: rank === undefined ? undefined : calibration, weights, sourceBytes: 2 * weights }
 }
 
 function layerTensors(layer: number, { hidden, intermediate }: ModelSizes): SyntheticTensor[] {

@@ -65,10 +65,10 @@ Use the model in high precision, and text like that which it will process. 1-bit
         processOutput: flags['process-output'],
         rank: parseRank(flags.rank, flags['llama-dir'] !== undefined),
         covarianceMemory: parseSize(flags.memory, 'memory', 'imatrix'),
-        ...(flags['llama-dir'] === undefined ? {} : { llamaDirectory: flags['llama-dir'] }),
+        llamaDirectory: flags['llama-dir'],
         force: flags.force,
-        ...(flags.chunks === undefined ? {} : { chunks: flags.chunks }),
-        ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+        chunks: flags.chunks,
+        threads: flags.threads,
         signal: this.signal,
       }),
     )

@@ -86,8 +86,8 @@ The plan file holds the reason for each type, can be edited, and is run with \`m
     const request = await requestOf(flags, 'plan')
     const { blueprint, hasWeights } = await openModel(path, {
       signal: this.signal,
-      ...(flags.pre !== undefined && { pre: flags.pre }),
-      ...(flags.endpoint !== undefined && { endpoint: flags.endpoint }),
+      pre: flags.pre,
+      endpoint: flags.endpoint,
     })
     if (output !== undefined) await checkTarget(output, blueprint.files, force)
     if (picture !== undefined) await checkTarget(picture, blueprint.files, force)
@@ -96,8 +96,8 @@ The plan file holds the reason for each type, can be edited, and is run with \`m
     const plan = await this.follow(planWith(blueprint, request, inputs, this.signal))
     const result = await dryRun(blueprint, plan, {
       run: runOptions(flags),
-      ...(gpuBytes !== undefined && { gpuBytes }),
-      ...(threads !== undefined && { threads }),
+      gpuBytes,
+      threads,
     })
     this.log(`${showPlan(plan)}\n\n${dryRunText(result, vram)}`)
     if (picture !== undefined) {

@@ -46,7 +46,7 @@ A report of \`mq verify\` next to the model (MODEL.verify.json) is attached. If 
         source: args.model,
         name: args.name,
         registry: flags.registry ?? defaultRegistryDirectory(),
-        ...(flags.report !== undefined && { report: flags.report }),
+        report: flags.report,
         force: flags.force,
         signal: this.signal,
       }),

@@ -48,9 +48,9 @@ Every file is verified by its hash. An interrupted download resumes when the sam
         directory,
         concurrency: flags.concurrency,
         signal: this.signal,
-        ...(flags.revision !== undefined && { revision: flags.revision }),
-        ...(flags.include !== undefined && { include: flags.include }),
-        ...(flags.endpoint !== undefined && { endpoint: flags.endpoint }),
+        revision: flags.revision,
+        include: flags.include,
+        endpoint: flags.endpoint,
       }),
     )
     const there = pulled.skipped > 0 ? `, ${pulled.skipped} were already complete` : ''

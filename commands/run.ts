@@ -83,18 +83,18 @@ The prompt is sent as a user message in the model's chat template, unless the mo
     const options: GenerateOptions = {
       prompt: await this.#prompt(args.prompt, flags.prompt),
       raw: flags.raw,
-      ...(flags['max-tokens'] !== undefined && { maxTokens: flags['max-tokens'] }),
-      ...(flags.temperature !== undefined && { temperature: numberOf('temperature', flags.temperature, 100) }),
-      ...(flags['top-k'] !== undefined && { topK: flags['top-k'] }),
-      ...(flags['top-p'] !== undefined && { topP: numberOf('top-p', flags['top-p'], 1) }),
-      ...(flags.seed !== undefined && { seed: flags.seed }),
+      maxTokens: flags['max-tokens'],
+      temperature: flags.temperature === undefined ? undefined : numberOf('temperature', flags.temperature, 100),
+      topK: flags['top-k'],
+      topP: flags['top-p'] === undefined ? undefined : numberOf('top-p', flags['top-p'], 1),
+      seed: flags.seed,
     }
     const path = await this.#modelPath(args.model, flags.endpoint)
     await using model = await loadModel(path, {
       mmap: flags.mmap,
       signal: this.signal,
-      ...(flags.ctx !== undefined && { contextLength: flags.ctx }),
-      ...(flags.threads !== undefined && { threads: flags.threads }),
+      contextLength: flags.ctx,
+      threads: flags.threads,
     })
     const [text, generated] = await this.#write(model, options)
     const tokensPerSecond = generated.seconds > 0 ? generated.tokens / generated.seconds : 0
@@ -120,7 +120,7 @@ The prompt is sent as a user message in the model's chat template, unless the mo
   /** The path of a file if it exists or the name ends in .gguf; else the model is pulled from the registry. */
   async #modelPath(name: string, endpoint: string | undefined): Promise<string> {
     if (existsSync(name) || name.endsWith('.gguf')) return name
-    const pulled = await this.follow(pullGguf(name, { signal: this.signal, ...(endpoint !== undefined && { endpoint }) }))
+    const pulled = await this.follow(pullGguf(name, { signal: this.signal, endpoint }))
     return pulled.path
   }
 

@@ -21,7 +21,7 @@ export async function coverage(args: string[]): Promise<void> {
     upstream: values.goldens !== true && foreign.available,
     load: values['no-load'] !== true,
     update: values.update === true,
-    ...(values.folder === undefined ? {} : { folder: resolve(values.folder) }),
+    folder: values.folder === undefined ? undefined : resolve(values.folder),
     say: (text) => console.error(text),
   })
   console.log(values.json === true ? JSON.stringify(rows, null, 2) : coverageText(rows))

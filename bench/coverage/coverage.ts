@@ -166,10 +166,10 @@ async function measure(item: Case, row: CoverageRow, upstream: boolean): Promise
   return [
     {
       ...row,
-      ...(ours === undefined ? {} : { loads: ours.failure === undefined }),
-      ...(row.detail === undefined && failure !== undefined ? { detail: failure } : {}),
-      ...(ours?.perplexity === undefined ? {} : { ppl: ours.perplexity }),
-      ...(theirs?.perplexity === undefined ? {} : { upstreamPpl: theirs.perplexity }),
+      loads: ours === undefined ? undefined : ours.failure === undefined,
+      detail: row.detail ?? failure,
+      ppl: ours?.perplexity,
+      upstreamPpl: theirs?.perplexity,
     },
     ours?.ids === undefined ? theirs : ours,
   ]
@@ -193,8 +193,8 @@ async function addForward(
     const odd = [forward?.loading, forward?.failure].filter((text) => text !== undefined).join('; ')
     return {
       ...row,
-      ...(forward?.perplexity === undefined ? {} : { transformersPpl: forward.perplexity }),
-      ...(odd === '' ? {} : { transformers: odd }),
+      transformersPpl: forward?.perplexity,
+      transformers: odd === '' ? undefined : odd,
     }
   })
 }

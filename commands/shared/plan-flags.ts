@@ -105,7 +105,7 @@ export async function readInputs(flags: PlanFlags, blueprint: Blueprint, command
   }
   const nothing = { [Symbol.asyncDispose]: () => Promise.resolve() }
   const embedding = embeddingInputs(blueprint)
-  const known = { ...work, ...(embedding && { calibration: embedding }) }
+  const known = { ...work, calibration: embedding }
   if (flags.imatrix === undefined) return { options: known, notes: [], ...nothing }
   const { importance, notes } = await readImportance(flags.imatrix, blueprint)
   return { options: { ...known, importance }, notes, ...nothing }

@@ -50,8 +50,8 @@ export function workOptions(
   command: string,
 ): { readonly threads?: number; readonly memoryBytes?: number } {
   return {
-    ...(threads !== undefined && { threads }),
-    ...(memory !== undefined && { memoryBytes: parseSize(memory, 'memory', command) }),
+    threads,
+    memoryBytes: memory === undefined ? undefined : parseSize(memory, 'memory', command),
   }
 }
 
@@ -63,7 +63,7 @@ export function writeOptions(
   { force, fresh, 'split-max-size': size }: Omit<FlagsOf<typeof writeFlags>, 'output'>,
   command: string,
 ): { readonly force: boolean; readonly fresh: boolean; readonly splitMaxBytes?: number } {
-  return { force, fresh, ...(size !== undefined && { splitMaxBytes: parseSize(size, 'split-max-size', command) }) }
+  return { force, fresh, splitMaxBytes: size === undefined ? undefined : parseSize(size, 'split-max-size', command) }
 }
 
 /** The blueprint of the model at `path`. @throws what makeBlueprint throws. */

@@ -148,7 +148,7 @@ export async function readCovariance(source: ByteSource): Promise<CovarianceFile
       part(covarianceNames.squares, columns),
       part(covarianceNames.sketch, columns * width),
     ]
-    const given = { ...(whole && { whole }), ...(squares && { squares }), ...(sketch && { sketch }) }
+    const given = { whole, squares, sketch }
     return { file: source.name, tokens: tokens[matrix] as number, ...given }
   }
 
@@ -180,9 +180,9 @@ export async function readCovariance(source: ByteSource): Promise<CovarianceFile
 export async function readSums(source: ByteSource, { tokens, whole, squares, sketch }: SumsPlace): Promise<MatrixSums> {
   return {
     tokens,
-    ...(whole && { whole: await readValues(source, whole, 'F32') }),
-    ...(squares && { squares: await readValues(source, squares, 'F32') }),
-    ...(sketch && { sketch: await readValues(source, sketch, 'F32') }),
+    whole: whole === undefined ? undefined : await readValues(source, whole, 'F32'),
+    squares: squares === undefined ? undefined : await readValues(source, squares, 'F32'),
+    sketch: sketch === undefined ? undefined : await readValues(source, sketch, 'F32'),
   }
 }
 

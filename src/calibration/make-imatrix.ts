@@ -63,7 +63,7 @@ const defaultMemory = 2 ** 30
 export async function* makeImatrix(options: ImatrixOptions): WithProgress<ImatrixReport> {
   const { covarianceMemory: memory = defaultMemory } = options
   const { output, contextLength = 512, chunks, processOutput = false, rank = 'auto', force = false, threads, signal } = options
-  const common = { ...(threads === undefined ? {} : { threads }), ...(signal === undefined ? {} : { signal }) }
+  const common = { threads, signal }
   const text = await readFile(options.text, 'utf8').catch((error: unknown) => {
     throw MqError.from(error, options.text)
   })
@@ -71,7 +71,7 @@ export async function* makeImatrix(options: ImatrixOptions): WithProgress<Imatri
   const loadable = yield* options.toGguf(options.model, 'convert the checkpoint', common)
   try {
     if (options.llamaDirectory !== undefined) {
-      const optional = { ...common, ...(chunks === undefined ? {} : { chunks }) }
+      const optional = { ...common, chunks }
       const request = { directory: options.llamaDirectory, contextLength, output: processOutput, ...optional }
       yield* externalImatrix(loadable.path, options.text, output, request)
       return await externalReport(output, basename(options.text), contextLength)
@@ -79,7 +79,7 @@ export async function* makeImatrix(options: ImatrixOptions): WithProgress<Imatri
     await using model = await loadModel(loadable.path, common)
     const dataset = basename(options.text)
     const covariance = rank === 0 ? {} : { covariance: { rank, memory } }
-    const request = { dataset, contextLength, output: processOutput, ...(chunks === undefined ? {} : { chunks }), ...covariance }
+    const request = { dataset, contextLength, output: processOutput, chunks, ...covariance }
     const collected = yield* model.imatrix(output, text, request)
     const unseenExperts = collected.tensors
       .filter(({ unseen }) => unseen > 0)

@@ -68,9 +68,9 @@ async function addUp(key: string, files: readonly CovarianceFile[]): Promise<Col
   return {
     columns,
     tokens,
-    ...(whole && { whole: Float32Array.from(whole) }),
-    ...(squares && { squares: Float32Array.from(squares) }),
-    ...(sketch && { sketch: Float32Array.from(sketch) }),
+    whole: whole === undefined ? undefined : Float32Array.from(whole),
+    squares: squares === undefined ? undefined : Float32Array.from(squares),
+    sketch: sketch === undefined ? undefined : Float32Array.from(sketch),
     kept: joined(kept),
     keptCounts,
   }

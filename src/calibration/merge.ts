@@ -61,7 +61,7 @@ export async function mergeMatrices(
     [...total].map(([name, { sums, counts }]) => [name, { sums: Float32Array.from(sums), counts }]),
   )
   const { covariance, withoutCovariance } = await covarianceOf(files)
-  await writeImportanceMatrix(output, { entries, datasets, chunks, chunkLength, ...(covariance && { covariance }) })
+  await writeImportanceMatrix(output, { entries, datasets, chunks, chunkLength, covariance })
   const inputs = covariance?.inputs.size ?? 0
   return { output, files, tensors: entries.size, chunks, datasets, inputs, withoutCovariance }
 }

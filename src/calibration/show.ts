@@ -41,9 +41,9 @@ export async function matrixStatistics(file: string): Promise<MatrixStatistics> 
     file,
     datasets,
     chunks,
-    ...(chunkLength === undefined ? {} : { chunkLength }),
+    chunkLength,
     weights: [...entries].map(([tensor, entry]) => statisticsOf(tensor, entry)),
-    ...(covariance === undefined ? {} : { inputs: await inputStatistics(covariance) }),
+    inputs: covariance === undefined ? undefined : await inputStatistics(covariance),
   }))
 }
 

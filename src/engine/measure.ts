@@ -88,7 +88,7 @@ export async function* measure(options: MeasureOptions): WithProgress<Measuremen
   )
   const setup = { files: blueprint.files }
   const inputs = needs && inputsOf(calibration, needs)
-  const given = { setup, threads, memoryBytes, ...(inputs && { inputs }), ...(options.signal && { signal: options.signal }) }
+  const given = { setup, threads, memoryBytes, inputs, signal: options.signal }
   const pool = runTasks(parts, { ...given, what: 'the measurement' })
   let done = 0
   for await (const finished of pool) {
@@ -122,7 +122,7 @@ function tasksOf(
   }
   return groups.map((group) => {
     const needs = needsOf(group[0] as RowRun, types, defaultDamping)
-    return { kind: 'measure', tensor: tensor.name, runs: group, types, ...(needs === undefined ? {} : { needs }) }
+    return { kind: 'measure', tensor: tensor.name, runs: group, types, needs }
   })
 }
 

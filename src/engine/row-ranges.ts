@@ -137,7 +137,7 @@ function runOf({ recipe, firstRow, tensorRow, importance, input }: Matrix, start
     start: firstRow + start,
     end: firstRow + end,
     tensorRow: tensorRow + start,
-    ...(importance === undefined ? {} : { importance }),
-    ...(input === undefined ? {} : { input }),
+    importance,
+    input,
   }
 }

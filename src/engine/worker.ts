@@ -90,7 +90,7 @@ function sharedCovariance(covariance: Covariance): Covariance {
   }
   if ('full' in covariance) return { full: shared(covariance.full) }
   const { diagonal, factors } = covariance
-  return { diagonal: shared(diagonal), ...(factors && { factors: shared(factors) }) }
+  return { diagonal: shared(diagonal), factors: factors === undefined ? undefined : shared(factors) }
 }
 
 async function quantize(
@@ -133,7 +133,7 @@ function encode(
   const factor = prepared?.find((made) => layout !== undefined && 'tables' in made && made.tables[layout] !== undefined)
   if (factor === undefined || !('tables' in factor))
     return codec.quantize(type, values, rowLength(recipe), importance, effort, target, see)
-  const options = { target, see, ...(importance && { importance }), ...(effort && { effort }) }
+  const options = { target, see, importance, effort }
   return codec.quantizeWithFeedback(type, values, rowLength(recipe), factor, options)
 }
 

@@ -50,7 +50,7 @@ export function buffersOf(shape: ModelShape, { context, cacheType = 'F16', flash
     cacheType,
     // llama.cpp turns it on where values are quantized.
     flashAttention: flashAttention || cacheType !== 'F16',
-    ...(batch !== undefined && { batch }),
+    batch,
   }
   return {
     kvCacheBytes: kvCacheBytes(shape, padded, cacheType),

@@ -130,7 +130,7 @@ function attentionShape(
       rotated,
       plain: headKey - rotated,
       valueLength: headValue,
-      ...(queryLatent !== undefined && { queryLatent }),
+      queryLatent,
     }
   }
   return { kind: 'grouped', heads, keyValueHeads: number('attention.head_count_kv') ?? heads, keyLength, valueLength }

@@ -55,7 +55,7 @@ export function placeOnGpu(
     const copied = cpuExpertLayers > 0 ? largestExperts(tensors, cpuExpertLayers) : 0
     return {
       flags: moves.join(' '),
-      ...(cpuExpertLayers > 0 && { override: overrideOf(cpuExpertLayers, layers) }),
+      override: cpuExpertLayers > 0 ? overrideOf(cpuExpertLayers, layers) : undefined,
       gpuBytes: needed,
       cpuBytes: total - (needed - copied),
       ...way,

@@ -61,7 +61,7 @@ export function createClient(options: ClientOptions): HubClient {
     },
     async retry(attempt, progress) {
       try {
-        return await retry(attempt, { signal, pauseMs, ...(progress !== undefined && { progress }) })
+        return await retry(attempt, { signal, pauseMs, progress })
       } catch (error) {
         if (!(error instanceof TransientError)) throw error
         throw MqError.of('NETWORK', { url: endpoint, problem: error.message }, { cause: error })

@@ -86,7 +86,7 @@ async function fetchRest(download: FileDownload, partial: Partial): Promise<void
   const { client, url, file } = download
   const silence = new AbortController()
   const unfollow = follow(silence, client.signal)
-  const headers = partial.length > 0 ? { Range: `bytes=${partial.length}-` } : {}
+  const headers: Record<string, string> = partial.length > 0 ? { Range: `bytes=${partial.length}-` } : {}
   const timer = setTimeout(() => silence.abort(), silentForMs)
   try {
     const response = await client.request(url, { headers, signal: silence.signal })

@@ -22,5 +22,5 @@ export function parseRemoteName(text: string): RemoteName {
   }
   if (revision !== undefined && !revisionPattern.test(revision)) throw invalid('its revision has characters that no branch has')
   if (tag !== undefined && !tagPattern.test(tag)) throw invalid('its tag has characters that no tag has')
-  return { repo, ...(tag !== undefined && { tag }), ...(revision !== undefined && { revision }) }
+  return { repo, tag, revision }
 }

@@ -78,7 +78,7 @@ async function inspectGguf(path: string): Promise<Inspection> {
     format: 'GGUF',
     container: `version ${model.version}, ${model.byteOrder}-endian`,
     files,
-    ...(architecture?.type === 'string' && { architecture: architecture.value }),
+    architecture: architecture?.type === 'string' ? architecture.value : undefined,
     metadata: Object.fromEntries([...model.metadata].map(([key, value]) => [key, showValue(value)])),
     ...summarize(
       model.tensors.map(({ name, dimensions, type, sizeBytes, file }) =>

@@ -33,7 +33,7 @@ function checkTensor(line: PlanTensor, { name, shape, role, layer, keepF32 }: Bl
   const problem = tensorProblem(shape, line.type)
   if (problem !== undefined) throw mismatch(`the tensor ${name}: ${problem}`)
   const { layer: _, ...rest } = line
-  return { ...rest, role, ...(layer === undefined ? {} : { layer }) }
+  return { ...rest, role, layer }
 }
 
 function mismatch(problem: string): MqError {

@@ -74,7 +74,7 @@ async function* withTypes(blueprint: Blueprint, request: PlanRequest, options: P
   const overrides = parseTensorTypes(tensorTypes)
   const { calibrate = 'fast', calibration, ...rest } = options
   const unused = calibrate === 'none' || (calibration?.weightsAlone === true && options.damping === 0)
-  const choice = { overrides, writable, ...rest, ...(unused || calibration === undefined ? {} : { calibration }) }
+  const choice = { overrides, writable, ...rest, calibration: unused ? undefined : calibration }
   const budgeted = yield* planBudget(blueprint, request, choice)
   if (budgeted !== undefined) return budgeted
   const importance = options.importance !== undefined

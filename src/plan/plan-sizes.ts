@@ -36,12 +36,12 @@ function sizedTensor({ name, role, layer, shape, type, relativeError, damping, r
   return {
     name,
     role,
-    ...(layer === undefined ? {} : { layer }),
+    layer,
     shape,
     type,
     sizeBytes: ggmlBytes(type, elementsOf(shape)),
-    ...(relativeError === undefined ? {} : { relativeError }),
-    ...(damping === undefined ? {} : { damping }),
+    relativeError,
+    damping,
     reason,
   }
 }

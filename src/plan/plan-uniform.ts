@@ -33,7 +33,7 @@ function planTensor({ name, role, layer, shape, keepF32 }: BlueprintTensor, aske
   return {
     name,
     role,
-    ...(layer === undefined ? {} : { layer }),
+    layer,
     shape,
     type,
     sizeBytes: rowCount({ shape }) * ggmlBytes(type, rowLength({ shape })),

@@ -60,8 +60,10 @@ export function reportOf(
   const errors = new Map((result?.tensors ?? plan.tensors).map((tensor) => [tensor.name, tensor]))
   return {
     source,
-    ...(result === undefined ? {} : { path: result.path, resumedBytes: result.resumedBytes, seconds: result.seconds }),
-    ...(result === undefined || result.files.length === 1 ? {} : { files: result.files }),
+    path: result?.path,
+    files: result === undefined || result.files.length === 1 ? undefined : result.files,
+    resumedBytes: result?.resumedBytes,
+    seconds: result?.seconds,
     goal: plan.goal,
     sizeBytes: result?.sizeBytes ?? plannedBytes(blueprint, plan, splitMaxBytes),
     dataBytes: plan.dataBytes,
@@ -120,8 +122,8 @@ function summarize(role: TensorRole, members: readonly PlanTensor[], errors: Rea
     elements,
     sizeBytes,
     bitsPerWeight: (8 * sizeBytes) / elements,
-    ...(relative.value === undefined ? {} : { relativeError: relative.value }),
-    ...(output.value === undefined ? {} : { outputError: output.value }),
+    relativeError: relative.value,
+    outputError: output.value,
   }
 }
 

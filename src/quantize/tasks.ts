@@ -74,7 +74,7 @@ export function* tensorTasks(source: TaskSource, index: number, first: number): 
       offset: offset + run.tensorRow * rowBytes,
       method,
       measured: whole ? { start: 0, end: run.end - run.start } : middleRows(run),
-      ...(needs === undefined ? {} : { needs }),
+      needs,
     }
     part += 1
   }

@@ -78,8 +78,8 @@ function figuresOf(
   } = total
   return {
     relativeError: ratio(squaredError, squaredNorm),
-    ...(weighted ? { weightedRelativeError: ratio(weightedError, weightedNorm) } : {}),
-    ...(outputNorm === 0 ? {} : { outputError: outputError / outputNorm }),
+    weightedRelativeError: weighted ? ratio(weightedError, weightedNorm) : undefined,
+    outputError: outputNorm === 0 ? undefined : outputError / outputNorm,
     cosine: squaredNorm * storedNorm === 0 ? 1 : dotProduct / Math.sqrt(squaredNorm * storedNorm),
     maxError,
     clippedShare: ggmlType(type).blockSize === 1 ? 0 : clipped / count,

@@ -36,8 +36,8 @@ export async function addManifest(
   const config = {
     config: {
       format,
-      ...(quantization !== undefined && { quantization }),
-      ...(architecture !== undefined && { architecture }),
+      quantization,
+      architecture,
       size: String(sizeBytes),
     },
     descriptor: {},

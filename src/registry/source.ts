@@ -52,8 +52,8 @@ async function inspectGguf(path: string): Promise<Source> {
         pathFor: (name, tag) => (count > 1 ? shardName(`${name}-${tag}`, index, count) : `${name}-${tag}.gguf`),
       })),
       sizeBytes: model.sources.reduce((sum, source) => sum + source.byteLength, 0),
-      ...(architecture !== undefined && { architecture }),
-      ...(quantization !== undefined && { quantization }),
+      architecture,
+      quantization,
       defaultTag: tagOfFileName(path) ?? quantization ?? 'latest',
     }
   } finally {
@@ -87,7 +87,7 @@ async function inspectFolder(folder: string): Promise<Source> {
     format: 'safetensors',
     files: paths.map((path) => ({ source: join(folder, path), pathFor: () => path })),
     sizeBytes: sizes.reduce((sum, size) => sum + size, 0),
-    ...(architecture !== undefined && { architecture }),
+    architecture,
     defaultTag: 'main',
   }
 }

@@ -42,7 +42,7 @@ export async function* externalImatrix(
     reject: false,
     buffer: false,
     forceKillAfterDelay: 2000,
-    ...(signal === undefined ? {} : { cancelSignal: signal }),
+    cancelSignal: signal,
   })
   const log = new LogTail()
   try {

@@ -57,7 +57,7 @@ export async function* externalPerplexity(
     reject: false,
     buffer: false,
     forceKillAfterDelay: 2000,
-    ...(signal === undefined ? {} : { cancelSignal: signal }),
+    cancelSignal: signal,
   })
   const log = new LogTail()
   let total = 0

@@ -96,7 +96,7 @@ export class LlamaModel implements AsyncDisposable {
    */
   perplexity(text: string, options: PerplexityOptions = {}): WithProgress<Perplexity> {
     const { contextLength = 512, chunks } = options
-    const request = { text, contextLength, ...(chunks === undefined ? {} : { chunks }) }
+    const request = { text, contextLength, chunks }
     return collectPerplexity(
       this.#call('perplexity', request, { did: 'measured', what: `the perplexity of ${this.path}` }),
       contextLength,
@@ -110,7 +110,7 @@ export class LlamaModel implements AsyncDisposable {
    */
   saveLogits(path: string, text: string, options: PerplexityOptions = {}): WithProgress<Perplexity> {
     const { contextLength = 512, chunks } = options
-    const request = { path: resolve(path), text, contextLength, ...(chunks === undefined ? {} : { chunks }) }
+    const request = { path: resolve(path), text, contextLength, chunks }
     return collectPerplexity(
       this.#call('saveLogits', request, { did: 'saved', what: `the logits of ${this.path}` }),
       contextLength,
@@ -128,7 +128,7 @@ export class LlamaModel implements AsyncDisposable {
     text: string,
     { chunks, name = path }: { readonly chunks?: number; readonly name?: string } = {},
   ): WithProgress<LogitsComparison> {
-    const request = { path: resolve(path), name, text, ...(chunks === undefined ? {} : { chunks }) }
+    const request = { path: resolve(path), name, text, chunks }
     return inChunks(this.#call('compareLogits', request, { did: 'measured', what: `the divergence of ${this.path}` }))
   }
 
@@ -139,7 +139,7 @@ export class LlamaModel implements AsyncDisposable {
    */
   imatrix(path: string, text: string, options: PerplexityOptions & ImatrixOptions): WithProgress<ImatrixResult> {
     const { contextLength = 512, chunks, dataset, output = false, covariance } = options
-    const optional = { ...(chunks === undefined ? {} : { chunks }), ...(covariance === undefined ? {} : { covariance }) }
+    const optional = { chunks, covariance }
     const request = { path: resolve(path), text, dataset, output, contextLength, ...optional }
     return inChunks(
       this.#call('imatrix', request, { did: 'collected', what: `the importance matrix of ${this.path}` }),

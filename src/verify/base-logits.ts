@@ -45,7 +45,7 @@ export interface BaseLogitsOptions {
  */
 export async function* makeBaseLogits(options: BaseLogitsOptions): WithProgress<BaseLogits> {
   const { reference: against, text, contextLength, chunks, save, threads, signal } = options
-  const common = { ...(threads === undefined ? {} : { threads }), ...(signal === undefined ? {} : { signal }) }
+  const common = { threads, signal }
   const reference = yield* asGguf(against.path, 'convert the reference', common)
   const folder = save === undefined ? await mkdtemp(join(tmpdir(), 'mq-logits-')) : undefined
   const path = save ?? join(folder as string, 'base.logits')
@@ -55,14 +55,14 @@ export async function* makeBaseLogits(options: BaseLogitsOptions): WithProgress<
   }
   try {
     await using model = await loadModel(reference.path, common)
-    const work = model.saveLogits(partial, text, { contextLength, ...(chunks === undefined ? {} : { chunks }) })
+    const work = model.saveLogits(partial, text, { contextLength, chunks })
     const { negativeLogLikelihoods } = yield* inStage('perplexity of the reference', work)
     await rename(partial, path)
     return {
       path,
       name: basename(resolve(against.path)),
       files: against.files,
-      ...(against.bitsPerWeight === undefined ? {} : { bitsPerWeight: against.bitsPerWeight }),
+      bitsPerWeight: against.bitsPerWeight,
       sizeBytes: model.info.sizeBytes,
       negativeLogLikelihoods,
       dispose,

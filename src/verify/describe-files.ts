@@ -65,7 +65,7 @@ export async function identify(paths: readonly string[], signal?: AbortSignal): 
     const hash = createHash('sha256')
     let sizeBytes = 0
     try {
-      for await (const piece of createReadStream(path, { highWaterMark: 1 << 20, ...(signal === undefined ? {} : { signal }) })) {
+      for await (const piece of createReadStream(path, { highWaterMark: 1 << 20, signal })) {
         hash.update(piece as Buffer)
         sizeBytes += (piece as Buffer).byteLength
       }

@@ -87,7 +87,7 @@ export function checkGates(
       name: kind?.label ?? name,
       figure: name,
       value,
-      ...(standardError === undefined ? {} : { standardError }),
+      standardError,
       limit,
       bound,
       ...(confidence === undefined ? {} : { confidence, edge }),

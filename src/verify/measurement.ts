@@ -31,9 +31,9 @@ export async function* measureModel(
     signal,
   }: { readonly chunks?: number | undefined; readonly threads?: number | undefined; readonly signal?: AbortSignal | undefined },
 ): WithProgress<Measured> {
-  const common = { ...(threads === undefined ? {} : { threads }), ...(signal === undefined ? {} : { signal }) }
+  const common = { threads, signal }
   await using model = await loadModel(path, common)
-  const work = model.compareLogits(base.path, text, { name: base.name, ...(chunks === undefined ? {} : { chunks }) })
+  const work = model.compareLogits(base.path, text, { name: base.name, chunks })
   const comparison = yield* inStage(`perplexity of ${files[0]?.name ?? path}`, work)
   const reference = base.negativeLogLikelihoods ?? comparison.baseNegativeLogLikelihoods
   return {

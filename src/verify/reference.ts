@@ -63,10 +63,10 @@ export async function* openReference(
     reference,
     text,
     contextLength,
-    ...(chunks === undefined ? {} : { chunks }),
-    ...(saveLogits === undefined ? {} : { save: saveLogits }),
-    ...(threads === undefined ? {} : { threads }),
-    ...(signal === undefined ? {} : { signal }),
+    chunks,
+    save: saveLogits,
+    threads,
+    signal,
   })
 }
 
@@ -77,9 +77,9 @@ export function referenceOf(
 ): Reference {
   return {
     name,
-    ...(sizeBytes === undefined ? {} : { sizeBytes }),
+    sizeBytes,
     files,
-    ...(bitsPerWeight === undefined ? {} : { bitsPerWeight }),
+    bitsPerWeight,
     perplexity: perplexityOf(negativeLogLikelihoods),
   }
 }

@@ -27,7 +27,7 @@ export interface VerifyOptions extends MeasureOptions {
  */
 export async function* verify(options: VerifyOptions): WithProgress<VerifyReport> {
   const { model, versus: other, gates = [], confidence, chunks, threads, signal } = options
-  checkAskedGates(gates, { versus: other !== undefined, ...(confidence === undefined ? {} : { confidence }) })
+  checkAskedGates(gates, { versus: other !== undefined, confidence })
   const text = await readText(options.text)
   const file = await describeModel(model, signal)
   const otherFile = other === undefined ? undefined : await describeModel(other, signal)
@@ -49,8 +49,8 @@ export async function* verify(options: VerifyOptions): WithProgress<VerifyReport
         chunks: comparison.chunks,
         scoredTokens: comparison.negativeLogLikelihoods.length,
       },
-      ...(external === undefined ? {} : { external }),
-      ...(versus === undefined || otherFile === undefined ? {} : { versus: versusOf(otherFile, versus, comparison) }),
+      external,
+      versus: versus === undefined || otherFile === undefined ? undefined : versusOf(otherFile, versus, comparison),
       llamaCpp: llamaVersion,
     }
     const results = checkGates(gates, report, confidence)
@@ -69,11 +69,11 @@ async function* secondOpinion(
   const { perplexity, standardError } = yield* externalPerplexity(model, text, {
     directory,
     contextLength,
-    ...(chunks === undefined ? {} : { chunks }),
-    ...(threads === undefined ? {} : { threads }),
-    ...(signal === undefined ? {} : { signal }),
+    chunks,
+    threads,
+    signal,
   })
-  return { program: 'llama-perplexity', perplexity, ...(standardError === undefined ? {} : { standardError }) }
+  return { program: 'llama-perplexity', perplexity, standardError }
 }
 
 function versusOf(

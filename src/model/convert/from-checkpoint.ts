@@ -41,7 +41,7 @@ export function blueprintTensor(name: string, recipe: Recipe): BlueprintTensor {
     name,
     shape,
     role: roleOfTensor(name),
-    ...(layer === undefined ? {} : { layer }),
+    layer,
     keepF32: keepsFloat32(name, shape),
     recipe,
   }

@@ -30,11 +30,11 @@ export function assemblePlan(
     return {
       name,
       role,
-      ...(layer === undefined ? {} : { layer }),
+      layer,
       shape,
       type,
       sizeBytes: ggmlBytes(type, elementCount(shape)),
-      ...(relativeError === undefined ? {} : { relativeError }),
+      relativeError,
       reason,
     }
   })

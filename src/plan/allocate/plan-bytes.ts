@@ -96,11 +96,11 @@ export function measureOpen(blueprint: Blueprint, { groups }: OpenTensors, optio
   return measure({
     blueprint,
     requests,
-    ...(threads === undefined ? {} : { threads }),
-    ...(memoryBytes === undefined ? {} : { memoryBytes }),
-    ...(importance === undefined ? {} : { importance }),
-    ...(calibration === undefined ? {} : { calibration }),
-    ...(signal === undefined ? {} : { signal }),
+    threads,
+    memoryBytes,
+    importance,
+    calibration,
+    signal,
   })
 }
 

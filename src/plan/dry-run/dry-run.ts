@@ -56,5 +56,5 @@ export async function dryRun(blueprint: Blueprint, plan: Plan, { run, gpuBytes, 
   ] as const
   const memory = others.map(([name, { tensors }]) => ({ name, ...footprintOf({ tensors }, buffers) }))
   const placement = gpuBytes === undefined ? undefined : placeOnGpu(blueprint, plan.tensors, shape, buffers, gpuBytes)
-  return { ...known, memory, ...(placement !== undefined && { placement }) }
+  return { ...known, memory, placement }
 }

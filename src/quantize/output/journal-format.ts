@@ -82,6 +82,6 @@ export function decodeRecord(bytes: Buffer, at: number): JournalRecord {
     task: bytes.readUInt32LE(at),
     checksum: bytes.readUInt32LE(at + 4),
     seconds: bytes.readDoubleLE(at + 8),
-    ...(bytes.readUInt32LE(at + 16 + 8 * sumsLength) === 0 ? {} : { sums: sumsOfList(list) }),
+    sums: bytes.readUInt32LE(at + 16 + 8 * sumsLength) === 0 ? undefined : sumsOfList(list),
   }
 }

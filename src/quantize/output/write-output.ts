@@ -64,11 +64,11 @@ export async function* writeOutput(options: WriteOptions): WithProgress<Written>
     const setup = { files: blueprint.files, effort: options.effort }
     const missing = inRunningOrder(sourceOf(options, output.paths), ({ number }) => !finished.has(number), threads)
     const inputs = feedback && needs && inputsOf(feedback.calibration, needs)
-    const given = { ...(inputs && { inputs }), ...(signal && { signal }) }
+    const given = { inputs, signal }
     const pool = runTasks(missing, { setup, threads, memoryBytes: taskBytes, what: path, ...given })
     for await (const { task, sums, seconds, checksum } of pool) {
       const [measured] = sums
-      output.journal.append({ task: task.number, checksum, seconds, ...(measured && { sums: measured }) })
+      output.journal.append({ task: task.number, checksum, seconds, sums: measured })
       count(work, task, measured, seconds)
       await syncs.now()
       yield { stage: 'quantize', done: work.doneBytes, total: dataBytes, unit: 'bytes', item: task.tensor }

@@ -111,9 +111,9 @@ function collect(key: string, { input, tokens, whole, squares, sketch, samples }
   return {
     columns,
     tokens,
-    ...(whole && { whole }),
-    ...(squares && { squares }),
-    ...(sketch && { sketch }),
+    whole,
+    squares,
+    sketch,
     kept,
     keptCounts: samples.map(({ rows }) => rows.length),
   }

@@ -88,9 +88,12 @@ export async function* imatrix(model: LoadedModel, request: ImatrixRequest): Asy
     datasets: [dataset],
     chunks: count,
     chunkLength: contextLength,
-    ...(covariance && {
-      covariance: { seed, rank: covariance.rank, inputOf: covariance.survey.inputOf, inputs: covariance.sums.collected() },
-    }),
+    covariance: covariance && {
+      seed,
+      rank: covariance.rank,
+      inputOf: covariance.survey.inputOf,
+      inputs: covariance.sums.collected(),
+    },
   })
   return {
     tokens: chunks.tokens.length,

@@ -81,7 +81,7 @@ function describe(llama: Llama, model: Address, vocab: Address): ModelInfo {
     addsBos: llama.vocabAddsBos(vocab),
     bosToken: tokenText(llama.vocabBos(vocab)),
     eosToken: tokenText(llama.vocabEos(vocab)),
-    ...(chatTemplate === null ? {} : { chatTemplate }),
+    chatTemplate: chatTemplate ?? undefined,
     sampling: {
       ...numberAs('temperature', metadata('general.sampling.temp')),
       ...numberAs('topK', metadata('general.sampling.top_k')),

@@ -16,7 +16,7 @@ const request = { type: 'F16', tensorTypes: ['token_embd=Q2_K'] }
 const planOf = async (blueprint: Blueprint, damping?: number) => {
   const calibration = embeddingInputs(blueprint)
   if (calibration === undefined) throw new Error('nothing reads the embedding')
-  const plan = await finish(makePlan(blueprint, request, { calibration, ...(damping !== undefined && { damping }) }))
+  const plan = await finish(makePlan(blueprint, request, { calibration, damping }))
   return { plan, calibration }
 }
 

@@ -70,7 +70,7 @@ describe('worker threads', () => {
     }
     const worker = join(folder, 'reply.mjs')
     await writeFile(worker, `export default () => (${reply})`)
-    const options = { setup: { files: [] }, threads: 2, what: 'a test', worker, ...(memoryBytes && { memoryBytes }) }
+    const options = { setup: { files: [] }, threads: 2, what: 'a test', worker, memoryBytes }
     for await (const _ of runTasks(tasks(), options)) finished += 1
     expect(finished).toBe(40)
     // The next task is looked at before there is room for it.

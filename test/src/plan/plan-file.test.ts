@@ -42,7 +42,7 @@ const blueprint: Blueprint = {
   tensors: plan.tensors.map(({ name, role, layer, shape, type }) => ({
     name,
     role,
-    ...(layer === undefined ? {} : { layer }),
+    layer,
     shape,
     keepF32: type === 'F32',
     recipe: plain('F32', { file: 0, start: 0, end: 256 }, shape),

@@ -33,7 +33,7 @@ describe('a gate as it is written', () => {
 
 test('what cannot be held is refused before anything is measured', () => {
   const asked = (text: string, confidence?: number) => () =>
-    checkAskedGates([parseGate(text, 'verify')], { versus: false, ...(confidence === undefined ? {} : { confidence }) })
+    checkAskedGates([parseGate(text, 'verify')], { versus: false, confidence })
   expect(asked('versus.kld<=0')).toThrow('--versus')
   // the same figure passes without a confidence, and one that has an error with it
   expect(asked('kld.max<=5')()).toBeUndefined()

@@ -24,7 +24,7 @@ export function blueprintOf({ architecture, layers, experts, heads, groups, tens
     const layer = /^blk\.(\d+)\./.exec(name)?.[1]
     const keepF32 = role === 'norm' || role === 'router' || shape.length < 2
     const recipe = { op: 'constant', values: [], shape } as const
-    return { name, shape, role, ...(layer === undefined ? {} : { layer: Number(layer) }), keepF32, recipe }
+    return { name, shape, role, layer: layer === undefined ? undefined : Number(layer), keepF32, recipe }
   }
   return { architecture, layers, experts, metadata, files: [], tensors: tensors.map(toTensor), sourceType, notes: [] }
 }
