@@ -136,6 +136,7 @@ async function compare({ spec, className, folder }: Case, theirs: Digests | stri
   const row = { class: className, name: spec.name, arch: spec.arch }
   for (const type of goldenTypes) {
     const output = `${folder}.ours.${type}.gguf`
+    await rm(output, { force: true })
     const refusal = await convertOurs(folder, type, output, spec.options?.mq)
     if (typeof theirs !== 'object') {
       const own = refusal === undefined ? 'ours is written' : `ours: ${refusal.code}`

@@ -16,8 +16,9 @@ export async function convertOurs(
     await finish(quantize({ blueprint, plan: planUniform(blueprint, types[type]), output, threads: 1 }))
     return undefined
   } catch (error) {
-    const { code } = error as { code?: unknown }
-    if (error instanceof MqError || typeof code === 'string') return { code: String(code), message: (error as Error).message }
-    throw error
+    // What is wrong within a file comes as a plain error of formats/, with a code, too.
+    if (!(error instanceof MqError) && typeof (error as { code?: unknown }).code !== 'string') throw error
+    const { code, message } = MqError.from(error)
+    return { code, message }
   }
 }

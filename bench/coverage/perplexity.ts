@@ -67,6 +67,7 @@ export interface Forward {
 const script = `
 import json, math, os, sys
 import torch, transformers
+import transformers.models.auto.modeling_auto, transformers.generation
 torch.set_num_threads(1)
 transformers.logging.set_verbosity_error()
 context, chunks = int(sys.argv[1]), int(sys.argv[2])
@@ -109,8 +110,8 @@ export async function forwardPasses(
 ): Promise<ReadonlyMap<string, Forward>> {
   await writeFile(join(folder, 'forward.json'), JSON.stringify(cases))
   await writeFile(join(folder, 'forward.py'), script)
-  const args = ['python3', 'forward.py', `${contextLength}`, `${chunks}`]
-  await foreign.run('nice', args, { cwd: folder, timeout: (2 + cases.length) * 60_000, env: { OMP_NUM_THREADS: '1' } })
+  const args = ['forward.py', `${contextLength}`, `${chunks}`]
+  await foreign.run('python3', args, { cwd: folder, timeout: (2 + cases.length) * 60_000, env: { OMP_NUM_THREADS: '1' } })
   const found = new Map<string, Forward>()
   for (const { folder: name } of cases) {
     const text = await readFile(`${name}.forward.json`, 'utf8').catch(() => undefined)

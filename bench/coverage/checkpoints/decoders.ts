@@ -1,15 +1,31 @@
 import type { CheckpointSpec, ValueRule } from './spec.js'
-import { gemmaFiles, llama2Files, llama3Files, phi3Files, qwenFiles } from './tokenizers/published.js'
+import { byteLevelModel } from './tokenizers/byte-level-models.js'
+import { gemma4Files, gemmaFiles, llama2Files, llama3Files, phi3Files, qwenFiles } from './tokenizers/published.js'
 
 const llama2 = { files: llama2Files(), pre: 'default' }
 const llama3 = { files: llama3Files, pre: 'llama-bpe' }
 const qwen2 = { files: qwenFiles(), pre: 'qwen2' }
 const gemma = { files: gemmaFiles(), pre: 'default' }
+const qwen35 = { files: qwenFiles('qwen35'), pre: 'qwen35' }
+const deepseek = byteLevelModel('deepseek')
+const kimi = byteLevelModel('kimi')
+const glm = byteLevelModel('glm')
+const gptOss = byteLevelModel('gptOss')
+const tekken = byteLevelModel('tekken')
+const gemma4 = { files: gemma4Files(), pre: 'gemma4' }
 const phi3 = { files: phi3Files(), pre: 'default' }
 
 /** Norms that multiply by 1 + weight. */
 const normsAroundZero: readonly ValueRule[] = [[/norm\.weight$/, 0, 0.1]]
 
+/** Norms of Qwen3-Next and its kin, but that of the linear attention, multiply by 1 + weight; decays are logarithms of 1 to 16. */
+const gatedDelta: readonly ValueRule[] = [
+  [/linear_attn\.norm\.weight$/, 1, 0.1],
+  [/norm\.weight$|pre_fc_norm_\w+\.weight$/, 0, 0.1],
+  [/A_log$/, 1.5, 0.5],
+  [/visual/, 0, 0.1],
+]
+const mxfp4Scales: readonly ValueRule[] = [[/_scales$/, 124, 1]]
 /** Models that write text, the most used first. */
 export const decoderSpecs: readonly CheckpointSpec[] = [
   { name: 'llama', classes: ['LlamaForCausalLM'], arch: 'llama', ...llama3 },
@@ -25,4 +41,41 @@ export const decoderSpecs: readonly CheckpointSpec[] = [
   { name: 'gemma3', classes: ['Gemma3ForCausalLM'], arch: 'gemma3', values: normsAroundZero, ...gemma },
   { name: 'phi3', classes: ['Phi3ForCausalLM'], arch: 'phi3', ...phi3 },
   { name: 'phi3-longrope', classes: ['Phi3ForCausalLM'], arch: 'phi3', ...phi3 },
+  { name: 'qwen3-next', classes: ['Qwen3NextForCausalLM'], arch: 'qwen3next', values: gatedDelta, ...qwen2 },
+  { name: 'qwen3.5', classes: ['Qwen3_5ForConditionalGeneration'], arch: 'qwen35', values: gatedDelta, ...qwen35 },
+  { name: 'qwen3.5-text', classes: ['Qwen3_5ForCausalLM'], arch: 'qwen35', values: gatedDelta, ...qwen35 },
+  { name: 'qwen3.5-moe', classes: ['Qwen3_5MoeForConditionalGeneration'], arch: 'qwen35moe', values: gatedDelta, ...qwen35 },
+  { name: 'qwen3.5-moe-text', classes: ['Qwen3_5MoeForCausalLM'], arch: 'qwen35moe', values: gatedDelta, ...qwen35 },
+  { name: 'qwen2-vl', classes: ['Qwen2VLForConditionalGeneration'], arch: 'qwen2vl', ...qwen2 },
+  { name: 'qwen2.5-vl', classes: ['Qwen2_5_VLForConditionalGeneration'], arch: 'qwen2vl', ...qwen2 },
+  { name: 'qwen3-vl', classes: ['Qwen3VLForConditionalGeneration'], arch: 'qwen3vl', ...qwen2 },
+  { name: 'qwen3-vl-moe', classes: ['Qwen3VLMoeForConditionalGeneration'], arch: 'qwen3vlmoe', ...qwen2 },
+  { name: 'gemma', classes: ['GemmaForCausalLM'], arch: 'gemma', values: normsAroundZero, ...gemma },
+  { name: 'gemma3-vision', classes: ['Gemma3ForConditionalGeneration'], arch: 'gemma3', values: normsAroundZero, ...gemma },
+  { name: 'gemma3n', classes: ['Gemma3nForConditionalGeneration', 'Gemma3nForCausalLM'], arch: 'gemma3n', ...gemma },
+  { name: 'gemma4', classes: ['Gemma4ForConditionalGeneration', 'Gemma4ForCausalLM'], arch: 'gemma4', ...gemma4 },
+  { name: 'gemma4-dense', classes: ['Gemma4ForConditionalGeneration'], arch: 'gemma4', ...gemma4 },
+  { name: 'gemma4-moe', classes: ['Gemma4ForConditionalGeneration'], arch: 'gemma4', ...gemma4 },
+  { name: 'deepseek', classes: ['DeepseekForCausalLM'], arch: 'deepseek', ...byteLevelModel('deepseekLlm') },
+  { name: 'deepseek-v2-lite', classes: ['DeepseekV2ForCausalLM'], arch: 'deepseek2', ...byteLevelModel('deepseekLlm') },
+  { name: 'deepseek-v2', classes: ['DeepseekV2ForCausalLM'], arch: 'deepseek2', ...byteLevelModel('deepseekLlm') },
+  { name: 'deepseek-v3', classes: ['DeepseekV3ForCausalLM'], arch: 'deepseek2', ...deepseek },
+  { name: 'deepseek-v3.2', classes: ['DeepseekV32ForCausalLM'], arch: 'deepseek32', ...deepseek },
+  { name: 'kimi-k2', classes: ['DeepseekV3ForCausalLM'], arch: 'deepseek2', ...kimi },
+  { name: 'kimi-k2.5', classes: ['KimiK25ForConditionalGeneration'], arch: 'deepseek2', ...kimi },
+  { name: 'glm4', classes: ['Glm4ForCausalLM'], arch: 'glm4', ...glm },
+  { name: 'glm4.5-air', classes: ['Glm4MoeForCausalLM'], arch: 'glm4moe', ...glm },
+  { name: 'glm4.6', classes: ['Glm4MoeForCausalLM'], arch: 'glm4moe', ...glm },
+  { name: 'glm4.7-flash', classes: ['Glm4MoeLiteForCausalLM'], arch: 'deepseek2', ...glm },
+  { name: 'glm5', classes: ['GlmMoeDsaForCausalLM'], arch: 'glm-dsa', ...glm },
+  { name: 'gpt-oss', classes: ['GptOssForCausalLM'], arch: 'gpt-oss', values: mxfp4Scales, ...gptOss },
+  { name: 'gpt-oss-bf16', classes: ['GptOssForCausalLM'], arch: 'gpt-oss', ...gptOss },
+  { name: 'phimoe', classes: ['PhiMoEForCausalLM'], arch: 'phimoe', ...phi3 },
+  { name: 'phi4', classes: ['Phi3ForCausalLM'], arch: 'phi3', ...byteLevelModel('phi4') },
+  { name: 'phi2', classes: ['PhiForCausalLM'], arch: 'phi2', dtype: 'F16', ...byteLevelModel('phi2') },
+  { name: 'ministral3', classes: ['Mistral3ForConditionalGeneration'], arch: 'mistral3', ...tekken },
+  { name: 'ministral3-text', classes: ['Ministral3ForCausalLM'], arch: 'mistral3', ...tekken },
+  { name: 'mistral-small4', classes: ['Mistral3ForConditionalGeneration'], arch: 'mistral4', ...tekken },
+  { name: 'minimax-m2', classes: ['MiniMaxM2ForCausalLM'], arch: 'minimax-m2', ...byteLevelModel('miniMax') },
+  { name: 'seed-oss', classes: ['SeedOssForCausalLM'], arch: 'seed_oss', ...byteLevelModel('seed') },
 ]

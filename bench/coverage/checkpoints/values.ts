@@ -12,7 +12,17 @@ export function fillTensor({ name, shape, dtype }: TensorSpec, seed: string, rul
   const length = shape.reduce((product, size) => product * size, 1)
   const next = integers(createHash('sha256').update(`${seed}/${name}`).digest().readUInt32LE(0))
   if (dtype === 'I64' || dtype === 'U8' || dtype === 'F8_E4M3' || dtype === 'I32') {
-    return { name, dtype, shape, data: integerValues(dtype, length, next) }
+    return {
+      name,
+      dtype,
+      shape,
+      data: integerValues(
+        dtype,
+        length,
+        next,
+        rules.find(([pattern]) => pattern.test(name)),
+      ),
+    }
   }
   const [mean, deviation] = distribution(name, shape, rules)
   const values = Float32Array.from({ length }, () => mean + deviation * noise(next()))
@@ -20,9 +30,16 @@ export function fillTensor({ name, shape, dtype }: TensorSpec, seed: string, rul
 }
 
 /** Bytes of FP8 that are no NaN, zeros for the rest: index tables of a checkpoint are no weights. */
-function integerValues(dtype: 'I64' | 'U8' | 'F8_E4M3' | 'I32', length: number, next: () => number): Uint8Array {
+function integerValues(
+  dtype: 'I64' | 'U8' | 'F8_E4M3' | 'I32',
+  length: number,
+  next: () => number,
+  rule?: ValueRule,
+): Uint8Array {
   if (dtype === 'I64') return new Uint8Array(8 * length)
   if (dtype === 'I32') return new Uint8Array(Uint32Array.from({ length }, next).buffer)
+  if (dtype === 'U8' && rule !== undefined)
+    return Uint8Array.from({ length }, () => Math.round(rule[1] + rule[2] * noise(next())))
   if (dtype === 'U8') return Uint8Array.from({ length }, () => next() & 0xff)
   return Uint8Array.from({ length }, () => {
     const code = next() & 0xff

@@ -1,11 +1,9 @@
 import type { Json } from '../spec.js'
 import { byteLevel } from './byte-level.js'
+import { turns } from './byte-level-models.js'
 import { fallbackTokenizer, llamaPieces, type Piece, sentencePieceModel, usualFirst } from './sentence-piece.js'
 
 type Files = Readonly<Record<string, unknown>>
-
-const turn = (start: string, end: string): string =>
-  `{% for message in messages %}{{ '${start}' + message['role'] + '\\n' + message['content'] + '${end}' + '\\n' }}{% endfor %}`
 
 /** Llama 3's: 288 tokens, <|begin_of_text|> 288 and so on, as rows of 320. */
 export const llama3Files: Files = {
@@ -23,7 +21,7 @@ export const llama3Files: Files = {
     template: { before: '<|begin_of_text|>' },
     config: {
       bos_token: '<|begin_of_text|>',
-      chat_template: `{{- bos_token }}${turn('<|start_header_id|>', '<|eot_id|>')}`,
+      chat_template: `{{- bos_token }}${turns('<|start_header_id|>', '<|eot_id|>')}`,
       clean_up_tokenization_spaces: true,
       eos_token: '<|eot_id|>',
       model_input_names: ['input_ids', 'attention_mask'],
@@ -42,11 +40,11 @@ export const llama3Files: Files = {
 }
 
 /** Qwen2's: 3 and more added tokens after 288, holes up to 320. */
-export function qwenFiles(config: Json = {}): Files {
+export function qwenFiles(pre = 'qwen2', config: Json = {}): Files {
   const plain = ['<tool_call>', '</tool_call>', '<think>', '</think>'].map((content) => ({ content, special: false }))
   return {
     ...byteLevel({
-      pre: 'qwen2',
+      pre,
       normalizer: { type: 'NFC' },
       added: ['<|endoftext|>', '<|im_start|>', '<|im_end|>', '<|vision_start|>', '<|image_pad|>', ...plain],
       config: {
@@ -54,7 +52,7 @@ export function qwenFiles(config: Json = {}): Files {
         add_prefix_space: false,
         additional_special_tokens: ['<|im_start|>', '<|im_end|>', '<|vision_start|>', '<|image_pad|>'],
         bos_token: null,
-        chat_template: turn('<|im_start|>', '<|im_end|>'),
+        chat_template: turns('<|im_start|>', '<|im_end|>'),
         clean_up_tokenization_spaces: false,
         eos_token: '<|im_end|>',
         errors: 'replace',
@@ -135,7 +133,7 @@ export function phi3Files(): Files {
       ...(config as Json),
       add_bos_token: false,
       added_tokens_decoder: Object.fromEntries(added.map(({ id, ...token }) => [String(id), token])),
-      chat_template: `${turn('<|', '<|end|>')}{{ eos_token }}`,
+      chat_template: `${turns('<|', '<|end|>')}{{ eos_token }}`,
       eos_token: '<|endoftext|>',
       legacy: false,
       model_max_length: 4096,
@@ -187,7 +185,7 @@ export function gemmaFiles(config: Json = {}): Files {
       added_tokens_decoder: Object.fromEntries(added.map(({ id, ...token }) => [String(id), token])),
       additional_special_tokens: ['<start_of_turn>', '<end_of_turn>'],
       bos_token: '<bos>',
-      chat_template: `{{ bos_token }}${turn('<start_of_turn>', '<end_of_turn>')}`,
+      chat_template: `{{ bos_token }}${turns('<start_of_turn>', '<end_of_turn>')}`,
       clean_up_tokenization_spaces: false,
       eos_token: '<eos>',
       model_max_length: 1000000000000000019884624838656,
@@ -198,6 +196,45 @@ export function gemmaFiles(config: Json = {}): Files {
       unk_token: '<unk>',
       use_default_system_prompt: false,
       ...config,
+    },
+  }
+}
+
+/** Gemma 4's: tokenizer.json alone, as many entries as rows; some tokens are shown though they are special. */
+export function gemma4Files(): Files {
+  const special = ['<|turn>', '<turn|>', '<|channel>', '<channel|>', '<|tool_call>', '<tool_call|>', '<|"|>', '<|think|>']
+  const control = (text: string): Piece => ({ text, score: 0, kind: 'control' })
+  const first = ['<pad>', '<eos>', '<bos>'].map(control)
+  const start = llamaPieces([...first, { text: '<unk>', score: 0, kind: 'unknown' }, ...['<mask>', '[multimodal]'].map(control)])
+  const filling = Array.from({ length: 320 - start.length - special.length }, (_, index) => `<unused${index}>`)
+  const pieces = [...start, ...[...special, ...filling].map(control)]
+  const added = pieces.flatMap(({ text, kind }, id) => (kind === 'byte' || kind === 'normal' ? [] : [withId(text, id)]))
+  const { 'tokenizer.json': tokenizer, 'tokenizer_config.json': config } = gemmaFiles() as Readonly<Record<string, Json>>
+  const { normalizer, pre_tokenizer, decoder } = tokenizer as Json
+  return {
+    'tokenizer.json': fallbackTokenizer(pieces, added, { normalizer, pre_tokenizer, decoder, post_processor: null }),
+    'tokenizer_config.json': {
+      bos_token: '<bos>',
+      clean_up_tokenization_spaces: false,
+      eos_token: '<eos>',
+      extra_special_tokens: [],
+      mask_token: '<mask>',
+      model_max_length: (config as Json)['model_max_length'],
+      pad_token: '<pad>',
+      padding_side: 'left',
+      processor_class: 'Gemma4Processor',
+      tokenizer_class: 'GemmaTokenizer',
+      unk_token: '<unk>',
+    },
+    'chat_template.jinja': `{{ bos_token }}${turns('<|turn>', '<turn|>')}`,
+    'generation_config.json': {
+      bos_token_id: 2,
+      do_sample: true,
+      eos_token_id: [1, 311],
+      pad_token_id: 0,
+      temperature: 1,
+      top_k: 64,
+      top_p: 0.95,
     },
   }
 }
