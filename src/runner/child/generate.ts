@@ -66,7 +66,11 @@ function promptTokens(model: LoadedModel, text: string): Int32Array {
   const tokens = tokenize(model, { text, special: false, parseSpecial: true })
   const bos = model.llama.vocabBos(model.vocab)
   if (bos < 0 || tokens[0] === bos || (!model.info.addsBos && tokens.length > 0)) return tokens
-  return Int32Array.of(bos, ...tokens)
+  // Not spread into arguments: a long prompt has more tokens than a call may have arguments.
+  const withBos = new Int32Array(tokens.length + 1)
+  withBos[0] = bos
+  withBos.set(tokens, 1)
+  return withBos
 }
 
 async function emptyContext(model: LoadedModel, size: ContextSize): Promise<Context> {

@@ -106,6 +106,10 @@ describe.skipIf(!llama.available)(`generate (${llama.name})`, () => {
 
   it('refuses a prompt that leaves no room', async () => {
     await expect(write(model, { prompt: 'verily '.repeat(200), raw: true })).rejects.toMatchObject({ code: 'PROMPT_TOO_LONG' })
+    // More tokens than a call of a function may have arguments.
+    await expect(write(model, { prompt: 'verily '.repeat(200_000), raw: true })).rejects.toMatchObject({
+      code: 'PROMPT_TOO_LONG',
+    })
   })
 
   it('can be left early, and the model used again', async () => {
