@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { addAbortSignal } from 'node:stream'
 import { text as readAll } from 'node:stream/consumers'
 import { Args, Flags } from '@oclif/core'
 import {
@@ -7,8 +7,8 @@ import {
   type GenerateOptions,
   type LlamaModel,
   loadModel,
+  locateModel,
   MqError,
-  pullGguf,
 } from '../src/index.js'
 import { MqCommand } from './base-command.js'
 
@@ -73,8 +73,11 @@ The prompt is sent as a user message in the model's chat template, unless the mo
     threads: Flags.integer({ char: 't', min: 1, max: 512, helpValue: 'N', description: 'Threads. [default: one for each core]' }),
     endpoint: Flags.string({
       helpValue: 'URL',
-      description: 'Address of the registry. [default: $MQ_ENDPOINT, $HF_ENDPOINT or http://127.0.0.1:8484]',
+      description:
+        'Address of a registry. [default: $MQ_ENDPOINT, $HF_ENDPOINT, else the registry folder on this machine, else http://127.0.0.1:8484]',
+      exclusive: ['registry'],
     }),
+    registry: Flags.string({ helpValue: 'FOLDER', description: 'Folder of a registry on this machine; no server is needed.' }),
     mmap: Flags.boolean({ allowNo: true, default: true, description: 'Memory-map the file instead of reading it.' }),
   }
 
@@ -89,7 +92,8 @@ The prompt is sent as a user message in the model's chat template, unless the mo
       topP: flags['top-p'] === undefined ? undefined : numberOf('top-p', flags['top-p'], 1),
       seed: flags.seed,
     }
-    const path = await this.#modelPath(args.model, flags.endpoint)
+    const { endpoint, registry } = flags
+    const { path } = await this.follow(locateModel(args.model, { signal: this.signal, endpoint, registry }))
     await using model = await loadModel(path, {
       mmap: flags.mmap,
       signal: this.signal,
@@ -114,14 +118,8 @@ The prompt is sent as a user message in the model's chat template, unless the mo
     if (process.stdin.isTTY) {
       throw MqError.of('USAGE', { problem: 'A prompt is needed: as an argument, with --prompt, or on stdin', command: 'run' })
     }
-    return (await readAll(process.stdin)).replace(/\r?\n$/, '')
-  }
-
-  /** The path of a file if it exists or the name ends in .gguf; else the model is pulled from the registry. */
-  async #modelPath(name: string, endpoint: string | undefined): Promise<string> {
-    if (existsSync(name) || name.endsWith('.gguf')) return name
-    const pulled = await this.follow(pullGguf(name, { signal: this.signal, endpoint }))
-    return pulled.path
+    // A pipe may stay open for ever.
+    return (await readAll(addAbortSignal(this.signal, process.stdin))).replace(/\r?\n$/, '')
   }
 
   /** Streams the text to stdout as it comes, or gathers it for --json. */

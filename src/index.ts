@@ -31,7 +31,21 @@ export { checkOutput, checkTarget, writeWhole } from './files/index.js'
 export { cacheTypes, type RunOptions } from './footprint/index.js'
 export { generate } from './generate.js'
 // 1. Get a model
-export { type Pulled, type PullOptions, pullGguf, pullRepository as pull } from './hub/index.js'
+export {
+  type CacheCheck,
+  type CachedModel,
+  type CacheFault,
+  cacheDirectory,
+  checkCache,
+  listCache,
+  type Pulled,
+  type PullOptions,
+  pullGguf,
+  pullRepository as pull,
+  removeCached,
+} from './hub/index.js'
+// 8. Run it
+export { type LocateOptions, locateModel } from './locate-model.js'
 // 2. Open it: headers alone, no weights
 export {
   type Blueprint,
@@ -90,7 +104,6 @@ export {
   publish,
   startRegistry,
 } from './registry/index.js'
-// 8. Run it
 export { type Generated, type GenerateOptions, type LlamaModel, loadModel } from './runner/index.js'
 export {
   formatBytes,

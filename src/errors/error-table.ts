@@ -310,6 +310,26 @@ export const toolErrors = {
     message: '{url} has no model {repo}.',
     suggestion: 'Check the name; a private model needs a token (HF_TOKEN).',
   },
+  ACCESS_DENIED: {
+    exit: 'network',
+    message: '{url} does not give access to {repo}: {problem}.',
+    suggestion: 'Ask for access on the page of the model, and set HF_TOKEN to a token that may read it.',
+  },
+  TOKEN_INVALID: {
+    exit: 'usage',
+    message: '{where} does not hold a token: a token is one line of printable characters without spaces.',
+    suggestion: 'Set it again, or remove it to ask without a token.',
+  },
+  PROXY_INVALID: {
+    exit: 'usage',
+    message: 'The proxy that {name} names is not an http or https address.',
+    suggestion: 'Write it as http://HOST:PORT, or remove it; NO_PROXY lists hosts to reach without it.',
+  },
+  REPO_INCOMPLETE: {
+    exit: 'network',
+    message: '{repo} at {url} lacks {file}, a part of the model.',
+    suggestion: 'Its upload may not be finished: try again later, or name the files to fetch with --include.',
+  },
   DOWNLOAD_CORRUPT: {
     exit: 'network',
     message: '{file} arrived with the wrong content: {problem}.',
@@ -326,6 +346,12 @@ export const toolErrors = {
     suggestion: 'Wait for it to end, and run the command again.',
   },
   MODEL_NOT_FOUND: { exit: 'input', message: '{name} is not in {registry}.', suggestion: '`mq registry ls` shows what is.' },
+  CACHE_MISSING: { exit: 'input', message: '{name} is not in the cache {cache}.', suggestion: '`mq cache ls` shows what is.' },
+  CACHE_DAMAGED: {
+    exit: 'gate',
+    message: '{count} files of the cache {cache} are damaged.',
+    suggestion: '`mq cache check --repair` removes them; they are downloaded again when they are next needed.',
+  },
   PORT_TAKEN: {
     exit: 'environment',
     message: 'Port {port} of {host} cannot be listened on: {problem}.',

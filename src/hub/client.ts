@@ -1,6 +1,8 @@
 import { MqError } from '../errors/index.js'
 import { follow } from './abort.js'
-import { type RetryOptions, retry, TransientError } from './retry.js'
+import { environmentFetch } from './proxy.js'
+import { longestToldWaitMs, type RetryOptions, retry, TransientError } from './retry.js'
+import { waitHint } from './wait-hint.js'
 
 const answerWithinMs = 60_000
 
@@ -9,15 +11,15 @@ export interface HubClient {
   /** Without a slash at the end. */
   readonly endpoint: string
   readonly signal: AbortSignal
-  /** The same client, ended by another signal. */
-  withSignal(signal: AbortSignal): HubClient
+  /** The same client, ended by another signal, or telling another of its waits. */
+  with(changes: { readonly signal: AbortSignal; readonly onWait?: RetryOptions['onWait'] }): HubClient
   /**
    * One request, with the token if it goes to the endpoint itself. Throws TransientError for lost connections, 408, 429 and 5xx; other
    * statuses are the caller's.
    */
   request(url: string | URL, init?: RequestInit): Promise<Response>
   /** Tries again as {@link retry} does; what remains of a TransientError is NETWORK. */
-  retry<Result>(attempt: () => Promise<Result>, progress?: RetryOptions['progress']): Promise<Result>
+  retry<Result>(attempt: () => Promise<Result>, progress?: Pick<RetryOptions, 'progress' | 'step'>): Promise<Result>
 }
 
 export interface ClientOptions {
@@ -26,6 +28,8 @@ export interface ClientOptions {
   readonly signal: AbortSignal
   /** First pause before trying again, in milliseconds. */
   readonly pauseMs: number
+  /** Hears how long a request waits before it is made again, and why. */
+  readonly onWait?: RetryOptions['onWait']
   /** Whether the endpoint has answered before. One that never did is not asked again: its address is probably wrong. */
   readonly reached?: boolean
 }
@@ -37,7 +41,7 @@ export function createClient(options: ClientOptions): HubClient {
   return {
     endpoint,
     signal,
-    withSignal: (other) => createClient({ ...options, signal: other, reached }),
+    with: (changes) => createClient({ ...options, ...changes, reached }),
     async request(url, init = {}) {
       const headers = new Headers(init.headers)
       headers.set('User-Agent', 'mq')
@@ -48,11 +52,14 @@ export function createClient(options: ClientOptions): HubClient {
       const timer = setTimeout(() => waiting.abort(), answerWithinMs)
       const unfollow = [signal, ...(init.signal ? [init.signal] : [])].map((parent) => follow(waiting, parent))
       try {
-        const response = await fetch(url, { ...init, headers, signal: waiting.signal })
+        const response = await (await environmentFetch())(url, { ...init, headers, signal: waiting.signal })
         reached = true
         return check(response)
       } catch (error) {
-        if (error instanceof TransientError) throw error
+        if (error instanceof TransientError || error instanceof MqError) throw error
+        if ((error as { cause?: Error }).cause?.message === 'redirect count exceeded') {
+          throw MqError.of('HUB_ANSWER_INVALID', { url: endpoint, problem: 'it redirects in a circle' }, { cause: error })
+        }
         throw reached || signal.aborted || !isUnreachable(error) ? lostConnection(error, signal) : noConnection(error, endpoint)
       } finally {
         clearTimeout(timer)
@@ -61,7 +68,7 @@ export function createClient(options: ClientOptions): HubClient {
     },
     async retry(attempt, progress) {
       try {
-        return await retry(attempt, { signal, pauseMs, progress })
+        return await retry(attempt, { signal, pauseMs, ...progress, onWait: options.onWait })
       } catch (error) {
         if (!(error instanceof TransientError)) throw error
         throw MqError.of('NETWORK', { url: endpoint, problem: error.message }, { cause: error })
@@ -96,7 +103,11 @@ function problemOf({ name, message, cause }: Error): string {
 function check(response: Response): Response {
   const { status } = response
   if (status < 500 && status !== 429 && status !== 408) return response
-  const seconds = Number(response.headers.get('retry-after') ?? Number.NaN)
-  void response.body?.cancel()
-  throw new TransientError(`HTTP ${status}`, { waitMs: Number.isFinite(seconds) ? seconds * 1000 : undefined })
+  const waitMs = waitHint(response.headers)
+  void response.body?.cancel().catch(() => undefined)
+  const later =
+    waitMs !== undefined && waitMs > longestToldWaitMs
+      ? `, and it asks to come back in ${Math.ceil(waitMs / 60_000)} minutes`
+      : ''
+  throw new TransientError(`HTTP ${status}${later}`, { waitMs, limited: status === 429 })
 }

@@ -1,153 +1,156 @@
-import type { Hash } from 'node:crypto'
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { MqError } from '../errors/index.js'
 import { follow, readBody } from './abort.js'
+import { answerOffset, CannotContinue } from './answer-offset.js'
 import { type HubClient, lostConnection } from './client.js'
-import { contentHash, hashPrefix } from './content-hash.js'
 import type { RemoteFile } from './listing.js'
+import { claimPartial, openPartialFile, type PartialFile, type PartialPlace } from './partial-file.js'
 import { TransientError } from './retry.js'
 
-/** A connection that brings nothing for so long is given up and opened again. */
-const silentForMs = 60_000
+/** A connection is looked at this often; one that brought fewer bytes than this since is given up and opened again. */
+const lookEveryMs = 60_000
+const fewestBytes = 4096
+/** Failures count anew only after this much more is held, so that a server which sends a few bytes at a time does not go on for ever. */
+const progressBytes = 16 << 10
 
 export interface FileDownload {
   readonly client: HubClient
+  /** `NS/NAME`, for errors. */
+  readonly repo: string
   readonly url: string
   readonly file: RemoteFile
   /** Final path. Until the content is whole and verified it is `PATH.partial`. */
   readonly path: string
   /** Hears how many more bytes are there, counting those of an earlier run; a negative count takes some back. */
   readonly onBytes: (count: number) => void
-}
-
-/** The state of one file on its way. */
-interface Partial {
-  readonly path: string
-  readonly handle: FileHandle
-  hash: Hash
-  /** Bytes that are written and hashed. */
-  length: number
+  /** Hears that another process downloads the same file and is waited for. */
+  readonly onBusy?: () => void
 }
 
 /**
  * Fetches one file: goes on where an earlier run stopped, tries again when the connection is lost, checks the hash, then gives the file
- * its name. Content that began in an earlier run and does not check is fetched once more from the start, since the remote file may have
- * changed. Rejects with DOWNLOAD_CORRUPT, NETWORK, DISK_FULL; when interrupted, `.partial` stays.
+ * its name. Content that was put together from several answers and does not check, or a server that does not go on where it is asked to,
+ * makes it begin anew once. Where another process fetches the same file into the same place, it waits for that.
+ * @throws MqError DOWNLOAD_CORRUPT, NETWORK, ACCESS_DENIED, HUB_ANSWER_INVALID, DISK_FULL, FILE_UNWRITABLE, OUTPUT_BUSY; when
+ * interrupted, `.partial` stays.
  */
 export async function downloadFile(download: FileDownload): Promise<void> {
-  const { client, file, path, onBytes } = download
-  const partialPath = `${path}.partial`
+  const { client, file, path, onBytes, onBusy = () => undefined } = download
   await mkdir(dirname(path), { recursive: true })
-  for (;;) {
-    const { begunAt, verified } = await fetchOnce(download, partialPath).catch(async (error: unknown) => {
-      if (MqError.from(error).code === 'DOWNLOAD_CORRUPT') await rm(partialPath, { force: true })
-      throw error
-    })
-    if (verified) break
-    await rm(partialPath, { force: true })
-    onBytes(-file.sizeBytes)
-    if (begunAt > 0) continue
-    throw MqError.of('DOWNLOAD_CORRUPT', { file: file.path, problem: `its ${file.hash.algorithm} is not ${file.hash.value}` })
+  const place = await claimPartial({ path, file, signal: client.signal, onWait: onBusy })
+  if (place === undefined) {
+    onBytes(file.sizeBytes)
+    return
   }
-  client.signal.throwIfAborted()
-  await finishFile(partialPath, path, file)
+  let keep = true
+  try {
+    await fetchInto(download, place)
+  } catch (error) {
+    keep = MqError.from(error).code !== 'DOWNLOAD_CORRUPT'
+    throw error
+  } finally {
+    await place.release(keep)
+  }
 }
 
-async function fetchOnce(download: FileDownload, path: string): Promise<{ begunAt: number; verified: boolean }> {
-  const { client, file } = download
-  const partial = await openPartial(download, path)
+/** What was learned about the server while this file came. */
+interface Course {
+  /** Whether the file is asked for from its first byte, as from a server that cannot be asked for less. */
+  whole: boolean
+  /** Whether the bytes come from more than one answer, or from an earlier run. */
+  pieced: boolean
+}
+
+async function fetchInto(download: FileDownload, place: PartialPlace): Promise<void> {
+  const { client, file, onBytes } = download
+  const partial = await openPartialFile(place.path, file, { signal: client.signal, onBytes })
   try {
-    const begunAt = partial.length
-    await client.retry(
-      async () => {
-        if (partial.length < file.sizeBytes) await fetchRest(download, partial)
-      },
-      () => partial.length,
-    )
+    const course: Course = { whole: false, pieced: partial.length > 0 }
+    for (let anew = false; ; anew = true) {
+      await fetchAll(download, partial, course)
+      if (partial.hash() === file.hash.value) break
+      const again = course.pieced && !anew
+      await partial.clear()
+      if (!again) {
+        throw MqError.of('DOWNLOAD_CORRUPT', { file: file.path, problem: `its ${file.hash.algorithm} is not ${file.hash.value}` })
+      }
+      course.whole = true
+      course.pieced = false
+    }
     await partial.handle.sync()
-    return { begunAt, verified: partial.hash.digest('hex') === file.hash.value }
+    client.signal.throwIfAborted()
+    await place.finish(partial.handle)
   } finally {
     await partial.handle.close()
   }
 }
 
-async function openPartial({ file, client, onBytes }: FileDownload, path: string): Promise<Partial> {
-  const present = (await stat(path).catch(() => undefined))?.size ?? 0
-  const usable = present <= file.sizeBytes ? present : 0
-  const hash = contentHash(file)
-  await hashPrefix(path, usable, hash, { signal: client.signal, onBytes })
-  const handle = await open(path, usable > 0 ? 'r+' : 'w')
-  return { path, handle, hash, length: usable }
+async function fetchAll(download: FileDownload, partial: PartialFile, course: Course): Promise<void> {
+  const { client, file } = download
+  const attempt = async (): Promise<void> => {
+    if (partial.length === file.sizeBytes) return
+    try {
+      await fetchRest(download, partial, course)
+    } catch (error) {
+      if (!(error instanceof CannotContinue)) throw error
+      course.whole = true
+      await fetchRest(download, partial, course)
+    }
+  }
+  await client.retry(attempt, { progress: () => partial.length, step: Math.min(progressBytes, file.sizeBytes) })
 }
 
-/** One request for the bytes that are missing. */
-async function fetchRest(download: FileDownload, partial: Partial): Promise<void> {
-  const { client, url, file } = download
-  const silence = new AbortController()
-  const unfollow = follow(silence, client.signal)
-  const headers: Record<string, string> = partial.length > 0 ? { Range: `bytes=${partial.length}-` } : {}
-  const timer = setTimeout(() => silence.abort(), silentForMs)
+/** One request for the bytes that are missing. Of an answer that begins earlier, what is held already is passed over. */
+async function fetchRest(download: FileDownload, partial: PartialFile, course: Course): Promise<void> {
+  const { client, repo, url, file } = download
+  const slow = new AbortController()
+  const unfollow = follow(slow, client.signal)
+  const ranged = partial.length > 0 && !course.whole
+  const headers = { 'Accept-Encoding': 'identity', ...(ranged && { Range: `bytes=${partial.length}-` }) }
+  let received = 0
+  let before = 0
+  const watch = setInterval(() => {
+    if (received - before < fewestBytes) slow.abort()
+    before = received
+  }, lookEveryMs)
   try {
-    const response = await client.request(url, { headers, signal: silence.signal })
-    if (response.status === 200 && partial.length > 0) await restart(download, partial)
-    else checkAnswer(response, url, partial.length)
-    for await (const chunk of readBody(response, silence.signal)) {
-      timer.refresh()
-      await append(download, partial, chunk)
+    const response = await client.request(url, { headers, signal: slow.signal })
+    let offset = await offsetOf(response, {
+      endpoint: client.endpoint,
+      repo,
+      url,
+      file: file.path,
+      sizeBytes: file.sizeBytes,
+      held: partial.length,
+      ranged,
+    })
+    if (partial.length > 0) course.pieced = true
+    for await (const chunk of readBody(response, slow.signal)) {
+      received += chunk.byteLength
+      if (offset + chunk.byteLength > file.sizeBytes) {
+        throw MqError.of('DOWNLOAD_CORRUPT', { file: file.path, problem: `it is longer than its ${file.sizeBytes} bytes` })
+      }
+      const fresh = chunk.subarray(Math.min(chunk.byteLength, Math.max(0, partial.length - offset)))
+      offset += chunk.byteLength
+      if (fresh.byteLength > 0) await partial.append(fresh)
     }
   } catch (error) {
-    throw isOurs(error) ? error : lostConnection(error, client.signal)
+    const known = error instanceof MqError || error instanceof TransientError || error instanceof CannotContinue
+    throw known ? error : lostConnection(error, client.signal)
   } finally {
     unfollow()
-    clearTimeout(timer)
+    clearInterval(watch)
   }
-  if (partial.length < file.sizeBytes) throw new TransientError(`${file.path} ended after ${partial.length} bytes`)
+  if (partial.length < file.sizeBytes)
+    throw new TransientError(`${file.path} ended after ${partial.length} of ${file.sizeBytes} bytes`)
 }
 
-async function append({ file, onBytes }: FileDownload, partial: Partial, chunk: Uint8Array): Promise<void> {
-  if (partial.length + chunk.byteLength > file.sizeBytes) {
-    throw MqError.of('DOWNLOAD_CORRUPT', { file: file.path, problem: `it is longer than its ${file.sizeBytes} bytes` })
-  }
-  for (let written = 0; written < chunk.byteLength; ) {
-    const position = partial.length + written
-    const { bytesWritten } = await partial.handle.write(chunk, written, chunk.byteLength - written, position)
-    written += bytesWritten
-  }
-  partial.hash.update(chunk)
-  partial.length += chunk.byteLength
-  onBytes(chunk.byteLength)
-}
-
-/** A server without ranges sends everything again. */
-async function restart({ file, onBytes }: FileDownload, partial: Partial): Promise<void> {
-  await partial.handle.truncate(0)
-  onBytes(-partial.length)
-  partial.hash = contentHash(file)
-  partial.length = 0
-}
-
-function checkAnswer(response: Response, url: string, start: number): void {
-  const wanted = start > 0 ? 206 : 200
-  const range = response.headers.get('content-range')
-  const rightStart = start === 0 || range?.startsWith(`bytes ${start}-`) === true
-  if (response.status === wanted && rightStart) return
-  void response.body?.cancel()
-  const problem =
-    response.status === wanted ? `it sent ${range ?? 'no range'} instead of bytes ${start}-` : `HTTP ${response.status}`
-  throw MqError.of('HUB_ANSWER_INVALID', { url, problem })
-}
-
-async function finishFile(partialPath: string, path: string, file: RemoteFile): Promise<void> {
+async function offsetOf(response: Response, asked: Parameters<typeof answerOffset>[0]): Promise<number> {
   try {
-    await rename(partialPath, path)
+    return answerOffset(asked, response)
   } catch (error) {
-    // Another process fetched the same file into the same place and was first.
-    const there = await stat(path).catch(() => undefined)
-    if (there?.size !== file.sizeBytes) throw error
+    await response.body?.cancel().catch(() => undefined)
+    throw error
   }
-}
-
-function isOurs(error: unknown): boolean {
-  return error instanceof MqError || error instanceof TransientError || (error as NodeJS.ErrnoException).syscall === 'write'
 }

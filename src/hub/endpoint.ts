@@ -28,14 +28,26 @@ export function normalizeEndpoint(endpoint: string): string {
 /**
  * The user's token, where the tools of Hugging Face keep it: $HF_TOKEN, or the file that `hf auth login` writes. undefined where there
  * is none. Source: huggingface_hub, utils/_auth.py.
+ * @throws MqError TOKEN_INVALID.
  */
 export async function findToken(environment: Environment = process.env): Promise<string | undefined> {
   const { HF_TOKEN: own, HUGGING_FACE_HUB_TOKEN: older, HF_TOKEN_PATH: file, HF_HOME: home, XDG_CACHE_HOME: cache } = environment
   const given = (own || older)?.trim()
-  if (given) return given
+  if (given) return checkToken(given, own ? 'HF_TOKEN' : 'HUGGING_FACE_HUB_TOKEN')
   const path = file || join(home || join(cache || join(homedir(), '.cache'), 'huggingface'), 'token')
   const text = await readFile(path, 'utf8').catch(() => '')
-  return text.trim() || undefined
+  return text.trim() ? checkToken(text.trim(), path) : undefined
+}
+
+/** A token goes into a header: one line of printable ASCII. What it is instead is not shown. */
+function checkToken(token: string, where: string): string {
+  if (/^[\x21-\x7E]{1,4096}$/.test(token)) return token
+  throw MqError.of('TOKEN_INVALID', { where })
+}
+
+/** Whether the environment says to do without any network: HF_HUB_OFFLINE, as huggingface_hub reads it. */
+export function isOffline(environment: Environment = process.env): boolean {
+  return /^(?:1|on|yes|true)$/i.test(environment['HF_HUB_OFFLINE'] ?? '')
 }
 
 /** Where pulled models are kept: $MQ_CACHE, else mq under the user's cache folder (XDG). */

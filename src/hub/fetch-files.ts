@@ -1,14 +1,15 @@
-import { mkdir, stat, statfs } from 'node:fs/promises'
+import { mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import pLimit from 'p-limit'
 import { MqError } from '../errors/index.js'
+import { availableBytes } from '../files/index.js'
 import type { WithProgress } from '../progress/index.js'
 import { follow } from './abort.js'
-import { byteProgress } from './byte-progress.js'
+import { byteProgress, waitNotice } from './byte-progress.js'
 import type { HubClient } from './client.js'
 import { hasContent } from './content-hash.js'
 import { downloadFile } from './download-file.js'
-import type { Listing, RemoteFile } from './listing.js'
+import { checkNames, type Listing, type RemoteFile } from './listing.js'
 
 export interface FetchOptions {
   readonly client: HubClient
@@ -31,20 +32,21 @@ export interface Fetched {
 /** Brings files into a folder, several at a time, each verified before it gets its name. The first failure ends the others. */
 export async function* fetchFiles(options: FetchOptions): WithProgress<Fetched> {
   const { client, files, directory, concurrency } = options
-  await mkdir(directory, { recursive: true })
+  checkNames(client, files)
+  await makeFolder(directory)
   await requireSpace(directory, files)
   const total = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
 
-  return yield* byteProgress('download', total, client.signal, async ({ bytes, signal }) => {
+  return yield* byteProgress('download', total, client.signal, async ({ bytes, notice, signal }) => {
     const failed = new AbortController()
     const unfollow = follow(failed, signal)
-    const own = client.withSignal(failed.signal)
+    const own = client.with({ signal: failed.signal, onWait: waitNotice(notice) })
     const limit = pLimit(concurrency)
     const results = await Promise.allSettled(
       files.map((file) =>
         limit(async () => {
           own.signal.throwIfAborted()
-          return fetchFile({ ...options, client: own }, file, (count) => bytes(count, file.path))
+          return fetchFile({ ...options, client: own }, file, (count) => bytes(count, file.path), notice)
         }).catch((error: unknown) => {
           failed.abort(error)
           throw error
@@ -65,6 +67,7 @@ async function fetchFile(
   { client, listing, directory, checkPresent }: FetchOptions,
   file: RemoteFile,
   onBytes: (count: number) => void,
+  notice: (text: string) => void,
 ): Promise<number | undefined> {
   const path = join(directory, file.path)
   const present = await stat(path).catch(() => undefined)
@@ -76,7 +79,8 @@ async function fetchFile(
   }
   const segments = file.path.split('/').map(encodeURIComponent).join('/')
   const url = `${client.endpoint}/${listing.repo}/resolve/${listing.commit}/${segments}`
-  await downloadFile({ client, url, file, path, onBytes })
+  const onBusy = (): void => notice(`waiting for another process that downloads ${file.path}`)
+  await downloadFile({ client, repo: listing.repo, url, file, path, onBytes, onBusy })
   return file.sizeBytes
 }
 
@@ -89,6 +93,16 @@ async function requireSpace(directory: string, files: readonly RemoteFile[]): Pr
     })
     needed += sizeBytes - Math.max(...(await Promise.all(sizes)))
   }
-  const { bavail, bsize } = await statfs(directory)
-  if (bavail * bsize < needed) throw MqError.of('DISK_FULL', { path: directory, needed, available: bavail * bsize })
+  const available = await availableBytes(directory)
+  if (available < needed) throw MqError.of('DISK_FULL', { path: directory, needed, available })
+}
+
+async function makeFolder(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code !== 'EEXIST' && code !== 'ENOTDIR') throw error
+    throw MqError.of('FILE_UNWRITABLE', { path: directory, problem: 'it is a file, and a folder is needed' }, { cause: error })
+  }
 }

@@ -1,7 +1,17 @@
+export {
+  type CacheCheck,
+  type CachedModel,
+  type CacheFault,
+  type CacheRemoval,
+  checkCache,
+  listCache,
+  removeCached,
+} from './cache/index.js'
 export { type HubClient } from './client.js'
 export { type ConnectOptions, connect } from './connect.js'
 export { cacheDirectory, hubEndpoint } from './endpoint.js'
-export { type Listing, listRepository } from './listing.js'
+export { listModel } from './list-model.js'
+export type { Listing } from './listing.js'
 export { pullGguf } from './pull-gguf.js'
 export { type Pulled, type PullOptions, pullRepository } from './pull-repository.js'
 export { fetchText, rangeSource } from './range-source.js'

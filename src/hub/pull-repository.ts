@@ -1,10 +1,13 @@
-import { resolve } from 'node:path'
+import { readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { MqError } from '../errors/index.js'
 import type { WithProgress } from '../progress/index.js'
 import { type ConnectOptions, connect } from './connect.js'
 import { hubEndpoint } from './endpoint.js'
 import { fetchFiles } from './fetch-files.js'
-import { type Listing, listRepository, type RemoteFile } from './listing.js'
+import { listWithProgress } from './list-model.js'
+import type { Listing, RemoteFile } from './listing.js'
+import { checkIndexedShards, checkShardsListed } from './missing-shards.js'
 import { parseRemoteName } from './repository-name.js'
 import { selectCheckpoint } from './select-checkpoint.js'
 import { selectGguf } from './select-gguf.js'
@@ -39,14 +42,20 @@ export interface Pulled {
  * Brings a model from a hub or registry into a folder, several files at a time. A file has its final name only when its hash is right;
  * until then it is `NAME.partial`, from which a later run goes on.
  *
- * Rejects with NAME_INVALID, FLAG_INVALID, REPO_MISSING, MODEL_NOT_FOUND, CHECKPOINT_EMPTY, NETWORK, HUB_ANSWER_INVALID,
- * DOWNLOAD_CORRUPT, DISK_FULL.
+ * @throws MqError NAME_INVALID, FLAG_INVALID, REPO_MISSING, ACCESS_DENIED, MODEL_NOT_FOUND, REPO_INCOMPLETE, CHECKPOINT_EMPTY, NETWORK,
+ * HUB_ANSWER_INVALID, DOWNLOAD_CORRUPT, DISK_FULL.
  */
 export async function* pullRepository(options: PullOptions): WithProgress<Pulled> {
-  const { repo, tag, revision } = parseRemoteName(options.repo)
+  const name = parseRemoteName(options.repo)
+  const { repo } = name
   const client = await connect(options, hubEndpoint())
-  const listing = await listRepository(client, repo, options.revision ?? revision ?? 'main')
-  const files = choose(listing, tag, options.include, client.endpoint)
+  const revision = options.revision ?? name.revision
+  const { listing, tag } = yield* listWithProgress(client, { ...name, ...(revision !== undefined && { revision }) })
+  const isTag = name.tag !== undefined && tag === undefined
+  const files = choose(listing, tag, isTag, options.include, client.endpoint)
+  const chosen = files.map(({ path }) => path)
+  const chosenByName = options.include !== undefined && options.include.length > 0
+  if (!chosenByName) checkShardsListed(client, listing, chosen)
   const directory = resolve(options.directory)
   const { bytes, skipped } = yield* fetchFiles({
     client,
@@ -56,17 +65,19 @@ export async function* pullRepository(options: PullOptions): WithProgress<Pulled
     concurrency: options.concurrency ?? 4,
     checkPresent: true,
   })
-  return { repo, commit: listing.commit, directory, files: files.map(({ path }) => path), bytes, skipped }
+  if (!chosenByName) await checkIndexedShards(client, repo, chosen, (path) => readFile(join(directory, path), 'utf8'))
+  return { repo, commit: listing.commit, directory, files: chosen, bytes, skipped }
 }
 
 function choose(
   { repo, files }: Listing,
   tag: string | undefined,
+  isTag: boolean,
   include: readonly string[] | undefined,
   endpoint: string,
 ): RemoteFile[] {
   const paths = files.map(({ path }) => path)
-  const chosen = new Set(choosePaths(repo, paths, tag, include, endpoint))
+  const chosen = new Set(choosePaths(repo, paths, tag, isTag, include, endpoint))
   return files.filter(({ path }) => chosen.has(path))
 }
 
@@ -74,6 +85,7 @@ function choosePaths(
   repo: string,
   paths: readonly string[],
   tag: string | undefined,
+  isTag: boolean,
   include: readonly string[] | undefined,
   endpoint: string,
 ): string[] {
@@ -85,7 +97,7 @@ function choosePaths(
     throw MqError.of('FLAG_INVALID', { flag: 'include', value: include.join(' '), problem, command: 'pull' })
   }
   const isCheckpoint = paths.some((path) => path.endsWith('.safetensors'))
-  if (tag === undefined && isCheckpoint) return selectCheckpoint(paths)
+  if (tag === undefined && isCheckpoint && !(isTag && selectGguf(paths).length > 0)) return selectCheckpoint(paths)
   const models = selectGguf(paths, tag)
   if (models.length > 0) return [...models, ...models.map((path) => `${path}.verify.json`)]
   throw tag === undefined

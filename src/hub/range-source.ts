@@ -3,6 +3,7 @@ import { FormatError } from '../../formats/format-error.js'
 import { MqError } from '../errors/index.js'
 import { readBody } from './abort.js'
 import { type HubClient, lostConnection } from './client.js'
+import { refusal } from './refusal.js'
 import { TransientError } from './retry.js'
 
 /** The front of a file, where headers stand, is fetched in one piece of at least this. */
@@ -86,6 +87,10 @@ async function readAll(client: HubClient, url: string, response: Response, maxBy
 async function refused(client: HubClient, url: string, response: Response): Promise<MqError> {
   await response.body?.cancel()
   if (response.status === 404) return MqError.of('FILE_MISSING', { path: url })
+  if (response.status === 401 || response.status === 403) {
+    const repo = url.slice(client.endpoint.length + 1).replace(/\/resolve\/.*$/, '')
+    return refusal({ endpoint: client.endpoint, repo }, response)
+  }
   const problem = response.status === 200 ? 'it sends whole files where a range was asked for' : `HTTP ${response.status}`
   return unusable(client, url, problem)
 }

@@ -7,7 +7,7 @@ import {
   type HubClient,
   hubEndpoint,
   type Listing,
-  listRepository,
+  listModel,
   parseRemoteName,
   rangeSource,
   selectCheckpoint,
@@ -54,8 +54,9 @@ async function openAddress(address: string, options: ConnectOptions): Promise<Re
 }
 
 async function openRepository(client: HubClient, name: string): Promise<RemoteModel> {
-  const { repo, tag, revision = 'main' } = parseRemoteName(name)
-  const listing = await listRepository(client, repo, revision)
+  const parsed = parseRemoteName(name)
+  const { repo } = parsed
+  const { listing, tag } = await listModel(client, parsed)
   const paths = listing.files.map(({ path }) => path)
   if (tag === undefined && paths.some((path) => path.endsWith('.safetensors'))) {
     return { kind: 'checkpoint', folder: remoteFolder(client, listing, selectCheckpoint(paths)) }

@@ -12,6 +12,8 @@ export interface Progress {
   readonly unit: 'bytes' | 'tensors' | 'chunks' | 'tokens' | 'files'
   /** What is worked on now, such as a tensor's or file's name. */
   readonly item?: string
+  /** Something to be said once although it is no error, such as why and how long it waits. */
+  readonly notice?: string
 }
 
 export type WithProgress<Result> = AsyncGenerator<Progress, Result, void>

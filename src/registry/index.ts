@@ -1,4 +1,5 @@
 export { defaultHost, defaultPort, type RunningRegistry, startRegistry } from './http/server.js'
 export { type ListedModel, listModels } from './list.js'
+export { findLocalModel } from './local-model.js'
 export { type Published, type PublishOptions, publish } from './publish.js'
 export { defaultRegistryDirectory } from './store/index.js'

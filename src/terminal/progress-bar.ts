@@ -13,7 +13,7 @@ export interface BarStream {
   write(text: string): unknown
 }
 
-/** A bar with rate and time left for a stream of Progress. It draws nothing where the stream is no terminal. */
+/** A bar with rate and time left for a stream of Progress. It draws nothing where the stream is no terminal, but writes notices there, too. */
 export class ProgressBar {
   readonly #stream: BarStream
   readonly #now: () => number
@@ -29,6 +29,11 @@ export class ProgressBar {
 
   /** Takes one event and redraws if it is time to. */
   update(progress: Progress): void {
+    if (progress.notice !== undefined) {
+      this.clear()
+      this.#stream.write(`${progress.notice}\n`)
+      return
+    }
     if (this.#stream.isTTY !== true) return
     const now = this.#now()
     if (progress.stage !== this.#stage) {

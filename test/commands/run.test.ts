@@ -42,6 +42,34 @@ describe.skipIf(!llama.available)(`mq run (${llama.name})`, () => {
     expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: expected })
   })
 
+  test('takes a model from a registry folder on this disk, without a server', async () => {
+    await using registry = await runningRegistry()
+    await registry.publish({ source: model, name: 'kjv/llama' })
+    const env = { MQ_CACHE: join(registry.folder, 'cache'), MQ_REGISTRY: registry.directory, MQ_ENDPOINT: '', HF_ENDPOINT: '' }
+    const before = registry.log.length
+    const { exitCode, stdout } = await runMq(['run', 'kjv/llama', prompt, ...greedy], { env })
+    expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: expected })
+    expect(registry.log).toHaveLength(before)
+  })
+
+  test('ends at once on SIGTERM while it reads its prompt from a pipe that stays open', async () => {
+    const entry = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
+    const running = spawn(process.execPath, [entry, 'run', model, '--raw'], { stdio: ['pipe', 'pipe', 'pipe'] })
+    let stderr = ''
+    running.stderr.on('data', (text) => {
+      stderr += text
+    })
+    const ended = once(running, 'close')
+    // Read, and waited for more: then the command has begun, its handlers are there.
+    await new Promise<void>((resolve) => {
+      running.stdin.write(Buffer.alloc(1 << 20, 'a'), () => resolve())
+    })
+    running.kill('SIGTERM')
+    expect(await ended).toEqual([130, null])
+    expect(stderr).toMatch(/^mq: INTERRUPTED: /)
+    running.stdin.destroy()
+  })
+
   test('ends in order on Ctrl-C', async () => {
     const entry = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
     const running = spawn(process.execPath, [entry, 'run', model, prompt, '--raw', '--temperature', '0', '--ctx', '100000'])

@@ -1,0 +1,27 @@
+import { Flags } from '@oclif/core'
+import { type CacheCheck, cacheDirectory, checkCache, formatBytes, MqError } from '../../src/index.js'
+import { MqCommand } from '../base-command.js'
+
+export default class CacheCheckCommand extends MqCommand {
+  static override summary = 'Compare downloaded models with their hashes.'
+  static override description =
+    'Reads every file of the cache again. With --repair, damaged files are removed: they are downloaded again when they are next needed.'
+  static override examples = ['<%= config.bin %> cache check', '<%= config.bin %> cache check --repair']
+
+  static override flags = {
+    cache: Flags.string({ description: 'Folder of the cache. [default: $MQ_CACHE or ~/.cache/mq]' }),
+    repair: Flags.boolean({ description: 'Remove files that are damaged.' }),
+  }
+
+  override async run(): Promise<CacheCheck> {
+    const { flags } = await this.parse(CacheCheckCommand)
+    const cache = flags.cache ?? cacheDirectory()
+    const checked = await this.follow(checkCache({ cache, repair: flags.repair, signal: this.signal }))
+    for (const { path, problem, removed } of checked.faults) this.log(`${path}: ${problem}${removed ? '; removed' : ''}`)
+    this.log(`${checked.models} models, ${checked.files} files, ${formatBytes(checked.bytes)}: ${checked.faults.length} faults`)
+    if (checked.faults.length > 0 && !flags.repair) {
+      this.fail(MqError.of('CACHE_DAMAGED', { cache, count: checked.faults.length }))
+    }
+    return checked
+  }
+}
