@@ -88,6 +88,7 @@ The plan file holds the reason for each type, can be edited, and is run with \`m
       signal: this.signal,
       pre: flags.pre,
       endpoint: flags.endpoint,
+      name: flags.name,
     })
     if (output !== undefined) await checkTarget(output, blueprint.files, force)
     if (picture !== undefined) await checkTarget(picture, blueprint.files, force)

@@ -3,6 +3,7 @@
  */
 export type FormatErrorCode =
   | 'INPUT_TRUNCATED' // { file, wanted, present } bytes end too early
+  | 'LFS_POINTER' // { file } a Git LFS pointer in place of the file
   | 'SAFETENSORS_INVALID' // { file, problem }
   | 'SAFETENSORS_INDEX_INVALID' // { file, problem } model.safetensors.index.json
   | 'GGUF_INVALID' // { file, problem }

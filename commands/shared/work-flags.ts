@@ -23,6 +23,11 @@ export const workFlags = {
     description:
       'Name of the pre-tokenizer in llama.cpp, such as llama-bpe, for a checkpoint whose pre-tokenizer is not recognised. [default: detected]',
   }),
+  name: Flags.string({
+    helpValue: 'NAME',
+    description:
+      'Name of the model in the metadata and the output file, such as ORG/My-Model-8B. [default: from config.json or the folder]',
+  }),
 }
 
 /** Flags of all commands that write a model. */
@@ -67,6 +72,9 @@ export function writeOptions(
 }
 
 /** The blueprint of the model at `path`. @throws what makeBlueprint throws. */
-export function blueprintOf(path: string, { pre }: { readonly pre?: string | undefined }): ReturnType<typeof makeBlueprint> {
-  return makeBlueprint(path, pre === undefined ? {} : { pre })
+export function blueprintOf(
+  path: string,
+  { pre, name }: { readonly pre?: string | undefined; readonly name?: string | undefined },
+): ReturnType<typeof makeBlueprint> {
+  return makeBlueprint(path, { pre, name })
 }

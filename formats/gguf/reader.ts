@@ -1,6 +1,7 @@
 import type { ByteSource } from '../byte-source.js'
 import { FormatError } from '../format-error.js'
 import { ggmlTypeOfId } from '../ggml/types.js'
+import { refuseLfsPointer } from '../lfs-pointer.js'
 import { quote } from '../quote.js'
 import { alignUp, defaultAlignment, isAlignment, tensorElements } from './arithmetic.js'
 import { type HeaderCursor, headerCursor } from './cursor.js'
@@ -35,9 +36,10 @@ export interface GgufHeader {
  * Reads and checks the header of a GGUF file, version 2 or 3, in either byte order. Fetches the front of the source piece by piece and
  * none of the tensors' data; every count is checked against the size of the file before anything is made for it.
  * Source: ggml's docs/gguf.md, and gguf.cpp of llama.cpp v0.5.0 for what it refuses.
- * @throws FormatError GGUF_INVALID, GGUF_UNSUPPORTED, GGML_TYPE_UNKNOWN; INPUT_TRUNCATED where the file ends before its tensors do.
+ * @throws FormatError GGUF_INVALID, GGUF_UNSUPPORTED, GGML_TYPE_UNKNOWN, LFS_POINTER; INPUT_TRUNCATED where the file ends before its tensors do.
  */
 export async function readGguf(source: ByteSource): Promise<GgufHeader> {
+  await refuseLfsPointer(source)
   const cursor = headerCursor(source)
   const { version, byteOrder } = await cursor.step(() => readVersion(cursor, source.name))
   const { tensorCount, keyCount } = await cursor.step(() => ({

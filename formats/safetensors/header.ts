@@ -1,5 +1,6 @@
 import type { ByteSource } from '../byte-source.js'
 import { FormatError } from '../format-error.js'
+import { refuseLfsPointer } from '../lfs-pointer.js'
 import { quote } from '../quote.js'
 import { isSafetensorsDtype, type SafetensorsDtype, tensorBytes } from './dtypes.js'
 import { isJsonObject, parseStrictJson } from './json.js'
@@ -32,10 +33,11 @@ export interface SafetensorsHeader {
  * Reads and checks the header of a safetensors file: valid JSON with no name twice, known element types, and tensors that cover the
  * rest of the file without gap or overlap, each as long as its shape says.
  * Source: the "Format" section of github.com/safetensors/safetensors, and its tensor.rs.
- * @throws FormatError SAFETENSORS_INVALID; INPUT_TRUNCATED where the file ends before its tensors do.
+ * @throws FormatError SAFETENSORS_INVALID, LFS_POINTER; INPUT_TRUNCATED where the file ends before its tensors do.
  */
 export async function readSafetensorsHeader(source: ByteSource): Promise<SafetensorsHeader> {
   const fail = (problem: string): FormatError => new FormatError('SAFETENSORS_INVALID', { file: source.name, problem })
+  await refuseLfsPointer(source)
   const prefix = await source.slice(0, lengthBytes)
   const length = new DataView(prefix.buffer, prefix.byteOffset, lengthBytes).getBigUint64(0, true)
   if (length > maxHeaderBytes) throw fail(`its header claims ${length} bytes, and at most ${maxHeaderBytes} are allowed`)

@@ -1,43 +1,55 @@
 import type { MetadataValue } from '../gguf/types.js'
 import { asArray, asObject, asText } from './json.js'
+import type { TokenizerEntry, TokenizerFiles } from './types.js'
 
-/** Where a checkpoint may keep its chat templates. */
-export interface TemplateSources {
-  /** `chat_template` of tokenizer_config.json: a text, or a list of named ones. */
-  readonly config: unknown
-  /** chat_template.jinja. */
-  readonly jinja?: string | undefined
-  /** `chat_template` of chat_template.json. */
-  readonly json?: unknown
+/** The chat templates of a checkpoint. */
+export interface ChatTemplates {
+  readonly entries: readonly TokenizerEntry[]
+  /** Says which was taken, where several files hold different ones. */
+  readonly notes: readonly string[]
+  /** The texts of all that were taken. */
+  readonly text: string
 }
 
-/** Metadata entries of the chat templates: tokenizer_config.json wins over chat_template.jinja, and that over chat_template.json. */
-export function chatTemplateEntries({ config, jinja, json }: TemplateSources): [string, MetadataValue][] {
-  const template = config ?? jinja ?? json
-  if (typeof template === 'string') return [['tokenizer.chat_template', { type: 'string', value: template }]]
+/**
+ * Metadata of the chat templates: tokenizer_config.json wins over chat_template.jinja, and that over chat_template.json, as in llama.cpp's
+ * converter.
+ */
+export function chatTemplates(files: TokenizerFiles): ChatTemplates {
+  const sources = [
+    { file: 'tokenizer_config.json', template: asObject(files.config)?.['chat_template'] },
+    { file: 'chat_template.jinja', template: files.chatTemplate },
+    { file: 'chat_template.json', template: asObject(files.chatTemplateJson)?.['chat_template'] },
+  ].filter(({ template }) => typeof template === 'string' || asArray(template) !== undefined)
+  const [taken, ...others] = sources
+  const different = others.filter(({ template }) => JSON.stringify(template) !== JSON.stringify(taken?.template))
+  const entries = entriesOf(taken?.template)
+  return {
+    entries,
+    notes:
+      taken === undefined || different.length === 0
+        ? []
+        : [
+            `The chat template is that of ${taken.file}; ${different.map(({ file }) => file).join(' and ')} ${different.length === 1 ? 'holds another' : 'hold others'}, which is not used.`,
+          ],
+    text: entries.map(([, { value }]) => (typeof value === 'string' ? value : '')).join('\n'),
+  }
+}
+
+function entriesOf(template: unknown): TokenizerEntry[] {
+  const text = (value: string): MetadataValue => ({ type: 'string', value })
+  if (typeof template === 'string') return [['tokenizer.chat_template', text(template)]]
   const named = (asArray(template) ?? []).flatMap((entry) => {
     // The name becomes part of a key.
     const name = asText(asObject(entry)?.['name'])?.replaceAll(/[^A-Za-z0-9]/g, '_')
-    const text = asText(asObject(entry)?.['template'])
-    return name === undefined || name === '' || text === undefined ? [] : [{ name, text }]
+    const content = asText(asObject(entry)?.['template'])
+    return name === undefined || name === '' || content === undefined ? [] : [{ name, content }]
   })
-  const others = new Map(named.filter(({ name }) => name !== 'default').map(({ name, text }) => [name, text]))
+  const others = new Map(named.filter(({ name }) => name !== 'default').map(({ name, content }) => [name, content]))
   const byDefault = named.findLast(({ name }) => name === 'default')
-  return [
-    ...[...others].map(([name, value]): [string, MetadataValue] => [
-      `tokenizer.chat_template.${name}`,
-      { type: 'string', value },
-    ]),
-    ...(others.size === 0
-      ? []
-      : [
-          ['tokenizer.chat_templates', { type: 'array', elementType: 'string', value: [...others.keys()] }] as [
-            string,
-            MetadataValue,
-          ],
-        ]),
-    ...(byDefault === undefined
-      ? []
-      : [['tokenizer.chat_template', { type: 'string', value: byDefault.text }] as [string, MetadataValue]]),
-  ]
+  const entries: TokenizerEntry[] = [...others].map(([name, content]) => [`tokenizer.chat_template.${name}`, text(content)])
+  if (others.size > 0)
+    entries.push(['tokenizer.chat_templates', { type: 'array', elementType: 'string', value: [...others.keys()] }])
+  if (byDefault !== undefined) entries.push(['tokenizer.chat_template', text(byDefault.content)])
+  return entries
 }

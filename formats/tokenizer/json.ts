@@ -17,3 +17,8 @@ export function asText(value: unknown): string | undefined {
 export function asIndex(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined
 }
+
+/** Whether a text can be written as UTF-8: JSON can hold half of a surrogate pair. */
+export function isUnicode(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text)
+}

@@ -1,137 +1,169 @@
+import type { AddedToken } from './added-tokens.js'
 import { asArray, asIndex, asObject, asText, type JsonObject } from './json.js'
-import type { AddedToken } from './vocabulary.js'
+import { readPostProcessor, type SpecialKind } from './post-processor.js'
+import type { TokenizerFiles } from './types.js'
 
-/** The special tokens that GGUF has keys for, in the order in which llama.cpp's converter looks for them. */
-const kinds = ['bos', 'eos', 'unk', 'sep', 'pad', 'mask'] as const
+/** In the order in which llama.cpp's converter looks for them. */
+const kinds = ['bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask'] as const
 
-type Kind = (typeof kinds)[number] | 'eot' | 'eom' | 'cls'
+/** What is known of a vocabulary when its special tokens are looked for. */
+export interface KnownVocabulary {
+  /** The text of each id. */
+  readonly tokens: readonly string[]
+  readonly addedTokens: readonly AddedToken[]
+  /** The texts of the chat templates. */
+  readonly template: string
+}
 
 export interface SpecialTokens {
   /** Ids, in the order of the file. */
-  readonly ids: ReadonlyMap<Kind, number>
+  readonly ids: ReadonlyMap<SpecialKind, number>
   /** Whether a tokenizer puts the token around a text by itself, in the order of the file. */
-  readonly added: ReadonlyMap<Kind, boolean>
+  readonly added: ReadonlyMap<SpecialKind, boolean>
+  readonly notes: readonly string[]
 }
 
 /**
- * Finds the special tokens as llama.cpp's converter does: names from tokenizer_config.json, corrected by what the post-processor puts
- * before and after a text, looked up among the added tokens; then ids of config.json for those that are still missing.
- * Source: class SpecialVocab, gguf-py/gguf/vocab.py of llama.cpp v0.5.0.
- * @param tokenizer tokenizer.json. @param config tokenizer_config.json. @param modelConfig config.json.
+ * Finds the special tokens. First as llama.cpp's converter does: names from tokenizer_config.json, corrected by what the post-processor
+ * puts around a text, looked up among the added tokens; then ids of config.json. Then in the places that the converter passes over: names
+ * of tokens that are not added ones, special_tokens_map.json, lists of ids, generation_config.json.
+ *
+ * Whether bos and eos are added is what tokenizer.json's post-processor does, for the reference library asks nothing else.
+ * Source: class SpecialVocab, gguf-py/gguf/vocab.py of llama.cpp v0.7.0; PreTrainedTokenizerBase._from_pretrained of transformers 5.
  */
-export function findSpecialTokens(
-  tokenizer: JsonObject,
-  config: JsonObject | undefined,
-  modelConfig: JsonObject,
-  addedTokens: readonly AddedToken[],
-): SpecialTokens {
-  const ids = new Map<Kind, number>()
-  const added = new Map<Kind, boolean>()
-  const names = new Map<Kind, string>()
-  for (const kind of [...kinds, 'cls'] as const) {
-    const name = tokenText(config?.[`${kind}_token`])
-    if (name !== undefined) names.set(kind, name)
-  }
-  const fallBack = (kind: Kind, from: Kind): void => {
-    const name = names.get(from)
-    if (!names.has(kind) && name !== undefined) names.set(kind, name)
-  }
-  fallBack('bos', 'cls')
-  fallBack('eos', 'sep')
-  const extra = readPostProcessor(asObject(tokenizer['post_processor']), names, added)
+export function findSpecialTokens(files: TokenizerFiles, vocabulary: KnownVocabulary): SpecialTokens {
+  const config = asObject(files.config)
+  const tokenizer = asObject(files.tokenizer)
+  const names = namesIn(config)
+  fallBack(names, 'bos', 'cls')
+  fallBack(names, 'eos', 'sep')
+  const added = new Map<SpecialKind, boolean>()
+  const extra = readPostProcessor(asObject(tokenizer?.['post_processor']), names, added)
+  const searched: readonly SpecialKind[] = [...kinds, ...extra]
 
-  const searched: readonly Kind[] = [...kinds, ...extra]
-  if (config !== undefined) {
-    for (const kind of searched) {
-      const adds = config[`add_${kind}_token`]
-      if (typeof adds === 'boolean') added.set(kind, adds)
-      const name = names.get(kind)
-      const id = addedTokens.find(({ content }) => content === name)?.id
-      if (id !== undefined) ids.set(kind, id)
-    }
+  const ids = new Map<SpecialKind, number>()
+  const notes: string[] = []
+  const take = (kind: SpecialKind, id: number | undefined): void => {
+    if (id !== undefined && !ids.has(kind) && isToken(kind, id, vocabulary, notes)) ids.set(kind, id)
   }
-  const textConfig = asObject(modelConfig['text_config'])
-  for (const kind of searched) {
-    const id = asIndex(modelConfig[`${kind}_token_id`] ?? textConfig?.[`${kind}_token_id`])
-    if (id !== undefined && !ids.has(kind)) ids.set(kind, id)
+  const addedId = (name: string | undefined): number | undefined =>
+    vocabulary.addedTokens.find(({ content }) => content === name)?.id
+  for (const kind of searched) take(kind, addedId(names.get(kind)))
+  const modelConfigs = configsIn(asObject(files.modelConfig))
+  const generation = asObject(files.generationConfig)
+  for (const kind of searched) take(kind, asIndex(modelConfigs.map((config) => config[`${kind}_token_id`]).find(isPresent)))
+
+  const idOf = (name: string | undefined): number | undefined => {
+    const id = name === undefined ? -1 : vocabulary.tokens.indexOf(name)
+    return id < 0 ? undefined : id
   }
-  return { ids, added }
+  const mapped = namesIn(asObject(files.specialTokensMap))
+  for (const kind of searched) take(kind, idOf(names.get(kind)) ?? idOf(mapped.get(kind)))
+  const written = (kind: SpecialKind): number[] =>
+    [...modelConfigs, ...(generation === undefined ? [] : [generation])].flatMap((config) => idsIn(config[`${kind}_token_id`]))
+  for (const kind of searched) take(kind, kind === 'eos' ? turnEnd(written(kind), vocabulary) : written(kind)[0])
+  const lists = [...modelConfigs, generation].map((config) => asArray(config?.['eos_token_id']) ?? [])
+  takeOtherEnds(lists.flatMap(idsIn), ids, vocabulary, notes)
+  if (!ids.has('eos')) noteMissingEnd(ids, vocabulary, notes)
+  readAdds(config, added, notes)
+  return { ids, added, notes: [...new Set(notes)] }
 }
 
-/** A token is named by its text, or by an object that holds it. */
-function tokenText(entry: unknown): string | undefined {
-  const text = asText(entry) ?? asText(asObject(entry)?.['content'])
-  return text === '' ? undefined : text
+function isPresent(value: unknown): boolean {
+  return value !== undefined && value !== null
 }
 
-/** Corrects names and says what is added around a text. @returns kinds that got a name only here. */
-function readPostProcessor(processor: JsonObject | undefined, names: Map<Kind, string>, added: Map<Kind, boolean>): Kind[] {
-  const extra: Kind[] = []
-  if (processor === undefined) return extra
-  for (const step of asArray(processor['processors']) ?? [processor]) {
-    const object = asObject(step) ?? {}
-    if (object['type'] === 'ByteLevel') {
-      for (const kind of ['bos', 'eos'] as const) if (!added.has(kind)) added.set(kind, false)
-    } else if (object['type'] === 'RobertaProcessing') {
-      for (const kind of ['bos', 'eos', 'sep'] as const) added.set(kind, true)
-      const separator = asText(asArray(object['sep'])?.[0])
-      if (!names.has('sep') && separator !== undefined) names.set('sep', separator)
-    } else if (object['type'] === 'TemplateProcessing') {
-      readTemplate(object, names, added, extra)
-    }
+/** `bos_token` and its like: a text, or an object that holds it. */
+function namesIn(config: JsonObject | undefined): Map<SpecialKind, string> {
+  const names = new Map<SpecialKind, string>()
+  for (const kind of kinds) {
+    const entry = config?.[`${kind}_token`]
+    const name = asText(entry) ?? asText(asObject(entry)?.['content'])
+    if (name !== undefined && name !== '') names.set(kind, name)
   }
-  return extra
+  return names
 }
 
-function readTemplate(template: JsonObject, names: Map<Kind, string>, added: Map<Kind, boolean>, extra: Kind[]): void {
-  const single = asArray(template['single']) ?? []
-  const [first, last] = single.length > 1 ? [specialId(single[0]), specialId(single.at(-1))] : []
-  if (first !== undefined) {
-    if (!names.has('bos')) names.set('bos', first)
-    else if (!names.has('cls')) names.set('cls', first)
-    added.set('bos', first === names.get('bos') || first === names.get('cls'))
-  }
-  if (last !== undefined) {
-    const eos = names.get('eos')
-    if (eos !== undefined && last !== eos) {
-      // A text ends with another token than a turn does: the model's own end token is the end of a turn.
-      const kind = (['eot', 'eom'] as const).find((kind) => !extra.includes(kind))
-      if (kind !== undefined) {
-        extra.push(kind)
-        names.set(kind, eos)
-      }
-    }
-    names.set('eos', last)
-    added.set('eos', true)
-  }
-  readPair(asArray(template['pair']) ?? [], first, last, names, added)
+function fallBack(names: Map<SpecialKind, string>, kind: SpecialKind, from: SpecialKind): void {
+  const name = names.get(from)
+  if (!names.has(kind) && name !== undefined) names.set(kind, name)
 }
 
-/** Between two texts there may stand a separator, or the end of the first. */
-function readPair(
-  pair: readonly unknown[],
-  first: string | undefined,
-  last: string | undefined,
-  names: Map<Kind, string>,
-  added: Map<Kind, boolean>,
+/** config.json, and the part of it that describes the language model of a multimodal one. */
+function configsIn(config: JsonObject | undefined): JsonObject[] {
+  return [config, ...['text_config', 'llm_config', 'language_config'].map((name) => asObject(config?.[name]))].filter(
+    (config) => config !== undefined,
+  )
+}
+
+/** Ids, written as a number or a list of them. */
+function idsIn(value: unknown): number[] {
+  return (asArray(value) ?? [value]).map(asIndex).filter((id) => id !== undefined)
+}
+
+function isToken(kind: SpecialKind, id: number, { tokens }: KnownVocabulary, notes: string[]): boolean {
+  if (id < tokens.length) return true
+  notes.push(`The id ${id} of ${kind} lies beyond the vocabulary of ${tokens.length} tokens, and is left out.`)
+  return false
+}
+
+/** Of several tokens that end a text, the one that the chat template writes most often; else the first. */
+function turnEnd(ids: readonly number[], { tokens, template }: KnownVocabulary): number | undefined {
+  const uses = (id: number): number => (tokens[id] === undefined ? 0 : template.split(tokens[id]).length - 1)
+  return ids.toSorted((a, b) => uses(b) - uses(a))[0]
+}
+
+/** Texts that llama.cpp takes for an end of generation by themselves. Source: llama_vocab::impl::load, src/llama-vocab.cpp of v0.7.0. */
+const knownEnds: ReadonlySet<string> = new Set(
+  '<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn> <|endoftext|> </s> <|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> <eos>'.split(
+    ' ',
+  ),
+)
+
+/** Further tokens of a list that end a text get the keys of the ends of a turn and of a message, so that llama.cpp stops at them, too. */
+function takeOtherEnds(
+  written: readonly number[],
+  ids: Map<SpecialKind, number>,
+  { tokens }: KnownVocabulary,
+  notes: string[],
 ): void {
-  const start = first !== undefined && specialId(pair[0]) === first ? 1 : 0
-  const end = last !== undefined && specialId(pair.at(-1)) === last ? pair.length - 1 : pair.length
-  const inner = pair.slice(start, end)
-  const sequence = (entry: unknown): unknown => asObject(asObject(entry)?.['Sequence'])?.['id']
-  const between = inner.slice(1, -1)
-  if (sequence(inner[0]) !== 'A' || sequence(inner.at(-1)) !== 'B' || between.length === 0) return
-  const isEnd = (entry: unknown): boolean => {
-    const id = specialId(entry)
-    return id !== undefined && (id === names.get('sep') || id === names.get('eos'))
+  const others = [...new Set(written)].filter((id) => {
+    const text = tokens[id]
+    return text !== undefined && !knownEnds.has(text) && ![...ids].some(([kind, taken]) => taken === id && kind.startsWith('eo'))
+  })
+  for (const kind of ['eot', 'eom'] as const) {
+    if (ids.has(kind)) continue
+    const id = others.shift()
+    if (id !== undefined) ids.set(kind, id)
   }
-  const adds = (isEnd(between[0]) && last === undefined) || (between.length === 2 && isEnd(between[1]))
-  added.set('sep', adds)
-  const eos = names.get('eos')
-  if (adds && !names.has('sep') && eos !== undefined) names.set('sep', eos)
+  if (others.length > 0) {
+    const texts = others.map((id) => `${id} (${JSON.stringify(tokens[id])})`).join(', ')
+    notes.push(`The model also ends a text with ${texts}, for which GGUF has no key: llama.cpp does not stop there.`)
+  }
 }
 
-function specialId(entry: unknown): string | undefined {
-  const id = asText(asObject(asObject(entry)?.['SpecialToken'])?.['id'])
-  return id === '' ? undefined : id
+function noteMissingEnd(ids: Map<SpecialKind, number>, { tokens, addedTokens }: KnownVocabulary, notes: string[]): void {
+  const known = addedTokens.find(({ content }) => knownEnds.has(content))
+  if (known !== undefined) {
+    ids.set('eos', known.id)
+    notes.push(`No file names the token that ends a text: ${JSON.stringify(known.content)} (${known.id}) is taken for it.`)
+  } else {
+    notes.push(
+      `No file names the token that ends a text. llama.cpp takes its own default, which is another token here (11 is ${JSON.stringify(tokens[11] ?? null)}).`,
+    )
+  }
+}
+
+function readAdds(config: JsonObject | undefined, added: Map<SpecialKind, boolean>, notes: string[]): void {
+  for (const kind of ['bos', 'eos', 'sep'] as const) {
+    const said = config?.[`add_${kind}_token`]
+    // The reference library reads tokenizer_config.json here only where there is no tokenizer.json.
+    if (kind !== 'sep' && !added.has(kind)) added.set(kind, false)
+    else if (kind === 'sep' && !added.has(kind) && typeof said === 'boolean') added.set(kind, said)
+    if (typeof said === 'boolean' && said !== added.get(kind)) {
+      notes.push(
+        `tokenizer_config.json has add_${kind}_token ${said}, and the post-processor of tokenizer.json ${said ? 'does not add' : 'adds'} the token: as with Hugging Face tokenizers, the post-processor counts.`,
+      )
+    }
+  }
 }

@@ -1,18 +1,12 @@
 import { FormatError } from '../format-error.js'
-import { asArray, asIndex, asObject, asText, type JsonObject } from './json.js'
+import type { AddedToken } from './added-tokens.js'
+import { asArray, asIndex, asObject, asText, isUnicode, type JsonObject } from './json.js'
 
 /** llama.cpp's kinds of tokens (enum llama_token_attr's older numbers, as GGUF stores them). */
 export const tokenTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const
 
-/** A token that is not made by merges. */
-export interface AddedToken {
-  readonly id: number
-  readonly content: string
-  readonly special: boolean
-}
-
 export interface Vocabulary {
-  /** One for each id. */
+  /** One for each id; no text twice. */
   readonly tokens: readonly string[]
   /** The kind of each, from tokenTypes. */
   readonly types: readonly number[]
@@ -21,55 +15,50 @@ export interface Vocabulary {
 /** More than any vocabulary has, and little enough to make a list of. */
 const maxVocabulary = 2 ** 22
 
-/** Added tokens of tokenizer.json, then those that only tokenizer_config.json names. */
-export function readAddedTokens(tokenizer: JsonObject, config: JsonObject, file: string): AddedToken[] {
-  const tokens = new Map<number, AddedToken>()
-  const add = (id: unknown, entry: unknown): void => {
+/**
+ * The ids of a model's own tokens, by text.
+ * @throws FormatError TOKENIZER_INVALID where an id is no whole number or stands for two texts.
+ */
+export function readVocabularyIds(model: JsonObject, file: string): ReadonlyMap<string, number> {
+  const vocabulary = asObject(model['vocab'])
+  if (vocabulary === undefined) throw invalid(file, 'its model has no vocab')
+  const ids = new Map<string, number>()
+  const texts = new Map<number, string>()
+  for (const [token, id] of Object.entries(vocabulary)) {
     const index = asIndex(id)
-    const object = asObject(entry)
-    const content = asText(object?.['content'])
-    if (index === undefined || content === undefined) throw invalid(file, 'an added token lacks its id or content')
-    if (!tokens.has(index)) tokens.set(index, { id: index, content, special: object?.['special'] === true })
+    if (index === undefined) throw invalid(file, `the id of the token ${JSON.stringify(token)} is ${JSON.stringify(id)}`)
+    if (texts.has(index)) throw invalid(file, `the id ${index} stands for two tokens`)
+    if (!isUnicode(token)) throw invalid(file, `the token ${index} is not Unicode text`)
+    texts.set(index, token)
+    ids.set(token, index)
   }
-  for (const entry of asArray(tokenizer['added_tokens']) ?? []) add(asObject(entry)?.['id'], entry)
-  for (const [id, entry] of Object.entries(asObject(config['added_tokens_decoder']) ?? {})) add(Number(id), entry)
-  return [...tokens.values()]
+  return ids
 }
 
 /**
- * The list of tokens: ids without a token become `[PADn]`, added tokens are special or the user's.
- * @param size entries of the model's embedding; by default as many as there are tokens.
- * @throws FormatError TOKENIZER_INVALID where ids are not whole numbers, stand twice, or lie beyond the size.
+ * The list of tokens: added tokens are special or the user's, ids without a token become unused `[PADn]`.
+ * @param ids of the model's own tokens.
+ * @param size rows of the model's embedding; by default as many as there are tokens.
+ * @throws FormatError TOKENIZER_INVALID where an id lies beyond the size, or two ids have one text.
  */
 export function buildVocabulary(
-  model: JsonObject,
+  ids: ReadonlyMap<string, number>,
   addedTokens: readonly AddedToken[],
   size: number | undefined,
   file: string,
 ): Vocabulary {
-  const vocabulary = asObject(model['vocab'])
-  if (vocabulary === undefined) throw invalid(file, 'its model has no vocab')
-  const byId = new Map<number, string>()
-  for (const [token, id] of Object.entries(vocabulary)) {
-    const index = asIndex(id)
-    if (index === undefined) throw invalid(file, `the id of the token ${JSON.stringify(token)} is ${JSON.stringify(id)}`)
-    if (byId.has(index)) throw invalid(file, `the id ${index} stands for two tokens`)
-    byId.set(index, token)
-  }
+  const byId = new Map([...ids].map(([text, id]) => [id, text]))
   const added = new Map(addedTokens.map((token) => [token.id, token]))
   for (const { id, content } of addedTokens) byId.set(id, content)
-
-  const highest = [...byId.keys()].reduce((most, id) => Math.max(most, id), -1)
-  const count = size ?? highest + 1
-  if (highest >= count) throw invalid(file, `it has the token id ${highest}, and the model has ${count} tokens`)
-  if (count > maxVocabulary) throw invalid(file, `it has ${count} tokens`)
+  const count = vocabularySize([...byId.keys()], size, file)
+  const texts = new Set(byId.values())
   const tokens: string[] = []
   const types: number[] = []
   for (let id = 0; id < count; id++) {
     const token = byId.get(id)
     const entry = added.get(id)
     if (token === undefined) {
-      tokens.push(`[PAD${id}]`)
+      tokens.push(placeholder(id, texts))
       types.push(tokenTypes.unused)
     } else if (entry === undefined) {
       tokens.push(token)
@@ -78,16 +67,57 @@ export function buildVocabulary(
       tokens.push(token)
       types.push(tokenTypes.control)
     } else {
-      // llama.cpp takes these tokens as they will stand in the text.
-      tokens.push(token.replaceAll('▁', ' '))
+      tokens.push(userDefinedText(token, texts))
       types.push(tokenTypes.userDefined)
     }
   }
+  requireUnique(tokens, file)
   return { tokens, types }
 }
 
+/**
+ * How many tokens a vocabulary has.
+ * @throws FormatError TOKENIZER_INVALID where an id lies beyond the embedding.
+ */
+export function vocabularySize(ids: readonly number[], size: number | undefined, file: string): number {
+  const highest = ids.reduce((most, id) => Math.max(most, id), -1)
+  const count = size ?? highest + 1
+  if (highest >= count) throw invalid(file, `it has the token id ${highest}, and the model has ${count} tokens`)
+  if (count > maxVocabulary) throw invalid(file, `it has ${count} tokens`)
+  return count
+}
+
+/** The text of an id that no token has: llama.cpp's converter calls it `[PADn]`, which may be a token of its own. Takes the text. */
+export function placeholder(id: number, texts: Set<string>): string {
+  let text = `[PAD${id}]`
+  for (let more = 1; texts.has(text); more++) text = `[PAD${id}.${more}]`
+  texts.add(text)
+  return text
+}
+
+/** llama.cpp looks for a user-defined token as it stands in the text, with blanks. Two tokens of one text could not be loaded. */
+export function userDefinedText(token: string, texts: Set<string>): string {
+  const spaced = token.replaceAll('▁', ' ')
+  if (spaced === token || texts.has(spaced)) return token
+  texts.add(spaced)
+  return spaced
+}
+
+/**
+ * llama.cpp ends where two ids have one text.
+ * @throws FormatError TOKENIZER_INVALID, naming both.
+ */
+export function requireUnique(tokens: readonly string[], file: string): void {
+  const ids = new Map<string, number>()
+  for (const [id, token] of tokens.entries()) {
+    const other = ids.get(token)
+    if (other !== undefined) throw invalid(file, `its tokens ${other} and ${id} have one text, ${JSON.stringify(token)}`)
+    ids.set(token, id)
+  }
+}
+
 /** Some models do not mark control tokens as special. The list is llama.cpp's (does_token_look_special). */
-function looksSpecial(token: string): boolean {
+export function looksSpecial(token: string): boolean {
   return /^(<pad>|<mask>|<2mass>|\[@BOS@\]|<\|[^]*\|>|<｜[^]*｜>|<unused[^]*>)$/.test(token)
 }
 

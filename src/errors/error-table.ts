@@ -32,6 +32,11 @@ const formatErrors = {
     message: '{file} ends early: {wanted} bytes are needed, {present} are there.',
     suggestion: 'Download or copy the file again.',
   },
+  LFS_POINTER: {
+    exit: 'input',
+    message: '{file} is a Git LFS pointer: the file itself was not downloaded.',
+    suggestion: 'Run `git lfs pull` in its repository, or download the file again.',
+  },
   SAFETENSORS_INVALID: {
     exit: 'input',
     message: '{file} is not a valid safetensors file: {problem}.',
@@ -113,6 +118,11 @@ export const toolErrors = {
     message: '{path} cannot be read: {problem}.',
     suggestion: 'Check the path and its permissions.',
   },
+  LINK_DANGLING: {
+    exit: 'input',
+    message: '{path} is a symbolic link to {target}, which does not exist.',
+    suggestion: 'Download the file again, or correct the link.',
+  },
   FILE_UNWRITABLE: {
     exit: 'environment',
     message: '{path} cannot be written: {problem}.',
@@ -155,10 +165,20 @@ export const toolErrors = {
     message: '{path} holds no checkpoint: {problem}.',
     suggestion: 'Point to a folder with config.json and *.safetensors, or to a .gguf file.',
   },
+  CHECKPOINT_PICKLED: {
+    exit: 'input',
+    message: '{file} holds weights as a PyTorch pickle, which can run code when it is read; only safetensors are read.',
+    suggestion: 'Save the model again from transformers: `AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OTHER)`.',
+  },
+  CHECKPOINT_FILE: {
+    exit: 'input',
+    message: '{path} is one file of a checkpoint, and the whole folder is needed.',
+    suggestion: 'Give the folder {folder}.',
+  },
   CONFIG_INVALID: {
     exit: 'input',
     message: '{file} cannot be used: {problem}.',
-    suggestion: "Compare it with the model's own config.json.",
+    suggestion: 'Compare {file} with the same file of the original model, or download it again.',
   },
   ARCHITECTURE_UNKNOWN: {
     exit: 'input',
@@ -168,7 +188,7 @@ export const toolErrors = {
   STORAGE_UNSUPPORTED: {
     exit: 'input',
     message: '{file} stores its weights as {storage}, which is not supported.',
-    suggestion: 'Use the original checkpoint of the model (BF16, F16, F32 or FP8 blocks).',
+    suggestion: '{advice}.',
   },
   TENSOR_MISSING: {
     exit: 'input',

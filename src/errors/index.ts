@@ -54,6 +54,11 @@ export class MqError extends Error {
     const options = { cause: error }
     const { code, path: errorPath, syscall } = error as NodeJS.ErrnoException
     const where = errorPath ?? path
+    // Only outputs are called so, until they are whole.
+    const output = /^(.*?)(?:\.[0-9a-f-]{36})?\.partial$/.exec(where)?.[1]
+    if (output !== undefined && code !== undefined && unwritable[code] !== undefined) {
+      return new MqError('FILE_UNWRITABLE', { path: output, problem: unwritable[code] }, options)
+    }
     switch (code) {
       case 'ENOENT':
       case 'ENOTDIR':
@@ -63,7 +68,7 @@ export class MqError extends Error {
       case 'EACCES':
       case 'EPERM':
       case 'EROFS':
-        return syscall === 'mkdir' || syscall === 'rename' || syscall === 'write' || syscall === 'unlink'
+        return syscall !== undefined && writingCalls.has(syscall)
           ? new MqError('FILE_UNWRITABLE', { path: where, problem: 'permission denied' }, options)
           : new MqError('FILE_UNREADABLE', { path: where, problem: 'permission denied' }, options)
       case 'EIO':
@@ -77,6 +82,20 @@ export class MqError extends Error {
           : new MqError('INTERNAL', { problem: error.message }, options)
     }
   }
+}
+
+/** System calls that change a disk. */
+const writingCalls: ReadonlySet<string> = new Set(
+  'mkdir mkdtemp rename write pwrite unlink rmdir symlink link copyfile ftruncate fsync'.split(' '),
+)
+
+/** Why a file cannot be made. */
+const unwritable: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'its disk is read-only',
+  ENOENT: 'its folder does not exist',
+  ENOTDIR: 'part of its path is not a folder',
 }
 
 function fill(template: string, details: Details): string {

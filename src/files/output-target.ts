@@ -1,4 +1,5 @@
-import { stat, statfs } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, stat, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { MqError } from '../errors/index.js'
 
@@ -16,6 +17,9 @@ export async function checkTarget(path: string, inputs: readonly string[], force
   const folderStats = await statOf(folder)
   if (folderStats === undefined) throw unwritable(path, `the folder ${folder} does not exist`)
   if (!folderStats.isDirectory()) throw unwritable(path, `${folder} is not a folder`)
+  await access(folder, constants.W_OK).catch((error: NodeJS.ErrnoException) => {
+    throw unwritable(path, wordsOf(error.code), error)
+  })
   const target = await statOf(path)
   if (target === undefined) return
   if (target.isDirectory()) throw unwritable(path, 'it is a folder')

@@ -40,16 +40,6 @@ export async function rangeSource(client: HubClient, url: string, sizeBytes?: nu
   }
 }
 
-/** The text of a whole small file. */
-export async function fetchText(client: HubClient, url: string, maxBytes: number): Promise<string> {
-  const bytes = await client.retry(async () => {
-    const response = await client.request(url)
-    if (!response.ok) throw await refused(client, url, response)
-    return readAll(client, url, response, maxBytes)
-  })
-  return bytes.toString('utf8')
-}
-
 async function fetchRange(
   client: HubClient,
   url: string,

@@ -19,12 +19,17 @@ export interface ModelHeaders {
  * Reads a model's headers, here or from afar: see makeBlueprint and openRemoteModel. No weights are downloaded.
  * @throws MqError as these do.
  */
-export async function readModelHeaders(name: string, { pre, ...connection }: ModelOptions = {}): Promise<ModelHeaders> {
+export async function readModelHeaders(
+  name: string,
+  { pre, name: given, ...connection }: ModelOptions = {},
+): Promise<ModelHeaders> {
   if (!isRemoteModel(name)) {
-    return { blueprint: await makeBlueprint(name, pre === undefined ? {} : { pre }), hasWeights: true }
+    return { blueprint: await makeBlueprint(name, { pre, name: given }), hasWeights: true }
   }
   const model = await openRemoteModel(name, connection)
   const blueprint =
-    model.kind === 'checkpoint' ? await blueprintOfCheckpoint(model.folder, pre) : await blueprintOfGguf(model.path, model.open)
+    model.kind === 'checkpoint'
+      ? await blueprintOfCheckpoint(model.folder, { pre, name: given })
+      : await blueprintOfGguf(model.path, model.open)
   return { blueprint, hasWeights: false }
 }

@@ -3,7 +3,6 @@ import { MqError } from '../errors/index.js'
 import {
   type ConnectOptions,
   connect,
-  fetchText,
   type HubClient,
   hubEndpoint,
   type Listing,
@@ -13,15 +12,12 @@ import {
   selectCheckpoint,
   selectGguf,
 } from '../hub/index.js'
-import type { CheckpointFolder } from './checkpoint/index.js'
+import { type CheckpointFolder, checkSmallFile } from './checkpoint/index.js'
 
 /** A model of which headers and small files are read from afar, and no weights. */
 export type RemoteModel =
   | { readonly kind: 'checkpoint'; readonly folder: CheckpointFolder }
   | { readonly kind: 'gguf'; readonly path: string; readonly open: (path: string) => Promise<ByteSource> }
-
-/** Vocabularies are the largest of the small files: some 30 MB. */
-const maxTextBytes = 2 ** 28
 
 /** Whether a name means a model that is not on this machine: `hf:NS/NAME`, or an http address. */
 export function isRemoteModel(name: string): boolean {
@@ -74,11 +70,18 @@ function remoteFolder(client: HubClient, listing: Listing, names: readonly strin
   const pathOf = (name: string): string => addressOf(client, listing, name)
   return {
     path: `${client.endpoint}/${listing.repo}`,
+    modelId: listing.repo,
     pathOf,
     names: async () => names,
     open: (name) => openListed(client, listing, pathOf(name)),
-    async readText(name) {
-      return names.includes(name) ? fetchText(client, pathOf(name), maxTextBytes) : undefined
+    async readBytes(name) {
+      if (!names.includes(name)) return undefined
+      const source = await openListed(client, listing, pathOf(name))
+      try {
+        return await checkSmallFile(source.name, source.byteLength, () => source.slice(0, source.byteLength))
+      } finally {
+        await source.close()
+      }
     },
   }
 }

@@ -6,6 +6,7 @@ export const plainTypeBytes = {
   BF16: 2,
   F8_E4M3: 1,
   F8_E5M2: 1,
+  F8_E8M0: 1,
   I64: 8,
   I32: 4,
   I16: 2,
@@ -37,6 +38,8 @@ export function decodePlain(dtype: PlainType, bytes: Uint8Array, target: Float32
       return lookUp(e4m3Values(), bytes, target)
     case 'F8_E5M2':
       return lookUp(e5m2Values(), bytes, target)
+    case 'F8_E8M0':
+      return lookUp(e8m0Values(), bytes, target)
     case 'F32':
       return target.set(view(Float32Array, bytes))
     case 'F64':
@@ -79,6 +82,9 @@ function view<T>(
 
 const float16Values = once(() => smallFloats({ bits: 16, mantissaBits: 10, bias: 15 }))
 const e5m2Values = once(() => smallFloats({ bits: 8, mantissaBits: 2, bias: 15 }))
+
+/** Powers of two for scales: an exponent without sign or mantissa; all ones are NaN. Source: OCP Microscaling Formats 1.0, section 5.4.1. */
+const e8m0Values = once(() => Float32Array.from({ length: 256 }, (_, code) => (code === 255 ? Number.NaN : 2 ** (code - 127))))
 
 /** E4M3FN: no infinities; only the code of all ones is NaN. Source: Micikevicius et al., FP8 Formats for Deep Learning, table 1. */
 const e4m3Values = once(() => {

@@ -242,12 +242,10 @@ const cases: readonly Case[] = [
   checkpoint('a config.json that is no JSON', 'CONFIG_INVALID', /config\.json/, undefined, (folder) =>
     writeFile(join(folder, 'config.json'), '{"architectures":'),
   ),
-  checkpoint(
-    'a storage that is not known',
-    'STORAGE_UNSUPPORTED',
-    /aqlm/,
-    config({ quantization_config: { quant_method: 'aqlm' } }),
-  ),
+  checkpoint('a storage that is not known', 'STORAGE_UNSUPPORTED', /aqlm/, (checkpoint) => {
+    checkpoint.config['quantization_config'] = { quant_method: 'aqlm' }
+    checkpoint.tensors.set('w.codes', { name: 'w.codes', dtype: 'I16', shape: [1, 1], data: new Uint8Array(2) })
+  }),
   checkpoint(
     'a missing tensor',
     'TENSOR_MISSING',

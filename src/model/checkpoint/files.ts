@@ -1,6 +1,7 @@
 import pLimit from 'p-limit'
 import type { ByteSource } from '../../../formats/byte-source.js'
 import { FormatError } from '../../../formats/format-error.js'
+import { decodeText, JsonProblem, parseJsonText } from '../../../formats/json-text.js'
 import { checkShards, readSafetensorsHeader, readShardIndex, type SafetensorsHeader } from '../../../formats/safetensors/index.js'
 import { MqError } from '../../errors/index.js'
 import type { CheckpointFolder } from './folder.js'
@@ -26,11 +27,9 @@ export async function readHeaders(folder: CheckpointFolder): Promise<ReadonlyMap
   const named = weights.filter((name) => name.startsWith('model'))
   const chosen = named.length > 0 ? named : weights
   if (chosen.length === 0) {
-    const torch = names.some((name) => /\.(bin|pth|pt)$/.test(name))
-    throw MqError.of('CHECKPOINT_EMPTY', {
-      path: folder.path,
-      problem: torch ? 'its weights are PyTorch files, not safetensors' : 'there are no *.safetensors',
-    })
+    const torch = names.find((name) => /\.(bin|pth|pt|ckpt)$/.test(name))
+    if (torch !== undefined) throw MqError.of('CHECKPOINT_PICKLED', { file: folder.pathOf(torch) })
+    throw MqError.of('CHECKPOINT_EMPTY', { path: folder.path, problem: 'there are no *.safetensors' })
   }
   const headers = await readAll(folder, chosen)
   checkNamesOnce(folder, headers)
@@ -72,23 +71,40 @@ async function withSource<T>(folder: CheckpointFolder, name: string, read: (sour
 
 /**
  * A JSON file of the checkpoint; undefined where there is none.
- * @throws MqError CONFIG_INVALID where it is not a JSON object.
+ * @throws MqError CONFIG_INVALID, which says the line and what was met there; LINK_DANGLING, LFS_POINTER.
  */
 export async function readJsonFile(
   folder: CheckpointFolder,
   name: string,
 ): Promise<Readonly<Record<string, unknown>> | undefined> {
-  const text = await folder.readText(name)
-  if (text === undefined) return undefined
-  const file = folder.pathOf(name)
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (error) {
-    throw MqError.of('CONFIG_INVALID', { file, problem: 'it is not JSON' }, { cause: error })
-  }
+  const bytes = await folder.readBytes(name)
+  // Advice on sampling that someone has emptied is no advice.
+  if (bytes === undefined || (name === 'generation_config.json' && bytes.every(isBlank))) return undefined
+  const value = inWords(folder, name, () => parseJsonText(bytes))
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw MqError.of('CONFIG_INVALID', { file, problem: 'it is not a JSON object' })
+    throw MqError.of('CONFIG_INVALID', { file: folder.pathOf(name), problem: 'it is not a JSON object' })
   }
   return value as Readonly<Record<string, unknown>>
+}
+
+/**
+ * A text file of the checkpoint; undefined where there is none.
+ * @throws MqError CONFIG_INVALID where it is not UTF-8; LINK_DANGLING, LFS_POINTER.
+ */
+export async function readTextFile(folder: CheckpointFolder, name: string): Promise<string | undefined> {
+  const bytes = await folder.readBytes(name)
+  return bytes === undefined ? undefined : inWords(folder, name, () => decodeText(bytes))
+}
+
+function isBlank(byte: number): boolean {
+  return byte === 0x20 || (byte >= 0x09 && byte <= 0x0d)
+}
+
+function inWords<T>(folder: CheckpointFolder, name: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof JsonProblem)) throw error
+    throw MqError.of('CONFIG_INVALID', { file: folder.pathOf(name), problem: error.message }, { cause: error })
+  }
 }

@@ -1,17 +1,22 @@
 import { resolve } from 'node:path'
+import type { SafetensorsTensor } from '../../../formats/safetensors/index.js'
 import { MqError } from '../../errors/index.js'
 import { type PlainType, plain, plainTypeBytes, type Recipe, type Shape } from '../../recipe/index.js'
-import { readHeaders, readJsonFile } from './files.js'
-import { type CheckpointFolder, localFolder } from './folder.js'
-import { fp8ScaleSuffix, isStorageDetail, scaled, storageOf } from './storage.js'
+import { readHeaders, readJsonFile, readTextFile } from './files.js'
+import { type CheckpointFolder, checkpointFolderOf, localFolder } from './folder.js'
+import { openStorage, type StoredTensors } from './storage/index.js'
 
 export { readHeaders, readJsonFile } from './files.js'
-export { type CheckpointFolder, localFolder } from './folder.js'
+export { type CheckpointFolder, checkSmallFile, isHash, localFolder } from './folder.js'
 
 /** A folder as Hugging Face's transformers saves a model: config.json, *.safetensors, tokenizer files. */
 export interface Checkpoint {
   /** Absolute path of the folder, or its address. */
   readonly path: string
+  /** `ORG/NAME` or `NAME`, where the folder's place says it. */
+  readonly modelId: string | undefined
+  /** The path or address of one of its files, for messages. */
+  pathOf(name: string): string
   /** Absolute paths of the weight files, or their addresses; a recipe's `file` counts them. */
   readonly files: readonly string[]
   /** config.json as it stands. */
@@ -30,7 +35,11 @@ export interface Checkpoint {
    * @throws MqError TENSOR_MISSING, STORAGE_UNSUPPORTED, TENSOR_SHAPE.
    */
   tensor(name: string): Recipe
-  /** The text of another file of the folder, such as `chat_template.jinja`; undefined where there is none. */
+  /** What the user should know of the storage. */
+  readonly notes: readonly string[]
+  /** The bytes of another file of the folder, such as `tokenizer.model`; undefined where there is none. @throws MqError LINK_DANGLING, LFS_POINTER. */
+  readBytes(name: string): Promise<Uint8Array | undefined>
+  /** The text of another file of the folder, such as `chat_template.jinja`; undefined where there is none. @throws MqError CONFIG_INVALID. */
   readText(name: string): Promise<string | undefined>
   /** Another JSON file of the folder, such as `generation_config.json`; undefined where there is none. @throws MqError CONFIG_INVALID. */
   readJson(name: string): Promise<Readonly<Record<string, unknown>> | undefined>
@@ -38,55 +47,82 @@ export interface Checkpoint {
 
 /**
  * Opens a checkpoint, where a path is given that folder: reads config.json and the headers of the weight files, no weights.
- * @throws MqError FILE_MISSING, CHECKPOINT_EMPTY, CONFIG_INVALID, STORAGE_UNSUPPORTED; FormatError SAFETENSORS_INVALID,
- * SAFETENSORS_INDEX_INVALID, INPUT_TRUNCATED.
+ * @throws MqError FILE_MISSING, CHECKPOINT_EMPTY, CHECKPOINT_PICKLED, CONFIG_INVALID, STORAGE_UNSUPPORTED; FormatError SAFETENSORS_INVALID,
+ * SAFETENSORS_INDEX_INVALID, INPUT_TRUNCATED, LFS_POINTER.
  */
 export async function openCheckpoint(place: string | CheckpointFolder): Promise<Checkpoint> {
-  const folder = typeof place === 'string' ? localFolder(resolve(place)) : place
+  const folder = typeof place === 'string' ? localFolder(await checkpointFolderOf(resolve(place))) : place
   const headers = await readHeaders(folder)
-  const configFile = folder.pathOf('config.json')
   const config = await readJsonFile(folder, 'config.json')
   if (config === undefined) throw MqError.of('CHECKPOINT_EMPTY', { path: folder.path, problem: 'there is no config.json' })
-  const storage = storageOf(config, configFile)
-  const modelopt = 'hf_quant_config.json'
-  if (storage.method === 'plain' && (await readJsonFile(folder, modelopt)) !== undefined) {
-    throw MqError.of('STORAGE_UNSUPPORTED', { file: folder.pathOf(modelopt), storage: 'a ModelOpt quantization' })
-  }
 
-  const stored = new Map(
+  const located = new Map(
     [...headers.values()].flatMap(({ tensors }, file) =>
       [...tensors].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, tensor]) => [name, { ...tensor, file }] as const),
     ),
   )
-  const names = [...stored.keys()].filter((name) => !isStorageDetail(name, storage))
-  const guess = [...stored.values()].find(({ dtype, shape }) => shape.length > 1 && (dtype === 'BF16' || dtype === 'F16'))
-
-  const asStored = (name: string): Recipe => {
-    const found = stored.get(name)
+  const placeOf = (name: string): SafetensorsTensor & { readonly file: number } => {
+    const found = located.get(name)
     if (found === undefined) throw MqError.of('TENSOR_MISSING', { path: folder.path, tensor: name })
-    const { dtype, shape, file, start, end } = found
-    if (!isPlainType(dtype)) {
-      throw MqError.of('STORAGE_UNSUPPORTED', { file: folder.path, storage: `${dtype} (tensor ${name})` })
-    }
-    return plain(dtype, { file, start, end }, shape)
+    return found
   }
+  const stored: StoredTensors = {
+    path: folder.path,
+    names: [...located.keys()],
+    get: (name) => located.get(name),
+    floats(name) {
+      const { dtype, shape, file, start, end } = placeOf(name)
+      if (!isFloatType(dtype)) {
+        throw MqError.of('STORAGE_UNSUPPORTED', {
+          file: folder.path,
+          storage: `${dtype} (tensor ${name})`,
+          advice: 'Export the weights again as BF16, F16 or F32, or use the original checkpoint',
+        })
+      }
+      return plain(dtype, { file, start, end }, shape)
+    },
+    as(name, type) {
+      const { shape, file, start, end } = placeOf(name)
+      return plain(type, { file, start, end }, shape)
+    },
+  }
+  const storage = openStorage({
+    stored,
+    config,
+    configFile: folder.pathOf('config.json'),
+    quantization: await readQuantization(folder, config),
+    metadata: new Map([...headers.values()].flatMap(({ metadata }) => [...metadata])),
+  })
+  const guess = [...located.values()].find(({ dtype, shape }) => shape.length > 1 && (dtype === 'BF16' || dtype === 'F16'))
   return {
     path: folder.path,
+    modelId: folder.modelId,
+    pathOf: (name) => folder.pathOf(name),
     files: [...headers.keys()].map((name) => folder.pathOf(name)),
     config,
-    names,
+    ...storage,
     sourceType: guess?.dtype === 'BF16' ? 'BF16' : 'F16',
-    shapeOf: (name) => stored.get(name)?.shape,
-    tensor(name) {
-      const weight = asStored(name)
-      const scale = `${name}${fp8ScaleSuffix}`
-      return storage.method === 'fp8' && stored.has(scale) ? scaled(name, weight, asStored(scale), storage.block) : weight
-    },
-    readText: (name) => folder.readText(name),
+    readBytes: (name) => folder.readBytes(name),
+    readText: (name) => readTextFile(folder, name),
     readJson: (name) => readJsonFile(folder, name),
   }
 }
 
-function isPlainType(dtype: string): dtype is PlainType {
-  return Object.hasOwn(plainTypeBytes, dtype)
+/** What config.json says of a quantization, or ModelOpt's own file. */
+async function readQuantization(
+  folder: CheckpointFolder,
+  config: Readonly<Record<string, unknown>>,
+): Promise<Readonly<Record<string, unknown>> | undefined> {
+  const inConfig = config['quantization_config'] ?? config['compression_config']
+  if (typeof inConfig === 'object' && inConfig !== null) return inConfig as Readonly<Record<string, unknown>>
+  // Anything else is no description, and is shown as such where it matters.
+  if (inConfig !== undefined && inConfig !== null) return { quant_method: JSON.stringify(inConfig) }
+  const modelopt = (await readJsonFile(folder, 'hf_quant_config.json'))?.['quantization']
+  return typeof modelopt === 'object' && modelopt !== null ? { quant_method: 'modelopt', ...modelopt } : undefined
+}
+
+const floatTypes: ReadonlySet<string> = new Set(['F64', 'F32', 'F16', 'BF16', 'F8_E4M3', 'F8_E5M2'])
+
+function isFloatType(dtype: string): dtype is PlainType {
+  return floatTypes.has(dtype) && Object.hasOwn(plainTypeBytes, dtype)
 }

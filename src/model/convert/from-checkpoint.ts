@@ -1,25 +1,34 @@
-import { join } from 'node:path'
-import { FormatError } from '../../../formats/format-error.js'
 import type { MetadataValue } from '../../../formats/gguf/index.js'
-import { tokenizerMetadata } from '../../../formats/tokenizer/index.js'
-import { MqError } from '../../errors/index.js'
+import { type TokenizerMetadata, tokenizerMetadata } from '../../../formats/tokenizer/index.js'
 import type { Recipe } from '../../recipe/index.js'
-import { describeModel, type Entry, type Model, placeTensors } from '../architectures/index.js'
+import { describeModel, type Model, placeTensors } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import { type Checkpoint, type CheckpointFolder, openCheckpoint } from '../checkpoint/index.js'
 import { keepsFloat32, layerOfTensor, roleOfTensor } from '../roles.js'
 import { generalMetadata } from './general-metadata.js'
 
+/** What a user may say of a checkpoint that its files do not. */
+export interface BlueprintOptions {
+  /** llama.cpp's name of the pre-tokenizer, such as `llama-bpe`, where it is not to be recognised. No use for a GGUF. */
+  readonly pre?: string | undefined
+  /** The model's name for the metadata and the output's name, `ORG/NAME` or `NAME`. No use for a GGUF. */
+  readonly name?: string | undefined
+}
+
 /** The blueprint of a checkpoint. @throws as makeBlueprint. */
-export async function blueprintOfCheckpoint(place: string | CheckpointFolder, pre: string | undefined): Promise<Blueprint> {
+export async function blueprintOfCheckpoint(
+  place: string | CheckpointFolder,
+  { pre, name }: BlueprintOptions = {},
+): Promise<Blueprint> {
   const checkpoint = await openCheckpoint(place)
   const model = describeModel(checkpoint)
   const placed = placeTensors(checkpoint, model)
-  const tensors = placed.tensors.map(({ name, recipe }) => blueprintTensor(name, recipe))
+  const tensors = placed.tensors.map((tensor) => blueprintTensor(tensor.name, tensor.recipe))
+  const tokenizer = await readTokenizer(checkpoint, model, pre)
   const metadata = new Map<string, MetadataValue>([
-    ...(await generalMetadata(checkpoint, model.architecture, tensors)),
+    ...(await generalMetadata(checkpoint, model.architecture, tensors, name)),
     ...model.keys.map(([key, value]): [string, MetadataValue] => [`${model.architecture}.${key}`, value]),
-    ...(await readTokenizer(checkpoint, model, pre)),
+    ...tokenizer.entries,
   ])
   return {
     architecture: model.architecture,
@@ -29,7 +38,7 @@ export async function blueprintOfCheckpoint(place: string | CheckpointFolder, pr
     files: checkpoint.files,
     tensors,
     sourceType: checkpoint.sourceType,
-    notes: [...model.notes, ...placed.notes],
+    notes: [...checkpoint.notes, ...model.notes, ...placed.notes, ...tokenizer.notes],
   }
 }
 
@@ -47,22 +56,20 @@ export function blueprintTensor(name: string, recipe: Recipe): BlueprintTensor {
   }
 }
 
-async function readTokenizer(checkpoint: Checkpoint, model: Model, pre: string | undefined): Promise<readonly Entry[]> {
-  const tokenizer = await checkpoint.readJson('tokenizer.json')
-  if (tokenizer === undefined) {
-    throw MqError.from(new FormatError('TOKENIZER_UNSUPPORTED', { file: checkpoint.path, problem: 'there is no tokenizer.json' }))
-  }
+async function readTokenizer(checkpoint: Checkpoint, model: Model, pre: string | undefined): Promise<TokenizerMetadata> {
   const config = await checkpoint.readJson('tokenizer_config.json')
-  const entries = tokenizerMetadata(
+  const { entries, notes } = tokenizerMetadata(
     {
-      name: join(checkpoint.path, 'tokenizer.json'),
-      tokenizer,
+      pathOf: (name) => checkpoint.pathOf(name),
+      tokenizer: await checkpoint.readJson('tokenizer.json'),
       config,
+      specialTokensMap: await checkpoint.readJson('special_tokens_map.json'),
       modelConfig: checkpoint.config,
+      generationConfig: await checkpoint.readJson('generation_config.json'),
       chatTemplate: await checkpoint.readText('chat_template.jinja'),
       chatTemplateJson: await checkpoint.readJson('chat_template.json'),
     },
     { vocabularySize: model.vocabularySize, pre },
   )
-  return model.adjustTokenizer?.(entries, config) ?? entries
+  return { entries: model.adjustTokenizer?.(entries, config) ?? entries, notes }
 }

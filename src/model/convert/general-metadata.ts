@@ -1,8 +1,7 @@
-import { basename } from 'node:path'
 import type { MetadataValue } from '../../../formats/gguf/index.js'
 import type { Shape } from '../../recipe/index.js'
 import { float32, text } from '../architectures/index.js'
-import type { Checkpoint } from '../checkpoint/index.js'
+import { type Checkpoint, isHash } from '../checkpoint/index.js'
 import { type NameParts, nameParts, titleOf } from './model-name.js'
 import { parameterCount, sizeLabel } from './size-label.js'
 
@@ -24,16 +23,18 @@ const sampling: readonly (readonly [string, (value: number) => MetadataValue, ..
 ]
 
 /**
- * The keys under `general.` that say what the model is: architecture, sampling advice, name and size. The name comes from config.json
- * (`_name_or_path`) or the folder.
+ * The keys under `general.` that say what the model is: architecture, sampling advice, name and size.
+ * @param given the model's name, `ORG/NAME` or `NAME`; by default that of config.json (`_name_or_path`), and what it leaves open, of the
+ * folder.
  */
 export async function generalMetadata(
   checkpoint: Checkpoint,
   architecture: string,
   tensors: readonly { readonly name: string; readonly shape: Shape }[],
+  given?: string,
 ): Promise<[string, MetadataValue][]> {
   const generation = (await checkpoint.readJson('generation_config.json')) ?? {}
-  const parts = readNames(checkpoint, parameterCount(tensors))
+  const parts = readNames(checkpoint, parameterCount(tensors), given)
   const optional = (key: string, value: string | undefined): [string, MetadataValue][] =>
     value === undefined ? [] : [[`general.${key}`, text(value)]]
   return [
@@ -45,7 +46,7 @@ export async function generalMetadata(
         .find((value) => typeof value === 'number' && Math.abs(value) < 2 ** 31)
       return typeof value === 'number' ? [[`general.sampling.${key}`, make(value)]] : []
     }),
-    ['general.name', text(titleOf(parts.name ?? basename(checkpoint.path)))],
+    ...optional('name', parts.name === undefined ? undefined : titleOf(parts.name)),
     ...optional('version', parts.version),
     ...optional('organization', parts.organization === undefined ? undefined : titleOf(parts.organization)),
     ...optional('finetune', parts.finetune),
@@ -54,9 +55,20 @@ export async function generalMetadata(
   ]
 }
 
-/** From config.json, where it names a model and not a path of someone's disk; what it leaves open, from the folder. */
-function readNames(checkpoint: Checkpoint, parameters: number): NameParts {
+function readNames(checkpoint: Checkpoint, parameters: number, given: string | undefined): NameParts {
+  if (given !== undefined) return nameParts(given, parameters)
   const { _name_or_path: written } = checkpoint.config
-  const named = typeof written === 'string' && written !== '' && written.split('/').length <= 2
-  return { ...nameParts(basename(checkpoint.path), parameters), ...(named ? nameParts(written, parameters) : {}) }
+  return {
+    ...(checkpoint.modelId === undefined ? {} : nameParts(checkpoint.modelId, parameters)),
+    ...(isModelName(written) ? nameParts(written, parameters) : {}),
+  }
+}
+
+/** Whether `_name_or_path` names a model, and is not a place on the disk of whoever saved it, which is nobody's business. */
+function isModelName(written: unknown): written is string {
+  if (typeof written !== 'string') return false
+  const parts = written.split('/')
+  const isPart = (part: string): boolean =>
+    /[\p{L}\p{N}]/u.test(part) && !/^[.~]|\\|^[A-Za-z]:|[\p{Cc}]/u.test(part) && !isHash(part)
+  return parts.length <= 2 && parts.every(isPart)
 }

@@ -1,27 +1,27 @@
 import { stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { MqError } from '../../errors/index.js'
 import type { Blueprint } from '../blueprint.js'
-import { blueprintOfCheckpoint } from './from-checkpoint.js'
+import { type BlueprintOptions, blueprintOfCheckpoint } from './from-checkpoint.js'
 import { blueprintOfGguf } from './from-gguf.js'
 
-export { blueprintOfCheckpoint } from './from-checkpoint.js'
+export { type BlueprintOptions, blueprintOfCheckpoint } from './from-checkpoint.js'
 export { blueprintOfGguf } from './from-gguf.js'
-
-export interface BlueprintOptions {
-  /** llama.cpp's name of the pre-tokenizer, such as `llama-bpe`, where it is not to be recognised. No use for a GGUF. */
-  readonly pre?: string
-}
 
 /**
  * Works out what a GGUF made from `path` holds: metadata, and each tensor's name, shape and recipe. Reads headers and small files, no
  * weights.
  * @param path a checkpoint folder (config.json, *.safetensors, tokenizer.json), a GGUF file, or any shard of one.
- * @throws MqError FILE_MISSING, CHECKPOINT_EMPTY, CONFIG_INVALID, ARCHITECTURE_UNKNOWN, STORAGE_UNSUPPORTED, TENSOR_MISSING,
+ * @throws MqError FILE_MISSING, CHECKPOINT_EMPTY, CHECKPOINT_FILE, CONFIG_INVALID, ARCHITECTURE_UNKNOWN, STORAGE_UNSUPPORTED, TENSOR_MISSING,
  * TENSOR_UNEXPECTED, TENSOR_SHAPE; FormatError for what is wrong within a file.
  */
 export async function makeBlueprint(path: string, options: BlueprintOptions = {}): Promise<Blueprint> {
   const found = await stat(path).catch((error: unknown) => {
     throw MqError.from(error, path)
   })
-  return found.isDirectory() ? blueprintOfCheckpoint(path, options.pre) : blueprintOfGguf(path)
+  if (found.isDirectory()) return blueprintOfCheckpoint(path, options)
+  if (/\.(?:safetensors|json|bin|pt|pth|model|jinja)$/.test(path)) {
+    throw MqError.of('CHECKPOINT_FILE', { path, folder: dirname(path) })
+  }
+  return blueprintOfGguf(path)
 }

@@ -30,8 +30,8 @@ function nameOf(preTokenizer: unknown, addedTokens: readonly string[] = [], pre?
     pre_tokenizer: preTokenizer,
     added_tokens: addedTokens.map((content, index) => ({ id: 3 + index, content })),
   }
-  const entries = new Map(tokenizerMetadata({ name: 'tokenizer.json', tokenizer }, pre === undefined ? {} : { pre }))
-  return entries.get('tokenizer.ggml.pre')?.value
+  const { entries } = tokenizerMetadata({ pathOf: (name) => name, tokenizer }, pre === undefined ? {} : { pre })
+  return new Map(entries).get('tokenizer.ggml.pre')?.value
 }
 
 describe('the pre-tokenizer', () => {

@@ -8,29 +8,69 @@ const token = (id: string): object => ({ SpecialToken: { id, type_id: 0 } })
 const text = (id: string): object => ({ Sequence: { id, type_id: 0 } })
 
 const tokenizer = {
-  model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: [['a', 'b']] },
+  model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2, abab: 3 }, merges: [['a', 'b']] },
   pre_tokenizer: { type: 'ByteLevel' },
   added_tokens: [added(4, '<s>'), added(5, '</s>'), added(6, '<|im_end|>', false), added(7, 'word▁two', false)],
 }
 
-type Change = Partial<Omit<TokenizerFiles, 'name'>>
+type Change = Partial<Omit<TokenizerFiles, 'pathOf'>>
 
 function entries(files: Change = {}, options: TokenizerOptions = {}): Map<string, unknown> {
-  const found = tokenizerMetadata({ name: 'tokenizer.json', tokenizer, ...files }, options)
+  const { entries: found } = tokenizerMetadata({ pathOf: (name) => name, tokenizer, ...files }, options)
   return new Map(found.map(([key, { value }]) => [key.replace('tokenizer.', '').replace('ggml.', ''), value]))
 }
 
+const notes = (files: Change): readonly string[] => tokenizerMetadata({ pathOf: (name) => name, tokenizer, ...files }).notes
+
+/** As in tokenizers 0.23: an added token gets the next id, whatever is written, unless the vocabulary has its text. */
 describe('the vocabulary', () => {
   it('has a place for every id: holes are unused, added tokens special or the user’s', () => {
     const found = entries({}, { vocabularySize: 10 })
-    expect(found.get('tokens')).toEqual(['a', 'b', 'ab', '[PAD3]', '<s>', '</s>', '<|im_end|>', 'word two', '[PAD8]', '[PAD9]'])
+    expect(found.get('tokens')).toEqual(['a', 'b', 'ab', 'abab', '<s>', '</s>', '<|im_end|>', 'word two', '[PAD8]', '[PAD9]'])
     // 1 normal, 3 control, 4 user-defined, 5 unused: enum of llama.cpp's converter.
-    expect(found.get('token_type')).toEqual([1, 1, 1, 5, 3, 3, 3, 4, 5, 5])
+    expect(found.get('token_type')).toEqual([1, 1, 1, 1, 3, 3, 3, 4, 5, 5])
   })
 
   it('takes added tokens that only tokenizer_config.json names', () => {
-    const config = { added_tokens_decoder: { '3': { content: '<pad>' }, '4': { content: 'not this' } } }
-    expect(entries({ config }).get('tokens')).toEqual(['a', 'b', 'ab', '<pad>', '<s>', '</s>', '<|im_end|>', 'word two'])
+    const config = { added_tokens_decoder: { '8': { content: '<pad>' }, '4': { content: 'not this' } } }
+    const tokens = ['a', 'b', 'ab', 'abab', '<s>', '</s>', '<|im_end|>', 'word two', '<pad>']
+    expect(entries({ config }).get('tokens')).toEqual(tokens)
+  })
+
+  const withAdded = (...more: object[]): Change => ({
+    tokenizer: { ...tokenizer, added_tokens: [...tokenizer.added_tokens, ...more] },
+  })
+  it('leaves a place free where an added token has the id of its text', () => {
+    const files = withAdded(added(8, 'ab', false), added(9, '</s>'))
+    const found = entries(files, { vocabularySize: 10 })
+    expect((found.get('tokens') as string[]).slice(2)).toEqual([
+      'ab',
+      'abab',
+      '<s>',
+      '</s>',
+      '<|im_end|>',
+      'word two',
+      '[PAD8]',
+      '[PAD9]',
+    ])
+    expect(found.get('token_type')).toEqual([1, 1, 4, 1, 3, 3, 3, 4, 5, 5])
+    expect(notes(files)[0]).toContain('"ab" has the id 2, as tokenizers reads the file, and not the written 8')
+  })
+
+  it('gives an added token the next id, and a free place a text of its own', () => {
+    const found = entries(withAdded(added(9, '[PAD9]')), { vocabularySize: 11 })
+    expect((found.get('tokens') as string[]).slice(8)).toEqual(['[PAD9]', '[PAD9.1]', '[PAD10]'])
+  })
+
+  it('keeps a text with ▁ where the text with blanks is another token', () => {
+    const found = entries(withAdded(added(8, '▁▁', false), added(9, '  ', false), added(10, 'x▁', false)))
+    expect((found.get('tokens') as string[]).slice(8)).toEqual(['▁▁', '  ', 'x '])
+  })
+
+  it('fills the holes of a vocabulary', () => {
+    const model = { ...tokenizer.model, vocab: { a: 0, b: 1, '[x]': 5 } }
+    const found = entries({ tokenizer: { ...tokenizer, model, added_tokens: [added(3, '<s>')] } })
+    expect(found.get('tokens')).toEqual(['a', 'b', '[PAD2]', '<s>', '[PAD4]', '[x]'])
   })
 
   it('writes merges as two texts with a space between', () => {
@@ -49,7 +89,8 @@ describe('the vocabulary', () => {
     ['no merges', { model: { ...tokenizer.model, merges: [] } }, {}, 'no merges'],
     ['a merge of three', { model: { ...tokenizer.model, merges: [['a', 'b', 'c']] } }, {}, 'not a pair'],
     ['an added token without text', { added_tokens: [{ id: 4 }] }, {}, 'lacks its id or content'],
-    ['an id far beyond any vocabulary', { added_tokens: [added(2 ** 40, 'x')] }, {}, 'tokens'],
+    ['an id far beyond any vocabulary', { model: { ...tokenizer.model, vocab: { a: 2 ** 40 } } }, {}, 'tokens'],
+    ['half of a surrogate pair', { added_tokens: [added(4, '\ud800')] }, {}, 'not Unicode'],
   ])('is refused with %s', (_, change, options, words) => {
     expect(() => entries({ tokenizer: { ...tokenizer, ...change } }, options)).toThrow(
       expect.objectContaining({
@@ -93,11 +134,43 @@ describe('special tokens', () => {
       eos: 5,
       padding: 2,
     })
-    expect(ids({ modelConfig: { eos_token_id: [1, 2], text_config: { bos_token_id: 1 } } })).toEqual({ bos: 1 })
-    expect(ids({ config: { bos_token: 'unheard of' } })).toEqual({})
+    expect(ids({ config: { bos_token: 'unheard of', eos_token: 'ab' } })).toEqual({ eos: 2 })
+    expect(ids({ specialTokensMap: { eos_token: { content: '</s>' } } })).toEqual({ eos: 5 })
+    expect(ids({ modelConfig: { eos_token_id: 4 }, specialTokensMap: { eos_token: '</s>' } })).toEqual({ eos: 4 })
   })
 
-  it('stand around a text where the template puts them, unless tokenizer_config.json says otherwise', () => {
+  it('may be lists: the end of a text is the one that the chat template writes, and llama.cpp learns of the others', () => {
+    expect(ids({ modelConfig: { eos_token_id: [1, 2], text_config: { bos_token_id: 1 } } })).toEqual({ bos: 1, eos: 1, eot: 2 })
+    const chatTemplate = '{{ m }}<|im_end|>'
+    expect(ids({ chatTemplate, generationConfig: { eos_token_id: [4, 5, 6] } })).toEqual({ eos: 6, eot: 4 })
+    expect(ids({ config: { eos_token: '</s>' }, modelConfig: { eos_token_id: [5, 6] } })).toEqual({ eos: 5 })
+    const many = { modelConfig: { eos_token_id: [0, 1, 2, 3] } }
+    expect(ids(many)).toEqual({ eos: 0, eot: 1, eom: 2 })
+    expect(notes(many)).toEqual([
+      'The model also ends a text with 3 ("abab"), for which GGUF has no key: llama.cpp does not stop there.',
+    ])
+  })
+
+  it('are said to be missing where no file names the end of a text', () => {
+    expect(ids({})).toEqual({ eos: 5 })
+    expect(notes({})[0]).toContain('"</s>" (5) is taken')
+    const bare = { tokenizer: { ...tokenizer, added_tokens: [] }, modelConfig: { eos_token_id: 99 } }
+    expect(ids(bare)).toEqual({})
+    expect(notes(bare)).toEqual([
+      expect.stringContaining('99 of eos lies beyond the vocabulary of 4') as string,
+      expect.stringContaining('No file names the token that ends a text') as string,
+    ])
+  })
+
+  it('are added only by the post-processor, whatever tokenizer_config.json says, as in tokenizers', () => {
+    const config = { bos_token: '<s>', eos_token: '</s>', add_bos_token: true }
+    expect(adds({ config })).toEqual({ bos: false, eos: false })
+    expect(notes({ config })).toEqual([expect.stringContaining('add_bos_token true') as string])
+    const post_processor = { type: 'ByteLevel' }
+    expect(adds({ tokenizer: { ...tokenizer, post_processor }, config })).toEqual({ bos: false, eos: false })
+  })
+
+  it('stand around a text where the template puts them', () => {
     const post_processor = {
       type: 'TemplateProcessing',
       single: [token('<s>'), text('A'), token('</s>')],
@@ -106,7 +179,7 @@ describe('special tokens', () => {
     const config = { bos_token: '<s>', eos_token: '</s>' }
     const files = { tokenizer: { ...tokenizer, post_processor }, config }
     expect(adds(files)).toEqual({ bos: true, eos: true, sep: false })
-    expect(adds({ ...files, config: { ...config, add_eos_token: false } })).toEqual({ bos: true, eos: false, sep: false })
+    expect(adds({ ...files, config: { ...config, add_eos_token: false } })).toEqual({ bos: true, eos: true, sep: false })
     const inSequence = { type: 'Sequence', processors: [{ type: 'ByteLevel' }, post_processor] }
     expect(adds({ ...files, tokenizer: { ...tokenizer, post_processor: inSequence } })).toEqual({
       bos: true,
@@ -130,6 +203,30 @@ describe('special tokens', () => {
   })
 })
 
+describe('what a normalizer and a prefix do', () => {
+  const change = (fields: object): Change => ({ tokenizer: { ...tokenizer, ...fields } })
+  it.each<[string, object, string]>([
+    ['Lowercase', { normalizer: { type: 'Lowercase' } }, 'the normalizer "Lowercase"'],
+    ['NFKC', { normalizer: { type: 'Sequence', normalizers: [{ type: 'NFC' }, { type: 'NFKC' }] } }, '"NFKC"'],
+    ['Replace', { normalizer: { type: 'Replace', pattern: { String: 'a' }, content: 'b' } }, '"Replace"'],
+    ['add_prefix_space', { pre_tokenizer: { type: 'ByteLevel', add_prefix_space: true } }, 'add_prefix_space'],
+  ])('%s is refused, unless --pre says the name', (_, fields, words) => {
+    expect(() => entries(change(fields))).toThrow(
+      expect.objectContaining({
+        code: 'PRE_TOKENIZER_UNKNOWN',
+        details: { file: 'tokenizer.json', problem: expect.stringContaining(words) as string },
+      }) as Error,
+    )
+    expect(entries(change(fields), { pre: 'gpt-2' }).get('pre')).toBe('gpt-2')
+  })
+
+  it('nothing and NFC are what llama.cpp works with', () => {
+    expect(entries(change({ normalizer: null })).has('normalizer.nfc')).toBe(false)
+    expect(entries(change({ normalizer: { type: 'NFC' } })).get('normalizer.nfc')).toBe(true)
+    expect(entries(change({ normalizer: { type: 'Sequence', normalizers: [{ type: 'NFC' }] } })).get('pre')).toBe('gpt-2')
+  })
+})
+
 describe('chat templates', () => {
   const templates = (files: Change): unknown[][] => [...entries(files)].filter(([key]) => key.startsWith('chat_template'))
 
@@ -139,6 +236,10 @@ describe('chat templates', () => {
     expect(templates({ chatTemplateJson, chatTemplate: 'jinja' })).toEqual([['chat_template', 'jinja']])
     const config = { chat_template: 'config' }
     expect(templates({ chatTemplateJson, chatTemplate: 'jinja', config })).toEqual([['chat_template', 'config']])
+    expect(notes({ chatTemplate: 'jinja', config }).at(-1)).toBe(
+      'The chat template is that of tokenizer_config.json; chat_template.jinja holds another, which is not used.',
+    )
+    expect(notes({ chatTemplate: 'config', config }).join()).not.toContain('chat template')
   })
 
   it('may be several, by name', () => {

@@ -45,6 +45,13 @@ const e4m3 = (name: string, shape: readonly number[], ...codes: number[]): Safet
   data: Uint8Array.from(codes),
 })
 
+const u32 = (name: string, shape: readonly number[]): SafetensorsInput => ({
+  name,
+  dtype: 'U32',
+  shape,
+  data: new Uint8Array(4 * shape.reduce((product, size) => product * size, 1)),
+})
+
 describe('openCheckpoint', () => {
   it('lists the tensors of all shards by name within each, and finds the type of 16 bits', async () => {
     const llama = await openCheckpoint(`${samples}llama-kjv`)
@@ -109,7 +116,7 @@ describe('openCheckpoint', () => {
   it.each<[string, Parameters<typeof write>[0], string, string]>([
     ['no config.json', oneTensor, 'CHECKPOINT_EMPTY', 'there is no config.json'],
     ['no weights', { 'config.json': {} }, 'CHECKPOINT_EMPTY', 'there are no *.safetensors'],
-    ['PyTorch files', { 'config.json': {}, 'pytorch_model.bin': 'x' }, 'CHECKPOINT_EMPTY', 'PyTorch files'],
+    ['PyTorch files', { 'config.json': {}, 'pytorch_model.bin': 'x' }, 'CHECKPOINT_PICKLED', 'PyTorch'],
     ['a config.json that is no JSON', { ...oneTensor, 'config.json': '{' }, 'CONFIG_INVALID', 'it is not JSON'],
     ['a config.json that is a list', { ...oneTensor, 'config.json': '[1]' }, 'CONFIG_INVALID', 'not a JSON object'],
     [
@@ -124,13 +131,58 @@ describe('openCheckpoint', () => {
       'STORAGE_UNSUPPORTED',
       'fp8, e3m4',
     ],
+    ['a quantization without a name', { ...oneTensor, 'config.json': { quantization_config: 3 } }, 'STORAGE_UNSUPPORTED', 'as 3'],
     [
-      'a quantization without a name',
-      { ...oneTensor, 'config.json': { quantization_config: 3 } },
+      'ModelOpt',
+      {
+        'model.safetensors': [smallTensor('w', 'F8_E4M3', [2, 2]), f32('w_scale', [], 1)],
+        'config.json': {},
+        'hf_quant_config.json': { quantization: { quant_algo: 'FP8' } },
+      },
       'STORAGE_UNSUPPORTED',
-      'unnamed',
+      'ModelOpt',
     ],
-    ['ModelOpt', { ...oneTensor, 'config.json': {}, 'hf_quant_config.json': {} }, 'STORAGE_UNSUPPORTED', 'ModelOpt'],
+    [
+      'FP8 whose scales are missing, for one of them',
+      {
+        'config.json': { quantization_config: fp8 },
+        'model.safetensors': [
+          smallTensor('w', 'F8_E4M3', [2, 2]),
+          smallTensor('v', 'F8_E4M3', [2, 2]),
+          f32('v_scale_inv', [1, 1], 1),
+        ],
+      },
+      'TENSOR_MISSING',
+      'w_scale_inv',
+    ],
+    [
+      'FP8 codes that nothing describes',
+      { 'config.json': {}, 'model.safetensors': [smallTensor('w', 'F8_E4M3', [2, 2]), f32('w_scale', [], 1)] },
+      'STORAGE_UNSUPPORTED',
+      'w_scale',
+    ],
+    [
+      'dequantized weights beside their scales',
+      {
+        'config.json': { quantization_config: fp8 },
+        'model.safetensors': [smallTensor('w', 'BF16', [2, 2]), f32('w_scale_inv', [1, 1], 1)],
+      },
+      'STORAGE_UNSUPPORTED',
+      'beside a weight of BF16',
+    ],
+    [
+      'MLX',
+      {
+        'config.json': { quantization: { group_size: 64, bits: 4 } },
+        'model.safetensors': [
+          u32('w.weight', [2, 8]),
+          smallTensor('w.scales', 'BF16', [2, 1]),
+          smallTensor('w.biases', 'BF16', [2, 1]),
+        ],
+      },
+      'STORAGE_UNSUPPORTED',
+      'MLX, 4 bits',
+    ],
     [
       'a tensor in two shards',
       {
@@ -143,7 +195,83 @@ describe('openCheckpoint', () => {
     ],
   ])('refuses %s', async (_, files, code, words) => {
     await write(files)
-    await expect(openCheckpoint(folder)).rejects.toMatchObject({ code, message: expect.stringContaining(words) as string })
+    const opening = openCheckpoint(folder).then((checkpoint) => checkpoint.names.map((name) => checkpoint.tensor(name)))
+    await expect(opening).rejects.toMatchObject({ code, message: expect.stringContaining(words) as string })
+  })
+
+  it.each([
+    ['bitsandbytes', { load_in_4bit: true, quant_method: 'bitsandbytes' }],
+    ['fp8, e4m3', fp8],
+    ['gptq, 4 bits', { quant_method: 'gptq', bits: 4 }],
+  ])('takes plain weights whose quantization_config was left over, and says so: %s', async (said, quantization_config) => {
+    await write({ 'config.json': { quantization_config }, 'model.safetensors': [smallTensor('w', 'BF16', [2, 2])] })
+    const checkpoint = await openCheckpoint(folder)
+    expect(checkpoint.tensor('w').op).toBe('plain')
+    expect(checkpoint.notes).toEqual([
+      `config.json says that the weights are quantized (${said}), but all of them are plain BF16: they are taken as they are.`,
+    ])
+  })
+
+  it('passes over an empty quantization_config', async () => {
+    await write({ 'config.json': { quantization_config: {} }, 'model.safetensors': [smallTensor('w', 'BF16', [2, 2])] })
+    expect((await openCheckpoint(folder)).notes).toEqual([])
+  })
+
+  it('takes FP8 without any description as it is: a plain cast', async () => {
+    await write({ 'config.json': {}, 'model.safetensors': [e4m3('w', [1, 2], 0x38, 0x40)] })
+    expect(await values(await openCheckpoint(folder), 'w')).toEqual([1, 2])
+  })
+
+  it.each(['I8', 'U8', 'I32', 'BOOL'] as const)('refuses weights of %s, naming type and tensor', async (dtype) => {
+    const bytes = dtype === 'I32' ? 16 : 4
+    await write({
+      'config.json': { quantization_config: fp8 },
+      'model.safetensors': [
+        { name: 'w', dtype, shape: [2, 2], data: new Uint8Array(bytes) },
+        e4m3('v', [2, 2], 1, 2, 3, 4),
+        f32('v_scale_inv', [1, 1], 1),
+        f32('w_scale_inv', [1, 1], 1),
+      ],
+    })
+    const checkpoint = await openCheckpoint(folder)
+    expect(() => checkpoint.tensor('w')).toThrow(`as ${dtype} (tensor w)`)
+  })
+
+  it.each(['F8_E8M0', 'U8'] as const)('multiplies by powers of two in 8 bits, named %s', async (dtype) => {
+    await write({
+      'config.json': { quantization_config: { ...fp8, scale_fmt: 'ue8m0' } },
+      'model.safetensors': [
+        e4m3('w', [2, 3], 0x38, 0x40, 0x38, 0x38, 0x38, 0x38),
+        { name: 'w_scale_inv', dtype, shape: [1, 2], data: Uint8Array.of(130, 125) },
+      ],
+    })
+    expect(await values(await openCheckpoint(folder), 'w')).toEqual([8, 16, 0.25, 8, 8, 0.25])
+  })
+
+  it('refuses scales of integers that nothing explains', async () => {
+    await write({
+      'config.json': { quantization_config: fp8 },
+      'model.safetensors': [
+        e4m3('w', [2, 2], 1, 2, 3, 4),
+        { name: 'w_scale_inv', dtype: 'U8', shape: [1, 1], data: Uint8Array.of(130) },
+      ],
+    })
+    const checkpoint = await openCheckpoint(folder)
+    expect(() => checkpoint.tensor('w')).toThrow('U8 (tensor w_scale_inv)')
+  })
+
+  it.each(['weight_scale', 'weight_scale_inv'])('multiplies by %s, whichever name its maker gave it', async (suffix) => {
+    await write({
+      'config.json': { quantization_config: { quant_method: 'fp8', activation_scheme: 'static' } },
+      'model.safetensors': [
+        e4m3('a.weight', [2, 2], 0x38, 0x40, 0x38, 0x38),
+        f32(`a.${suffix}`, [2, 1], 0.5, 8),
+        f32('a.input_scale', [], 7),
+      ],
+    })
+    const checkpoint = await openCheckpoint(folder)
+    expect(checkpoint.names).toEqual(['a.weight'])
+    expect(await values(checkpoint, 'a.weight')).toEqual([0.5, 1, 8, 8])
   })
 
   it('refuses a shard that the index names and nobody has', async () => {

@@ -1,0 +1,74 @@
+import { FormatError } from '../format-error.js'
+import { asArray, asIndex, asObject, asText, isUnicode, type JsonObject } from './json.js'
+
+/** A token that is found in a text as it stands, before any merge. */
+export interface AddedToken {
+  readonly id: number
+  readonly content: string
+  readonly special: boolean
+}
+
+/** Added tokens with the ids that the reference library gives them, and what the user should know of it. */
+export interface AddedTokens {
+  readonly tokens: readonly AddedToken[]
+  readonly notes: readonly string[]
+}
+
+/**
+ * Added tokens of tokenizer.json, then those that only tokenizer_config.json names.
+ *
+ * Hugging Face tokenizers passes over the id that tokenizer.json gives an added token: a text that the vocabulary has already keeps its id
+ * there, and any other gets the next one. Source: AddedVocabulary::add_tokens, tokenizers/src/tokenizer/added_vocabulary.rs, version 0.23.
+ * @param vocabulary ids of the model's own tokens.
+ * @throws FormatError TOKENIZER_INVALID where one lacks its id or content.
+ */
+export function readAddedTokens(
+  tokenizer: JsonObject,
+  config: JsonObject,
+  vocabulary: ReadonlyMap<string, number>,
+  file: string,
+): AddedTokens {
+  const tokens = new Map<string, AddedToken>()
+  const notes: string[] = []
+  const taken = new Set(vocabulary.values())
+  let highest = vocabulary.size - 1
+  const add = (written: unknown, entry: unknown): void => {
+    const index = asIndex(written)
+    const object = asObject(entry)
+    const content = asText(object?.['content'])
+    if (index === undefined || content === undefined) throw invalid(file, 'an added token lacks its id or content')
+    if (!isUnicode(content)) throw invalid(file, `the added token ${index} is not Unicode text`)
+    // The library ignores an empty text, and one that it has already.
+    const earlier = tokens.get(content)
+    if (earlier !== undefined && earlier.id !== index) {
+      notes.push(`${JSON.stringify(content)} has the id ${earlier.id}, and the written ${index} is not used`)
+    }
+    if (content === '' || earlier !== undefined) return
+    const known = vocabulary.get(content)
+    // Where a vocabulary has holes, its next id may be taken: the one that is written is the better guess then.
+    const next = taken.has(highest + 1) ? index : highest + 1
+    const id = known ?? next
+    if (id !== index)
+      notes.push(`${JSON.stringify(content)} has the id ${id}, as tokenizers reads the file, and not the written ${index}`)
+    taken.add(id)
+    highest = Math.max(highest, id)
+    tokens.set(content, { id, content, special: object?.['special'] === true })
+  }
+  for (const entry of asArray(tokenizer['added_tokens']) ?? []) add(asObject(entry)?.['id'], entry)
+  const own = new Set([...tokens.values()].map(({ id }) => id))
+  const later = Object.entries(asObject(config['added_tokens_decoder']) ?? {}).toSorted(([a], [b]) => Number(a) - Number(b))
+  for (const [id, entry] of later) if (!own.has(Number(id))) add(Number(id), entry)
+  return { tokens: [...tokens.values()], notes: summary(notes) }
+}
+
+const shownNotes = 3
+
+function summary(notes: readonly string[]): string[] {
+  if (notes.length === 0) return []
+  const more = notes.length - shownNotes
+  return [`Added tokens: ${notes.slice(0, shownNotes).join('; ')}${more > 0 ? `; and ${more} more` : ''}.`]
+}
+
+function invalid(file: string, problem: string): FormatError {
+  return new FormatError('TOKENIZER_INVALID', { file, problem })
+}

@@ -1,0 +1,82 @@
+import { FormatError } from '../format-error.js'
+import type { MetadataValue } from '../gguf/types.js'
+import { readAddedTokens } from './added-tokens.js'
+import { chatTemplates } from './chat-template.js'
+import { asObject, type JsonObject } from './json.js'
+import { normalizerEntries, normalizerProblem } from './normalizer.js'
+import { preTokenizerSteps, recognisePreTokenizer } from './pre-tokenizer.js'
+import { preTokenizerNames } from './pre-tokenizer-names.js'
+import { specialTokenEntries } from './special-token-entries.js'
+import type { TokenizerEntry, TokenizerFiles, TokenizerKind, TokenizerMetadata, TokenizerOptions } from './types.js'
+import { buildVocabulary, readMerges, readVocabularyIds } from './vocabulary.js'
+
+const prefix = 'tokenizer.ggml'
+
+/** Byte-level BPE in tokenizer.json, as GPT-2 has it: model `gpt2`. */
+export const byteLevelBpe: TokenizerKind = {
+  name: 'byte-level BPE',
+  detect({ tokenizer }) {
+    const model = bpeModel(tokenizer)
+    return model !== undefined && model['byte_fallback'] !== true && hasByteLevel(tokenizer)
+  },
+  metadata: byteLevelMetadata,
+}
+
+/** The model of a tokenizer.json that is BPE. Files of before 2021 name no type; those that have merges are BPE. */
+export function bpeModel(tokenizer: unknown): JsonObject | undefined {
+  const model = asObject(asObject(tokenizer)?.['model'])
+  const type = model?.['type'] ?? (model?.['merges'] === undefined ? undefined : 'BPE')
+  return type === 'BPE' ? model : undefined
+}
+
+function hasByteLevel(tokenizer: unknown): boolean {
+  return preTokenizerSteps(asObject(tokenizer)?.['pre_tokenizer']).some((step) => step['type'] === 'ByteLevel')
+}
+
+function byteLevelMetadata(files: TokenizerFiles, options: TokenizerOptions): TokenizerMetadata {
+  const file = files.pathOf('tokenizer.json')
+  const tokenizer = asObject(files.tokenizer) ?? {}
+  const model = bpeModel(tokenizer) ?? {}
+  for (const field of ['continuing_subword_prefix', 'end_of_word_suffix']) {
+    const value = model[field]
+    if (typeof value === 'string' && value !== '') {
+      throw new FormatError('TOKENIZER_UNSUPPORTED', { file, problem: `its ${field} is ${JSON.stringify(value)}` })
+    }
+  }
+  const config = asObject(files.config)
+  const ids = readVocabularyIds(model, file)
+  const added = readAddedTokens(tokenizer, config ?? {}, ids, file)
+  const pre = preTokenizerOf(tokenizer, new Set(added.tokens.map(({ content }) => content)), options.pre, file)
+  const { tokens, types } = buildVocabulary(ids, added.tokens, options.vocabularySize, file)
+  const templates = chatTemplates(files)
+  const special = specialTokenEntries(files, { tokens, addedTokens: added.tokens, template: templates.text })
+  const text = (value: string): MetadataValue => ({ type: 'string', value })
+  const entries: TokenizerEntry[] = [
+    [`${prefix}.model`, text('gpt2')],
+    [`${prefix}.pre`, text(pre)],
+    [`${prefix}.tokens`, { type: 'array', elementType: 'string', value: tokens }],
+    [`${prefix}.token_type`, { type: 'array', elementType: 'int32', value: types }],
+    [`${prefix}.merges`, { type: 'array', elementType: 'string', value: readMerges(model, file) }],
+    ...special.entries,
+    ...templates.entries,
+    ...normalizerEntries(tokenizer['normalizer']),
+  ]
+  return { entries, notes: [...added.notes, ...special.notes, ...templates.notes] }
+}
+
+/** @throws FormatError PRE_TOKENIZER_UNKNOWN where llama.cpp would not give the same tokens, unless the name is given. */
+function preTokenizerOf(tokenizer: JsonObject, texts: ReadonlySet<string>, given: string | undefined, file: string): string {
+  if (given !== undefined) {
+    if (preTokenizerNames.has(given)) return given
+    throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem: `it is said to be ${JSON.stringify(given)}` })
+  }
+  const problem = normalizerProblem(tokenizer['normalizer']) ?? prefixProblem(tokenizer['pre_tokenizer'])
+  if (problem !== undefined) throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem })
+  return recognisePreTokenizer(tokenizer['pre_tokenizer'], (text) => texts.has(text), file)
+}
+
+/** llama.cpp puts no blank before a text that goes through byte-level BPE. */
+function prefixProblem(preTokenizer: unknown): string | undefined {
+  const adds = preTokenizerSteps(preTokenizer).some((step) => step['type'] === 'ByteLevel' && step['add_prefix_space'] === true)
+  return adds ? 'it puts a blank before the text (add_prefix_space)' : undefined
+}

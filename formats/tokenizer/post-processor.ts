@@ -1,0 +1,90 @@
+import { asArray, asObject, asText, type JsonObject } from './json.js'
+
+/** The special tokens that GGUF has keys for, and `cls`, in llama.cpp's spelling. */
+export type SpecialKind = 'bos' | 'eos' | 'unk' | 'sep' | 'pad' | 'mask' | 'cls' | 'eot' | 'eom'
+
+/**
+ * Reads what a post-processor puts around a text, as llama.cpp's converter does: corrects the names of special tokens by it and says
+ * which tokens are added. Source: class SpecialVocab, gguf-py/gguf/vocab.py of llama.cpp v0.7.0.
+ * @param names by kind; corrected. @param added by kind; filled.
+ * @returns kinds that got a name only here.
+ */
+export function readPostProcessor(
+  processor: JsonObject | undefined,
+  names: Map<SpecialKind, string>,
+  added: Map<SpecialKind, boolean>,
+): SpecialKind[] {
+  const extra: SpecialKind[] = []
+  if (processor === undefined) return extra
+  for (const step of asArray(processor['processors']) ?? [processor]) {
+    const object = asObject(step) ?? {}
+    if (object['type'] === 'ByteLevel') {
+      for (const kind of ['bos', 'eos'] as const) if (!added.has(kind)) added.set(kind, false)
+    } else if (object['type'] === 'RobertaProcessing') {
+      for (const kind of ['bos', 'eos', 'sep'] as const) added.set(kind, true)
+      const separator = asText(asArray(object['sep'])?.[0])
+      if (!names.has('sep') && separator !== undefined) names.set('sep', separator)
+    } else if (object['type'] === 'TemplateProcessing') {
+      readTemplate(object, names, added, extra)
+    }
+  }
+  return extra
+}
+
+function readTemplate(
+  template: JsonObject,
+  names: Map<SpecialKind, string>,
+  added: Map<SpecialKind, boolean>,
+  extra: SpecialKind[],
+): void {
+  const single = asArray(template['single']) ?? []
+  const [first, last] = single.length > 1 ? [specialId(single[0]), specialId(single.at(-1))] : []
+  if (first !== undefined) {
+    if (!names.has('bos')) names.set('bos', first)
+    else if (!names.has('cls')) names.set('cls', first)
+    added.set('bos', first === names.get('bos') || first === names.get('cls'))
+  }
+  if (last !== undefined) {
+    const eos = names.get('eos')
+    if (eos !== undefined && last !== eos) {
+      // A text ends with another token than a turn does: the model's own end token is the end of a turn.
+      const kind = (['eot', 'eom'] as const).find((kind) => !extra.includes(kind))
+      if (kind !== undefined) {
+        extra.push(kind)
+        names.set(kind, eos)
+      }
+    }
+    names.set('eos', last)
+    added.set('eos', true)
+  }
+  readPair(asArray(template['pair']) ?? [], first, last, names, added)
+}
+
+/** Between two texts there may stand a separator, or the end of the first. */
+function readPair(
+  pair: readonly unknown[],
+  first: string | undefined,
+  last: string | undefined,
+  names: Map<SpecialKind, string>,
+  added: Map<SpecialKind, boolean>,
+): void {
+  const start = first !== undefined && specialId(pair[0]) === first ? 1 : 0
+  const end = last !== undefined && specialId(pair.at(-1)) === last ? pair.length - 1 : pair.length
+  const inner = pair.slice(start, end)
+  const sequence = (entry: unknown): unknown => asObject(asObject(entry)?.['Sequence'])?.['id']
+  const between = inner.slice(1, -1)
+  if (sequence(inner[0]) !== 'A' || sequence(inner.at(-1)) !== 'B' || between.length === 0) return
+  const isEnd = (entry: unknown): boolean => {
+    const id = specialId(entry)
+    return id !== undefined && (id === names.get('sep') || id === names.get('eos'))
+  }
+  const adds = (isEnd(between[0]) && last === undefined) || (between.length === 2 && isEnd(between[1]))
+  added.set('sep', adds)
+  const eos = names.get('eos')
+  if (adds && !names.has('sep') && eos !== undefined) names.set('sep', eos)
+}
+
+function specialId(entry: unknown): string | undefined {
+  const id = asText(asObject(asObject(entry)?.['SpecialToken'])?.['id'])
+  return id === '' ? undefined : id
+}

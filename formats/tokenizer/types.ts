@@ -1,0 +1,48 @@
+import type { MetadataValue } from '../gguf/types.js'
+
+/** The files of a checkpoint that describe its tokenizer, parsed; undefined where one is missing. */
+export interface TokenizerFiles {
+  /** The path or address of a file of the checkpoint, for messages. */
+  readonly pathOf: (name: string) => string
+  /** tokenizer.json. */
+  readonly tokenizer?: unknown
+  /** tokenizer_config.json. */
+  readonly config?: unknown
+  /** special_tokens_map.json. */
+  readonly specialTokensMap?: unknown
+  /** config.json, for the ids of special tokens. */
+  readonly modelConfig?: unknown
+  /** generation_config.json, for the same. */
+  readonly generationConfig?: unknown
+  /** The text of chat_template.jinja. */
+  readonly chatTemplate?: string | undefined
+  /** chat_template.json. */
+  readonly chatTemplateJson?: unknown
+}
+
+export interface TokenizerOptions {
+  /** Rows of the model's embedding: the vocabulary is filled up to it. By default as many as there are tokens. */
+  readonly vocabularySize?: number
+  /** llama.cpp's name of the pre-tokenizer, where it is not to be recognised. */
+  readonly pre?: string | undefined
+}
+
+/** A key and its value. */
+export type TokenizerEntry = readonly [string, MetadataValue]
+
+/** The metadata of a tokenizer, in the order of llama.cpp's converter. */
+export interface TokenizerMetadata {
+  readonly entries: readonly TokenizerEntry[]
+  /** What the user should know. */
+  readonly notes: readonly string[]
+}
+
+/** One way to write a tokenizer down. */
+export interface TokenizerKind {
+  /** What to call it in messages. */
+  readonly name: string
+  /** Whether the files hold this kind. */
+  detect(files: TokenizerFiles): boolean
+  /** @throws FormatError TOKENIZER_INVALID, TOKENIZER_UNSUPPORTED, PRE_TOKENIZER_UNKNOWN. */
+  metadata(files: TokenizerFiles, options: TokenizerOptions): TokenizerMetadata
+}
