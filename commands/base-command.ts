@@ -30,9 +30,9 @@ export abstract class MqCommand extends Command {
     }
   }
 
-  /** The command line as it was typed, quoted for a shell. */
-  protected commandLine(): string {
-    const words = [this.config.bin, ...(this.id ?? '').split(':'), ...this.argv]
+  /** The command line as it was typed, quoted for a shell. @param leaveOut a flag that is left out. */
+  protected commandLine(leaveOut?: string): string {
+    const words = [this.config.bin, ...(this.id ?? '').split(':'), ...this.argv.filter((word) => word !== leaveOut)]
     return words.map((word) => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ')
   }
 

@@ -79,7 +79,7 @@ Errors in the summary are relative squared errors: over all weights of a tensor 
     if (savePlan !== undefined) this.log(`Plan: ${savePlan}`)
     this.log(
       result === undefined
-        ? `Next: run the same command without --dry-run to write ${output}`
+        ? `Next: ${this.commandLine('--dry-run')}`
         : `Next: mq verify ${result.path} --against ${args.path} --text TEXT.txt`,
     )
     return report

@@ -2,15 +2,15 @@ import type { FormatErrorCode } from '../../formats/format-error.js'
 
 /** Exit statuses, by what went wrong. */
 export const exitStatus = {
-  /** The command line asks for something that cannot be. */
+  /** The command line is not valid, or asks for something impossible. */
   usage: 2,
-  /** The input is not what it should be. */
+  /** An input file is invalid, unsupported or does not fit the others. */
   input: 3,
-  /** The machine does not give what is needed: disk, permission, a program. */
+  /** The machine lacks something: disk space, memory, a permission, a program. */
   environment: 4,
-  /** A gate was not passed. */
+  /** A gate of `mq verify` failed. */
   gate: 5,
-  /** A hub or registry does not answer as it should. */
+  /** A hub or registry cannot be reached, or its response is invalid. */
   network: 6,
   /** Ctrl-C. */
   interrupted: 130,
@@ -18,9 +18,9 @@ export const exitStatus = {
 
 interface ErrorEntry {
   readonly exit: keyof typeof exitStatus
-  /** What was wrong and where; `{name}` is filled from the details. */
+  /** What is wrong, and where; `{name}` is replaced by the error's detail of that name. */
   readonly message: string
-  /** What to do about it. */
+  /** What to do. */
   readonly suggestion: string
 }
 
@@ -29,8 +29,8 @@ type Table = Readonly<Record<string, ErrorEntry>>
 const formatErrors = {
   INPUT_TRUNCATED: {
     exit: 'input',
-    message: '{file} ends early: {wanted} bytes are needed, {present} are there.',
-    suggestion: 'Download or copy the file again.',
+    message: '{file} is truncated: {wanted} bytes are needed, {present} are present.',
+    suggestion: 'Download, copy or create the file again.',
   },
   LFS_POINTER: {
     exit: 'input',
@@ -50,32 +50,33 @@ const formatErrors = {
   GGUF_INVALID: {
     exit: 'input',
     message: '{file} is not a valid GGUF file: {problem}.',
-    suggestion: 'Download or make the file again.',
+    suggestion: 'Download or create the file again, with all shards of a split model.',
   },
   GGUF_UNSUPPORTED: {
     exit: 'input',
-    message: '{file} is a GGUF file that cannot be used here: {problem}.',
-    suggestion: 'Convert the original checkpoint instead.',
+    message: '{file} is a GGUF file that is not supported: {problem}.',
+    suggestion: 'Convert the original checkpoint with `mq convert`.',
   },
   GGML_TYPE_UNKNOWN: {
     exit: 'input',
-    message: '{type} is not a type known to {where}.',
-    suggestion: '`mq plan --help` lists the types.',
+    message: 'The ggml type {type} is not supported by {where}.',
+    suggestion:
+      '`mq plan --list` shows the supported types. A GGUF file in another type has to be made again from the checkpoint.',
   },
   GGML_ROW_MISALIGNED: {
     exit: 'input',
-    message: 'Rows of {rowLength} values cannot be stored as {type}, whose blocks hold {blockSize}.',
-    suggestion: 'Choose a type with smaller blocks for this tensor, such as Q8_0 or F16.',
+    message: 'Rows of {rowLength} values cannot be stored as {type}, whose block size is {blockSize}.',
+    suggestion: 'Choose a type with a smaller block size for this tensor, such as Q8_0 or F16.',
   },
   IMATRIX_INVALID: {
     exit: 'input',
     message: '{file} is not a valid importance matrix: {problem}.',
-    suggestion: 'Make it again, in the GGUF form.',
+    suggestion: 'Create it again with `mq imatrix` or with llama-imatrix.',
   },
   LOGITS_INVALID: {
     exit: 'input',
     message: '{file} is not a valid file of base logits: {problem}.',
-    suggestion: 'Make it again with `mq verify --save-logits` or `llama-perplexity --kl-divergence-base`.',
+    suggestion: 'Create it again with `mq verify --save-logits` or `llama-perplexity --kl-divergence-base`.',
   },
   TOKENIZER_INVALID: {
     exit: 'input',
@@ -89,8 +90,8 @@ const formatErrors = {
   },
   PRE_TOKENIZER_UNKNOWN: {
     exit: 'input',
-    message: 'The pre-tokenizer of {file} is not one that llama.cpp knows: {problem}.',
-    suggestion: 'If you know which it is, name it with --pre, such as --pre llama-bpe.',
+    message: 'The pre-tokenizer of {file} is not known to llama.cpp: {problem}.',
+    suggestion: 'If you know its name in llama.cpp, convert the checkpoint with `mq convert --pre`, such as --pre llama-bpe.',
   },
 } as const satisfies Record<FormatErrorCode, ErrorEntry>
 
@@ -99,24 +100,24 @@ export const toolErrors = {
   USAGE: { exit: 'usage', message: '{problem}.', suggestion: 'See `mq {command} --help`.' },
   FLAG_INVALID: { exit: 'usage', message: '--{flag} {value}: {problem}.', suggestion: 'See `mq {command} --help`.' },
   FLAGS_CONFLICT: { exit: 'usage', message: '{problem}.', suggestion: 'See `mq {command} --help`.' },
-  PRESET_UNKNOWN: { exit: 'usage', message: 'There is no preset {preset}.', suggestion: 'Presets are: {known}.' },
+  PRESET_UNKNOWN: { exit: 'usage', message: 'There is no preset {preset}.', suggestion: 'Known presets: {known}.' },
   MIXTURE_UNKNOWN: {
     exit: 'usage',
     message: 'There is no mixture {mixture}.',
-    suggestion: 'Mixtures are: {known}. A file of your own is named by its path.',
+    suggestion: 'Known mixtures: {known}. Name a file of your own by its path, such as ./mixture.json.',
   },
   NAME_INVALID: {
     exit: 'usage',
-    message: '{name} does not name a model: {problem}.',
-    suggestion: 'Write NAMESPACE/NAME or NAMESPACE/NAME:TAG, in letters, digits, ".", "_" and "-".',
+    message: '{name} is not the name of a model: {problem}.',
+    suggestion: 'Use NAMESPACE/NAME or NAMESPACE/NAME:TAG, with letters, digits, ".", "_" and "-".',
   },
 
   // Files
-  FILE_MISSING: { exit: 'input', message: '{path} does not exist.', suggestion: 'Check the path.' },
+  FILE_MISSING: { exit: 'input', message: '{path} does not exist.', suggestion: 'Check the path or URL.' },
   FILE_UNREADABLE: {
     exit: 'environment',
     message: '{path} cannot be read: {problem}.',
-    suggestion: 'Check the path and its permissions.',
+    suggestion: 'Check the path, its permissions and its disk.',
   },
   LINK_DANGLING: {
     exit: 'input',
@@ -126,53 +127,55 @@ export const toolErrors = {
   FILE_UNWRITABLE: {
     exit: 'environment',
     message: '{path} cannot be written: {problem}.',
-    suggestion: 'Check the folder and its permissions.',
+    suggestion: 'Check the folder, its permissions and its disk, or choose another path.',
   },
   OUTPUT_EXISTS: {
     exit: 'usage',
-    message: '{path} exists already.',
-    suggestion: 'Remove it, choose another name, or pass --force.',
+    message: '{path} already exists.',
+    suggestion: 'Remove it, choose another name, or use --force.',
   },
   OUTPUT_BUSY: {
     exit: 'environment',
     message: '{path} is being written by another process.',
-    suggestion: 'Wait for it to end. If it has ended, on another machine, remove {lock}.',
+    suggestion: 'Wait for it to finish. If it ran on another machine and has ended, remove {lock}.',
   },
   DISK_FULL: {
     exit: 'environment',
-    message: '{path} needs {needed} bytes and its disk has {available} free.',
-    suggestion: 'Free some space and run the same command again, or write to another disk with -o.',
+    message: '{path} needs {needed} bytes of disk space, and {available} are free.',
+    suggestion:
+      'Free disk space and run the same command again, or use another disk: -o for an output, --registry for a registry, MQ_CACHE for the cache, TMPDIR for temporary files.',
   },
   MEMORY_TOO_SMALL: {
     exit: 'usage',
-    message: '{asked} bytes of memory are not enough.',
-    suggestion: 'Give --memory at least {least}.',
+    message: 'A memory limit of {asked} bytes is too low.',
+    suggestion: 'Set --memory to at least {least} (bytes).',
   },
   INTERRUPTED: {
     exit: 'interrupted',
     message: 'Stopped before {what} was finished.',
-    suggestion: 'Run the same command again to go on.',
+    suggestion: 'Run the same command again: conversion, quantization and downloads resume, other work starts over.',
   },
   INTERNAL: {
     exit: 'environment',
-    message: 'Something that should not happen did: {problem}.',
-    suggestion: 'Please report it, with the command; MQ_DEBUG=1 prints where.',
+    message: 'Internal error: {problem}.',
+    suggestion: 'Please report it with the command line; MQ_DEBUG=1 adds a stack trace.',
   },
 
   // Checkpoints
   CHECKPOINT_EMPTY: {
     exit: 'input',
-    message: '{path} holds no checkpoint: {problem}.',
-    suggestion: 'Point to a folder with config.json and *.safetensors, or to a .gguf file.',
+    message: '{path} contains no model that can be used: {problem}.',
+    suggestion:
+      'Give a GGUF file, or, unless the command takes GGUF files only, a checkpoint with config.json and *.safetensors.',
   },
   CHECKPOINT_PICKLED: {
     exit: 'input',
-    message: '{file} holds weights as a PyTorch pickle, which can run code when it is read; only safetensors are read.',
+    message: '{file} holds weights as a PyTorch pickle, which can run code when it is loaded; only safetensors are supported.',
     suggestion: 'Save the model again from transformers: `AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OTHER)`.',
   },
   CHECKPOINT_FILE: {
     exit: 'input',
-    message: '{path} is one file of a checkpoint, and the whole folder is needed.',
+    message: '{path} is one file of a checkpoint, but the whole folder is needed.',
     suggestion: 'Give the folder {folder}.',
   },
   CONFIG_INVALID: {
@@ -182,8 +185,8 @@ export const toolErrors = {
   },
   ARCHITECTURE_UNKNOWN: {
     exit: 'input',
-    message: '{file} names the architecture {architecture}, which is not supported.',
-    suggestion: 'Supported are: {known}.',
+    message: '{file} has the architecture {architecture}, which is not supported.',
+    suggestion: 'Supported architectures: {known}.',
   },
   STORAGE_UNSUPPORTED: {
     exit: 'input',
@@ -192,116 +195,120 @@ export const toolErrors = {
   },
   TENSOR_MISSING: {
     exit: 'input',
-    message: 'The checkpoint {path} lacks the tensor {tensor}.',
+    message: 'The checkpoint {path} has no tensor {tensor}.',
     suggestion: 'Download the checkpoint again; a shard may be missing.',
   },
   TENSOR_UNEXPECTED: {
     exit: 'input',
-    message: 'The checkpoint {path} holds the tensor {tensor}, which {architecture} does not have.',
+    message: 'The checkpoint {path} has a tensor {tensor}, which is not part of the architecture {architecture}.',
     suggestion: 'Check that config.json belongs to these weights.',
   },
   TENSOR_SHAPE: {
     exit: 'input',
-    message: 'The tensor {tensor} has the shape {shape} where config.json asks for {expected}.',
+    message: 'The tensor {tensor} has the shape {shape}, but config.json implies {expected}.',
     suggestion: 'Check that config.json belongs to these weights.',
   },
   TENSOR_NOT_FINITE: {
     exit: 'input',
-    message: 'The tensor {tensor} holds NaN or infinite weights (first in row {row}).',
-    suggestion: 'The checkpoint is damaged: download or export it again.',
+    message: 'The tensor {tensor} has NaN or infinite weights, first in row {row}.',
+    suggestion: 'The source is damaged: download or export it again.',
   },
   TENSOR_OVERFLOW: {
     exit: 'input',
-    message: 'The tensor {tensor} holds weights too large for {type} (first in row {row}).',
-    suggestion: 'Store it as BF16 or F32.',
+    message: 'The tensor {tensor} has weights that overflow {type}, first in row {row}.',
+    suggestion: 'Use BF16 or F32 for it, with --type or --tensor-type.',
   },
 
   // Plans
-  PLAN_INVALID: { exit: 'input', message: '{file} is not a valid plan: {problem}.', suggestion: 'Make it again with `mq plan`.' },
+  PLAN_INVALID: {
+    exit: 'input',
+    message: '{file} is not a valid plan: {problem}.',
+    suggestion: 'Create it again with `mq plan`.',
+  },
   PLAN_MISMATCH: {
     exit: 'input',
-    message: 'The plan does not fit this model: {problem}.',
-    suggestion: 'Make the plan again with `mq plan`.',
+    message: 'The plan does not match this model: {problem}.',
+    suggestion: 'Create the plan again with `mq plan`, from this model.',
   },
   MIXTURE_INVALID: {
     exit: 'input',
-    message: '{file} is not a usable mixture: {problem}.',
-    suggestion: 'samples/mixtures/README.md says how one is written.',
+    message: 'The mixture {file} cannot be used: {problem}.',
+    suggestion: 'The format of mixtures is described in samples/mixtures/README.md.',
   },
   IMPORTANCE_MISMATCH: {
     exit: 'input',
-    message: 'The importance matrix does not fit the tensor {tensor}: {problem}.',
-    suggestion: 'Make it again from this model with `mq imatrix`.',
+    message: 'The importance matrix does not match the tensor {tensor}: {problem}.',
+    suggestion: 'Create it again from this model with `mq imatrix`; only files of one model can be merged.',
   },
   CALIBRATION_MISMATCH: {
     exit: 'input',
-    message: '{file} does not go with {first}: {problem}.',
+    message: '{file} does not match {first}: {problem}.',
     suggestion:
-      'Run `mq imatrix` on the model that is to be quantized. To merge, make both with the same --rank, or with --rank 0 for importance alone.',
+      'Run `mq imatrix` on the model to be quantized. Files to merge must come from one model, with the same --rank; --rank 0 stores the importance matrix only.',
   },
   BUDGET_IMPOSSIBLE: {
     exit: 'usage',
-    message: 'The model cannot be made as small as {asked}: the least is {least}.',
-    suggestion: 'Ask for more, or loosen a --floor, --tie or --tensor-type.',
+    message: 'The budget of {asked} is below the minimum for this model: {least}.',
+    suggestion: 'Raise the budget, relax --floor, --tie or --tensor-type, or, with --fit, lower --ctx.',
   },
   FOOTPRINT_UNKNOWN: {
     exit: 'usage',
-    message: 'The memory that this model of the architecture {architecture} takes cannot be worked out from its metadata.',
-    suggestion: 'Ask for a --size or --bits instead of --fit.',
+    message: 'The memory to run this {architecture} model cannot be computed from its metadata.',
+    suggestion: 'Use --size or --bits instead of --fit.',
   },
 
   // llama.cpp
   LLAMA_MISSING: {
     exit: 'environment',
-    message: 'llama.cpp is not there: {problem}.',
-    suggestion: 'Run `npm install` again on a supported platform, or point to its programs with --llama-dir.',
+    message: 'llama.cpp was not found: {problem}.',
+    suggestion: 'Run `npm install` again, on a supported platform; with --llama-dir, name the folder of the llama.cpp programs.',
   },
   LLAMA_VERSION: {
     exit: 'environment',
-    message: 'The llama.cpp library is {found}, and this version works with {expected} alone.',
-    suggestion: 'Install the package versions that package.json pins.',
+    message: 'The llama.cpp library is {found}, but {expected} is required.',
+    suggestion: 'Install the package versions that package.json pins, with `npm ci`.',
   },
   MODEL_REJECTED: {
     exit: 'input',
-    message: 'llama.cpp does not load {file}: {problem}.',
-    suggestion: 'Check the file with `mq inspect`, or make it again.',
+    message: 'llama.cpp cannot load {file}: {problem}.',
+    suggestion: 'Check the file with `mq inspect`, or create it again.',
   },
   LLAMA_CRASHED: {
     exit: 'environment',
-    message: 'llama.cpp ended while it {doing}: {problem}.',
-    suggestion: 'The file may be damaged, or memory too short.',
+    message: 'llama.cpp ended unexpectedly while it {doing}: {problem}.',
+    suggestion: 'The model file may be damaged, or the machine out of memory.',
   },
   ACTIVATIONS_NOT_FINITE: {
     exit: 'input',
-    message: 'What {tensor} is multiplied with became NaN or infinite on this text.',
-    suggestion: 'The model is damaged, or of too narrow a type: use one in F32 or BF16.',
+    message: 'The activations at {tensor} became NaN or infinite on this text.',
+    suggestion: 'The model is damaged, or its type overflows: use the model in F32 or BF16.',
   },
   TEXT_TOO_SHORT: {
     exit: 'input',
-    message: '{file} has {tokens} tokens, and {needed} are needed.',
-    suggestion: 'Give a longer text, or a smaller --ctx.',
+    message: '{file} has {tokens} tokens, but {needed} are needed.',
+    suggestion: 'Use a longer text, or a smaller --ctx.',
   },
   PROMPT_TOO_LONG: {
     exit: 'input',
-    message: 'The prompt has {tokens} tokens, and the context holds {contextLength}.',
-    suggestion: 'Give a larger --ctx, or a shorter prompt.',
+    message: 'The prompt has {tokens} tokens, but the context length is {contextLength}.',
+    suggestion: 'Use a larger --ctx, or a shorter prompt.',
   },
   CHAT_TEMPLATE_INVALID: {
     exit: 'input',
     message: 'The chat template of {file} does not work: {problem}.',
-    suggestion: 'Use --raw to send the prompt as it is.',
+    suggestion: 'Use --raw to send the prompt without a chat template.',
   },
 
   // Proof
   GATE_FAILED: {
     exit: 'gate',
-    message: '{what} is {value}, and the gate asks for {limit}.',
-    suggestion: 'Give the model more bits, or loosen the gate.',
+    message: '{what} is {value}, but the gate requires {limit}.',
+    suggestion: 'Quantize the model with more bits, or relax the gate.',
   },
   REFERENCE_MISMATCH: {
     exit: 'input',
-    message: '{file} and {reference} do not split the text into the same tokens.',
-    suggestion: 'Compare a model with what it was made from.',
+    message: '{file} and {reference} do not have the same tokens for this text.',
+    suggestion: 'Compare a model with the one it was quantized from; saved logits belong to the text that they were saved for.',
   },
   REPORT_INVALID: {
     exit: 'input',
@@ -310,25 +317,25 @@ export const toolErrors = {
   },
   REPORT_MISMATCH: {
     exit: 'gate',
-    message: '{report} does not belong to {file}, or says that a gate failed.',
-    suggestion: 'Run `mq verify` on the file again, or pass --force.',
+    message: '{report} does not belong to {file}, or contains a failed gate.',
+    suggestion: 'Run `mq verify` on the file again, or use --force.',
   },
 
   // Hubs and registries
   NETWORK: {
     exit: 'network',
-    message: '{url} does not answer: {problem}.',
-    suggestion: 'Check the address and the connection, and run the command again: it goes on where it stopped.',
+    message: '{url} cannot be reached: {problem}.',
+    suggestion: 'Check the address and the connection, then run the same command again; downloads resume.',
   },
   HUB_ANSWER_INVALID: {
     exit: 'network',
-    message: '{url} gave an answer that cannot be used: {problem}.',
+    message: '{url} sent an invalid response: {problem}.',
     suggestion: 'Check that this is the address of a Hugging Face hub or of a registry.',
   },
   REPO_MISSING: {
     exit: 'network',
     message: '{url} has no model {repo}.',
-    suggestion: 'Check the name; a private model needs a token (HF_TOKEN).',
+    suggestion: 'Check the name; a private or gated model needs an access token (HF_TOKEN).',
   },
   ACCESS_DENIED: {
     exit: 'network',
@@ -347,26 +354,30 @@ export const toolErrors = {
   },
   REPO_INCOMPLETE: {
     exit: 'network',
-    message: '{repo} at {url} lacks {file}, a part of the model.',
+    message: '{repo} at {url} has no file {file}, which is part of the model.',
     suggestion: 'Its upload may not be finished: try again later, or name the files to fetch with --include.',
   },
   DOWNLOAD_CORRUPT: {
     exit: 'network',
-    message: '{file} arrived with the wrong content: {problem}.',
-    suggestion: 'Run the command again; the damaged part was removed.',
+    message: 'The download of {file} is corrupt: {problem}.',
+    suggestion: 'Run the same command again; the corrupt data was removed.',
   },
   REGISTRY_CORRUPT: {
     exit: 'input',
     message: 'The registry {path} is damaged: {problem}.',
-    suggestion: 'Publish the model again.',
+    suggestion: 'Publish the model again, with `mq publish --force` where the list of tags is damaged.',
   },
   REGISTRY_BUSY: {
     exit: 'environment',
     message: 'The registry {path} is being written by another process.',
-    suggestion: 'Wait for it to end, and run the command again.',
+    suggestion: 'Wait for it to finish, then run the command again.',
   },
-  MODEL_NOT_FOUND: { exit: 'input', message: '{name} is not in {registry}.', suggestion: '`mq registry ls` shows what is.' },
-  CACHE_MISSING: { exit: 'input', message: '{name} is not in the cache {cache}.', suggestion: '`mq cache ls` shows what is.' },
+  MODEL_NOT_FOUND: {
+    exit: 'input',
+    message: '{name} is not in {registry}.',
+    suggestion: 'Check the name and the tag; `mq registry ls` lists the local registry.',
+  },
+  CACHE_MISSING: { exit: 'input', message: '{name} is not in the cache {cache}.', suggestion: '`mq cache ls` lists the cache.' },
   CACHE_DAMAGED: {
     exit: 'gate',
     message: '{count} files of the cache {cache} are damaged.',
@@ -374,12 +385,12 @@ export const toolErrors = {
   },
   PORT_TAKEN: {
     exit: 'environment',
-    message: 'Port {port} of {host} cannot be listened on: {problem}.',
-    suggestion: 'Choose another with --port, or 0 for any.',
+    message: 'Cannot listen on port {port} of {host}: {problem}.',
+    suggestion: 'Choose another port with --port; 0 selects a free one.',
   },
 } as const satisfies Table
 
-/** The one table of errors: code -> exit status, words, advice. docs/errors.md is made from it. Long, because it is one table. */
+/** All errors: code -> exit status, message, suggestion. docs/errors.md is generated from it. Long, because it is one table. */
 export const errorTable: Readonly<Record<FormatErrorCode | ToolErrorCode, ErrorEntry>> = { ...formatErrors, ...toolErrors }
 
 export type ToolErrorCode = keyof typeof toolErrors

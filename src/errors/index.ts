@@ -14,7 +14,7 @@ type DetailsOf<Code extends ToolErrorCode> = Readonly<
   >
 >
 
-/** An error that a user can do something about. Thrown everywhere in src/; commands show it in one line. */
+/** An error that a user can act on. Thrown everywhere in src/; commands show it as one line. */
 export class MqError extends Error {
   override readonly name = 'MqError'
   readonly code: FormatErrorCode | ToolErrorCode
@@ -31,12 +31,12 @@ export class MqError extends Error {
     this.exit = exitStatus[entry.exit]
   }
 
-  /** An error of the table; `details` fill the places in its words. */
+  /** An error of the table; `details` replace the names in braces. */
   static of<Code extends ToolErrorCode>(code: Code, details: DetailsOf<Code>, options?: ErrorOptions): MqError {
     return new MqError(code, details, options)
   }
 
-  /** The same, its suggestion pointing to the help of the command that was called, where it points to a command's help at all. */
+  /** The same error; a suggestion that names a command's help names that of the command which was called. */
   forCommand(command: string): MqError {
     return this.details['command'] === undefined
       ? this
@@ -44,7 +44,7 @@ export class MqError extends Error {
   }
 
   /**
-   * Any thrown thing as an error of the table: format errors by their code, Node's file errors in words, the rest as INTERNAL.
+   * Converts anything thrown to an error of the table: format errors by code, Node's file errors, everything else as INTERNAL.
    * @param path the file in question, where the error does not name one.
    */
   static from(thrown: unknown, path = 'the file'): MqError {
@@ -75,7 +75,7 @@ export class MqError extends Error {
         return new MqError('FILE_UNREADABLE', { path: where, problem: 'its disk reports an error' }, options)
       case 'ENOSPC':
       case 'EDQUOT':
-        return new MqError('DISK_FULL', { path: where, needed: 'more', available: 'no' }, options)
+        return new MqError('DISK_FULL', { path: where, needed: 'more', available: 'none' }, options)
       default:
         return error.name === 'AbortError'
           ? new MqError('INTERRUPTED', { what: 'the work' }, options)

@@ -82,7 +82,10 @@ async function* withTypes(blueprint: Blueprint, request: PlanRequest, options: P
   if (mixture !== undefined) return planMixture(blueprint, mixture, { overrides, writable, importance })
   if (type !== undefined) return planType(blueprint, type, { overrides, writable })
   if (plan !== undefined) return checkPlan(plan, blueprint)
-  throw MqError.of('USAGE', { problem: 'nothing says how small the model is to be', command: 'quantize' })
+  throw MqError.of('USAGE', {
+    problem: 'one of --bits, --size, --fit, --preset, --mixture, --type and --plan is needed',
+    command: 'quantize',
+  })
 }
 
 /** What to call the mix of types in a file's name: `Q4_K_M`, `2.51bpw`, `212GB`. */

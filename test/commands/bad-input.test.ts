@@ -348,16 +348,16 @@ const cases: readonly Case[] = [
     verifyOf(folder, '--report', join(folder, 'nowhere', 'page.html')),
   ),
   ask('a comparison of no models', 'CHECKPOINT_EMPTY', /gguf/, (folder) => ['compare', ...verifyOf(folder).slice(1)]),
-  ask('a recipe that does not exist', 'MIXTURE_UNKNOWN', /unsloth-q9/, (folder) => [
+  ask('a mixture that does not exist', 'MIXTURE_UNKNOWN', /unsloth-q9/, (folder) => [
     'quantize',
     folder,
-    '--recipe',
+    '--mixture',
     'unsloth-q9',
     '-o',
     join(folder, output),
   ]),
   {
-    what: 'a recipe with a type that does not exist',
+    what: 'a mixture with a type that does not exist',
     code: 'MIXTURE_INVALID',
     names: /mine\.json.*rule 1: type: .*Q9_K/,
     make: async (folder) => {
@@ -367,7 +367,7 @@ const cases: readonly Case[] = [
         join(folder, 'mine.json'),
         JSON.stringify({ version: 1, description: '', source: '', default: 'Q4_K', rules }),
       )
-      return ['plan', folder, '--recipe', join(folder, 'mine.json')]
+      return ['plan', folder, '--mixture', join(folder, 'mine.json')]
     },
   },
   ask('a preset that does not exist', 'PRESET_UNKNOWN', /Q4_K_XXL/, (folder) => [

@@ -81,11 +81,11 @@ describe('budgets', () => {
   })
 
   it.each([
-    [['--size', '1MB'], 'BUDGET_IMPOSSIBLE', /as small as 1MB: the least is 1\.\d+MB\./],
+    [['--size', '1MB'], 'BUDGET_IMPOSSIBLE', /The budget of 1MB is below the minimum for this model: 1\.\d+MB\./],
     [
       ['--fit', '4MiB', '--ctx', '512'],
       'BUDGET_IMPOSSIBLE',
-      /at a context of 512: the least is [\d.]+MB, of which [\d.]+MB are for/,
+      /at a context of 512 is below the minimum for this model: [\d.]+MB, of which [\d.]+MB are for/,
     ],
     [['--bits', '3', '--floor', 'heads=Q4_K'], 'FLAG_INVALID', /no role heads; there are attention, dense, .*attention-k/],
     [['--bits', '3', '--floor', 'experts=Q4_K'], 'FLAG_INVALID', /the model has no experts/],
@@ -102,7 +102,7 @@ describe('budgets', () => {
 
   it('can be made as small as it says is the least', async () => {
     const { error } = await plan(samples[0], '--size', '1MB')
-    const least = /the least is ([\d.]+MB)/.exec(error?.message ?? '')?.[1] ?? ''
+    const least = /minimum for this model: ([\d.]+MB)/.exec(error?.message ?? '')?.[1] ?? ''
     const { goal } = await plan(samples[0], '--size', least)
     expect(goal).toBe(`--size ${least}`)
   })

@@ -51,7 +51,11 @@ describe.skipIf(!llama.available)(`mq compare (${llama.name})`, () => {
   })
 
   test.each([
-    [['empty', '--against', 'reference.gguf'], 3, /^mq: CHECKPOINT_EMPTY: empty holds no checkpoint: there is no \*\.gguf/],
+    [
+      ['empty', '--against', 'reference.gguf'],
+      3,
+      /^mq: CHECKPOINT_EMPTY: empty contains no model that can be used: there is no \*\.gguf/,
+    ],
     [['none.gguf', '--against', 'reference.gguf'], 3, /^mq: FILE_MISSING: none\.gguf does not exist/],
     [['quantized'], 2, /^mq: USAGE: /],
     [['text.txt', '--against', 'reference.gguf'], 3, /^mq: GGUF_INVALID: text\.txt /],

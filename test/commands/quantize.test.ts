@@ -151,7 +151,9 @@ test('Ctrl-C in the middle ends at once with 130 and leaves nothing under the na
   const { exitCode, stderr } = await running
   expect({ exitCode, stderr }).toMatchObject({
     exitCode: 130,
-    stderr: expect.stringMatching(/^mq: INTERRUPTED: .* Run the same command again to go on\.\n?$/),
+    stderr: expect.stringMatching(
+      /^mq: INTERRUPTED: .* Run the same command again: conversion, quantization and downloads resume, other work starts over\.\n?$/,
+    ),
   })
   expect(await readdir(folder)).not.toContain('model.gguf')
 

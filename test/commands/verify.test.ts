@@ -31,7 +31,7 @@ describe.skipIf(!llama.available)(`mq verify (${llama.name})`, () => {
     const { exitCode, stdout, stderr } = await mq('--report', 'page.html', '--report', 'own.json', ...gates, '--json')
     expect(exitCode).toBe(5)
     expect(stderr).toMatch(
-      /^mq: GATE_FAILED: The 99 % quantile of KL divergence is 0\.0\d+, with 95 % confidence up to 0\.0\d+, and the gate asks for at most 1e-9\./,
+      /^mq: GATE_FAILED: The 99 % quantile of KL divergence is 0\.0\d+, with 95 % confidence up to 0\.0\d+, but the gate requires at most 1e-9\./,
     )
     const report = JSON.parse(stdout) as VerifyReport
     expect(report.gates.map(({ figure, passed }) => [figure, passed])).toEqual([
@@ -53,7 +53,7 @@ describe.skipIf(!llama.available)(`mq verify (${llama.name})`, () => {
     const { exitCode, stderr } = await mq('--report', 'mine.html')
     expect([exitCode, stderr]).toEqual([
       2,
-      'mq: OUTPUT_EXISTS: mine.html exists already. Remove it, choose another name, or pass --force.',
+      'mq: OUTPUT_EXISTS: mine.html already exists. Remove it, choose another name, or use --force.',
     ])
     expect(await readFile(join(folder, 'mine.html'), 'utf8')).toBe('mine')
     const { exitCode: forced } = await mq('--report', 'mine.html', '--force')

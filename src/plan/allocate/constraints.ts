@@ -46,7 +46,7 @@ function readFloor(spec: string, present: readonly TensorRole[], writable: Writa
   if (type === undefined || more.length > 0) throw invalid('it is not ROLE=TYPE, such as attention=Q5_K')
   const found = findGgmlType(type)?.name
   if (found === undefined || !(isWide(found) || writable(found))) {
-    throw invalid(`there is no type ${type || '""'} to store weights in; there are Q2_K, IQ3_S, Q4_K, Q6_K, Q8_0 and others`)
+    throw invalid(`there is no type ${type || '""'} for weights; there are Q2_K, IQ3_S, Q4_K, Q6_K, Q8_0 and others`)
   }
   const roles = rolesOf(name, present, invalid)
   return Object.fromEntries(roles.map((role) => [role, found]))

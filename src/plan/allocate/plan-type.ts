@@ -25,7 +25,7 @@ export function planType(blueprint: Blueprint, type: string, options: PlanTypeOp
     throw MqError.of('FLAG_INVALID', {
       flag: 'type',
       value: type,
-      problem: 'it is not a type to store weights in',
+      problem: 'it is not a type for weights',
       command: 'quantize',
     })
   }

@@ -76,7 +76,7 @@ test('the error of a gate says what it was held as', () => {
   const report = exampleReport({ scoredTokens: 11, kld: { value: 0.5, standardError: 0.1 } })
   const results = checkGates([parseGate('kld<=0.6', 'verify'), parseGate('same-top>=99%', 'verify')], report, 0.95)
   expect(gateError({ gates: results })?.message).toBe(
-    'The mean KL divergence is 0.5000, with 95 % confidence up to 0.6812, and the gate asks for at most 0.6.',
+    'The mean KL divergence is 0.5000, with 95 % confidence up to 0.6812, but the gate requires at most 0.6.',
   )
   expect(gateError({ gates: results.slice(1) })?.details).toMatchObject({ limit: 'at least 99 %' })
 })
