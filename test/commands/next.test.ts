@@ -69,7 +69,7 @@ describe('every line after "Next:" runs as it is printed', () => {
       )
       const quantized = await run(...argumentsOf(next), '-o', 'after-imatrix.gguf')
       await run(...argumentsOf(quantized), '--chunks', '2', '--ctx', '64')
-      expect(await readdir(folder)).toContain('after-imatrix.verify.json')
+      expect(await readdir(folder)).toContain('after-imatrix.gguf.verify.json')
     },
     180_000,
   )
