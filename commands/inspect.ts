@@ -31,7 +31,7 @@ Shapes are row-major for every format, with the row length last; GGUF stores dim
   }
 
   static override flags = {
-    all: Flags.boolean({ char: 'a', description: 'List every tensor on its own line.' }),
+    all: Flags.boolean({ description: 'List every tensor on its own line.' }),
   }
 
   override async run(): Promise<Inspection> {

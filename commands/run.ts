@@ -77,7 +77,10 @@ The prompt is sent as a user message in the model's chat template, unless the mo
         'Address of a registry. [default: $MQ_ENDPOINT, $HF_ENDPOINT, else the registry folder on this machine, else http://127.0.0.1:8484]',
       exclusive: ['registry'],
     }),
-    registry: Flags.string({ helpValue: 'FOLDER', description: 'Folder of a registry on this machine; no server is needed.' }),
+    registry: Flags.string({
+      helpValue: 'DIR',
+      description: 'Folder of a registry on this machine, read without a server. [default: none, see --endpoint]',
+    }),
     mmap: Flags.boolean({ allowNo: true, default: true, description: 'Memory-map the file instead of reading it.' }),
   }
 

@@ -3,14 +3,14 @@ import { type CacheCheck, cacheDirectory, checkCache, formatBytes, MqError } fro
 import { MqCommand } from '../base-command.js'
 
 export default class CacheCheckCommand extends MqCommand {
-  static override summary = 'Compare downloaded models with their hashes.'
+  static override summary = 'Verify downloaded models by their hashes.'
   static override description =
-    'Reads every file of the cache again. With --repair, damaged files are removed: they are downloaded again when they are next needed.'
+    'Reads every file in the cache. With --repair, damaged files are removed; they are downloaded again when next needed.'
   static override examples = ['<%= config.bin %> cache check', '<%= config.bin %> cache check --repair']
 
   static override flags = {
-    cache: Flags.string({ description: 'Folder of the cache. [default: $MQ_CACHE or ~/.cache/mq]' }),
-    repair: Flags.boolean({ description: 'Remove files that are damaged.' }),
+    cache: Flags.string({ helpValue: 'DIR', description: 'Folder of the cache. [default: $MQ_CACHE or ~/.cache/mq]' }),
+    repair: Flags.boolean({ description: 'Remove damaged files.' }),
   }
 
   override async run(): Promise<CacheCheck> {

@@ -7,7 +7,7 @@ export default class CacheLs extends MqCommand {
   static override examples = ['<%= config.bin %> cache ls', '<%= config.bin %> cache ls --json']
 
   static override flags = {
-    cache: Flags.string({ description: 'Folder of the cache. [default: $MQ_CACHE or ~/.cache/mq]' }),
+    cache: Flags.string({ helpValue: 'DIR', description: 'Folder of the cache. [default: $MQ_CACHE or ~/.cache/mq]' }),
   }
 
   override async run(): Promise<{ cache: string; models: CachedModel[]; sizeBytes: number }> {
@@ -15,7 +15,7 @@ export default class CacheLs extends MqCommand {
     const cache = flags.cache ?? cacheDirectory()
     const models = await listCache(cache)
     const sizeBytes = models.reduce((sum, model) => sum + model.sizeBytes + model.unfinishedBytes, 0)
-    this.log(models.length === 0 ? `${cache} holds no models.` : `${table(models)}\n${formatBytes(sizeBytes)} in ${cache}`)
+    this.log(models.length === 0 ? `${cache} has no models.` : `${table(models)}\n${formatBytes(sizeBytes)} in ${cache}`)
     return { cache, models, sizeBytes }
   }
 }

@@ -13,13 +13,13 @@ export default class CacheRm extends MqCommand {
   static override strict = false
 
   static override args = {
-    name: Args.string({ description: 'Names as they were pulled, NAMESPACE/NAME[:TAG]; without a tag, all tags.' }),
+    name: Args.string({ description: 'NAMESPACE/NAME[:TAG] of downloaded models; without a tag, all tags.' }),
   }
 
   static override flags = {
     all: Flags.boolean({ description: 'Remove all models.', exclusive: ['unfinished'] }),
-    unfinished: Flags.boolean({ description: 'Remove what is left of downloads that were interrupted, and no models.' }),
-    cache: Flags.string({ description: 'Folder of the cache. [default: $MQ_CACHE or ~/.cache/mq]' }),
+    unfinished: Flags.boolean({ description: 'Remove partial files of interrupted downloads only, no models.' }),
+    cache: Flags.string({ helpValue: 'DIR', description: 'Folder of the cache. [default: $MQ_CACHE or ~/.cache/mq]' }),
   }
 
   override async run(): Promise<{ removed: CachedModel[]; bytes: number }> {

@@ -28,7 +28,6 @@ const meanings: Record<string, string> = {
   o: 'output',
   n: 'max-tokens', // -n, --predict
   p: 'prompt',
-  a: 'all',
   q: 'quiet',
 }
 
