@@ -1,5 +1,5 @@
 import type { Metadata } from '../../formats/gguf/index.js'
-import type { Blueprint } from '../model/index.js'
+import { type Blueprint, familyOfArchitecture } from '../model/index.js'
 
 /** Each key and value head of its own or shared by several query heads (MHA, GQA, MQA). */
 export interface GroupedAttention {
@@ -59,12 +59,20 @@ const mostUsedExperts = 512
 /** llama.cpp's number for a sigmoid in `expert_gating_func`. */
 const sigmoid = 2
 
+/** Keys whose presence means that a model keeps more or less than keys and values of all tokens, or computes them otherwise. */
+const notModelled =
+  /\.(attention\.sliding_window|attention\.chunk_size|attention\.indexer\..*|ssm\..*|wkv\..*|shortconv\..*|nextn_predict_layers)$/
+
 /**
- * The shape of a model, from the metadata and tensors of its GGUF; undefined where the metadata do not say it (an architecture that
- * keeps its attention otherwise).
+ * The shape of a model, from the metadata and tensors of its GGUF; undefined where its family has no footprint, or its metadata do not
+ * say it: layers that differ from each other, a sliding window, a recurrent state.
  */
 export function modelShape({ architecture, layers, metadata, tensors }: Blueprint): ModelShape | undefined {
-  const number = (key: string): number | undefined => largest(metadata, `${architecture}.${key}`)
+  const traits = familyOfArchitecture(architecture)?.footprint
+  if (traits === undefined) return undefined
+  const number = (key: string): number | undefined => numberOf(metadata, `${architecture}.${key}`)
+  if ([...metadata].some(([key, entry]) => notModelled.test(key) && entry.value !== 0)) return undefined
+  if (layered.some((key) => metadata.get(`${architecture}.${key}`)?.type === 'array')) return undefined
   const embedding = tensors.find(({ role }) => role === 'embedding')
   const hidden = number('embedding_length') ?? embedding?.shape[1]
   const vocabulary = embedding?.shape[0]
@@ -73,7 +81,7 @@ export function modelShape({ architecture, layers, metadata, tensors }: Blueprin
   // The graph is built layer by layer: not for layers that cannot be there.
   if (layers < 1 || layers > tensors.length) return undefined
   const attention = attentionShape(number, heads, hidden)
-  if (attention === undefined) return undefined
+  if (attention?.kind !== traits.attention) return undefined
   const withExperts = new Set(tensors.filter(({ role }) => role === 'expert-down').map(({ layer }) => layer))
   const biased = tensors.some(({ name }) => name.includes('exp_probs_b'))
   const dense = tensors.filter(({ role }) => role === 'ffn-down').map(({ shape }) => shape.at(-1) ?? 0)
@@ -99,8 +107,10 @@ export function modelShape({ architecture, layers, metadata, tensors }: Blueprin
           groupsUsed: number('expert_group_used_count') ?? 1,
           biased,
           gating: number('expert_gating_func') === sigmoid ? 'sigmoid' : 'softmax',
-          // llama.cpp sets this for llama itself, and reads it for the others.
-          normalized: architecture === 'llama' || metadata.get(`${architecture}.expert_weights_norm`)?.value === true,
+          normalized:
+            traits.normalizedExperts === 'key'
+              ? metadata.get(`${architecture}.expert_weights_norm`)?.value === true
+              : (traits.normalizedExperts ?? false),
           scaled: ![0, 1].includes(number('expert_weights_scale') ?? 0),
         } as const,
       }),
@@ -136,12 +146,10 @@ function attentionShape(
   return { kind: 'grouped', heads, keyValueHeads: number('attention.head_count_kv') ?? heads, keyLength, valueLength }
 }
 
-/** A number of the metadata; of one for each layer the largest. */
-function largest(metadata: Metadata, key: string): number | undefined {
-  const entry = metadata.get(key)
-  if (entry === undefined) return undefined
-  const values = (entry.type === 'array' ? entry.value : [entry.value]).filter(
-    (value): value is number => typeof value === 'number' && Number.isFinite(value),
-  )
-  return values.length === 0 ? undefined : values.reduce((most, value) => Math.max(most, value))
+/** Keys that a file may have with one value for each layer. */
+const layered = ['attention.head_count', 'attention.head_count_kv', 'feed_forward_length', 'expert_count', 'expert_used_count']
+
+function numberOf(metadata: Metadata, key: string): number | undefined {
+  const value = metadata.get(key)?.value
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined
 }

@@ -1,4 +1,4 @@
-export { isBaseKey } from './architectures/base.js'
+export { type Family, type FootprintTraits, familyOfArchitecture } from './architectures/index.js'
 export { type Blueprint, type BlueprintTensor, type TensorRole, tensorRoles } from './blueprint.js'
 export { makeBlueprint } from './convert/index.js'
 export { type InspectedValue, type Inspection, inspectModel } from './inspect.js'

@@ -97,7 +97,7 @@ export const mistralLinear: SmallCheckpoint = {
   },
 }
 
-/** DeepSeek V2 Lite: no query compression, softmax, yarn, two dense layers first, tied embeddings with an lm_head nonetheless. */
+/** DeepSeek V2 Lite: no query compression, softmax, yarn, two dense layers first, tied embeddings. */
 export const deepseekV2Lite: SmallCheckpoint = {
   config: {
     architectures: ['DeepseekV2ForCausalLM'],
@@ -141,7 +141,6 @@ export const deepseekV2Lite: SmallCheckpoint = {
     vocab_size: vocabulary,
   },
   tensors: {
-    'lm_head.weight': ['BF16', vocabulary, 64],
     'model.embed_tokens.weight': ['BF16', vocabulary, 64],
     'model.norm.weight': ['BF16', 64],
     ...deepseekLayer(0, { hidden: 64, heads: 2, queryLatent: null, latent: 32, nope: 32, rope: 16, value: 32 }),

@@ -1,33 +1,115 @@
 import * as v from 'valibot'
 import { MqError } from '../../errors/index.js'
 import type { Checkpoint } from '../checkpoint/index.js'
+import { type Rope, readRope } from './rope.js'
 
-// Bounds that every real model stays far below, so that a wrong config.json cannot ask for unbounded work.
+export { count, countOrNone, finite, flag, listOf, size, word } from './schemas.js'
 
-/** Layers, heads and their length, experts, groups. */
-export const count = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_536))
-/** A number of things of which there may be none. */
-export const countOrNone = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65_536))
-/** Rows and columns of matrices, context lengths, vocabularies. */
-export const size = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(2 ** 31 - 1))
-/** A number above 0, such as an epsilon, a base or a factor. */
-export const positive = v.pipe(v.number(), v.finite(), v.gtValue(0))
-export const finite = v.pipe(v.number(), v.finite())
+export type Fields = Readonly<Record<string, unknown>>
 
 /**
- * config.json in the form of a schema.
- * @throws MqError CONFIG_INVALID, naming the first field that is not as it should be.
+ * config.json as a family reads it: the fields of a nested text model at the root, and transformers' defaults where it is silent. It keeps
+ * track of what has been read, so that fields that nobody has read can be judged (see judge-config.ts).
  */
-export function parseConfig<const Schema extends v.GenericSchema>(schema: Schema, checkpoint: Checkpoint): v.InferOutput<Schema> {
-  const result = v.safeParse(schema, checkpoint.config)
+export interface ModelConfig {
+  readonly checkpoint: Checkpoint
+  /** The first of `architectures`. */
+  readonly className: string
+  readonly fields: Fields
+  readonly rope: Rope
+  /** Names of fields that have been read. */
+  readonly read: ReadonlySet<string>
+  /** Sentences that the user should see. */
+  readonly notes: string[]
+  /** The first of the named fields that is there. @throws MqError CONFIG_INVALID where none is, or it is of another kind. */
+  get<const Schema extends v.GenericSchema>(schema: Schema, ...names: readonly string[]): v.InferOutput<Schema>
+  /** The same; undefined where none is there or it is null. @throws MqError CONFIG_INVALID where it is of another kind. */
+  find<const Schema extends v.GenericSchema>(schema: Schema, ...names: readonly string[]): v.InferOutput<Schema> | undefined
+  /** The same configuration with other values; reads and notes are shared. */
+  with(fields: Fields): ModelConfig
+  /** Whether the checkpoint holds a tensor, by the name that the family knows it by. */
+  hasTensor(name: string): boolean
+  /** CONFIG_INVALID for this checkpoint. */
+  invalid(problem: string): MqError
+}
+
+/** Where other models keep the configuration of their text model. Source: load_hparams of conversion/base.py, llama.cpp v0.7.0. */
+const textConfigs = ['text_config', 'llm_config', 'lm_config', 'language_config', 'lfm'] as const
+
+/** The fields of config.json with those of a nested text model at the root. */
+export function flatFields(config: Fields): Fields {
+  const thinker = fieldsOf(config['thinker_config'])
+  const nested = textConfigs.map((name) => fieldsOf(config[name])).findLast((found) => found !== undefined)
+  const text = fieldsOf(thinker?.['text_config']) ?? nested
+  if (text === undefined) return config
+  const { architectures: _, quantization_config: __, ...own } = text
+  return { ...config, ...own }
+}
+
+function fieldsOf(value: unknown): Fields | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : undefined
+}
+
+/** What makeConfig has to know besides the fields. */
+export interface ConfigContext {
+  readonly checkpoint: Checkpoint
+  readonly className: string
+  readonly tensors: ReadonlySet<string>
+}
+
+/** config.json in the form that families read. */
+export function makeConfig(fields: Fields, context: ConfigContext, read = new Set<string>(), notes: string[] = []): ModelConfig {
+  const { checkpoint, className, tensors } = context
+  let rope: Rope | undefined
+  const invalid = (problem: string): MqError => configError(checkpoint, problem)
+  const find: ModelConfig['find'] = (schema, ...names) => {
+    for (const name of names) read.add(name)
+    const name = names.find((name) => fields[name] !== undefined && fields[name] !== null)
+    return name === undefined ? undefined : parseField(schema, fields[name], name, invalid)
+  }
+  const config: ModelConfig = {
+    checkpoint,
+    className,
+    fields,
+    read,
+    notes,
+    get rope() {
+      rope ??= readRope(config)
+      return rope
+    },
+    find,
+    get(schema, ...names) {
+      const value = find(schema, ...names)
+      if (value === undefined) throw invalid(`${names[0]} is missing`)
+      return value
+    },
+    with: (changed) => makeConfig({ ...fields, ...changed }, context, read, notes),
+    hasTensor: (name) => tensors.has(name),
+    invalid,
+  }
+  return config
+}
+
+function parseField<const Schema extends v.GenericSchema>(
+  schema: Schema,
+  value: unknown,
+  name: string,
+  invalid: (problem: string) => MqError,
+): v.InferOutput<Schema> {
+  const result = v.safeParse(schema, value)
   if (result.success) return result.output
   const [issue] = result.issues
-  const field = v.getDotPath(issue)
-  const received = JSON.stringify(issue.input)?.slice(0, 80) ?? 'missing'
-  throw configError(checkpoint, field === null ? issue.message : `${field} is ${received} (${issue.message})`)
+  const path = v.getDotPath(issue)
+  const field = path === null ? name : `${name}.${path}`
+  throw invalid(`${field} is ${showField(issue.input)} (${issue.message})`)
+}
+
+/** A value of config.json for a message. */
+export function showField(value: unknown): string {
+  return JSON.stringify(value)?.slice(0, 80) ?? 'missing'
 }
 
 /** CONFIG_INVALID for this checkpoint. */
-export function configError(checkpoint: Checkpoint, problem: string): MqError {
+export function configError(checkpoint: Pick<Checkpoint, 'path'>, problem: string): MqError {
   return MqError.of('CONFIG_INVALID', { file: `${checkpoint.path}/config.json`, problem })
 }

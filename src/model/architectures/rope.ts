@@ -1,94 +1,177 @@
 import * as v from 'valibot'
-import type { MetadataValue } from '../../../formats/gguf/types.js'
-import type { Checkpoint } from '../checkpoint/index.js'
-import { configError, finite, positive, size } from './config.js'
-import { float32, text, uint32 } from './metadata.js'
+import { constant } from '../../recipe/index.js'
+import type { ModelConfig } from './config.js'
+import { bool, float32, text, uint32 } from './metadata.js'
+import { finite, positive, size } from './schemas.js'
+import type { Entry, NamedTensor } from './types.js'
 
-const scaling = v.object({
+const factors = v.pipe(v.array(finite), v.maxLength(65_536))
+
+/** One way to turn positions into rotations, as rope_parameters (transformers 5) or rope_scaling (before) says it. */
+const scaling = v.looseObject({
   rope_type: v.nullish(v.string()),
   type: v.nullish(v.string()),
   rope_theta: v.nullish(positive),
   factor: v.nullish(positive),
+  partial_rotary_factor: v.nullish(positive),
   original_max_position_embeddings: v.nullish(size),
   low_freq_factor: v.nullish(positive),
   high_freq_factor: v.nullish(positive),
+  truncate: v.nullish(v.boolean()),
   extrapolation_factor: v.nullish(finite),
   attention_factor: v.nullish(finite),
   attn_factor: v.nullish(finite),
   beta_fast: v.nullish(finite),
   beta_slow: v.nullish(finite),
+  mscale: v.nullish(finite),
   mscale_all_dim: v.nullish(finite),
+  mrope_section: v.nullish(v.pipe(v.array(v.pipe(v.number(), v.integer(), v.minValue(0))), v.maxLength(8))),
+  long_factor: v.nullish(factors),
+  short_factor: v.nullish(factors),
+  alpha: v.nullish(finite),
 })
 
-/** The fields of config.json that say how positions turn into rotations. */
-export const ropeFields = {
-  max_position_embeddings: v.nullish(size),
-  rope_theta: v.nullish(positive),
-  rope_scaling: v.nullish(scaling),
-  rope_parameters: v.nullish(scaling),
-}
+type Scaling = v.InferOutput<typeof scaling>
 
-type RopeConfig = v.InferOutput<v.ObjectSchema<typeof ropeFields, undefined>>
+/** The fields that this file reads of one way; others are judged with those of config.json. */
+export const ropeFields: ReadonlySet<string> = new Set(Object.keys(scaling.entries))
 
-/** The same in one form, whichever way the checkpoint writes it. */
-export interface Rope extends v.InferOutput<typeof scaling> {
+/** How positions turn into rotations, whichever way the checkpoint writes it. */
+export interface Rope extends Scaling {
   /** `default`, `linear`, `dynamic`, `yarn`, `llama3`, `longrope` ... */
   readonly kind: string
-  readonly theta: number
+  /** Base of the frequencies; undefined where neither config.json nor transformers' defaults say it. */
+  readonly theta: number | undefined
+  /** Of layers with a sliding window, where they have one of their own. */
+  readonly local: Rope | undefined
 }
 
-/** Reads rope_parameters (transformers 5) or rope_scaling with rope_theta (before). */
-export function readRope(config: RopeConfig): Rope {
-  const parameters = config.rope_parameters ?? config.rope_scaling ?? {}
+const globalTheta = ['global_rope_theta', 'rope_global_theta', 'rope_theta_global', 'rope_theta', 'rotary_emb_base'] as const
+const localTheta = ['local_rope_theta', 'rope_local_theta', 'rope_theta_local', 'swa_rope_theta', 'rope_local_base_freq'] as const
+
+/**
+ * Reads rope_parameters, by layer type or for all layers, or rope_scaling with rope_theta and their other spellings.
+ * Source: TextModel.__init__ of conversion/base.py, llama.cpp v0.7.0.
+ * @throws MqError CONFIG_INVALID.
+ */
+export function readRope(config: ModelConfig): Rope {
+  const written = config.find(v.record(v.string(), v.unknown()), 'rope_parameters', 'rope_scaling') ?? {}
+  const field =
+    config.fields['rope_parameters'] === undefined || config.fields['rope_parameters'] === null
+      ? 'rope_scaling'
+      : 'rope_parameters'
+  const theta = config.find(positive, ...globalTheta)
+  const local = config.find(positive, ...localTheta)
+  const original = config.find(size, 'original_max_position_embeddings')
+  const parse = (value: unknown, name: string): Scaling => parseScaling(config, value, name)
+  if (isFields(written['full_attention']) || isFields(written['sliding_attention'])) {
+    const full = parse(written['full_attention'] ?? {}, `${field}.full_attention`)
+    const sliding = written['sliding_attention']
+    const window = isFields(sliding) ? ropeOf(parse(sliding, `${field}.sliding_attention`)) : undefined
+    return ropeOf(full, window, { theta })
+  }
+  const all = parse(written, field)
+  const window = local === undefined ? undefined : ropeOf({ ...all, rope_theta: local })
+  return ropeOf({ ...all, original_max_position_embeddings: all.original_max_position_embeddings ?? original }, window, { theta })
+}
+
+function isFields(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
+function ropeOf(parameters: Scaling, local?: Rope, { theta }: { theta?: number | undefined } = {}): Rope {
   return {
     ...parameters,
     kind: (parameters.rope_type ?? parameters.type ?? 'default').toLowerCase(),
-    theta: parameters.rope_theta ?? config.rope_theta ?? 10_000,
+    theta: parameters.rope_theta ?? theta,
+    local,
   }
+}
+
+function parseScaling(config: ModelConfig, value: unknown, name: string): Scaling {
+  return config.with({ [name]: value }).get(scaling, name)
+}
+
+/** Part of each head that is rotated, for families of which not all need be; undefined where nothing says it. @throws MqError CONFIG_INVALID. */
+export function rotatedPart(config: ModelConfig): number | undefined {
+  const within = config.rope.partial_rotary_factor ?? undefined
+  const outside = config.find(
+    positive,
+    'partial_rotary_factor',
+    'rope_pct',
+    'rope_percent',
+    'rotary_pct',
+    'rope.partial_rotary_factor',
+  )
+  return within ?? outside
 }
 
 /**
  * The keys under `{arch}.rope.` that every architecture writes alike.
- * @param notes receives a sentence where the file cannot say what config.json says.
  * @throws MqError CONFIG_INVALID.
  */
-export function ropeKeys(rope: Rope, checkpoint: Checkpoint, notes: string[]): [string, MetadataValue][] {
+export function ropeKeys(config: ModelConfig): Entry[] {
+  const { rope } = config
   const required = <Field extends keyof Rope>(field: Field): NonNullable<Rope[Field]> => {
     const value = rope[field]
-    if (value === undefined || value === null) throw configError(checkpoint, `rope_scaling of type ${rope.kind} lacks ${field}`)
+    if (value === undefined || value === null) throw config.invalid(`rope_scaling of type ${rope.kind} lacks ${field}`)
     return value
   }
-  const optional = (key: string, value: number | null | undefined): [string, MetadataValue][] =>
+  const optional = (key: string, value: number | null | undefined): Entry[] =>
     value === undefined || value === null ? [] : [[key, float32(value)]]
-  const base: [string, MetadataValue] = ['rope.freq_base', float32(rope.theta)]
+  const base: Entry[] = [
+    ...(rope.mrope_section === undefined || rope.mrope_section === null ? [] : [sections(rope.mrope_section)]),
+    ...optional('rope.freq_base', rope.theta),
+    ...optional('rope.freq_base_swa', rope.local?.theta),
+  ]
   switch (rope.kind) {
+    // Multi-axis rotation is said by its sections alone.
     case 'default':
-      return [base]
+    case 'mrope':
+    case 'proportional':
+      return base
     case 'llama3':
       // The tensor of factors says the rest.
       if ((rope.low_freq_factor ?? 1) >= (rope.high_freq_factor ?? 4)) {
-        throw configError(checkpoint, 'rope_scaling has a low_freq_factor that is not below its high_freq_factor')
+        throw config.invalid('rope_scaling has a low_freq_factor that is not below its high_freq_factor')
       }
-      return [base]
+      return base
     case 'linear':
-      return [['rope.scaling.type', text('linear')], ['rope.scaling.factor', float32(required('factor'))], base]
+      return [['rope.scaling.type', text('linear')], ['rope.scaling.factor', float32(required('factor'))], ...base]
     case 'yarn':
       return [
         ['rope.scaling.type', text('yarn')],
         ['rope.scaling.factor', float32(required('factor'))],
         ['rope.scaling.original_context_length', uint32(required('original_max_position_embeddings'))],
+        ...(rope.truncate === undefined || rope.truncate === null
+          ? []
+          : [['rope.scaling.yarn_truncate', bool(rope.truncate)] as const]),
         ...optional('rope.scaling.yarn_ext_factor', rope.extrapolation_factor),
         ...optional('rope.scaling.yarn_attn_factor', rope.attention_factor ?? rope.attn_factor),
         ...optional('rope.scaling.yarn_beta_fast', rope.beta_fast),
         ...optional('rope.scaling.yarn_beta_slow', rope.beta_slow),
-        base,
+        ...base,
       ]
+    case 'su':
+    case 'longrope':
+      return [['rope.scaling.type', text('longrope')], ...base]
     case 'dynamic':
-      notes.push('Dynamic rope scaling has no counterpart in GGUF: the model works within its trained context alone.')
-      return [base]
+      config.notes.push('Dynamic rope scaling has no counterpart in GGUF: the model works within its trained context alone.')
+      return base
     default:
-      throw configError(checkpoint, `rope_scaling has the type ${rope.kind}, which this architecture does not have`)
+      throw config.invalid(`rope_scaling has the type ${rope.kind}, which this architecture does not have`)
   }
+}
+
+/** Padded to four: time, height, width, extra. */
+function sections(values: readonly number[]): Entry {
+  const four = [...values, 0, 0, 0, 0].slice(0, 4)
+  return ['rope.dimension_sections', { type: 'array', elementType: 'int32', value: four }]
+}
+
+/** The tensor of frequency factors that Llama 3's scaling needs; none for other kinds. @param headLength values that are rotated. */
+export function ropeFrequencies({ rope }: ModelConfig, headLength: number): NamedTensor[] {
+  return rope.kind === 'llama3' ? [{ name: 'rope_freqs.weight', recipe: constant(llama3Factors(rope, headLength)) }] : []
 }
 
 /**
@@ -97,7 +180,7 @@ export function ropeKeys(rope: Rope, checkpoint: Checkpoint, notes: string[]): [
  * agree to the last bit, but where torch's pow is not the nearest f32.
  * @returns headLength / 2 values.
  */
-export function llama3Factors(rope: Rope, headLength: number): number[] {
+function llama3Factors(rope: Rope, headLength: number): number[] {
   const f32 = Math.fround
   const reciprocal = (value: number): number => f32(1 / value)
   const factor = f32(rope.factor ?? 8)
@@ -105,7 +188,7 @@ export function llama3Factors(rope: Rope, headLength: number): number[] {
   const high = rope.high_freq_factor ?? 4
   const context = rope.original_max_position_embeddings ?? 8192
   return Array.from({ length: headLength / 2 }, (_, index) => {
-    const frequency = reciprocal(f32(f32(rope.theta) ** f32((2 * index) / headLength)))
+    const frequency = reciprocal(f32(f32(rope.theta ?? 10_000) ** f32((2 * index) / headLength)))
     const wavelength = f32(reciprocal(frequency) * f32(2 * Math.PI))
     if (wavelength < f32(context / high)) return 1
     if (wavelength > f32(context / low)) return factor

@@ -1,6 +1,8 @@
 import type { MetadataValue } from '../../../formats/gguf/types.js'
 import type { Recipe, Shape } from '../../recipe/index.js'
-import type { Checkpoint } from '../checkpoint/index.js'
+import type { TensorRole } from '../blueprint.js'
+import type { Fields, ModelConfig } from './config.js'
+import type { Row } from './rows.js'
 
 /** A tensor of the output. */
 export interface NamedTensor {
@@ -20,6 +22,9 @@ export interface ExpectedTensor {
   place(recipe: Recipe): readonly NamedTensor[]
 }
 
+/** A metadata key and its value. */
+export type Entry = readonly [string, MetadataValue]
+
 /** What an architecture makes of a config.json. */
 export interface Model {
   /** GGUF's name of the architecture. */
@@ -29,27 +34,95 @@ export interface Model {
   readonly experts: number
   /** Entries of the token embedding. */
   readonly vocabularySize: number
-  /** In the order of the file, without the `{arch}.` prefix. */
+  /** Keys that stand before those of `general.`. */
+  readonly firstKeys: readonly Entry[]
+  /** In the order of the file, with their full names. */
   readonly keys: readonly Entry[]
-  /** By the checkpoint's names. */
+  /** By the checkpoint's names, after `rename`. */
   readonly expected: ReadonlyMap<string, ExpectedTensor>
   /** Tensors that are computed from config.json; they come first. */
   readonly computed: readonly NamedTensor[]
+  /** The name that the family knows a tensor of the checkpoint by. */
+  rename(name: string): string
   /** Why a tensor of the checkpoint is left out, to follow the word `tensors`, or `silently`; undefined where it is not. */
   leaveOut(name: string): string | undefined
   /** What the architecture adds to a tokenizer's metadata, given its tokenizer_config.json; by default nothing. */
-  adjustTokenizer?(entries: readonly Entry[], tokenizerConfig: Readonly<Record<string, unknown>> | undefined): readonly Entry[]
+  adjustTokenizer?(entries: readonly Entry[], tokenizerConfig: Fields | undefined): readonly Entry[]
   /** Things the user should know. */
   readonly notes: readonly string[]
 }
 
-/** A metadata key and its value. */
-export type Entry = readonly [string, MetadataValue]
+/** What a field of config.json means to a family that supports only some of its values. */
+export type FieldRule =
+  /** The values that are supported; null and a missing field are, too. */
+  | readonly unknown[]
+  /** Whether a value is supported: true, false (it is refused), or a note that says within which limits it is. */
+  | ((value: unknown, config: ModelConfig) => boolean | string)
 
-/** One family of architectures: the only place that knows its names, keys and transforms. */
+/** Which fields of config.json a family knows besides those that its keys and tensors read. */
+export interface FieldTable {
+  /** What transformers fills in where config.json is silent, for all classes of the family or for one. */
+  readonly defaults?: Fields
+  readonly classDefaults?: Readonly<Record<string, Fields>>
+  /** What transformers works out from other fields where one is missing or null. */
+  readonly derived?: (fields: Fields, className: string) => Fields
+  /** Fields that change the computation and that GGUF has no key for. */
+  readonly supported?: Readonly<Record<string, FieldRule>>
+  /** Kinds of rope scaling besides those that GGUF's keys say for all architectures: `llama3`, `longrope`, ... */
+  readonly ropeKinds?: readonly string[]
+  /** Fields that change nothing, besides those that are the same for all models. */
+  readonly inert?: readonly string[]
+}
+
+/** How the memory of a running model of the family is worked out: see src/footprint. */
+export interface FootprintTraits {
+  readonly attention: 'grouped' | 'latent'
+  /** Whether llama.cpp divides the chosen experts' weights by their sum; `key` where `expert_weights_norm` says so. */
+  readonly normalizedExperts?: boolean | 'key'
+}
+
+/** What is special about an architecture, and belongs to no other part. */
+export interface Quirks {
+  /** Matrices that llama.cpp's converter writes as F32 whatever the output type, besides those of all architectures. */
+  readonly float32?: RegExp
+  /** Whether llama-quantize takes the model for a 70B, whose value matrices it spares. Given layers, heads and key-value heads. */
+  readonly isSeventyBillion?: (layers: number, heads: number, keyValueHeads: number) => boolean
+  /** Renames tensors of the checkpoint before anything else. */
+  readonly rename?: (name: string, config: ModelConfig) => string
+  /** Why a tensor of the checkpoint is left out, to follow the word `tensors`. */
+  readonly leaveOut?: (name: string, config: ModelConfig) => string | undefined
+  /** What the architecture adds to a tokenizer's metadata. */
+  readonly adjustTokenizer?: (
+    entries: readonly Entry[],
+    tokenizerConfig: Fields | undefined,
+    config: ModelConfig,
+  ) => readonly Entry[]
+  /** Tensors that are computed from config.json. */
+  readonly computed?: (config: ModelConfig) => readonly NamedTensor[]
+  /** Keys that llama.cpp's converter writes before all but general.architecture. */
+  readonly firstKeys?: (config: ModelConfig) => readonly Entry[]
+  /** Blocks of the output, where they are not num_hidden_layers. */
+  readonly layers?: (config: ModelConfig) => number
+  /** Whether the file has no place for an output matrix: the embedding serves as one. */
+  readonly alwaysTied?: boolean
+  /** Whether llama.cpp's converter leaves an output matrix out that equals a tied embedding. */
+  readonly dropsTiedOutput?: boolean
+}
+
+/** One family of models: the only place that knows its names, keys, tensors, roles, memory and quirks. */
 export interface Family {
+  /** general.architecture. */
+  readonly architecture: string
   /** What config.json calls them under `architectures`. */
   readonly classes: readonly string[]
-  /** Reads config.json. @throws MqError CONFIG_INVALID. */
-  describe(checkpoint: Checkpoint, className: string): Model
+  readonly fields?: FieldTable
+  /** Metadata in the order of llama.cpp's converter, without the `{arch}.` prefix; those of `general.` and `tokenizer.` in full. */
+  readonly keys: (config: ModelConfig) => readonly Entry[] | Promise<readonly Entry[]>
+  /** Every tensor that a checkpoint may hold, and what becomes of it. */
+  readonly tensors: (config: ModelConfig) => readonly Row[]
+  /** Roles of tensors that only this family has, by the middle of their GGUF names. */
+  readonly roles?: Readonly<Record<string, TensorRole>>
+  /** Absent where src/footprint does not model the architecture. */
+  readonly footprint?: FootprintTraits
+  readonly quirks?: Quirks
 }

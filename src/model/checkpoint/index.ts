@@ -5,6 +5,7 @@ import { type PlainType, plain, plainTypeBytes, type Recipe, type Shape } from '
 import { readHeaders, readJsonFile, readTextFile } from './files.js'
 import { type CheckpointFolder, checkpointFolderOf, localFolder } from './folder.js'
 import { openStorage, type StoredTensors } from './storage/index.js'
+import { type Stretches, stretchesAreEqual } from './stretches.js'
 
 export { readHeaders, readJsonFile } from './files.js'
 export { type CheckpointFolder, checkSmallFile, isHash, localFolder } from './folder.js'
@@ -39,6 +40,8 @@ export interface Checkpoint {
   readonly notes: readonly string[]
   /** The bytes of another file of the folder, such as `tokenizer.model`; undefined where there is none. @throws MqError LINK_DANGLING, LFS_POINTER. */
   readBytes(name: string): Promise<Uint8Array | undefined>
+  /** Whether two tensors of the files hold the same bytes: stretches all over them are compared. */
+  looksEqual(name: string, other: string): Promise<boolean>
   /** The text of another file of the folder, such as `chat_template.jinja`; undefined where there is none. @throws MqError CONFIG_INVALID. */
   readText(name: string): Promise<string | undefined>
   /** Another JSON file of the folder, such as `generation_config.json`; undefined where there is none. @throws MqError CONFIG_INVALID. */
@@ -102,6 +105,14 @@ export async function openCheckpoint(place: string | CheckpointFolder): Promise<
     config,
     ...storage,
     sourceType: guess?.dtype === 'BF16' ? 'BF16' : 'F16',
+    async looksEqual(name, other) {
+      const [one, two] = [located.get(name), located.get(other)]
+      if (one === undefined || two === undefined) return false
+      if (one.dtype !== two.dtype || one.end - one.start !== two.end - two.start) return false
+      const fileNames = [...headers.keys()]
+      const place = ({ file, start, end }: typeof one): Stretches => ({ file: fileNames[file] as string, start, end })
+      return stretchesAreEqual(folder, place(one), place(two))
+    },
     readBytes: (name) => folder.readBytes(name),
     readText: (name) => readTextFile(folder, name),
     readJson: (name) => readJsonFile(folder, name),

@@ -1,7 +1,7 @@
 import type { MetadataValue } from '../../../formats/gguf/index.js'
 import { type TokenizerMetadata, tokenizerMetadata } from '../../../formats/tokenizer/index.js'
 import type { Recipe } from '../../recipe/index.js'
-import { describeModel, type Model, placeTensors } from '../architectures/index.js'
+import { describeModel, type Model, placeTensors, text } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import { type Checkpoint, type CheckpointFolder, openCheckpoint } from '../checkpoint/index.js'
 import { keepsFloat32, layerOfTensor, roleOfTensor } from '../roles.js'
@@ -21,13 +21,15 @@ export async function blueprintOfCheckpoint(
   { pre, name }: BlueprintOptions = {},
 ): Promise<Blueprint> {
   const checkpoint = await openCheckpoint(place)
-  const model = describeModel(checkpoint)
+  const model = await describeModel(checkpoint)
   const placed = placeTensors(checkpoint, model)
-  const tensors = placed.tensors.map((tensor) => blueprintTensor(tensor.name, tensor.recipe))
+  const tensors = placed.tensors.map((tensor) => blueprintTensor(tensor.name, tensor.recipe, model.architecture))
   const tokenizer = await readTokenizer(checkpoint, model, pre)
   const metadata = new Map<string, MetadataValue>([
+    ['general.architecture', text(model.architecture)],
+    ...model.firstKeys,
     ...(await generalMetadata(checkpoint, model.architecture, tensors, name)),
-    ...model.keys.map(([key, value]): [string, MetadataValue] => [`${model.architecture}.${key}`, value]),
+    ...model.keys,
     ...tokenizer.entries,
   ])
   return {
@@ -38,20 +40,30 @@ export async function blueprintOfCheckpoint(
     files: checkpoint.files,
     tensors,
     sourceType: checkpoint.sourceType,
-    notes: [...checkpoint.notes, ...model.notes, ...placed.notes, ...tokenizer.notes],
+    notes: [...checkpoint.notes, ...model.notes, ...placed.notes, ...tokenizer.notes, ...unknownKinds(tensors)],
   }
 }
 
+/** A note on matrices that neither the common names nor the family know: see the floor of their role in role-rules.ts. */
+export function unknownKinds(tensors: readonly BlueprintTensor[]): string[] {
+  const unknown = tensors.filter(({ role, keepF32 }) => role === 'other' && !keepF32)
+  if (unknown.length === 0) return []
+  const kinds = [...new Set(unknown.map(({ name }) => name.replace(/^blk\.\d+\./, '')))]
+  const named = kinds.length > 6 ? `${kinds.slice(0, 6).join(', ')} and ${kinds.length - 6} more` : kinds.join(', ')
+  const are = unknown.length === 1 ? 'tensor is' : 'tensors are'
+  return [`${unknown.length} ${are} of a kind with no role of its own (${named}): a budget keeps such tensors at Q8_0 or above.`]
+}
+
 /** A recipe with what its name says of it. */
-export function blueprintTensor(name: string, recipe: Recipe): BlueprintTensor {
+export function blueprintTensor(name: string, recipe: Recipe, architecture: string): BlueprintTensor {
   const { shape } = recipe
   const layer = layerOfTensor(name)
   return {
     name,
     shape,
-    role: roleOfTensor(name),
+    role: roleOfTensor(name, architecture),
     layer,
-    keepF32: keepsFloat32(name, shape),
+    keepF32: keepsFloat32(name, shape, architecture),
     recipe,
   }
 }

@@ -4,10 +4,10 @@ import { type OpenGguf, type OpenGgufTensor, type OpenSource, openGguf } from '.
 import { MqError } from '../../errors/index.js'
 import { ggml, type PlainType, plain, type Recipe } from '../../recipe/index.js'
 import type { Blueprint } from '../blueprint.js'
-import { blueprintTensor } from './from-checkpoint.js'
+import { blueprintTensor, unknownKinds } from './from-checkpoint.js'
 
 /** What the plan writes anew, and what belongs to the old file alone. */
-const leftOut = new Set(['general.file_type', 'general.quantization_version', 'general.alignment'])
+const leftOut = new Set(['general.quantization_version', 'general.alignment'])
 
 /** The ggml types that are numbers one by one. */
 const plainTypes: Partial<Record<GgmlTypeName, PlainType>> = {
@@ -35,6 +35,7 @@ export async function blueprintOfGguf(path: string, open?: OpenSource): Promise<
   }
   const layers = count('block_count')
   if (layers === undefined) throw unsupported(path, `it has no ${architecture.value}.block_count`)
+  const tensors = gguf.tensors.map((tensor) => blueprintTensor(tensor.name, recipeOf(tensor), architecture.value))
   const quantized = gguf.tensors.filter(({ type }) => plainTypes[type] === undefined).length
   return {
     architecture: architecture.value,
@@ -42,12 +43,14 @@ export async function blueprintOfGguf(path: string, open?: OpenSource): Promise<
     experts: count('expert_count') ?? 0,
     metadata: new Map([...gguf.metadata].filter(([key]) => !leftOut.has(key))),
     files: gguf.files,
-    tensors: gguf.tensors.map((tensor) => blueprintTensor(tensor.name, recipeOf(tensor))),
+    tensors,
     sourceType: sourceTypeOf(gguf),
-    notes:
-      quantized === 0
+    notes: [
+      ...(quantized === 0
         ? []
-        : [`The source is quantized already (${quantized} of ${gguf.tensors.length} tensors): what they lost stays lost.`],
+        : [`The source is quantized already (${quantized} of ${gguf.tensors.length} tensors): what they lost stays lost.`]),
+      ...unknownKinds(tensors),
+    ],
   }
 }
 

@@ -1,6 +1,6 @@
 import { fitsRow, type GgmlTypeName } from '../../../formats/ggml/types.js'
 import type { Metadata } from '../../../formats/gguf/index.js'
-import type { Blueprint, BlueprintTensor } from '../../model/index.js'
+import { type Blueprint, type BlueprintTensor, familyOfArchitecture } from '../../model/index.js'
 import { rowLength } from '../../recipe/index.js'
 import { isWide } from './candidates.js'
 import type { Place } from './preset-rules.js'
@@ -62,7 +62,7 @@ export function presetTypes(
   const heads = firstNumber(metadata, `${architecture}.attention.head_count`) ?? 1
   const groups = firstNumber(metadata, `${architecture}.attention.head_count_kv`) ?? heads
   const facts = { headsPerGroup: groups === 0 ? 0 : Math.floor(heads / groups), experts, importance }
-  const large = architecture === 'llama' && layers === 80 && heads !== groups
+  const large = familyOfArchitecture(architecture)?.quirks?.isSeventyBillion?.(layers, heads, groups) ?? false
   const sorted = blueprint.tensors.toSorted(byBlockAndName)
   const count = { value: 0, gate: 0, up: 0, down: 0 }
   const values = sorted.filter(({ name }) => kindOf(name) === 'value').length

@@ -55,7 +55,8 @@ export const roleRules: Readonly<Record<TensorRole, RoleRule>> = {
   'expert-gate': { weight: 0.05, floor: 'IQ1_S', why: 'gate projections of the routed experts, most of the weights' },
   'expert-up': { weight: 0.03, floor: 'IQ1_S', why: 'up-projections of the routed experts, most of the weights' },
   'expert-down': { weight: 0.08, floor: 'IQ1_S', why: 'down-projections of the routed experts, most of the weights' },
-  other: { weight: 0.1, floor: 'IQ2_XXS', why: 'matrix of unknown role' },
+  // State-space matrices, convolutions, n-gram tables: few weights, and ruined by few bits.
+  other: { weight: 0.1, floor: 'Q8_0', why: 'matrix of unknown role, kept at Q8_0 or above' },
 }
 
 /** What planning has to know about one tensor. */

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { buffersOf, cacheTypes, shapeOrRefuse, weightsBytes } from '../../../src/footprint/index.js'
 import { makeBlueprint } from '../../../src/model/convert/index.js'
+import { hollowModel } from '../../support/hollow-model.js'
 import { type ContextRequest, llamaBuffers, writeHollowGguf } from '../../support/llama-buffers.js'
 import { deepseekHeader, deepseekR1Header, llamaHeader, type ModelHeader } from '../../support/model-shapes.js'
 import { blueprintOf } from '../plan/allocate/blueprints.js'
@@ -58,6 +59,41 @@ const shapes: Readonly<Record<string, ModelHeader>> = {
   'DeepSeek-R1': deepseekR1Header,
 }
 
+/** config.json of well-known models of further families, as far as it says their shape. */
+const configs: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  'Qwen2.5 7B': {
+    architectures: ['Qwen2ForCausalLM'],
+    hidden_size: 3584,
+    intermediate_size: 18_944,
+    num_attention_heads: 28,
+    num_hidden_layers: 28,
+    num_key_value_heads: 4,
+    vocab_size: 152_064,
+  },
+  'Qwen3 8B': {
+    architectures: ['Qwen3ForCausalLM'],
+    hidden_size: 4096,
+    intermediate_size: 12_288,
+    num_attention_heads: 32,
+    num_hidden_layers: 36,
+    num_key_value_heads: 8,
+    vocab_size: 151_936,
+  },
+  'Qwen3 30B A3B': {
+    architectures: ['Qwen3MoeForCausalLM'],
+    hidden_size: 2048,
+    intermediate_size: 6144,
+    moe_intermediate_size: 768,
+    head_dim: 128,
+    num_attention_heads: 32,
+    num_hidden_layers: 48,
+    num_key_value_heads: 4,
+    num_experts: 128,
+    num_experts_per_tok: 8,
+    vocab_size: 151_936,
+  },
+}
+
 const requests: readonly ContextRequest[] = [
   ...[256, 512, 2048, 8192, 32_768].flatMap((context) => [true, false].map((flashAttention) => ({ context, flashAttention }))),
   ...cacheTypes.map((cacheType) => ({ context: 8192, cacheType })),
@@ -99,6 +135,14 @@ describe.skipIf(llamaBuffers === undefined)("footprint against llama.cpp's own r
       expect(await differences(name, header)).toEqual([])
     },
     30_000,
+  )
+
+  it.each(Object.entries(configs))(
+    '%s',
+    async (name, config) => {
+      expect(await differences(name, await hollowModel(config))).toEqual([])
+    },
+    60_000,
   )
 
   it.each(['samples/llama-kjv', 'samples/deepseek-kjv-moe'])('%s', async (path) => {

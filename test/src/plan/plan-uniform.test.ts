@@ -70,9 +70,18 @@ describe('withPlanMetadata', () => {
   const keys = (...names: string[]): Metadata => new Map(names.map((name) => [name, { type: 'string', value: 'llama' }]))
   const order = (metadata: Metadata): string[] => [...withPlanMetadata(metadata, 15).keys()]
 
-  it('adds the mix after the common hyper-parameters and the version before the tokenizer', () => {
+  it('writes the mix where the blueprint keeps its place and the version before the tokenizer', () => {
     expect(
-      order(keys('general.architecture', 'llama.block_count', 'llama.vocab_size', 'tokenizer.ggml.model', 'tokenizer.ggml.pre')),
+      order(
+        keys(
+          'general.architecture',
+          'llama.block_count',
+          'general.file_type',
+          'llama.vocab_size',
+          'tokenizer.ggml.model',
+          'tokenizer.ggml.pre',
+        ),
+      ),
     ).toEqual([
       'general.architecture',
       'llama.block_count',
@@ -91,11 +100,11 @@ describe('withPlanMetadata', () => {
       'general.quantization_version',
     ])
     expect(order(keys('tokenizer.ggml.model', 'llama.block_count', 'general.architecture', 'general.file_type'))).toEqual([
-      'general.file_type',
       'general.quantization_version',
       'tokenizer.ggml.model',
       'llama.block_count',
       'general.architecture',
+      'general.file_type',
     ])
     expect(withPlanMetadata(keys('general.file_type'), 15).get('general.file_type')).toEqual({ type: 'uint32', value: 15 })
   })

@@ -81,7 +81,7 @@ describe('Llama', () => {
 
   it('says that dynamic scaling is lost', async () => {
     const { notes } = await blueprintOf(mistralLinear, { rope_scaling: { type: 'dynamic', factor: 2 } })
-    expect(notes).toEqual([expect.stringContaining('Dynamic rope scaling')])
+    expect(notes).toContainEqual(expect.stringContaining('Dynamic rope scaling'))
   })
 })
 
@@ -228,9 +228,7 @@ describe('what does not fit', () => {
 
   it('names what is supported', async () => {
     await expect(blueprintOf(llama3Rope, { architectures: ['X'] })).rejects.toMatchObject({
-      suggestion: expect.stringContaining(
-        'LlamaForCausalLM, MistralForCausalLM, DeepseekV2ForCausalLM, DeepseekV3ForCausalLM',
-      ) as string,
+      suggestion: expect.stringMatching(/DeepseekV3ForCausalLM.*LlamaForCausalLM.*MistralForCausalLM/) as string,
     })
   })
 })

@@ -67,6 +67,7 @@ describe('the blueprint of a GGUF file', () => {
     expect(blueprint).toMatchObject({ architecture: 'llama', layers: 1, experts: 4, files: [path], sourceType: 'BF16' })
     expect([...blueprint.metadata.keys()]).toEqual([
       'general.architecture',
+      'general.file_type',
       'llama.block_count',
       'llama.expert_count',
       'tokenizer.ggml.model',

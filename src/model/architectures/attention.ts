@@ -1,0 +1,60 @@
+import { add, interleaveHalves, type Recipe } from '../../recipe/index.js'
+import type { Dimensions } from './base.js'
+import { linear, norm, type Row } from './rows.js'
+
+/** Gemma's norms multiply by 1 + weight; llama.cpp's by the weight. */
+export const plusOne = (weight: Recipe): Recipe => add(weight, 1)
+
+/** ggml turns neighbours, transformers turns halves of a head. */
+export const interleaved =
+  (heads: number) =>
+  (input: Recipe): Recipe =>
+    interleaveHalves(input, heads)
+
+interface GroupedOptions {
+  /** Whether the projections have biases; those of output where they differ. */
+  readonly bias?: boolean | 'optional'
+  readonly outputBias?: boolean | 'optional'
+  /** Whether rows of queries and keys are put in ggml's order of rotation. */
+  readonly interleave?: boolean
+  /** Length of the norms of queries and keys; absent where there are none. */
+  readonly headNorm?: number
+  readonly keyNorm?: number
+  readonly normTransform?: (weight: Recipe) => Recipe
+  /** The checkpoint's name of the whole. */
+  readonly from?: string
+  /** The checkpoint's names of its parts. */
+  readonly names?: Partial<typeof attentionNames>
+}
+
+const attentionNames = { q: 'q_proj', k: 'k_proj', v: 'v_proj', o: 'o_proj', qNorm: 'q_norm', kNorm: 'k_norm' }
+
+/** Attention whose key and value heads are shared by groups of query heads (MHA, GQA, MQA), a matrix for each projection. */
+export function groupedAttention(
+  { hidden, heads, keyValueHeads, headLength }: Pick<Dimensions, 'hidden' | 'heads' | 'keyValueHeads' | 'headLength'>,
+  options: GroupedOptions = {},
+): Row[] {
+  const {
+    bias = 'optional',
+    outputBias = bias,
+    interleave = false,
+    headNorm,
+    keyNorm = headNorm,
+    normTransform,
+    from = 'self_attn',
+  } = options
+  const { q, k, v, o, qNorm, kNorm } = { ...attentionNames, ...options.names }
+  const queries = heads * headLength
+  const keys = keyValueHeads * headLength
+  const turned = (count: number) => (interleave ? { transform: interleaved(count) } : {})
+  const normed = normTransform === undefined ? {} : { transform: normTransform }
+  return [
+    ...linear(`${from}.${q}`, 'attn_q', [queries, hidden], { bias, ...turned(heads) }),
+    ...linear(`${from}.${k}`, 'attn_k', [keys, hidden], { bias, ...turned(keyValueHeads) }),
+    ...linear(`${from}.${v}`, 'attn_v', [keys, hidden], { bias }),
+    ...linear(`${from}.${o}`, 'attn_output', [hidden, queries], { bias: outputBias }),
+    ...(headNorm === undefined || keyNorm === undefined
+      ? []
+      : [norm(`${from}.${qNorm}`, 'attn_q_norm', headNorm, normed), norm(`${from}.${kNorm}`, 'attn_k_norm', keyNorm, normed)]),
+  ]
+}

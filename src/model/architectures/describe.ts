@@ -1,0 +1,91 @@
+import { MqError } from '../../errors/index.js'
+import type { Checkpoint } from '../checkpoint/index.js'
+import { names } from './base.js'
+import { count, type Fields, flatFields, makeConfig, size } from './config.js'
+import { families, familyOfClass } from './find-family.js'
+import { judgeConfig } from './judge-config.js'
+import { leaveOutMedia } from './media.js'
+import { isComputedBuffer, silently } from './rows.js'
+import { noteOtherHead } from './tied-output.js'
+import type { Entry, Family, FieldTable, Model } from './types.js'
+
+/** Names under `architectures` in config.json that can be converted. */
+export const knownClasses: readonly string[] = families.flatMap(({ classes }) => classes)
+
+/**
+ * What the checkpoint's architecture makes of its config.json.
+ * @throws MqError ARCHITECTURE_UNKNOWN, CONFIG_INVALID.
+ */
+export async function describeModel(checkpoint: Checkpoint): Promise<Model> {
+  const { architectures } = checkpoint.config
+  const named: unknown = Array.isArray(architectures) ? architectures[0] : undefined
+  const family = typeof named === 'string' ? familyOfClass(named) : undefined
+  if (typeof named !== 'string' || family === undefined) {
+    throw MqError.of('ARCHITECTURE_UNKNOWN', {
+      file: `${checkpoint.path}/config.json`,
+      architecture: typeof named === 'string' ? named : '(none)',
+      known: knownClasses.join(', '),
+    })
+  }
+  return describeFamily(family, checkpoint, named)
+}
+
+async function describeFamily(family: Family, checkpoint: Checkpoint, className: string): Promise<Model> {
+  const { architecture, fields: table = {}, quirks = {} } = family
+  const fields = filledIn(flatFields(checkpoint.config), table, className)
+  const tensors = new Set<string>()
+  const config = makeConfig(fields, { checkpoint, className, tensors })
+  const rename = (name: string): string => quirks.rename?.(plainName(name), config) ?? plainName(name)
+  for (const name of checkpoint.names) tensors.add(rename(name))
+  const keys = await family.keys(config)
+  const expected = new Map(family.tensors(config).map((row) => [row.name, row] as const))
+  const computed = quirks.computed?.(config) ?? []
+  const layers = quirks.layers?.(config) ?? config.get(count, ...names.layers)
+  const vocabularySize = config.get(size, 'vocab_size')
+  const head = await noteOtherHead(config, quirks, [...expected.values()], rename)
+  const notes = [...config.notes, ...judgeConfig(config, table), ...head.notes]
+  const { adjustTokenizer } = quirks
+  const fullKeys = (entries: readonly Entry[]): Entry[] =>
+    // A key that is written again keeps its place.
+    [...new Map(entries.map(([key, value]): Entry => [fullKey(architecture, key), value]))]
+  return {
+    architecture,
+    layers,
+    experts: Number(keys.find(([key]) => key === 'expert_count')?.[1].value ?? 0),
+    vocabularySize,
+    firstKeys: fullKeys(quirks.firstKeys?.(config) ?? []),
+    keys: fullKeys(keys),
+    expected,
+    computed,
+    rename,
+    leaveOut: (name) => {
+      if (isComputedBuffer(name) || head.leftOut.has(name)) return silently
+      return quirks.leaveOut?.(rename(name), config) ?? leaveOutMedia(name)
+    },
+    ...(adjustTokenizer !== undefined && {
+      adjustTokenizer: (entries, tokenizerConfig) => adjustTokenizer(entries, tokenizerConfig, config),
+    }),
+    notes,
+  }
+}
+
+/** Multimodal checkpoints keep the text model's tensors under a name of its own. */
+function plainName(name: string): string {
+  return name.replaceAll('language_model.', '')
+}
+
+function fullKey(architecture: string, key: string): string {
+  return /^(general|tokenizer)\./.test(key) ? key : `${architecture}.${key}`
+}
+
+/** The fields with what transformers fills in. */
+function filledIn(written: Fields, { defaults = {}, classDefaults = {}, derived }: FieldTable, className: string): Fields {
+  const own = Object.hasOwn(classDefaults, className) ? classDefaults[className] : {}
+  const present = Object.fromEntries(Object.entries(written).filter(([, value]) => value !== undefined))
+  const fields: Fields = { ...defaults, ...own, ...present }
+  if (derived === undefined) return fields
+  const missing = Object.entries(derived(fields, className)).filter(
+    ([name]) => fields[name] === undefined || fields[name] === null,
+  )
+  return { ...fields, ...Object.fromEntries(missing) }
+}

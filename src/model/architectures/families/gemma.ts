@@ -1,0 +1,165 @@
+import { groupedAttention, plusOne } from '../attention.js'
+import { baseKeys, countKey, type Dimensions, dimensionsOf, fileTypePlace, floatKey, names } from '../base.js'
+import type { ModelConfig } from '../config.js'
+import { endRows } from '../ends.js'
+import { gatedFeedForward } from '../feed-forward.js'
+import { bool } from '../metadata.js'
+import { blocks, norm, type Row } from '../rows.js'
+import type { Entry, Family, FieldRule, FieldTable } from '../types.js'
+
+const shifted = { transform: plusOne }
+
+/** Source: the Config classes of transformers. */
+const defaults = { head_dim: 256, rms_norm_eps: 1e-6, rope_theta: 10_000, tie_word_embeddings: true }
+
+const gelu = ['gelu_pytorch_tanh', 'gelu_new', 'gelu_fast']
+const supported: FieldTable['supported'] = {
+  hidden_act: ['gelu', ...gelu],
+  hidden_activation: gelu,
+  use_bidirectional_attention: [false],
+}
+
+const inert = ['sliding_window', 'cache_implementation', 'attn_implementation']
+
+/** llama.cpp knows the models of 27B by their number of layers; all others scale queries by the length of a head. */
+const queryScale =
+  (layersOf27B: number): FieldRule =>
+  (value, { fields }) =>
+    value === fields['head_dim'] ||
+    (fields['num_hidden_layers'] === layersOf27B &&
+      value === Number(fields['hidden_size']) / Number(fields['num_attention_heads']))
+
+/** Every layer has a window but each `step`th. */
+const windowPattern =
+  (step: number): FieldRule =>
+  (value) =>
+    Array.isArray(value) &&
+    value.every((type, layer) => type === ((layer + 1) % step === 0 ? 'full_attention' : 'sliding_attention'))
+
+/** Gemma 1. */
+export const gemma: Family = {
+  architecture: 'gemma',
+  classes: ['GemmaForCausalLM'],
+  fields: {
+    defaults: { ...defaults, max_position_embeddings: 8192, num_key_value_heads: 16 },
+    supported: { ...supported, rope_theta: [10_000] },
+    inert,
+  },
+  keys: ownKeys,
+  tensors: (config) =>
+    rows(config, ({ hidden }) => [
+      norm('input_layernorm', 'attn_norm', hidden, shifted),
+      norm('post_attention_layernorm', 'ffn_norm', hidden, shifted),
+    ]),
+  quirks: { alwaysTied: true, adjustTokenizer: withoutPrefix },
+}
+
+/** Gemma 2: norms before and after, soft caps, a window in every second layer. */
+export const gemma2: Family = {
+  architecture: 'gemma2',
+  classes: ['Gemma2ForCausalLM'],
+  fields: {
+    defaults: {
+      ...defaults,
+      max_position_embeddings: 8192,
+      num_key_value_heads: 4,
+      sliding_window: 4096,
+      attn_logit_softcapping: 50,
+      final_logit_softcapping: 30,
+    },
+    // llama.cpp takes this base where the file has none, and its converter writes none.
+    supported: {
+      ...supported,
+      rope_theta: [10_000],
+      query_pre_attn_scalar: queryScale(46),
+      layer_types: windowPattern(2),
+    },
+    inert,
+  },
+  keys: (config) => [
+    ...ownKeys(config),
+    ...floatKey(config, 'attn_logit_softcapping', 'attn_logit_softcapping'),
+    ...floatKey(config, 'final_logit_softcapping', 'final_logit_softcapping'),
+    ...countKey(config, 'attention.sliding_window', 'sliding_window'),
+  ],
+  tensors: (config) => rows(config, fourNorms),
+  quirks: { alwaysTied: true, adjustTokenizer: withoutPrefix },
+}
+
+/** Gemma 3: norms of queries and keys, five layers with a window to one without, rotation at two bases. */
+export const gemma3: Family = {
+  architecture: 'gemma3',
+  classes: ['Gemma3ForCausalLM', 'Gemma3ForConditionalGeneration'],
+  fields: {
+    defaults: {
+      ...defaults,
+      max_position_embeddings: 131_072,
+      num_attention_heads: 8,
+      num_key_value_heads: 4,
+      sliding_window: 4096,
+      rope_theta: 1e6,
+      rope_local_base_freq: 10_000,
+      vocab_size: 262_208,
+    },
+    supported: {
+      ...supported,
+      sliding_window_pattern: [6],
+      attn_logit_softcapping: [],
+      query_pre_attn_scalar: queryScale(62),
+      layer_types: windowPattern(6),
+    },
+    inert,
+  },
+  keys: (config) => [
+    ...baseKeys(config),
+    ...floatKey(config, 'final_logit_softcapping', 'final_logit_softcapping'),
+    ...countKey(config, 'attention.sliding_window', 'sliding_window'),
+  ],
+  tensors: (config) =>
+    rows(config, fourNorms, {
+      headNorm: true,
+    }),
+  quirks: { adjustTokenizer: withoutPrefix },
+}
+
+/** Keys in the order of those families that do not begin with the common ones. */
+function ownKeys(config: ModelConfig): Entry[] {
+  return [
+    ...countKey(config, 'context_length', ...names.context),
+    ...countKey(config, 'embedding_length', ...names.hidden),
+    ...countKey(config, 'block_count', ...names.layers),
+    ...countKey(config, 'feed_forward_length', ...names.feedForward),
+    ...countKey(config, 'attention.head_count', ...names.heads),
+    ...countKey(config, 'attention.head_count_kv', ...names.keyValueHeads),
+    ...floatKey(config, 'attention.layer_norm_rms_epsilon', ...names.rmsNormEpsilon),
+    ...countKey(config, 'attention.key_length', 'head_dim'),
+    ...countKey(config, 'attention.value_length', 'head_dim'),
+    fileTypePlace,
+  ]
+}
+
+function fourNorms({ hidden }: Dimensions): Row[] {
+  return [
+    norm('input_layernorm', 'attn_norm', hidden, shifted),
+    norm('post_attention_layernorm', 'post_attention_norm', hidden, shifted),
+    norm('pre_feedforward_layernorm', 'ffn_norm', hidden, shifted),
+    norm('post_feedforward_layernorm', 'post_ffw_norm', hidden, shifted),
+  ]
+}
+
+function rows(config: ModelConfig, norms: (dimensions: Dimensions) => Row[], { headNorm = false } = {}): Row[] {
+  const dimensions = dimensionsOf(config)
+  const { layers, hidden, feedForward, headLength } = dimensions
+  return [
+    ...endRows(config, dimensions, { normTransform: shifted }),
+    ...blocks('model.layers', layers, () => [
+      ...norms(dimensions),
+      ...groupedAttention(dimensions, { bias: false, ...(headNorm && { headNorm: headLength, normTransform: plusOne }) }),
+      ...gatedFeedForward('mlp', hidden, feedForward, { bias: false }),
+    ]),
+  ]
+}
+
+function withoutPrefix(entries: readonly Entry[]): readonly Entry[] {
+  return [...new Map([...entries, ['tokenizer.ggml.add_space_prefix', bool(false)]])]
+}

@@ -1,0 +1,91 @@
+import { constant } from '../../../recipe/index.js'
+import { countKey, dimensionsOf, fileTypePlace, floatKey, names } from '../base.js'
+import { count, type Fields, type ModelConfig, size } from '../config.js'
+import { endRows } from '../ends.js'
+import { float32, uint32 } from '../metadata.js'
+import { rotatedPart } from '../rope.js'
+import { blocks, linear, norm } from '../rows.js'
+import type { Entry, Family, NamedTensor } from '../types.js'
+
+/** Phi-3, 3.5 and 4: queries, keys and values in one matrix, gate and up-projection in another. */
+export const phi3: Family = {
+  architecture: 'phi3',
+  classes: ['Phi3ForCausalLM'],
+  fields: {
+    defaults: {
+      max_position_embeddings: 4096,
+      original_max_position_embeddings: 4096,
+      rms_norm_eps: 1e-5,
+      rope_theta: 10_000,
+      tie_word_embeddings: false,
+    },
+    derived: ({ num_attention_heads: heads }: Fields): Fields => ({ num_key_value_heads: heads }),
+    ropeKinds: ['su', 'longrope'],
+    inert: ['sliding_window', 'full_attn_mod', 'head_dim'],
+  },
+  keys: (config) => [
+    ...countKey(config, 'context_length', 'n_positions', 'max_position_embeddings'),
+    ['rope.scaling.original_context_length', uint32(originalContext(config))],
+    ...countKey(config, 'embedding_length', ...names.hidden),
+    ...countKey(config, 'feed_forward_length', 'intermediate_size'),
+    ...countKey(config, 'block_count', ...names.layers),
+    ...countKey(config, 'attention.head_count', ...names.heads),
+    ...countKey(config, 'attention.head_count_kv', ...names.keyValueHeads),
+    ...floatKey(config, 'attention.layer_norm_rms_epsilon', 'rms_norm_eps'),
+    ['rope.dimension_count', uint32(rotatedLength(config))],
+    ['rope.freq_base', float32(config.rope.theta ?? 10_000)],
+    fileTypePlace,
+    // 0 tells Phi-4 from the others.
+    ['attention.sliding_window', uint32(config.find(size, 'sliding_window') ?? 0)],
+  ],
+  tensors: (config) => {
+    const dimensions = dimensionsOf(config)
+    const { layers, hidden, feedForward, heads, keyValueHeads, headLength } = dimensions
+    return [
+      ...endRows(config, dimensions),
+      ...blocks('model.layers', layers, () => [
+        norm('input_layernorm', 'attn_norm', hidden),
+        norm('post_attention_layernorm', 'ffn_norm', hidden),
+        ...linear('self_attn.qkv_proj', 'attn_qkv', [(heads + 2 * keyValueHeads) * headLength, hidden]),
+        ...linear('self_attn.o_proj', 'attn_output', [hidden, heads * headLength]),
+        ...linear('mlp.gate_up_proj', 'ffn_up', [2 * feedForward, hidden]),
+        ...linear('mlp.down_proj', 'ffn_down', [hidden, feedForward]),
+      ]),
+    ]
+  },
+  quirks: { computed: longRopeFactors, firstKeys: attentionFactor },
+}
+
+function originalContext(config: ModelConfig): number {
+  return config.rope.original_max_position_embeddings ?? config.get(size, 'original_max_position_embeddings')
+}
+
+function rotatedLength(config: ModelConfig): number {
+  const hidden = config.get(size, ...names.hidden)
+  return Math.floor(Math.trunc((rotatedPart(config) ?? 1) * hidden) / config.get(count, ...names.heads))
+}
+
+/** What attention is scaled by beyond the original context. @throws MqError CONFIG_INVALID. */
+function attentionFactor(config: ModelConfig): Entry[] {
+  const { rope } = config
+  if (rope.long_factor === undefined || rope.long_factor === null) return []
+  const original = originalContext(config)
+  const scale = config.get(size, 'n_positions', 'max_position_embeddings') / original
+  const factor =
+    scale <= 1 ? 1 : rope.kind === 'yarn' ? 0.1 * Math.log(scale) + 1 : Math.sqrt(1 + Math.log(scale) / Math.log(original))
+  return [['rope.scaling.attn_factor', float32(factor)]]
+}
+
+/** The two tables of LongRoPE: for contexts beyond the original, and within. @throws MqError CONFIG_INVALID. */
+function longRopeFactors(config: ModelConfig): NamedTensor[] {
+  const { long_factor: long, short_factor: short } = config.rope
+  if (long === undefined || long === null) return []
+  const length = rotatedLength(config) / 2
+  if (short === undefined || short === null || short.length !== length || long.length !== length) {
+    throw config.invalid(`rope_scaling needs a long_factor and a short_factor of ${length} numbers each`)
+  }
+  return [
+    { name: 'rope_factors_long.weight', recipe: constant(long) },
+    { name: 'rope_factors_short.weight', recipe: constant(short) },
+  ]
+}

@@ -1,0 +1,34 @@
+import { groupedAttention } from '../attention.js'
+import { baseKeys, countKey } from '../base.js'
+import { size } from '../config.js'
+import { gatedFeedForward } from '../feed-forward.js'
+import { expertRows, qwenDefaults, qwenInert, windowed } from '../qwen.js'
+import { tensor } from '../rows.js'
+import type { Family } from '../types.js'
+
+/** Qwen2 with routed experts and one that every token passes, scaled by a gate of its own. */
+export const qwen2moe: Family = {
+  architecture: 'qwen2moe',
+  classes: ['Qwen2MoeForCausalLM'],
+  fields: {
+    defaults: { ...qwenDefaults, decoder_sparse_step: 1 },
+    supported: { ...windowed, qkv_bias: [true] },
+    inert: [...qwenInert, 'norm_topk_prob'],
+  },
+  keys: (config) => [
+    ...baseKeys(config),
+    ...countKey(config, 'expert_feed_forward_length', 'moe_intermediate_size'),
+    ...countKey(config, 'expert_shared_feed_forward_length', 'shared_expert_intermediate_size'),
+  ],
+  tensors: (config) => {
+    const shared = config.get(size, 'shared_expert_intermediate_size')
+    return expertRows(
+      config,
+      (dimensions) => groupedAttention(dimensions),
+      ({ hidden }) => [
+        ...gatedFeedForward('mlp.shared_expert', hidden, shared, { bias: false, suffix: '_shexp' }),
+        tensor('mlp.shared_expert_gate.weight', 'ffn_gate_inp_shexp.weight', [1, hidden]),
+      ],
+    )
+  },
+}

@@ -1,0 +1,45 @@
+import { MqError } from '../../errors/index.js'
+import { sameShape, showShape } from '../../recipe/index.js'
+import type { Checkpoint } from '../checkpoint/index.js'
+import { silently } from './rows.js'
+import type { Model, NamedTensor } from './types.js'
+
+/** The tensors of the output, in its order, and what the user should know of those left out. */
+export interface PlacedTensors {
+  readonly tensors: readonly NamedTensor[]
+  readonly notes: readonly string[]
+}
+
+/**
+ * Turns every tensor of the checkpoint into those of the output, in the order of llama.cpp's converter: computed ones, then as the
+ * checkpoint's names come.
+ * @throws MqError TENSOR_MISSING, TENSOR_UNEXPECTED, TENSOR_SHAPE, STORAGE_UNSUPPORTED.
+ */
+export function placeTensors(checkpoint: Checkpoint, model: Model): PlacedTensors {
+  const tensors = [...model.computed]
+  const leftOut = new Map<string, number>()
+  const seen = new Set<string>()
+  for (const stored of checkpoint.names) {
+    const reason = model.leaveOut(stored)
+    if (reason !== undefined) {
+      leftOut.set(reason, (leftOut.get(reason) ?? 0) + 1)
+      continue
+    }
+    const name = model.rename(stored)
+    const expected = model.expected.get(name)
+    if (expected === undefined) {
+      throw MqError.of('TENSOR_UNEXPECTED', { path: checkpoint.path, tensor: stored, architecture: model.architecture })
+    }
+    const shape = checkpoint.shapeOf(stored) ?? []
+    if (!sameShape(shape, expected.shape)) {
+      throw MqError.of('TENSOR_SHAPE', { tensor: stored, shape: showShape(shape), expected: showShape(expected.shape) })
+    }
+    seen.add(name)
+    tensors.push(...expected.place(checkpoint.tensor(stored)))
+  }
+  for (const [name, { required }] of model.expected) {
+    if (required && !seen.has(name)) throw MqError.of('TENSOR_MISSING', { path: checkpoint.path, tensor: name })
+  }
+  leftOut.delete(silently)
+  return { tensors, notes: [...leftOut].map(([reason, count]) => `Left out ${count} tensor${count === 1 ? '' : 's'} ${reason}.`) }
+}

@@ -1,0 +1,80 @@
+import { groupedAttention } from './attention.js'
+import { type Dimensions, dimensionsOf } from './base.js'
+import { countOrNone, flag, listOf, type ModelConfig, size } from './config.js'
+import { endRows } from './ends.js'
+import { boundedExperts, gatedFeedForward, routedExperts } from './feed-forward.js'
+import { blocks, norm, type Row, tensor } from './rows.js'
+import type { FieldRule } from './types.js'
+
+/** Source: the Config classes of transformers. */
+export const qwenDefaults = {
+  max_position_embeddings: 32_768,
+  rms_norm_eps: 1e-6,
+  rope_theta: 10_000,
+  tie_word_embeddings: false,
+}
+
+/** A window of the upper layers, if use_sliding_window says so; llama.cpp has none for these. */
+export const windowed: Readonly<Record<string, FieldRule>> = {
+  use_sliding_window: (value, { fields }) =>
+    value !== true ||
+    `llama.cpp has no sliding window for this architecture, and config.json uses one of ${String(fields['sliding_window'])}: the model works like the original within so many tokens alone.`,
+}
+export const qwenInert = ['sliding_window', 'max_window_layers']
+
+/** A bare Qwen2Model or Qwen3Model lacks the outer name. */
+export function withRoot(name: string, { className }: ModelConfig): string {
+  return className.endsWith('Model') && !name.startsWith('model.') && name !== 'lm_head.weight' ? `model.${name}` : name
+}
+
+export function normedAttention(dimensions: Dimensions): Row[] {
+  return groupedAttention(dimensions, { headNorm: dimensions.headLength })
+}
+
+export function denseRows(config: ModelConfig, attention: (dimensions: Dimensions) => Row[]): Row[] {
+  const dimensions = dimensionsOf(config)
+  const { layers, hidden, feedForward } = dimensions
+  // An embedding model has no output matrix.
+  const ends = config.className.endsWith('Model') ? config.with({ tie_word_embeddings: true }) : config
+  return [
+    ...endRows(ends, dimensions),
+    ...blocks('model.layers', layers, () => [
+      norm('input_layernorm', 'attn_norm', hidden),
+      norm('post_attention_layernorm', 'ffn_norm', hidden),
+      ...attention(dimensions),
+      ...gatedFeedForward('mlp', hidden, feedForward),
+    ]),
+  ]
+}
+
+/** Not every layer need have experts: those that mlp_only_layers names have not, nor those between the steps. */
+export function expertRows(
+  config: ModelConfig,
+  attention: (dimensions: Dimensions) => Row[],
+  shared: (dimensions: Dimensions) => Row[],
+): Row[] {
+  const dimensions = dimensionsOf(config)
+  const { layers, hidden, feedForward } = dimensions
+  const experts = boundedExperts(config, layers)
+  const width = config.get(size, 'moe_intermediate_size')
+  const step = config.get(size, 'decoder_sparse_step')
+  const dense = new Set(config.find(listOf(countOrNone), 'mlp_only_layers'))
+  config.find(flag, 'norm_topk_prob')
+  return [
+    ...endRows(config, dimensions),
+    ...blocks('model.layers', layers, (layer) => [
+      norm('input_layernorm', 'attn_norm', hidden),
+      norm('post_attention_layernorm', 'ffn_norm', hidden),
+      ...attention(dimensions),
+      ...(dense.has(layer) || (layer + 1) % step !== 0 || experts === 0
+        ? gatedFeedForward('mlp', hidden, feedForward)
+        : [
+            tensor('mlp.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),
+            ...routedExperts('mlp.experts', experts, hidden, width, {
+              fused: config.hasTensor(`model.layers.${layer}.mlp.experts.gate_up_proj`),
+            }),
+            ...shared(dimensions),
+          ]),
+    ]),
+  ]
+}

@@ -1,0 +1,39 @@
+import type { ModelConfig } from './config.js'
+import { isTied } from './ends.js'
+import type { ExpectedTensor, Quirks } from './types.js'
+
+interface OtherHead {
+  readonly notes: readonly string[]
+  /** Names in the checkpoint. */
+  readonly leftOut: ReadonlySet<string>
+}
+
+const nothing: OtherHead = { notes: [], leftOut: new Set() }
+
+/**
+ * What becomes of an output matrix in a checkpoint whose config.json says that the embedding serves as one. As transformers 5 does, it is
+ * kept where it differs, and the user is told; where it is the same, the file computes the same with or without it, and it is kept or
+ * not as llama.cpp's converter does.
+ */
+export async function noteOtherHead(
+  config: ModelConfig,
+  { dropsTiedOutput = false, alwaysTied = false }: Quirks,
+  expected: readonly (ExpectedTensor & { readonly name: string })[],
+  rename: (name: string) => string,
+): Promise<OtherHead> {
+  const { checkpoint } = config
+  if (!alwaysTied && !isTied(config)) return nothing
+  const stored = (wanted: RegExp): string | undefined => checkpoint.names.find((name) => wanted.test(rename(name)))
+  const head = stored(/^(model\.)?(lm_head|output)\.weight$/)
+  const embedding = stored(/(^|\.)(embed_tokens|wte|word_embeddings|tok_embeddings|embeddings)\.weight$/)
+  if (head === undefined || embedding === undefined) return nothing
+  const differs = !(await checkpoint.looksEqual(head, embedding))
+  const hasPlace = !alwaysTied && expected.some(({ name }) => name === rename(head))
+  if (!hasPlace) {
+    const lost = `The checkpoint has an output matrix (${head}) that is not its embedding, which llama.cpp's file has no place for: it is left out.`
+    return { notes: differs ? [lost] : [], leftOut: new Set([head]) }
+  }
+  const kept = `config.json ties the output matrix to the embedding, but ${head} differs from it: it is kept as an output matrix of its own.`
+  if (differs) return { notes: [kept], leftOut: new Set() }
+  return { notes: [], leftOut: new Set(dropsTiedOutput ? [head] : []) }
+}

@@ -1,0 +1,140 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { makeBlueprint } from '../../../../src/model/convert/index.js'
+import { deepseekV2Lite, deepseekV3Mtp, llama3Rope, mistralLinear } from '../../../support/checkpoint-variants.js'
+import { type SmallCheckpoint, writeCheckpoint } from '../../../support/checkpoints.js'
+
+let folder: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mq-config-'))
+})
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+type Change = Readonly<Record<string, unknown>>
+
+/** The blueprint of a variant with other fields and further tensors; undefined removes a field. */
+async function blueprintOf(variant: SmallCheckpoint, config: Change = {}, tensors: SmallCheckpoint['tensors'] = {}) {
+  const path = join(folder, 'model')
+  await writeCheckpoint(path, {
+    ...variant,
+    config: { ...variant.config, ...config },
+    tensors: { ...variant.tensors, ...tensors },
+  })
+  return makeBlueprint(path)
+}
+
+const head = { 'lm_head.weight': ['BF16', 2048, 96] } as const
+
+describe('a field that changes the computation', () => {
+  it.each<[string, SmallCheckpoint, Change]>([
+    ['hidden_act', llama3Rope, { hidden_act: 'relu' }],
+    ['hidden_act', deepseekV3Mtp, { hidden_act: 'gelu_pytorch_tanh' }],
+    ['partial_rotary_factor', llama3Rope, { partial_rotary_factor: 0.5 }],
+    ['attn_logit_softcapping', llama3Rope, { attn_logit_softcapping: 50 }],
+    ['layer_types', llama3Rope, { layer_types: ['sliding_attention'] }],
+    ['rope_interleave', deepseekV3Mtp, { rope_interleave: false }],
+    ['qk_layernorm', mistralLinear, { qk_layernorm: true }],
+    ['use_bias', mistralLinear, { use_bias: true }],
+    ['rope_scaling.mscale', deepseekV2Lite, { rope_scaling: { ...rope(deepseekV2Lite), mscale: 1 } }],
+    ['rope_scaling.mrope_interleaved', llama3Rope, { rope_scaling: { ...rope(llama3Rope), mrope_interleaved: true } }],
+  ])('is refused by name and value: %s', async (field, variant, config) => {
+    const value = Object.values(config)[0]
+    const shown = typeof value === 'object' && !Array.isArray(value) ? '' : JSON.stringify(value)
+    await expect(blueprintOf(variant, config)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining(`${field} is ${shown}`) as string,
+    })
+  })
+
+  it.each<[string, SmallCheckpoint, Change]>([
+    ['the same activation', llama3Rope, { hidden_act: 'swish' }],
+    [
+      'its neutral value',
+      llama3Rope,
+      { partial_rotary_factor: 1, attn_logit_softcapping: null, layer_types: ['full_attention'] },
+    ],
+    ['the value that llama.cpp computes with', deepseekV3Mtp, { rope_interleave: true }],
+  ])('passes without a note at %s', async (_, variant, config) => {
+    const { notes } = await blueprintOf(variant, config)
+    expect(notes).toEqual((await blueprintOf(variant)).notes)
+  })
+})
+
+describe('a sliding window', () => {
+  it('is noted with the limit within which the file is like the original', async () => {
+    const { notes } = await blueprintOf(mistralLinear, { sliding_window: 77 })
+    expect(notes).toEqual([expect.stringMatching(/sliding window .* 77: .* within 77 tokens alone/)])
+  })
+
+  it.each<Change>([{ sliding_window: null }, { sliding_window: 32_768 }, { sliding_window: 64, use_sliding_window: false }])(
+    'needs no note where it limits nothing: %j',
+    async (config) => {
+      expect((await blueprintOf(mistralLinear, config)).notes).toEqual([])
+    },
+  )
+})
+
+describe('a field that nobody knows', () => {
+  it('is listed with the others in one note', async () => {
+    const { notes } = await blueprintOf(llama3Rope, {
+      frobnicate: 3,
+      twiddle: { a: 1 },
+      nothing: null,
+      rope_scaling: { ...rope(llama3Rope), wobble: 2 },
+    })
+    expect(notes).toEqual([expect.stringContaining('ignored: frobnicate, twiddle, rope_scaling.wobble.')])
+  })
+
+  it('is none of those that every checkpoint has', async () => {
+    expect((await blueprintOf(llama3Rope, { use_cache: true, dtype: 'bfloat16', initializer_range: 0.02 })).notes).toEqual([])
+  })
+})
+
+describe('spellings', () => {
+  const { rope_scaling, rope_theta, ...rest } = llama3Rope.config
+  const scaling = { ...(rope_scaling as Change), rope_theta }
+  const { rope_type, ...old } = rope_scaling as { rope_type: string }
+  it.each<[string, Change]>([
+    ['rope_parameters', { rope_parameters: scaling }],
+    ['rope_parameters by layer type', { rope_parameters: { full_attention: scaling } }],
+    ['rope_scaling with type', { rope_theta, rope_scaling: { ...old, type: rope_type } }],
+    ['a capital letter', { rope_theta, rope_scaling: { ...old, rope_type: 'Llama3' } }],
+  ])('of rotation are read alike: %s', async (_, config) => {
+    const expected = await blueprintOf(llama3Rope)
+    const path = await writeCheckpoint(join(folder, 'other'), { ...llama3Rope, config: { ...rest, ...config } })
+    const { metadata, tensors, notes } = await makeBlueprint(path)
+    const keys = (all: typeof metadata) => [...all].filter(([key]) => key.startsWith('llama.'))
+    expect(keys(metadata)).toEqual(keys(expected.metadata))
+    expect(tensors[0]).toEqual(expected.tensors[0])
+    expect(notes).toEqual([])
+  })
+
+  it('of a text model within another are read as at the root', async () => {
+    const expected = await blueprintOf(llama3Rope)
+    const { architectures, ...text } = llama3Rope.config
+    const path = await writeCheckpoint(join(folder, 'other'), {
+      ...llama3Rope,
+      config: { architectures, model_type: 'outer', text_config: { ...text, architectures: ['InnerModel'] } },
+    })
+    const { metadata } = await makeBlueprint(path)
+    const keys = (all: typeof metadata) => [...all].filter(([key]) => key.startsWith('llama.'))
+    expect(keys(metadata)).toEqual(keys(expected.metadata))
+  })
+})
+
+describe('an output matrix in a checkpoint whose embeddings are tied', () => {
+  it.each<[string, SmallCheckpoint, SmallCheckpoint['tensors']]>([
+    ['llama', llama3Rope, head],
+    ['deepseek2', deepseekV2Lite, { 'lm_head.weight': ['BF16', 2048, 64] }],
+  ])('is kept where it differs, with a note: %s', async (_, variant, more) => {
+    const { tensors, notes } = await blueprintOf(variant, {}, more)
+    expect(tensors.map(({ name }) => name)).toContain('output.weight')
+    expect(notes).toEqual([expect.stringMatching(/ties .* lm_head\.weight differs .* kept/)])
+  })
+})
+
+function rope({ config }: SmallCheckpoint): Change {
+  return config['rope_scaling'] as Change
+}
