@@ -30,7 +30,8 @@ export async function coverage(args: string[]): Promise<void> {
 /** A line for each class, and how many are equal. */
 export function coverageText(rows: readonly CoverageRow[]): string {
   const classes = new Set(rows.map((row) => row.class))
-  const equal = [...classes].filter((name) => rows.every((row) => row.class !== name || row.state === 'equal'))
+  const ofClass = (name: string): CoverageRow[] => rows.filter((row) => row.class === name && row.state !== 'failed')
+  const equal = [...classes].filter((name) => ofClass(name).length > 0 && ofClass(name).every(({ state }) => state === 'equal'))
   return [...rows.map(coverageLine), `${equal.length} of ${classes.size} equal`].join('\n')
 }
 

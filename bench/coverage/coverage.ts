@@ -107,6 +107,7 @@ async function runUpstream(
     pre: spec.pre,
     types: goldenTypes,
     options: spec.options?.upstream ?? [],
+    plainConfig: spec.plainConfig !== undefined,
   }))
   const failures = await convertUpstream(parent, jobs)
   const found = new Map<Case, Digests | string>()

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { foreign } from '../foreign.js'
 
@@ -10,6 +10,8 @@ export interface UpstreamCase {
   /** Types to convert to; the file is FOLDER.TYPE.gguf. */
   readonly types: readonly string[]
   readonly options: readonly string[]
+  /** Keeps transformers from reading config.json, so that the converter reads it itself. */
+  readonly plainConfig: boolean
 }
 
 /**
@@ -17,7 +19,7 @@ export interface UpstreamCase {
  * wrong is written beside the outcome, with the end of the converter's own messages.
  */
 const script = `
-import json, os, runpy, sys, traceback
+import base64, json, os, runpy, sys, traceback
 sys.path.insert(1, '/usr/share/llama.cpp/llama.cpp-tools')
 import transformers, torch, sentencepiece, gguf
 import conversion, conversion.base
@@ -32,6 +34,31 @@ for case in cases:
         conversion.base.ModelBase.load_hparams(conversion.base.Path(case['folder']), False)
     except Exception:
         pass
+def refuse(*args, **kwargs): raise ValueError('config.json as it is')
+of_transformers = AutoTokenizer.from_pretrained
+class Ranks:
+    # What the remote code of such repositories makes of their file of ranks.
+    def __init__(self, folder, file):
+        lines = open(os.path.join(folder, file), 'rb').read().splitlines()
+        self.mergeable_ranks = {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines if line)}
+        config = json.load(open(os.path.join(folder, 'tokenizer_config.json')))
+        self.special_tokens = {entry['content']: int(id) for id, entry in config['added_tokens_decoder'].items()}
+        self.vocab_size = json.load(open(os.path.join(folder, 'config.json')))['vocab_size']
+        self._mergeable_ranks = self.mergeable_ranks
+        self.model = self
+    def get_vocab(self): return self.special_tokens
+def tokenizer(folder, *args, **kwargs):
+    ranks = [name for name in os.listdir(folder) if name.endswith('.tiktoken') or name == 'tiktoken.model']
+    if ranks and not os.path.exists(os.path.join(folder, 'tokenizer.json')): return Ranks(folder, ranks[0])
+    try:
+        found = of_transformers(folder, *args, **kwargs)
+        # Version 5 forgets this field of tokenizer_config.json, which one class insists on.
+        found._add_bos_token = json.load(open(os.path.join(folder, 'tokenizer_config.json'))).get('add_bos_token', False)
+        return found
+    except Exception:
+        # It does not get past a config.json that it does not know.
+        return transformers.PreTrainedTokenizerFast.from_pretrained(folder)
+AutoTokenizer.from_pretrained = tokenizer
 converter = '/usr/share/doc/llama.cpp-tools/scripts/convert_hf_to_gguf.py'
 for case in cases:
     for kind in case['types']:
@@ -41,6 +68,7 @@ for case in cases:
             log = os.open(out + '.log', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(log, 1); os.dup2(log, 2)
             conversion.base.TextModel.get_vocab_base_pre = lambda self, tokenizer: case['pre']
+            if case['plainConfig']: conversion.base.AutoConfig.from_pretrained = refuse
             sys.argv = ['convert', case['folder'], '--outtype', kind, '--outfile', out + '.gguf', *case['options']]
             status = 0
             try:
@@ -60,6 +88,7 @@ for case in cases:
  * @returns for each case and type what went wrong, if anything did: key FOLDER.TYPE.
  */
 export async function convertUpstream(folder: string, cases: readonly UpstreamCase[]): Promise<ReadonlyMap<string, string>> {
+  for (const { folder: name, types } of cases) for (const type of types) await rm(`${name}.${type}.failed`, { force: true })
   await writeFile(join(folder, 'cases.json'), JSON.stringify(cases))
   await writeFile(join(folder, 'convert.py'), script)
   const minutes = 2 + cases.length

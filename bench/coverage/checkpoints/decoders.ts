@@ -1,6 +1,15 @@
 import type { CheckpointSpec, ValueRule } from './spec.js'
 import { byteLevelModel } from './tokenizers/byte-level-models.js'
-import { gemma4Files, gemmaFiles, llama2Files, llama3Files, phi3Files, qwenFiles } from './tokenizers/published.js'
+import {
+  gemma4Files,
+  gemmaFiles,
+  llama2Files,
+  llama3Files,
+  phi3Files,
+  qwenEmbeddingFiles,
+  qwenFiles,
+  qwenRerankerFiles,
+} from './tokenizers/published.js'
 
 const llama2 = { files: llama2Files(), pre: 'default' }
 const llama3 = { files: llama3Files, pre: 'llama-bpe' }
@@ -13,6 +22,16 @@ const glm = byteLevelModel('glm')
 const gptOss = byteLevelModel('gptOss')
 const tekken = byteLevelModel('tekken')
 const gemma4 = { files: gemma4Files(), pre: 'gemma4' }
+const granite3 = byteLevelModel('granite3')
+const granite4 = byteLevelModel('granite4')
+const nemotronH = byteLevelModel('nemotronH')
+const lfm2 = byteLevelModel('lfm2')
+const olmo2 = byteLevelModel('olmo2')
+const cohere = byteLevelModel('cohere')
+const neox = byteLevelModel('neox')
+const stablelm = byteLevelModel('stablelm2')
+const qwenEmbedding = { files: qwenEmbeddingFiles(), pre: 'qwen2' }
+const qwenReranker = { files: qwenRerankerFiles(), pre: 'qwen2' }
 const phi3 = { files: phi3Files(), pre: 'default' }
 
 /** Norms that multiply by 1 + weight. */
@@ -26,6 +45,18 @@ const gatedDelta: readonly ValueRule[] = [
   [/visual/, 0, 0.1],
 ]
 const mxfp4Scales: readonly ValueRule[] = [[/_scales$/, 124, 1]]
+/** Decays are logarithms of 1 to 16, steps lie around softplus^-1 of a tenth, convolutions are short. */
+const mamba: readonly ValueRule[] = [
+  [/A_log$/, 1.2, 0.5],
+  [/\.D$/, 1, 0.1],
+  [/dt_bias$|dt_proj\.bias$/, -2, 0.5],
+  [/conv1d\.weight$/, 0, 0.4],
+]
+const convolution: readonly ValueRule[] = [[/conv\.conv\.weight$/, 0, 0.4]]
+/** Parameters of an activation function. */
+const xielu: readonly ValueRule[] = [[/alpha_[pn]$/, 0.8, 0.1]]
+const noRotaryPct = 'transformers 5 renames rotary_pct, which the converter asks for'
+const falconHeads = 'transformers fills in as many heads of keys as of queries, and the converter then cuts the matrix wrongly'
 /** Models that write text, the most used first. */
 export const decoderSpecs: readonly CheckpointSpec[] = [
   { name: 'llama', classes: ['LlamaForCausalLM'], arch: 'llama', ...llama3 },
@@ -78,4 +109,65 @@ export const decoderSpecs: readonly CheckpointSpec[] = [
   { name: 'mistral-small4', classes: ['Mistral3ForConditionalGeneration'], arch: 'mistral4', ...tekken },
   { name: 'minimax-m2', classes: ['MiniMaxM2ForCausalLM'], arch: 'minimax-m2', ...byteLevelModel('miniMax') },
   { name: 'seed-oss', classes: ['SeedOssForCausalLM'], arch: 'seed_oss', ...byteLevelModel('seed') },
+  {
+    name: 'llama4',
+    classes: ['Llama4ForConditionalGeneration', 'Llama4ForCausalLM'],
+    arch: 'llama4',
+    ...byteLevelModel('llama4'),
+  },
+  { name: 'smollm3', classes: ['SmolLM3ForCausalLM'], arch: 'smollm3', ...byteLevelModel('smollm3') },
+  { name: 'qwen3-embedding', classes: ['Qwen3Model', 'Qwen3ForCausalLM'], arch: 'qwen3', encoder: true, ...qwenEmbedding },
+  { name: 'qwen3-reranker', classes: ['Qwen3ForCausalLM'], arch: 'qwen3', encoder: true, ...qwenReranker },
+  { name: 'arcee', classes: ['ArceeForCausalLM'], arch: 'arcee', ...llama3 },
+  { name: 'apertus', classes: ['ApertusForCausalLM'], arch: 'apertus', values: xielu, ...tekken },
+  { name: 'granite', classes: ['GraniteForCausalLM'], arch: 'granite', ...granite3 },
+  { name: 'granite-moe', classes: ['GraniteMoeForCausalLM'], arch: 'granitemoe', ...granite3 },
+  { name: 'granite-moe-shared', classes: ['GraniteMoeSharedForCausalLM'], arch: 'granitemoe', ...granite3 },
+  { name: 'granite4-h-tiny', classes: ['GraniteMoeHybridForCausalLM'], arch: 'granitehybrid', values: mamba, ...granite4 },
+  { name: 'granite4-h-1b', classes: ['GraniteMoeHybridForCausalLM'], arch: 'granitehybrid', values: mamba, ...granite4 },
+  { name: 'granite4-micro', classes: ['GraniteMoeHybridForCausalLM'], arch: 'granite', ...granite4 },
+  { name: 'bamba', classes: ['BambaForCausalLM'], arch: 'granitehybrid', values: mamba, ...byteLevelModel('bamba') },
+  { name: 'nemotron-h', classes: ['NemotronHForCausalLM'], arch: 'nemotron_h', values: mamba, ...nemotronH },
+  { name: 'nemotron3-nano', classes: ['NemotronHForCausalLM'], arch: 'nemotron_h_moe', values: mamba, ...nemotronH },
+  { name: 'nemotron3-super', classes: ['NemotronHForCausalLM'], arch: 'nemotron_h_moe', values: mamba, ...nemotronH },
+  { name: 'nemotron', classes: ['NemotronForCausalLM'], arch: 'nemotron', values: normsAroundZero, ...llama2 },
+  { name: 'lfm2', classes: ['Lfm2ForCausalLM', 'LFM2ForCausalLM'], arch: 'lfm2', values: convolution, ...lfm2 },
+  { name: 'lfm2-moe', classes: ['Lfm2MoeForCausalLM'], arch: 'lfm2moe', values: convolution, ...lfm2 },
+  { name: 'ernie4.5', classes: ['Ernie4_5ForCausalLM', 'Ernie4_5_ForCausalLM'], arch: 'ernie4_5', ...llama2 },
+  { name: 'ernie4.5-moe', classes: ['Ernie4_5_MoeForCausalLM'], arch: 'ernie4_5-moe', ...llama2 },
+  { name: 'hunyuan-dense', classes: ['HunYuanDenseV1ForCausalLM'], arch: 'hunyuan-dense', ...byteLevelModel('hunyuan') },
+  { name: 'exaone4', classes: ['Exaone4ForCausalLM'], arch: 'exaone4', ...byteLevelModel('exaone4') },
+  { name: 'exaone', classes: ['ExaoneForCausalLM'], arch: 'exaone', ...byteLevelModel('exaone') },
+  {
+    name: 'exaone-moe',
+    classes: ['ExaoneMoEForCausalLM', 'ExaoneMoeForCausalLM'],
+    arch: 'exaone-moe',
+    ...byteLevelModel('exaoneMoe'),
+  },
+  { name: 'olmo', classes: ['OlmoForCausalLM', 'OLMoForCausalLM'], arch: 'olmo', ...byteLevelModel('olmo') },
+  { name: 'olmo2', classes: ['Olmo2ForCausalLM'], arch: 'olmo2', ...olmo2 },
+  { name: 'olmo3', classes: ['Olmo3ForCausalLM'], arch: 'olmo2', ...olmo2 },
+  { name: 'olmoe', classes: ['OlmoeForCausalLM'], arch: 'olmoe', ...byteLevelModel('olmo') },
+  { name: 'cohere', classes: ['CohereForCausalLM'], arch: 'command-r', dtype: 'F16', ...cohere },
+  { name: 'cohere-plus', classes: ['CohereForCausalLM'], arch: 'command-r', dtype: 'F16', ...cohere },
+  { name: 'cohere2', classes: ['Cohere2ForCausalLM'], arch: 'cohere2', dtype: 'F16', ...cohere },
+  { name: 'falcon-h1', classes: ['FalconH1ForCausalLM'], arch: 'falcon-h1', values: mamba, ...byteLevelModel('falconH1') },
+  { name: 'mamba', classes: ['MambaForCausalLM'], arch: 'mamba', dtype: 'F32', values: mamba, ...neox },
+  { name: 'falcon-mamba', classes: ['FalconMambaForCausalLM'], arch: 'mamba', values: mamba, ...byteLevelModel('falcon') },
+  { name: 'mamba2', classes: ['Mamba2ForCausalLM'], arch: 'mamba2', values: mamba, ...neox },
+  { name: 'jamba', classes: ['JambaForCausalLM'], arch: 'jamba', values: mamba, ...llama2 },
+  { name: 'dots1', classes: ['Dots1ForCausalLM'], arch: 'dots1', ...qwen2 },
+  { name: 'stablelm', classes: ['StableLmForCausalLM', 'StableLMEpochForCausalLM'], arch: 'stablelm', ...stablelm },
+  { name: 'stablelm-12b', classes: ['StableLmForCausalLM'], arch: 'stablelm', ...stablelm },
+  { name: 'starcoder2', classes: ['Starcoder2ForCausalLM'], arch: 'starcoder2', ...byteLevelModel('starcoder') },
+  { name: 'gpt2', classes: ['GPT2LMHeadModel'], arch: 'gpt2', dtype: 'F32', ...byteLevelModel('gpt2') },
+  { name: 'gpt-neox', classes: ['GPTNeoXForCausalLM'], arch: 'gptneox', dtype: 'F16', plainConfig: noRotaryPct, ...neox },
+  {
+    name: 'falcon',
+    classes: ['FalconForCausalLM', 'RWForCausalLM'],
+    arch: 'falcon',
+    plainConfig: falconHeads,
+    ...byteLevelModel('falcon'),
+  },
+  { name: 'falcon-40b', classes: ['FalconForCausalLM'], arch: 'falcon', ...byteLevelModel('falcon') },
 ]

@@ -34,6 +34,8 @@ export interface CheckpointSpec {
   readonly encoder?: boolean
   /** Why transformers cannot run it. */
   readonly withoutTransformers?: string
+  /** Why transformers is kept from reading config.json when llama.cpp's converter runs; it then reads the file itself. */
+  readonly plainConfig?: string
   /** Further arguments of llama.cpp's converter, and those of `mq convert` that mean the same. */
   readonly options?: { readonly upstream: readonly string[]; readonly mq: readonly string[] }
 }

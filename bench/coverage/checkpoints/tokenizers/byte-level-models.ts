@@ -17,11 +17,14 @@ interface Model {
   readonly normalizer?: Json
   readonly postProcessor?: Json
   readonly joinedMerges?: boolean
+  /** Nothing in tokenizer.json tells the pre-tokenizer from others: mq is given its name. */
+  readonly given?: boolean
   /** generation_config.json. */
   readonly generation?: Json
 }
 
 const plain = (...texts: string[]): Added[] => texts.map((content) => ({ content, special: false }))
+const nfc = { type: 'NFC' }
 const fast = { clean_up_tokenization_spaces: false, model_max_length: 131072, tokenizer_class: 'PreTrainedTokenizerFast' }
 const llamaFast = { ...fast, tokenizer_class: 'LlamaTokenizerFast' }
 
@@ -252,13 +255,366 @@ const models = {
       pad_token: '<seed:pad>',
     },
   },
+  llama4: {
+    pre: 'llama4',
+    given: true,
+    added: [
+      '<|begin_of_text|>',
+      '<|end_of_text|>',
+      '<|image_start|>',
+      '<|image_end|>',
+      '<|image|>',
+      '<|eot|>',
+      '<|header_start|>',
+      '<|header_end|>',
+    ],
+    template: { before: '<|begin_of_text|>' },
+    config: {
+      ...fast,
+      bos_token: '<|begin_of_text|>',
+      chat_template: turns('<|header_start|>', '<|eot|>'),
+      eos_token: '<|eot|>',
+    },
+  },
+  smollm3: {
+    pre: 'smaug-bpe',
+    given: true,
+    added: ['<|begin_of_text|>', '<|end_of_text|>', '<|im_end|>', '<|im_start|>', ...plain('<think>', '</think>')],
+    config: {
+      ...fast,
+      bos_token: null,
+      eos_token: '<|im_end|>',
+      fast: false,
+      pad_token: '<|im_end|>',
+      chat_template: turns('<|im_start|>', '<|im_end|>'),
+    },
+  },
+  granite3: {
+    pre: 'refact',
+    given: true,
+    added: [
+      '<|end_of_text|>',
+      '<fim_prefix>',
+      '<fim_middle>',
+      '<fim_suffix>',
+      '<|start_of_role|>',
+      '<|end_of_role|>',
+      '<|tool_call|>',
+    ],
+    config: {
+      ...fast,
+      add_bos_token: false,
+      add_prefix_space: false,
+      bos_token: '<|end_of_text|>',
+      chat_template: turns('<|start_of_role|>', '<|end_of_text|>'),
+      eos_token: '<|end_of_text|>',
+      errors: 'replace',
+      pad_token: '<|end_of_text|>',
+      tokenizer_class: 'GPT2Tokenizer',
+      unk_token: '<|end_of_text|>',
+      vocab_size: 320,
+    },
+  },
+  granite4: {
+    pre: 'dbrx',
+    given: true,
+    added: [
+      '<|end_of_text|>',
+      '<|pad|>',
+      '<|start_of_role|>',
+      '<|end_of_role|>',
+      '<|unk|>',
+      ...plain('<tool_call>', '</tool_call>'),
+    ],
+    config: {
+      ...fast,
+      add_bos_token: false,
+      add_prefix_space: false,
+      bos_token: '<|end_of_text|>',
+      chat_template: turns('<|start_of_role|>', '<|end_of_text|>'),
+      eos_token: '<|end_of_text|>',
+      errors: 'replace',
+      pad_token: '<|pad|>',
+      tokenizer_class: 'GPT2Tokenizer',
+      unk_token: '<|unk|>',
+    },
+  },
+  bamba: {
+    pre: 'llama-bpe',
+    added: ['<|begin_of_text|>', '<|end_of_text|>', '<|finetune_right_pad_id|>'],
+    template: { before: '<|begin_of_text|>' },
+    config: { ...fast, bos_token: '<|begin_of_text|>', eos_token: '<|end_of_text|>', pad_token: '<|finetune_right_pad_id|>' },
+  },
+  nemotronH: {
+    pre: 'pixtral',
+    given: true,
+    added: ['<unk>', '<s>', '</s>', '[INST]', '[/INST]', '<SPECIAL_10>', '<SPECIAL_11>', '<SPECIAL_12>'],
+    addedFirst: true,
+    template: { before: '<s>' },
+    config: {
+      ...fast,
+      add_bos_token: true,
+      add_eos_token: false,
+      bos_token: '<s>',
+      chat_template: turns('<SPECIAL_10>', '<SPECIAL_12>'),
+      eos_token: '</s>',
+      unk_token: '<unk>',
+      model_input_names: ['input_ids', 'attention_mask'],
+    },
+  },
+  lfm2: {
+    pre: 'lfm2',
+    given: true,
+    added: ['<|startoftext|>', '<|pad|>', '<|im_end|>', '<|im_start|>', '<|tool_list_start|>', '<|tool_list_end|>'],
+    template: { before: '<|startoftext|>' },
+    config: {
+      ...fast,
+      add_bos_token: true,
+      add_eos_token: false,
+      bos_token: '<|startoftext|>',
+      eos_token: '<|im_end|>',
+      legacy: false,
+      model_input_names: ['input_ids', 'attention_mask'],
+      pad_token: '<|pad|>',
+      sp_model_kwargs: {},
+      spaces_between_special_tokens: false,
+      use_default_system_prompt: false,
+      use_fast: true,
+    },
+  },
+  hunyuan: {
+    pre: 'hunyuan-dense',
+    given: true,
+    added: [
+      '<｜hy_begin▁of▁sentence｜>',
+      '<｜hy_place▁holder▁no▁0｜>',
+      '<｜hy_place▁holder▁no▁2｜>',
+      '<｜hy_▁pad▁｜>',
+      '<｜hy_User｜>',
+      '<｜hy_Assistant｜>',
+    ],
+    config: {
+      ...fast,
+      add_bos_token: false,
+      add_eos_token: false,
+      bos_token: '<｜hy_begin▁of▁sentence｜>',
+      chat_template: turns('<｜hy_', '<｜hy_place▁holder▁no▁2｜>'),
+      eos_token: '<｜hy_place▁holder▁no▁2｜>',
+      pad_token: '<｜hy_▁pad▁｜>',
+    },
+  },
+  exaone4: {
+    pre: 'exaone4',
+    given: true,
+    added: ['[PAD]', '[BOS]', '[EOS]', '[|endofturn|]', '[UNK]', '[|user|]', '[|assistant|]', ...plain('<think>', '</think>')],
+    config: {
+      ...fast,
+      bos_token: '[BOS]',
+      chat_template: turns('[|', '[|endofturn|]'),
+      eos_token: '[|endofturn|]',
+      pad_token: '[PAD]',
+      tokenizer_class: 'GPT2Tokenizer',
+      unk_token: '[UNK]',
+    },
+  },
+  exaone: {
+    pre: 'exaone',
+    given: true,
+    added: ['[PAD]', '[BOS]', '[EOS]', '[|endofturn|]', '[UNK]', '[|user|]', '[|assistant|]'],
+    config: {
+      ...fast,
+      bos_token: '[BOS]',
+      eos_token: '[|endofturn|]',
+      pad_token: '[PAD]',
+      tokenizer_class: 'GPT2Tokenizer',
+      unk_token: '[UNK]',
+    },
+  },
+  exaoneMoe: {
+    pre: 'exaone-moe',
+    given: true,
+    added: ['[PAD]', '[BOS]', '[EOS]', '<|endofturn|>', '[UNK]', '<|user|>', '<|assistant|>'],
+    config: {
+      ...fast,
+      bos_token: '[BOS]',
+      eos_token: '<|endofturn|>',
+      pad_token: '[PAD]',
+      unk_token: '[UNK]',
+      chat_template: turns('<|', '<|endofturn|>'),
+    },
+  },
+  olmo: {
+    pre: 'olmo',
+    given: true,
+    normalizer: nfc,
+    added: ['<|endoftext|>', '<|padding|>'],
+    config: {
+      ...fast,
+      add_bos_token: false,
+      add_eos_token: false,
+      add_prefix_space: false,
+      bos_token: null,
+      eos_token: '<|endoftext|>',
+      pad_token: '<|padding|>',
+      tokenizer_class: 'GPTNeoXTokenizer',
+      unk_token: null,
+    },
+  },
+  olmo2: {
+    pre: 'dbrx',
+    given: true,
+    added: ['<|pad|>', '<|endoftext|>', '<|im_start|>', '<|im_end|>'],
+    config: {
+      ...fast,
+      add_prefix_space: false,
+      bos_token: '<|endoftext|>',
+      eos_token: '<|endoftext|>',
+      pad_token: '<|pad|>',
+      tokenizer_class: 'GPT2Tokenizer',
+      unk_token: '<|endoftext|>',
+      chat_template: turns('<|im_start|>', '<|im_end|>'),
+    },
+  },
+  cohere: {
+    pre: 'command-r',
+    given: true,
+    normalizer: nfc,
+    addedFirst: true,
+    added: [
+      '<PAD>',
+      '<UNK>',
+      '<CLS>',
+      '<SEP>',
+      '<MASK_TOKEN>',
+      '<BOS_TOKEN>',
+      '<EOS_TOKEN>',
+      '<|END_OF_TURN_TOKEN|>',
+      '<|START_OF_TURN_TOKEN|>',
+      '<|USER_TOKEN|>',
+    ],
+    template: { before: '<BOS_TOKEN>' },
+    config: {
+      ...fast,
+      add_bos_token: true,
+      add_eos_token: false,
+      add_prefix_space: false,
+      bos_token: '<BOS_TOKEN>',
+      chat_template: [
+        { name: 'default', template: turns('<|START_OF_TURN_TOKEN|>', '<|END_OF_TURN_TOKEN|>') },
+        { name: 'tool_use', template: `{{ tools }}${turns('<|START_OF_TURN_TOKEN|>', '<|END_OF_TURN_TOKEN|>')}` },
+        { name: 'rag', template: `{{ documents }}${turns('<|START_OF_TURN_TOKEN|>', '<|END_OF_TURN_TOKEN|>')}` },
+      ],
+      eos_token: '<|END_OF_TURN_TOKEN|>',
+      legacy: true,
+      merges_file: null,
+      pad_token: '<PAD>',
+      sp_model_kwargs: {},
+      tokenizer_class: 'CohereTokenizer',
+      unk_token: null,
+      vocab_file: null,
+    },
+  },
+  falconH1: {
+    pre: 'falcon-h1',
+    given: true,
+    added: ['<|begin_of_text|>', '<|pad|>', '<|end_of_text|>', '<|im_start|>', '<|im_end|>'],
+    config: {
+      ...fast,
+      bos_token: '<|begin_of_text|>',
+      chat_template: turns('<|im_start|>', '<|im_end|>'),
+      eos_token: '<|end_of_text|>',
+      pad_token: '<|pad|>',
+    },
+  },
+  neox: {
+    pre: 'gpt-2',
+    normalizer: nfc,
+    addedFirst: true,
+    added: ['<|endoftext|>', '<|padding|>'],
+    joinedMerges: true,
+    config: {
+      add_bos_token: false,
+      add_eos_token: false,
+      add_prefix_space: false,
+      bos_token: '<|endoftext|>',
+      clean_up_tokenization_spaces: true,
+      eos_token: '<|endoftext|>',
+      model_max_length: 1000000000000000019884624838656,
+      tokenizer_class: 'GPTNeoXTokenizer',
+      unk_token: '<|endoftext|>',
+    },
+  },
+  falcon: {
+    pre: 'falcon',
+    given: true,
+    addedFirst: true,
+    joinedMerges: true,
+    added: [
+      '>>TITLE<<',
+      '>>ABSTRACT<<',
+      '>>INTRODUCTION<<',
+      '>>SUMMARY<<',
+      '>>COMMENT<<',
+      '>>ANSWER<<',
+      '>>QUESTION<<',
+      '>>DOMAIN<<',
+      '>>PREFIX<<',
+      '>>SUFFIX<<',
+      '>>MIDDLE<<',
+      '<|endoftext|>',
+    ],
+    config: {
+      add_prefix_space: false,
+      eos_token: '<|endoftext|>',
+      model_input_names: ['input_ids', 'attention_mask'],
+      model_max_length: 2048,
+      special_tokens_map_file: null,
+      tokenizer_class: 'PreTrainedTokenizerFast',
+    },
+  },
+  stablelm2: {
+    pre: 'stablelm2',
+    given: true,
+    normalizer: nfc,
+    added: ['<|endoftext|>', '<|fim_prefix|>', '<|fim_middle|>', '<|fim_suffix|>', '<|im_start|>', '<|im_end|>'],
+    config: {
+      ...fast,
+      bos_token: '<|endoftext|>',
+      eos_token: '<|endoftext|>',
+      unk_token: '<|endoftext|>',
+      tokenizer_class: 'GPT2Tokenizer',
+    },
+  },
+  starcoder: {
+    pre: 'starcoder',
+    added: ['<|endoftext|>', '<fim_prefix>', '<fim_middle>', '<fim_suffix>', '<fim_pad>', '<repo_name>', '<file_sep>'],
+    addedFirst: true,
+    config: {
+      ...fast,
+      add_prefix_space: false,
+      bos_token: '<|endoftext|>',
+      eos_token: '<|endoftext|>',
+      tokenizer_class: 'GPT2Tokenizer',
+      unk_token: '<|endoftext|>',
+      vocab_size: 320,
+    },
+  },
+  gpt2: { pre: 'gpt-2', added: ['<|endoftext|>'], joinedMerges: true, config: { model_max_length: 1024 } },
 } satisfies Readonly<Record<string, Model>>
 
+/** The part of a specification that its tokenizer makes. */
+export interface Tokenizer {
+  readonly files: Files
+  readonly pre: string
+  readonly options?: { readonly upstream: readonly string[]; readonly mq: readonly string[] }
+}
+
 /** tokenizer.json, tokenizer_config.json and, where the model has it, generation_config.json; and llama.cpp's name of the pre-tokenizer. */
-export function byteLevelModel(name: keyof typeof models): { readonly files: Files; readonly pre: string } {
-  const { generation, ...model }: Model = models[name]
+export function byteLevelModel(name: keyof typeof models): Tokenizer {
+  const { generation, given = false, ...model }: Model = models[name]
   return {
     pre: model.pre,
     files: { ...byteLevel(model), ...(generation === undefined ? {} : { 'generation_config.json': generation }) },
+    ...(given ? { options: { upstream: [], mq: ['--pre', model.pre] } } : {}),
   }
 }

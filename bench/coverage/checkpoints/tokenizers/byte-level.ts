@@ -5,7 +5,7 @@ import { preTokenizerOf } from './pre-tokenizers.js'
 const mergeList =
   'Ġ t|h e|i n|Ġt he|a n|e r|r e|o n|Ġ a|Ġ s|e n|a t|Ġ o|n d|Ġ w|Ġ b|i s|o r|Ġ c|i t|e s|Ġo f|a l|in g|Ġ f|Ġ m|o u|Ġt o|Ġa nd|a r|Ġ d|e d'
     .split('|')
-    .map((merge) => merge.split(' ') as [string, string])
+    .map((merge) => merge.split(' ') as unknown as readonly [string, string])
 
 /** GPT-2's names of the 256 bytes, in the order of its vocabulary: printable characters, then the others moved up by 256. */
 export const byteNames: readonly string[] = (() => {
@@ -42,6 +42,8 @@ export interface ByteLevelOptions {
   readonly joinedMerges?: boolean
   /** Leaves tokens out of tokenizer_config.json's added_tokens_decoder. */
   readonly withoutDecoder?: boolean
+  /** Merges after the usual ones. */
+  readonly moreMerges?: readonly (readonly [string, string])[]
   readonly normalizer?: Json
   /** Does not say what stands before a text, as fast versions of old tokenizers. */
   readonly postProcessor?: Json
@@ -49,8 +51,9 @@ export interface ByteLevelOptions {
 
 /** tokenizer.json and tokenizer_config.json of a byte-level BPE: 256 bytes, 32 merges, the added tokens. */
 export function byteLevel(options: ByteLevelOptions): Readonly<Record<string, unknown>> {
-  const { pre, config, template = {}, addedFirst = false } = options
-  const ordinary = [...byteNames, ...mergeList.map(([left, right]) => left + right)]
+  const { pre, config, template = {}, addedFirst = false, moreMerges = [] } = options
+  const merges = [...mergeList, ...moreMerges]
+  const ordinary = [...byteNames, ...merges.map(([left, right]) => left + right)]
   const first = addedFirst ? 0 : ordinary.length
   const added = options.added.map((entry, index) => {
     const token = typeof entry === 'string' ? { content: entry } : entry
@@ -90,7 +93,7 @@ export function byteLevel(options: ByteLevelOptions): Readonly<Record<string, un
       byte_fallback: false,
       ignore_merges: pre === 'llama-bpe',
       vocab,
-      merges: options.joinedMerges === true ? mergeList.map((pair) => pair.join(' ')) : mergeList,
+      merges: options.joinedMerges === true ? merges.map((pair) => pair.join(' ')) : merges,
     },
   }
   const decoder = Object.fromEntries(added.map(({ id, ...token }) => [String(id), token]))

@@ -1,5 +1,5 @@
 import type { Json } from '../spec.js'
-import { byteLevel } from './byte-level.js'
+import { byteLevel, templateProcessing } from './byte-level.js'
 import { turns } from './byte-level-models.js'
 import { fallbackTokenizer, llamaPieces, type Piece, sentencePieceModel, usualFirst } from './sentence-piece.js'
 
@@ -40,11 +40,12 @@ export const llama3Files: Files = {
 }
 
 /** Qwen2's: 3 and more added tokens after 288, holes up to 320. */
-export function qwenFiles(pre = 'qwen2', config: Json = {}): Files {
+export function qwenFiles(pre = 'qwen2', config: Json = {}, moreMerges: readonly (readonly [string, string])[] = []): Files {
   const plain = ['<tool_call>', '</tool_call>', '<think>', '</think>'].map((content) => ({ content, special: false }))
   return {
     ...byteLevel({
       pre,
+      moreMerges,
       normalizer: { type: 'NFC' },
       added: ['<|endoftext|>', '<|im_start|>', '<|im_end|>', '<|vision_start|>', '<|image_pad|>', ...plain],
       config: {
@@ -74,6 +75,56 @@ export function qwenFiles(pre = 'qwen2', config: Json = {}): Files {
       top_p: 0.95,
       transformers_version: '4.51.0',
     },
+  }
+}
+
+/** Qwen3-Embedding's: a text ends with a token, the last one is what is pooled; modules.json of sentence-transformers. */
+export function qwenEmbeddingFiles(): Files {
+  const { 'tokenizer.json': tokenizer, ...rest } = qwenFiles()
+  const processors = [
+    { type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: false },
+    templateProcessing(undefined, '<|endoftext|>', () => 288, [0, 0]),
+  ]
+  return {
+    ...rest,
+    'tokenizer.json': { ...(tokenizer as Json), post_processor: { type: 'Sequence', processors } },
+    ...poolingFiles('lasttoken'),
+  }
+}
+
+/** What sentence-transformers keeps beside an embedding model. */
+export function poolingFiles(mode: 'cls_token' | 'mean_tokens' | 'lasttoken', size = 64): Files {
+  const modes = ['cls_token', 'mean_tokens', 'max_tokens', 'mean_sqrt_len_tokens', 'weightedmean_tokens', 'lasttoken']
+  return {
+    'modules.json': ['', '1_Pooling', '2_Normalize'].map((path, idx) => ({
+      idx,
+      name: String(idx),
+      path,
+      type: `sentence_transformers.models.${['Transformer', 'Pooling', 'Normalize'][idx]}`,
+    })),
+    '1_Pooling/config.json': {
+      word_embedding_dimension: size,
+      ...Object.fromEntries(modes.map((name) => [`pooling_mode_${name}`, name === mode])),
+      include_prompt: true,
+    },
+    'config_sentence_transformers.json': {
+      prompts: { query: 'Query:', document: '' },
+      default_prompt_name: null,
+      similarity_fn_name: 'cosine',
+    },
+  }
+}
+
+/** Qwen3-Reranker's: its answers are one token each. */
+export function qwenRerankerFiles(): Files {
+  const { 'tokenizer.json': tokenizer, ...rest } = qwenFiles('qwen2', {}, [
+    ['y', 'es'],
+    ['n', 'o'],
+  ])
+  return {
+    ...rest,
+    'tokenizer.json': tokenizer,
+    'README.md': '---\nlicense: apache-2.0\npipeline_tag: text-ranking\n---\n# Qwen3-Reranker-0.6B\n',
   }
 }
 
