@@ -95,6 +95,10 @@ The prompt is sent as a user message in the model's chat template, unless the mo
       topP: flags['top-p'] === undefined ? undefined : numberOf('top-p', flags['top-p'], 1),
       seed: flags.seed,
     }
+    if (flags.ctx !== undefined && flags.ctx >= 2 ** 31) {
+      const problem = `it is not below ${2 ** 31}`
+      throw MqError.of('FLAG_INVALID', { flag: 'ctx', value: flags.ctx, problem, command: 'run' })
+    }
     const { endpoint, registry } = flags
     const { path } = await this.follow(locateModel(args.model, { signal: this.signal, endpoint, registry }))
     await using model = await loadModel(path, {

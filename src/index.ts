@@ -95,13 +95,19 @@ export {
 } from './quantize/index.js'
 // 7. Publish it
 export {
+  checkRegistry,
+  collectGarbage,
+  type DamagedModel,
   defaultHost,
   defaultPort,
   defaultRegistryDirectory,
+  type Garbage,
   type ListedModel,
-  listModels,
+  listRegistry,
   type Published,
   publish,
+  type RegistryCheck,
+  removeModel,
   startRegistry,
 } from './registry/index.js'
 export { type Generated, type GenerateOptions, type LlamaModel, loadModel } from './runner/index.js'

@@ -1,5 +1,12 @@
 import { Flags } from '@oclif/core'
-import { defaultRegistryDirectory, formatBytes, formatTable, type ListedModel, listModels } from '../../src/index.js'
+import {
+  type DamagedModel,
+  defaultRegistryDirectory,
+  formatBytes,
+  formatTable,
+  type ListedModel,
+  listRegistry,
+} from '../../src/index.js'
 import { MqCommand } from '../base-command.js'
 
 export default class RegistryLs extends MqCommand {
@@ -15,12 +22,14 @@ export default class RegistryLs extends MqCommand {
     }),
   }
 
-  override async run(): Promise<{ registry: string; models: ListedModel[] }> {
+  override async run(): Promise<{ registry: string; models: readonly ListedModel[]; damaged: readonly DamagedModel[] }> {
     const { flags } = await this.parse(RegistryLs)
     const registry = flags.registry ?? defaultRegistryDirectory()
-    const models = await listModels(registry)
-    this.log(models.length === 0 ? `${registry} has no models yet. Publish one with \`mq publish\`.` : table(models))
-    return { registry, models }
+    const { models, damaged } = await listRegistry(registry)
+    if (models.length > 0 || damaged.length === 0)
+      this.log(models.length === 0 ? `${registry} has no models yet. Publish one with \`mq publish\`.` : table(models))
+    for (const { name, problem } of damaged) this.log(`${name} is damaged: ${problem}`)
+    return { registry, models, damaged }
   }
 }
 

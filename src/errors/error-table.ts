@@ -365,7 +365,19 @@ export const toolErrors = {
   REGISTRY_CORRUPT: {
     exit: 'input',
     message: 'The registry {path} is damaged: {problem}.',
-    suggestion: 'Publish the model again, with `mq publish --force` where the list of tags is damaged.',
+    suggestion:
+      '`mq registry fsck` lists everything that is damaged, and --repair looks for copies; where the list of tags is damaged, `mq publish --force` starts over.',
+  },
+  REGISTRY_DAMAGED: {
+    exit: 'gate',
+    message: '{count} faults were found in the registry {path}.',
+    suggestion:
+      '`mq registry fsck --repair` takes copies from elsewhere (--from FOLDER); what has none has to be published again.',
+  },
+  REGISTRY_LIMIT: {
+    exit: 'usage',
+    message: '{name} cannot be stored: {problem}.',
+    suggestion: 'Publish under another name, or remove tags with `mq registry rm`.',
   },
   REGISTRY_BUSY: {
     exit: 'environment',

@@ -54,7 +54,7 @@ export function createClient(options: ClientOptions): HubClient {
       try {
         const response = await (await environmentFetch())(url, { ...init, headers, signal: waiting.signal })
         reached = true
-        return check(response)
+        return check(response, endpoint)
       } catch (error) {
         if (error instanceof TransientError || error instanceof MqError) throw error
         if ((error as { cause?: Error }).cause?.message === 'redirect count exceeded') {
@@ -100,8 +100,13 @@ function problemOf({ name, message, cause }: Error): string {
   return cause.message || ((cause as NodeJS.ErrnoException).code ?? 'no connection')
 }
 
-function check(response: Response): Response {
+function check(response: Response, endpoint: string): Response {
   const { status } = response
+  // A registry of mq says that it is damaged; asking again does not mend it.
+  if (response.headers.get('x-error-code') === 'REGISTRY_CORRUPT') {
+    void response.body?.cancel().catch(() => undefined)
+    throw MqError.of('REGISTRY_CORRUPT', { path: endpoint, problem: 'what was asked for cannot be read there' })
+  }
   if (status < 500 && status !== 429 && status !== 408) return response
   const waitMs = waitHint(response.headers)
   void response.body?.cancel().catch(() => undefined)

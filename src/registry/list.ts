@@ -1,3 +1,4 @@
+import { MqError } from '../errors/index.js'
 import {
   annotations,
   findRepository,
@@ -27,16 +28,50 @@ export interface ListedModel {
   readonly verified: boolean
 }
 
-/** All tags of all repositories, by name. An absent registry is an empty one. Rejects with REGISTRY_CORRUPT. */
-export async function listModels(registry: string): Promise<ListedModel[]> {
+/** A tag or a repository that cannot be read. */
+export interface DamagedModel {
+  /** `NAMESPACE/NAME:TAG`, or `NAMESPACE/NAME` where its tags are not known. */
+  readonly name: string
+  readonly problem: string
+}
+
+export interface RegistryListing {
+  readonly models: readonly ListedModel[]
+  readonly damaged: readonly DamagedModel[]
+}
+
+/**
+ * All tags of all repositories, by name; what is damaged hides nothing else. An absent registry is an empty one.
+ * @throws MqError FILE_UNREADABLE.
+ */
+export async function listRegistry(registry: string): Promise<RegistryListing> {
   const store = openStore(registry)
-  const listed: ListedModel[] = []
+  const models: ListedModel[] = []
+  const damaged: DamagedModel[] = []
+  const orDamaged = async (name: string, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work()
+    } catch (error) {
+      if (MqError.from(error).code !== 'REGISTRY_CORRUPT') throw error
+      damaged.push({ name, problem: (error as MqError).message })
+    }
+  }
   for (const name of await listRepositories(store)) {
     const repository = await findRepository(store, parseModelName(name))
     if (repository === undefined) continue
-    for (const tagged of await readTags(store, repository)) listed.push(await describe(store, name, tagged))
+    await orDamaged(name, async () => {
+      const { tagged, damaged: tags } = await readTags(store, repository)
+      damaged.push(...tags.map(({ tag, problem }) => ({ name: `${name}:${tag}`, problem })))
+      for (const entry of tagged)
+        await orDamaged(`${name}:${entry.tag}`, async () => void models.push(await describe(store, name, entry)))
+    })
   }
-  return listed
+  return { models, damaged }
+}
+
+/** The models of {@link listRegistry} alone. */
+export async function listModels(registry: string): Promise<readonly ListedModel[]> {
+  return (await listRegistry(registry)).models
 }
 
 async function describe(store: Store, repository: string, { tag, manifest, descriptor }: Tagged): Promise<ListedModel> {
@@ -49,8 +84,8 @@ async function describe(store: Store, repository: string, { tag, manifest, descr
   return {
     name: `${repository}:${tag}`,
     format: format ?? config.mediaType,
-    architecture,
-    quantization,
+    ...(architecture !== undefined && { architecture }),
+    ...(quantization !== undefined && { quantization }),
     files: files.length,
     sizeBytes: files.reduce((sum, { size }) => sum + size, 0),
     digest: descriptor.digest,

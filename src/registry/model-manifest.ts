@@ -7,6 +7,7 @@ import {
   encodeJson,
   type Manifest,
   mediaTypes,
+  type Pin,
   type Store,
 } from './store/index.js'
 
@@ -30,6 +31,7 @@ export async function addManifest(
   store: Store,
   source: Source,
   layers: Descriptor[],
+  pin: Pin,
 ): Promise<{ descriptor: Descriptor; manifest: Manifest }> {
   const configType = source.format === 'gguf' ? mediaTypes.ggufConfig : mediaTypes.filesConfig
   const { format, quantization, architecture, sizeBytes } = source
@@ -47,10 +49,10 @@ export async function addManifest(
     schemaVersion: 2,
     mediaType: mediaTypes.manifest,
     artifactType: configType,
-    config: { mediaType: configType, ...(await addBytes(store, encodeJson(config))) },
+    config: { mediaType: configType, ...(await addBytes(store, encodeJson(config), pin)) },
     layers,
   }
-  const identity = await addBytes(store, encodeJson(manifest))
+  const identity = await addBytes(store, encodeJson(manifest), pin)
   return { descriptor: { mediaType: mediaTypes.manifest, ...identity, artifactType: configType }, manifest }
 }
 

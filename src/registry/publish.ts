@@ -9,16 +9,28 @@ import {
   addBytes,
   addFile,
   annotations,
+  checkIndexLimits,
   type Descriptor,
   encodeJson,
+  findRepository,
+  limits,
+  type ModelName,
   mediaTypes,
   openStore,
+  type Pin,
   parseModelName,
+  pinBlobs,
   prepareStore,
+  readIndex,
   repositoryOf,
+  type Store,
   sweepTemporaries,
+  tagOf,
   updateIndex,
 } from './store/index.js'
+
+/** More than a manifest has beside its layers of files. */
+const manifestFrameBytes = 4096
 
 export interface PublishOptions {
   /** A .gguf file, one shard of a split model (all of them are published), or a folder with a checkpoint. */
@@ -54,26 +66,46 @@ export interface Published {
  * step readers see what was there before. The same files under the same name give the same manifest, byte for byte.
  *
  * Rejects with NAME_INVALID, FILE_MISSING, GGUF_INVALID and kin, CHECKPOINT_EMPTY, REPORT_INVALID, REPORT_MISMATCH, DISK_FULL,
- * REGISTRY_CORRUPT, REGISTRY_BUSY.
+ * REGISTRY_CORRUPT, REGISTRY_BUSY, REGISTRY_LIMIT.
  */
 export async function* publish(options: PublishOptions): WithProgress<Published> {
-  const { registry, force = false, signal } = options
+  const { registry, force = false } = options
   const asked = parseModelName(options.name)
   const source = await inspectSource(options.source)
   const model = parseModelName(`${repositoryOf(asked)}:${asked.tag ?? source.defaultTag}`)
-  const tag = model.tag as string
   const report = await findReport(options.report, source)
   if (report !== undefined && !report.content.passed && !force) throw mismatch(report.path, source)
 
   const store = openStore(registry)
+  await checkLimits(store, model, source, report !== undefined, force)
   await prepareStore(store)
   await sweepTemporaries(store)
+  const pin = await pinBlobs(store)
+  try {
+    return yield* storeAndTag(options, { store, source, model, report, pin })
+  } finally {
+    await pin.release()
+  }
+}
 
+interface Publication {
+  readonly store: Store
+  readonly source: Source
+  /** With its tag. */
+  readonly model: ModelName
+  readonly report: Awaited<ReturnType<typeof findReport>>
+  readonly pin: Pin
+}
+
+async function* storeAndTag(options: PublishOptions, publication: Publication): WithProgress<Published> {
+  const { force = false, signal } = options
+  const { store, source, model, report, pin } = publication
+  const tag = model.tag as string
   const layers: Descriptor[] = []
   let done = 0
   for (const { source: path, pathFor } of source.files) {
     const title = pathFor(model.name, tag)
-    const work = addFile(store, path, signal)
+    const work = addFile(store, path, pin, signal)
     let step = await work.next()
     for (; step.done !== true; step = await work.next()) {
       yield { stage: 'publish', done: done + step.value, total: source.sizeBytes, unit: 'bytes', item: basename(path) }
@@ -85,11 +117,14 @@ export async function* publish(options: PublishOptions): WithProgress<Published>
   if (report !== undefined) {
     if (!force && !describes(report.content, layers)) throw mismatch(report.path, source)
     const title = reportPath(source.format === 'gguf' ? (layers[0]?.annotations?.[annotations.title] ?? model.name) : model.name)
-    layers.push(reportLayer(title, await addBytes(store, encodeJson(report.content))))
+    layers.push(reportLayer(title, await addBytes(store, encodeJson(report.content), pin)))
   }
 
-  const { descriptor, manifest } = await addManifest(store, source, layers)
-  const repository = await updateIndex(store, model, (index) => pointTag(index, tag, descriptor), { repair: force })
+  const { descriptor, manifest } = await addManifest(store, source, layers, pin)
+  const repository = await updateIndex(store, model, (index) => pointTag(index, tag, descriptor), {
+    repair: force,
+    needs: [descriptor.digest, manifest.config.digest, ...manifest.layers.map(({ digest }) => digest)],
+  })
   const files = manifest.layers.map(({ annotations: notes, digest, size }) => ({
     path: notes?.[annotations.title] ?? '',
     digest,
@@ -105,6 +140,30 @@ export async function* publish(options: PublishOptions): WithProgress<Published>
     verified: report !== undefined,
     registry: store.directory,
   }
+}
+
+/**
+ * What no reader would take is refused before anything is written.
+ * @throws MqError REGISTRY_LIMIT; REGISTRY_CORRUPT where the list of tags is damaged and `force` does not start over.
+ */
+async function checkLimits(store: Store, model: ModelName, source: Source, hasReport: boolean, force: boolean): Promise<void> {
+  const name = `${repositoryOf(model)}:${model.tag}`
+  const count = source.files.length + (hasReport ? 1 : 0)
+  if (count > limits.layers)
+    throw MqError.of('REGISTRY_LIMIT', { name, problem: `it has ${count} files, and ${limits.layers} are the most` })
+  const blank = { digest: `sha256:${'0'.repeat(64)}`, size: Number.MAX_SAFE_INTEGER }
+  const layers = source.files.map(({ pathFor }) => fileLayer(source, pathFor(model.name, model.tag as string), blank))
+  const bytes = encodeJson(layers).byteLength + manifestFrameBytes
+  if (bytes > limits.manifestBytes)
+    throw MqError.of('REGISTRY_LIMIT', { name, problem: `its manifest would have ${bytes} bytes` })
+  const repository = await findRepository(store, model)
+  if (repository === undefined) return
+  const index = await readIndex(store, repository).catch((error: unknown) => {
+    if (!force || MqError.from(error).code !== 'REGISTRY_CORRUPT') throw error
+    return { manifests: [] as Descriptor[] }
+  })
+  const others = index.manifests.filter((entry) => tagOf(entry) !== model.tag)
+  checkIndexLimits(model, others.length + 1)
 }
 
 async function findReport(
@@ -135,6 +194,6 @@ function mismatch(report: string, source: Source): MqError {
 
 /** The tag goes to the end: the order of index.json is the order of publishing. */
 function pointTag<Content extends { manifests: Descriptor[] }>(index: Content, tag: string, descriptor: Descriptor): Content {
-  const others = index.manifests.filter(({ annotations: notes }) => notes?.[annotations.tag] !== tag)
+  const others = index.manifests.filter((entry) => tagOf(entry) !== tag)
   return { ...index, manifests: [...others, { ...descriptor, annotations: { [annotations.tag]: tag } }] }
 }

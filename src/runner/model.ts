@@ -69,6 +69,9 @@ export interface GenerateOptions {
   readonly seed?: number
 }
 
+/** What llama.cpp says when the system gives it no memory, which is no fault of the file. */
+const memoryWords = /cannot allocate memory|failed to allocate|unable to allocate|bad_alloc|out of memory/i
+
 /** A chat template that has not ended by now loops. */
 const chatTemplateSeconds = 5
 
@@ -199,7 +202,8 @@ export class LlamaModel implements AsyncDisposable {
   async #promptOf({ prompt, messages, raw = false }: GenerateOptions): Promise<string> {
     if (messages !== undefined) return await this.renderChat(messages)
     if (prompt === undefined) throw new TypeError('a prompt or messages are needed')
-    if (raw || this.info.chatTemplate === undefined) return prompt
+    // An empty template would lose the prompt.
+    if (raw || !this.info.chatTemplate?.trim()) return prompt
     return await this.renderChat([{ role: 'user', content: prompt }])
   }
 
@@ -241,6 +245,9 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
   } catch (error) {
     const words = await connection.lastWords()
     if (!(error instanceof Refused)) throw error
+    if (words !== undefined && memoryWords.test(words)) {
+      throw MqError.of('LLAMA_CRASHED', { doing: `loaded ${path}`, problem: `memory is too short: ${words}` }, { cause: error })
+    }
     throw MqError.of('MODEL_REJECTED', { file: path, problem: words ?? 'it does not say why' }, { cause: error })
   }
 }

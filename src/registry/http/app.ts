@@ -22,7 +22,7 @@ export function createApp(registry: string, log: ((line: string) => void) | unde
     const error = MqError.from(thrown)
     log?.(`${error.code}: ${error.message}`)
     // Paths of this machine stay on this machine.
-    return context.json({ error: `The registry cannot answer: ${error.code}` }, 500)
+    return context.json({ error: `The registry cannot answer: ${error.code}` }, 500, { 'X-Error-Code': error.code })
   })
   return app
 }

@@ -26,7 +26,7 @@ export interface Catalog {
   readonly store: Store
   /** A repository by name, undefined where there is none or the name is none. Rejects with REGISTRY_CORRUPT. */
   find(namespace: string, name: string): Promise<CatalogEntry | undefined>
-  /** The files of `main`, of a tag or of a commit. */
+  /** The files of `main`, of a tag or of a commit. Throws REGISTRY_CORRUPT where the tag's manifest is damaged. */
   revision(entry: CatalogEntry, revision: string): Snapshot | undefined
 }
 
@@ -55,7 +55,9 @@ export function createCatalog(store: Store): Catalog {
       const { mtime } = await stat(join(repository.directory, 'index.json'))
       return { repository, modified: mtime, ...revisions }
     },
-    revision({ repository, main, tags }, revision) {
+    revision({ repository, main, tags, damaged }, revision) {
+      const fault = damaged.find(({ tag }) => tag === revision)
+      if (fault !== undefined) throw MqError.of('REGISTRY_CORRUPT', { path: store.directory, problem: fault.problem })
       if (revision === 'main' || revision === 'HEAD') return main
       return tags.get(revision) ?? (isCommit(revision) ? remembered.get(keyOf(repository, revision)) : undefined)
     },

@@ -101,11 +101,17 @@ function modelInfo({ repository, modified }: CatalogEntry, { commit, files }: Sn
   }
 }
 
-function refs({ main, tags }: CatalogEntry): object {
+/** What git names where there is nothing. */
+const noCommit = '0'.repeat(40)
+
+function refs({ main, tags, damaged }: CatalogEntry): object {
   const others = [...tags].filter(([tag]) => tag !== 'main')
   return {
     branches: [{ name: 'main', ref: 'refs/heads/main', targetCommit: main.commit }],
-    tags: others.map(([tag, { commit }]) => ({ name: tag, ref: `refs/tags/${tag}`, targetCommit: commit })),
+    // A damaged tag is there; what it leads to is not. Who asks for it hears so.
+    tags: [...others.map(([tag, { commit }]) => [tag, commit]), ...damaged.map(({ tag }) => [tag, noCommit])].map(
+      ([name, targetCommit]) => ({ name, ref: `refs/tags/${name}`, targetCommit }),
+    ),
     converts: [],
   }
 }

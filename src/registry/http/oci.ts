@@ -22,6 +22,7 @@ export function ociPull(catalog: Catalog): Hono<{ Bindings: HttpBindings }> {
     const tagged = await tagsOf(context, catalog)
     if (tagged === undefined) return noRepository(context)
     const reference = context.req.param('reference')
+    await checkTag(context, catalog, reference)
     const found = tagged.find(({ tag, descriptor }) => reference === tag || reference === descriptor.digest)
     return found === undefined
       ? ociError(context, 'MANIFEST_UNKNOWN', `there is no manifest ${reference.slice(0, 200)}`)
@@ -44,7 +45,13 @@ export function ociPull(catalog: Catalog): Hono<{ Bindings: HttpBindings }> {
 
 async function tagsOf(context: HttpContext, catalog: Catalog): Promise<Tagged[] | undefined> {
   const entry = await catalog.find(context.req.param('namespace') ?? '', context.req.param('name') ?? '')
-  return entry === undefined ? undefined : readTags(catalog.store, entry.repository)
+  return entry === undefined ? undefined : (await readTags(catalog.store, entry.repository)).tagged
+}
+
+/** @throws MqError REGISTRY_CORRUPT where the manifest of a tag is damaged. */
+async function checkTag(context: HttpContext, catalog: Catalog, reference: string): Promise<void> {
+  const entry = await catalog.find(context.req.param('namespace') ?? '', context.req.param('name') ?? '')
+  if (entry !== undefined) catalog.revision(entry, reference)
 }
 
 function noRepository(context: HttpContext): Response {

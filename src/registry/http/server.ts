@@ -1,6 +1,7 @@
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { MqError } from '../../errors/index.js'
+import { listRepositories, openStore } from '../store/index.js'
 
 /** Time that running downloads get to end when the server is closed. */
 const graceMs = 1000
@@ -28,9 +29,11 @@ export interface RunningRegistry {
 export const defaultHost = '127.0.0.1'
 export const defaultPort = 8484
 
-/** Serves a registry's folder over HTTP. Rejects with PORT_TAKEN where it cannot listen. */
+/** Serves a registry's folder over HTTP. @throws MqError PORT_TAKEN where it cannot listen; FILE_UNREADABLE where the folder cannot be read. */
 export async function startRegistry(options: RegistryOptions): Promise<RunningRegistry> {
   const { registry, host = defaultHost, port = defaultPort, log } = options
+  // Said now, rather than to every client.
+  await listRepositories(openStore(registry))
   // Loaded here, since no other command has use for them.
   const [{ createAdaptorServer }, { createApp }] = await Promise.all([import('@hono/node-server'), import('./app.js')])
   const server = createAdaptorServer({

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
-import { constants, copyFile, type FileHandle, mkdir, open, readFile, rename, rm, stat, statfs } from 'node:fs/promises'
+import { constants, copyFile, type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { MqError } from '../../errors/index.js'
+import { availableBytes } from '../../files/index.js'
 import type { Descriptor } from './manifest.js'
+import type { Pin } from './pins.js'
 import { blobsDirectory, type Store, syncDirectory } from './store.js'
 import { temporaryPath, writeAtomically } from './temporary.js'
 
@@ -24,8 +26,9 @@ export function blobPath(store: Store, digest: string): string {
 }
 
 /** Stores a few bytes: a manifest, a configuration. */
-export async function addBytes(store: Store, bytes: Uint8Array): Promise<BlobIdentity> {
+export async function addBytes(store: Store, bytes: Uint8Array, pin?: Pin): Promise<BlobIdentity> {
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+  await pin?.add(digest)
   await writeAtomically(store, blobPath(store, digest), bytes)
   return { digest, size: bytes.byteLength }
 }
@@ -34,7 +37,10 @@ export async function addBytes(store: Store, bytes: Uint8Array): Promise<BlobIde
 export async function readBytes(store: Store, { digest, size }: BlobIdentity): Promise<Buffer> {
   const path = blobPath(store, digest)
   const corrupt = (problem: string): MqError => MqError.of('REGISTRY_CORRUPT', { path: store.directory, problem })
-  const { size: present } = await stat(path).catch(() => ({ size: -1 }))
+  const { size: present } = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw MqError.from(error, path)
+    return { size: -1 }
+  })
   if (present !== size)
     throw corrupt(present < 0 ? `the blob ${digest} is missing` : `${digest} has ${present} bytes, not ${size}`)
   const bytes = await readFile(path)
@@ -48,8 +54,13 @@ export async function readBytes(store: Store, { digest, size }: BlobIdentity): P
  * copied and hashed in the same pass. The file itself is never linked, so that editing it later cannot harm the store.
  * Yields the bytes done so far. Rejects with DISK_FULL, or FILE_UNREADABLE when the file changes meanwhile.
  */
-export async function* addFile(store: Store, path: string, signal?: AbortSignal): AsyncGenerator<number, BlobIdentity, void> {
-  const temporary = temporaryPath(store)
+export async function* addFile(
+  store: Store,
+  path: string,
+  pin?: Pin,
+  signal?: AbortSignal,
+): AsyncGenerator<number, BlobIdentity, void> {
+  const temporary = await temporaryPath(store)
   try {
     const before = await stat(path)
     const cloned = await tryClone(path, temporary)
@@ -59,13 +70,19 @@ export async function* addFile(store: Store, path: string, signal?: AbortSignal)
     if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) {
       throw MqError.of('FILE_UNREADABLE', { path, problem: 'it changed while it was read' })
     }
-    await putAside(temporary)
-    await rename(temporary, blobPath(store, digest))
-    await syncDirectory(blobsDirectory(store))
+    await pin?.add(digest)
+    await adoptBlob(store, temporary, digest)
     return { digest, size: before.size }
   } finally {
     await rm(temporary, { force: true })
   }
+}
+
+/** Gives a finished temporary file, whose content was hashed, its name among the blobs: synced, read-only, renamed. */
+export async function adoptBlob(store: Store, temporary: string, digest: string): Promise<void> {
+  await putAside(temporary)
+  await rename(temporary, blobPath(store, digest))
+  await syncDirectory(blobsDirectory(store))
 }
 
 async function tryClone(path: string, temporary: string): Promise<boolean> {
@@ -80,10 +97,8 @@ async function tryClone(path: string, temporary: string): Promise<boolean> {
 
 async function requireSpace(store: Store, path: string, needed: number): Promise<void> {
   await mkdir(blobsDirectory(store), { recursive: true })
-  const { bavail, bsize } = await statfs(blobsDirectory(store))
-  if (bavail * bsize < needed) {
-    throw MqError.of('DISK_FULL', { path: `${store.directory} (for ${basename(path)})`, needed, available: bavail * bsize })
-  }
+  const available = await availableBytes(blobsDirectory(store))
+  if (available < needed) throw MqError.of('DISK_FULL', { path: `${store.directory} (for ${basename(path)})`, needed, available })
 }
 
 async function* hashFile(path: string, signal: AbortSignal | undefined): AsyncGenerator<number, string, void> {
@@ -150,7 +165,8 @@ async function putAside(path: string): Promise<void> {
   const handle = await open(path, 'r+')
   try {
     await handle.sync()
-    await handle.chmod(0o444)
+    // A disk without permissions, such as FAT, does not mind who writes.
+    await handle.chmod(0o444).catch(() => undefined)
   } finally {
     await handle.close()
   }

@@ -1,15 +1,30 @@
-export { addBytes, addFile, type BlobIdentity, blobPath, isDigest, readBytes } from './blobs.js'
+export { addBytes, addFile, adoptBlob, type BlobIdentity, blobPath, isDigest, readBytes } from './blobs.js'
+export { withLock } from './lock.js'
 export {
   annotations,
   type Descriptor,
   encodeJson,
+  limits,
   type Manifest,
   mediaTypes,
   parseModelConfig,
+  tagOf,
 } from './manifest.js'
-export { isCommit, parseModelName, repositoryOf } from './model-name.js'
-export { findRepository, listRepositories, type Repository, updateIndex } from './repository.js'
+export { isCommit, type ModelName, parseModelName, repositoryOf } from './model-name.js'
+export { type Pin, pinBlobs } from './pins.js'
+export { descriptorsIn, reach } from './reach.js'
 export {
+  checkIndexLimits,
+  findRepository,
+  listRepositories,
+  type Repository,
+  readIndex,
+  removeEntries,
+  removeRepository,
+  updateIndex,
+} from './repository.js'
+export {
+  type DamagedTag,
   type Revisions,
   readRevisions,
   readTags,
@@ -17,5 +32,6 @@ export {
   type SnapshotFile,
   type Tagged,
 } from './snapshot.js'
-export { defaultRegistryDirectory, openStore, prepareStore, type Store } from './store.js'
-export { sweepTemporaries } from './temporary.js'
+export { blobsDirectory, defaultRegistryDirectory, openStore, prepareStore, type Store } from './store.js'
+export { sweepTemporaries, temporaryPath } from './temporary.js'
+export { emptyTrash, moveToTrash } from './trash.js'

@@ -75,6 +75,11 @@ export type Index = v.InferOutput<typeof indexSchema>
 /** What a model's configuration blob says, as far as it is shown. */
 export type ModelConfig = v.InferOutput<typeof configSchema>['config']
 
+/** The tag that an entry of an index is for; undefined where it has none. */
+export function tagOf({ annotations: notes }: Descriptor): string | undefined {
+  return notes?.[annotations.tag]
+}
+
 export function parseManifest(store: Store, bytes: Uint8Array, name: string): Manifest {
   return parse(manifestSchema, store, bytes, `manifest ${name}`)
 }

@@ -1,11 +1,12 @@
-import { mkdir, readdir, readFile, readlink, rename, stat, symlink } from 'node:fs/promises'
+import { mkdir, readdir, readFile, readlink, rename, rm, stat, symlink } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { MqError } from '../../errors/index.js'
 import { withLock } from './lock.js'
-import { encodeJson, type Index, limits, mediaTypes, parseIndex } from './manifest.js'
+import { type Descriptor, encodeJson, type Index, limits, mediaTypes, parseIndex } from './manifest.js'
 import { type ModelName, parseModelName, repositoryOf } from './model-name.js'
 import { prepareStore, repositoriesDirectory, type Store } from './store.js'
 import { writeAtomically } from './temporary.js'
+import { fetchFromTrash } from './trash.js'
 
 const imageLayout = { imageLayoutVersion: '1.0.0' }
 
@@ -19,6 +20,7 @@ export interface Repository {
 /** Names of all repositories, sorted. */
 export async function listRepositories(store: Store): Promise<string[]> {
   const root = repositoriesDirectory(store)
+  await checkFolder(store)
   const names: string[] = []
   for (const namespace of await folders(root)) {
     for (const name of await folders(join(root, namespace))) {
@@ -34,6 +36,7 @@ export async function listRepositories(store: Store): Promise<string[]> {
  */
 export async function findRepository(store: Store, { namespace, name }: ModelName): Promise<Repository | undefined> {
   const root = repositoriesDirectory(store)
+  await checkFolder(store)
   const exact = join(root, namespace, name)
   if (await hasIndex(exact)) return { name: `${namespace}/${name}`, directory: exact }
   for (const realNamespace of (await folders(root)).filter((entry) => sameName(entry, namespace))) {
@@ -57,24 +60,75 @@ export async function readIndex(store: Store, repository: Repository): Promise<I
 
 /**
  * Changes a repository's tags, making the repository if need be. Writers take turns, readers see the old tags or the new.
- * @param repair starts over where index.json is damaged, keeping the damaged file beside it.
+ * @param options.repair starts over where index.json is damaged, keeping the damaged file beside it.
+ * @param options.needs digests of the blobs that the new tags need.
  */
 export async function updateIndex(
   store: Store,
   model: ModelName,
   change: (index: Index) => Index,
-  { repair = false } = {},
+  { repair = false, needs = [] }: { readonly repair?: boolean; readonly needs?: readonly string[] } = {},
 ): Promise<Repository> {
   await prepareStore(store)
   return withLock(store, repositoryOf(model), async (lock) => {
     const found = await findRepository(store, model)
     const repository = found ?? (await makeRepository(store, model))
     const index = found === undefined ? emptyIndex() : await readOrRepair(store, repository, repair)
-    const changed = encodeJson(change(index))
+    const next = change(index)
+    const changed = encodeJson(next)
+    checkIndexLimits(model, next.manifests.length, changed.byteLength)
     await lock.confirm()
     await writeAtomically(store, indexPath(repository.directory), changed)
+    // The collection of garbage may have set them aside before it could see the tag; from here on it does.
+    for (const digest of needs) await fetchFromTrash(store, digest)
     return repository
   })
+}
+
+/**
+ * What readers refuse is not written.
+ * @throws MqError REGISTRY_LIMIT.
+ */
+export function checkIndexLimits(model: ModelName, tags: number, bytes = 0): void {
+  const name = repositoryOf(model)
+  if (tags > limits.manifests)
+    throw MqError.of('REGISTRY_LIMIT', { name, problem: `it has ${limits.manifests} tags, the most there can be` })
+  if (bytes > limits.indexBytes)
+    throw MqError.of('REGISTRY_LIMIT', { name, problem: `its list of tags would have ${bytes} bytes` })
+}
+
+/**
+ * Removes entries of a repository's index, and the repository with the last of them. Blobs stay for the collection of garbage.
+ * @param keep says which entries stay.
+ * @returns the entries that went.
+ */
+export async function removeEntries(
+  store: Store,
+  repository: Repository,
+  keep: (entry: Descriptor) => boolean,
+): Promise<Descriptor[]> {
+  return withLock(store, repository.name, async (lock) => {
+    const index = await readIndex(store, repository)
+    const kept = index.manifests.filter(keep)
+    await lock.confirm()
+    if (kept.length > 0) await writeAtomically(store, indexPath(repository.directory), encodeJson({ ...index, manifests: kept }))
+    else await dropRepository(repository)
+    return index.manifests.filter((entry) => !kept.includes(entry))
+  })
+}
+
+/** Removes a repository whatever its index holds. */
+export async function removeRepository(store: Store, repository: Repository): Promise<void> {
+  await withLock(store, repository.name, async (lock) => {
+    await lock.confirm()
+    await dropRepository(repository)
+  })
+}
+
+async function dropRepository({ directory }: Repository): Promise<void> {
+  // Without its index it is none: readers see all of it or nothing.
+  await rm(indexPath(directory))
+  await rm(directory, { recursive: true, force: true })
 }
 
 function indexPath(directory: string): string {
@@ -117,17 +171,37 @@ async function linkBlobs(store: Store, directory: string): Promise<void> {
   try {
     await symlink(target, path, type)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || (await readlink(path).catch(() => '')) === '') throw error
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST' && (await readlink(path).catch(() => '')) !== '') return
+    // Without the link, as on FAT, the registry works all the same; other programs do not find the blobs of its layouts.
+    if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'EACCES'].includes(code ?? '')) throw error
   }
 }
 
+/** An absent registry is an empty one; a file in its place, or a folder that may not be read, is none. */
+async function checkFolder(store: Store): Promise<void> {
+  const entry = await stat(store.directory).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw MqError.from(error, store.directory)
+    return undefined
+  })
+  if (entry === undefined || entry.isDirectory()) return
+  throw MqError.of('FILE_UNREADABLE', { path: store.directory, problem: 'it is a file, and a registry is a folder' })
+}
+
 async function folders(directory: string): Promise<string[]> {
-  const entries = await readdir(directory, { withFileTypes: true }).catch(() => [])
+  const entries = await readdir(directory, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw MqError.from(error, directory)
+    return []
+  })
   return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
 }
 
 async function hasIndex(directory: string): Promise<boolean> {
-  return (await stat(indexPath(directory)).catch(() => undefined))?.isFile() === true
+  const entry = await stat(indexPath(directory)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw MqError.from(error, directory)
+    return undefined
+  })
+  return entry?.isFile() === true
 }
 
 function sameName(a: string, b: string): boolean {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { MqError } from '../../errors/index.js'
 import { isRelativePath } from '../../files/index.js'
 import { readBytes } from './blobs.js'
-import { annotations, type Descriptor, limits, type Manifest, mediaTypes, parseManifest } from './manifest.js'
+import { annotations, type Descriptor, limits, type Manifest, mediaTypes, parseManifest, tagOf } from './manifest.js'
 import { type Repository, readIndex } from './repository.js'
 import type { Store } from './store.js'
 
@@ -31,28 +31,48 @@ export interface Tagged {
   readonly order: number
 }
 
+/** A tag whose manifest cannot be read. */
+export interface DamagedTag {
+  readonly tag: string
+  readonly problem: string
+}
+
 /** A repository as Hugging Face clients see it: `main` holds the files of all tags, each tag is a revision of its own. */
 export interface Revisions {
   readonly main: Snapshot
   readonly tags: ReadonlyMap<string, Snapshot>
+  /** Tags that cannot be read; `main` is without them. */
+  readonly damaged: readonly DamagedTag[]
 }
 
 const rememberedManifests = 512
 // Content under a digest does not change, so what was read once need not be read again.
 const known = new Map<string, Manifest>()
 
-/** All tags of a repository with their manifests, shorter tags first. Rejects with REGISTRY_CORRUPT. */
-export async function readTags(store: Store, repository: Repository): Promise<Tagged[]> {
+/**
+ * All tags of a repository with their manifests, shorter tags first; those whose manifest is damaged apart.
+ * @throws MqError REGISTRY_CORRUPT where index.json is not one.
+ */
+export async function readTags(store: Store, repository: Repository): Promise<{ tagged: Tagged[]; damaged: DamagedTag[] }> {
   const { manifests } = await readIndex(store, repository)
   const tags = new Map<string, Omit<Tagged, 'tag' | 'manifest'>>()
   for (const [order, descriptor] of manifests.entries()) {
-    const tag = descriptor.annotations?.[annotations.tag]
+    const tag = tagOf(descriptor)
     if (tag !== undefined && descriptor.mediaType === mediaTypes.manifest) tags.set(tag, { descriptor, order })
   }
-  const tagged = await Promise.all(
-    [...tags].map(async ([tag, rest]) => ({ tag, ...rest, manifest: await readManifest(store, rest.descriptor) })),
+  const tagged: Tagged[] = []
+  const damaged: DamagedTag[] = []
+  await Promise.all(
+    [...tags].map(async ([tag, rest]) => {
+      try {
+        tagged.push({ tag, ...rest, manifest: await readManifest(store, rest.descriptor) })
+      } catch (error) {
+        if (MqError.from(error).code !== 'REGISTRY_CORRUPT') throw error
+        damaged.push({ tag, problem: (error as MqError).message })
+      }
+    }),
   )
-  return tagged.sort(byTag)
+  return { tagged: tagged.sort(byTag), damaged }
 }
 
 /** The manifest of a descriptor. Rejects with REGISTRY_CORRUPT. */
@@ -86,7 +106,7 @@ function snapshotOf({ layers }: Manifest): Snapshot {
  * published last. Rejects with REGISTRY_CORRUPT.
  */
 export async function readRevisions(store: Store, repository: Repository): Promise<Revisions> {
-  const tagged = await readTags(store, repository)
+  const { tagged, damaged } = await readTags(store, repository)
   const files = new Map<string, { file: SnapshotFile; rank: number }>()
   const tags = new Map<string, Snapshot>()
   for (const { tag, manifest, order } of tagged) {
@@ -98,7 +118,7 @@ export async function readRevisions(store: Store, repository: Repository): Promi
     }
   }
   const union = [...files.values()].map(({ file }) => file)
-  return { main: { commit: commitOf(union), files: union }, tags }
+  return { main: { commit: commitOf(union), files: union }, tags, damaged }
 }
 
 /**

@@ -10,6 +10,7 @@ import { join, resolve } from 'node:path'
  *     DIR/repositories/NS/NAME/index.json          its tags,
  *     DIR/repositories/NS/NAME/blobs -> DIR/blobs  and a link to the shared blobs
  *     DIR/locks, DIR/tmp                           writers at work
+ *     DIR/trash                                    blobs on their way out
  */
 export interface Store {
   /** Absolute path of DIR. */
@@ -37,6 +38,10 @@ export function repositoriesDirectory(store: Store): string {
 
 export function temporaryDirectory(store: Store): string {
   return join(store.directory, 'tmp')
+}
+
+export function trashDirectory(store: Store): string {
+  return join(store.directory, 'trash')
 }
 
 export function locksDirectory(store: Store): string {

@@ -1,19 +1,21 @@
 import { randomUUID } from 'node:crypto'
 import { open, readdir, rename, rm, stat } from 'node:fs/promises'
-import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
+import { hasEnded, ownIdentity } from '../../files/index.js'
 import { type Store, syncDirectory, temporaryDirectory } from './store.js'
 
-const abandonedAfterMs = 7 * 24 * 3600 * 1000
+/** An unfinished file that nobody wrote to for so long is nobody's. */
+const abandonedAfterMs = 24 * 3600 * 1000
 
-/** A fresh path in the store's folder for unfinished files; its name says which process it belongs to. */
-export function temporaryPath(store: Store): string {
-  return join(temporaryDirectory(store), `${hostTag()}.${process.pid}.${randomUUID()}`)
+/** A fresh path in the store's folder for unfinished files; its name says which process it belongs to. @param kind a word at its end. */
+export async function temporaryPath(store: Store, kind = 'part'): Promise<string> {
+  const { place, pid, start } = await ownIdentity()
+  return join(temporaryDirectory(store), `${place}.${pid}.${start}.${randomUUID()}.${kind}`)
 }
 
 /** Puts `bytes` at `path` at once: written aside, synced, renamed. A reader sees the old content or the new. */
 export async function writeAtomically(store: Store, path: string, bytes: Uint8Array | string): Promise<void> {
-  const temporary = temporaryPath(store)
+  const temporary = await temporaryPath(store)
   try {
     const handle = await open(temporary, 'wx')
     try {
@@ -30,33 +32,18 @@ export async function writeAtomically(store: Store, path: string, bytes: Uint8Ar
   await syncDirectory(dirname(path))
 }
 
-/** Removes what killed writers left behind: files of dead processes of this machine, and any a week old. */
-export async function sweepTemporaries(store: Store): Promise<void> {
-  for (const entry of await readdir(temporaryDirectory(store))) {
-    const path = join(temporaryDirectory(store), entry)
-    const [host, pid] = entry.split('.')
-    const dead = host === hostTag() && !isAlive(Number(pid))
-    if (dead || (await isOld(path))) await rm(path, { force: true, recursive: true })
-  }
-}
-
-/** Whether a process of this machine runs. */
-export function isAlive(pid: number): boolean {
-  if (!Number.isSafeInteger(pid) || pid <= 0) return false
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
-}
-
-/** This machine's name, fit for a file name and free of dots. */
-export function hostTag(): string {
-  return hostname().replaceAll(/[^A-Za-z0-9-]/g, '_') || 'host'
-}
-
-async function isOld(path: string): Promise<boolean> {
+/** Whether an unfinished file has lost its writer: one that is known to have ended, or that has not written for a day. */
+export async function isAbandoned(path: string, name: string): Promise<boolean> {
+  const [place = '', pid, start = ''] = name.split('.')
+  if (/^[0-9a-f]{16}$/.test(place) && (await hasEnded({ place, pid: Number(pid), start }))) return true
   const entry = await stat(path).catch(() => undefined)
   return entry !== undefined && Date.now() - entry.mtimeMs > abandonedAfterMs
+}
+
+/** Removes what killed writers left behind. */
+export async function sweepTemporaries(store: Store): Promise<void> {
+  for (const name of await readdir(temporaryDirectory(store))) {
+    const path = join(temporaryDirectory(store), name)
+    if (await isAbandoned(path, name)) await rm(path, { force: true, recursive: true })
+  }
 }

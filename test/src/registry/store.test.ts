@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process'
 import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
-import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { describe, expect, test } from 'vitest'
+import { ownIdentity } from '../../../src/files/index.js'
 import { finish } from '../../../src/progress/index.js'
-import { listModels, publish } from '../../../src/registry/index.js'
+import { listModels, listRegistry, publish } from '../../../src/registry/index.js'
 import { temporaryFolder, writeTinyGguf } from '../../support/tiny-model.js'
 
 describe('many writers', () => {
@@ -33,18 +33,21 @@ describe('after a crash', () => {
   test('the lock and the unfinished files of a killed process do not matter', async () => {
     await using folder = await temporaryFolder()
     const { pid } = spawnSync(process.execPath, ['-e', ''])
-    const host = hostname().replaceAll(/[^A-Za-z0-9-]/g, '_')
+    const own = await ownIdentity()
+    const other = 'f'.repeat(16)
     for (const name of ['locks', 'tmp']) await mkdir(join(folder.path, name), { recursive: true })
-    const lock = JSON.stringify({ host, pid, token: 'of the dead' })
+    const lock = JSON.stringify({ ...own, pid, token: 'of the dead' })
     await writeFile(join(folder.path, 'locks', 'kjv%2Ftiny.lock'), lock)
-    await writeFile(join(folder.path, 'tmp', `${host}.${pid}.left`), 'half a blob')
-    await writeFile(join(folder.path, 'tmp', `${host}.${process.pid}.mine`), 'at work')
-    await writeFile(join(folder.path, 'tmp', 'other-host.1.fresh'), 'at work elsewhere')
+    await writeFile(join(folder.path, 'tmp', `${own.place}.${pid}.1.left`), 'half a blob')
+    await writeFile(join(folder.path, 'tmp', `${own.place}.${own.pid}.${own.start}.mine`), 'at work')
+    await writeFile(join(folder.path, 'tmp', `${other}.${pid}.1.fresh`), 'at work elsewhere')
 
     const source = await writeTinyGguf(folder.path, 'm.gguf')
     await finish(publish({ source, name: 'kjv/tiny', registry: folder.path }))
     expect(await listModels(folder.path)).toHaveLength(1)
-    expect((await readdir(join(folder.path, 'tmp'))).sort()).toEqual([`${host}.${process.pid}.mine`, 'other-host.1.fresh'].sort())
+    expect((await readdir(join(folder.path, 'tmp'))).sort()).toEqual(
+      [`${own.place}.${own.pid}.${own.start}.mine`, `${other}.${pid}.1.fresh`].sort(),
+    )
     expect(await readdir(join(folder.path, 'locks'))).toEqual([])
   })
 
@@ -52,7 +55,7 @@ describe('after a crash', () => {
     await using folder = await temporaryFolder()
     await mkdir(join(folder.path, 'locks'), { recursive: true })
     const lock = join(folder.path, 'locks', 'kjv%2Ftiny.lock')
-    await writeFile(lock, JSON.stringify({ host: 'other-host', pid: 1, token: 'theirs' }))
+    await writeFile(lock, JSON.stringify({ place: 'f'.repeat(16), pid: 1, start: '1', token: 'theirs' }))
     const old = new Date(Date.now() - 3_600_000)
     await utimes(lock, old, old)
     const source = await writeTinyGguf(folder.path, 'm.gguf')
@@ -79,13 +82,17 @@ describe('a damaged registry', () => {
     ['pointing to nothing', indexWith({})],
     ['pointing to a huge manifest', indexWith({ size: 2 ** 40 })],
   ]
-  test.each(damage)('index.json %s is REGISTRY_CORRUPT', async (_, content) => {
+  test.each(damage)('index.json %s is named as damaged', async (_, content) => {
     await using folder = await temporaryFolder()
     const source = await writeTinyGguf(folder.path, 'm.gguf')
     await finish(publish({ source, name: 'kjv/tiny', registry: folder.path }))
     const index = join(folder.path, 'repositories', 'kjv', 'tiny', 'index.json')
     await writeFile(index, content)
-    await expect(listModels(folder.path)).rejects.toMatchObject({ code: 'REGISTRY_CORRUPT', exit: 3 })
+    const { models, damaged } = await listRegistry(folder.path)
+    expect(models).toEqual([])
+    expect(damaged).toEqual([
+      { name: expect.stringMatching(/^kjv\/tiny(?::x)?$/), problem: expect.stringContaining('is damaged') },
+    ])
   })
 
   test('keeps its damaged tags until --force, which sets them aside', async () => {

@@ -1,0 +1,43 @@
+import { Flags } from '@oclif/core'
+import { checkRegistry, defaultRegistryDirectory, formatBytes, MqError, type RegistryCheck } from '../../src/index.js'
+import { MqCommand } from '../base-command.js'
+
+export default class RegistryFsck extends MqCommand {
+  static override summary = 'Check all files of the local registry against their hashes, and all tags for missing files.'
+  static override description =
+    'With --repair, damaged and missing files are replaced by copies from other registries, folders or the download cache; a damaged file without a copy is set aside in damaged/, and comes back when the same file is published again.'
+  static override examples = [
+    '<%= config.bin %> registry fsck',
+    '<%= config.bin %> registry fsck --repair --from /backup/registry --from ~/models',
+  ]
+
+  static override flags = {
+    registry: Flags.string({
+      helpValue: 'DIR',
+      description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
+    }),
+    repair: Flags.boolean({ description: 'Replace what is damaged or missing by copies.' }),
+    from: Flags.string({
+      multiple: true,
+      helpValue: 'DIR',
+      description: 'Folder to look for copies in.',
+      dependsOn: ['repair'],
+    }),
+  }
+
+  override async run(): Promise<RegistryCheck> {
+    const { flags } = await this.parse(RegistryFsck)
+    const registry = flags.registry ?? defaultRegistryDirectory()
+    const check = await this.follow(
+      checkRegistry({ registry, repair: flags.repair, from: flags.from ?? [], signal: this.signal }),
+    )
+    for (const { what, problem, tags, repaired } of check.faults) {
+      const needed = tags.length > 0 ? `; ${tags.join(', ')} need it` : ''
+      this.log(`${what}: ${problem}${needed}${repaired ? '; repaired' : ''}`)
+    }
+    const left = check.faults.filter(({ repaired }) => !repaired).length
+    this.log(`${check.tags} tags, ${check.blobs} files, ${formatBytes(check.bytes)}: ${check.faults.length} faults, ${left} left`)
+    if (left > 0) this.fail(MqError.of('REGISTRY_DAMAGED', { count: left, path: registry }))
+    return check
+  }
+}

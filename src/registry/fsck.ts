@@ -1,0 +1,196 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { MqError } from '../errors/index.js'
+import { cacheDirectory } from '../hub/index.js'
+import type { WithProgress } from '../progress/index.js'
+import {
+  adoptBlob,
+  blobPath,
+  blobsDirectory,
+  type Descriptor,
+  descriptorsIn,
+  findRepository,
+  isDigest,
+  listRepositories,
+  openStore,
+  parseModelName,
+  readBytes,
+  readIndex,
+  type Store,
+  tagOf,
+  temporaryPath,
+} from './store/index.js'
+
+/** Something of a registry that is not as it should be. */
+export interface RegistryFault {
+  /** A digest, `NAMESPACE/NAME`, or the path of a file that does not belong there. */
+  readonly what: string
+  readonly problem: string
+  /** Tags that cannot be used because of it. */
+  readonly tags: readonly string[]
+  /** Whether --repair has mended it. */
+  readonly repaired: boolean
+}
+
+export interface RegistryCheck {
+  readonly registry: string
+  readonly tags: number
+  readonly blobs: number
+  readonly bytes: number
+  readonly faults: readonly RegistryFault[]
+}
+
+export interface FsckOptions {
+  readonly registry: string
+  /** Replaces damaged and missing blobs by copies; damaged ones without a copy are moved to `damaged/`. */
+  readonly repair?: boolean
+  /** Folders to look for copies in: of other registries, or of files by any name. The download cache is looked in, too. */
+  readonly from?: readonly string[]
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Reads all of a registry again: hashes every blob, and follows every tag to all that it needs.
+ * @throws MqError FILE_UNREADABLE, FILE_UNWRITABLE, DISK_FULL.
+ */
+export async function* checkRegistry(options: FsckOptions): WithProgress<RegistryCheck> {
+  const { repair = false, from = [], signal } = options
+  const store = openStore(options.registry)
+  const { needed, tags, faults: indexFaults } = await readNeeds(store)
+  const present = await listBlobs(store)
+  const total = present.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const bad = new Map<string, string>()
+  let done = 0
+  for (const { name, sizeBytes } of present) {
+    yield { stage: 'check', done, total, unit: 'bytes', item: name.slice(0, 12) }
+    const digest = `sha256:${name}`
+    if (!isDigest(digest)) bad.set(join(blobsDirectory(store), name), 'it is no blob: blobs are named by their SHA-256')
+    else if ((await hashOf(blobPath(store, digest), signal)) !== digest) bad.set(digest, 'its content has changed')
+    done += sizeBytes
+  }
+  const names = new Set(present.map(({ name }) => `sha256:${name}`))
+  for (const digest of needed.keys()) if (!names.has(digest)) bad.set(digest, 'it is missing')
+
+  const faults: RegistryFault[] = [...indexFaults]
+  for (const [what, problem] of bad) {
+    const need = needed.get(what)
+    const repaired = repair && isDigest(what) && (await replace(store, what, need?.size, from, signal))
+    if (repair && !repaired && isDigest(what) && problem !== 'it is missing') await setAside(store, what)
+    faults.push({ what, problem, tags: [...(need?.tags ?? [])].sort(), repaired })
+  }
+  return { registry: store.directory, tags, blobs: present.length, bytes: total, faults }
+}
+
+interface Need {
+  readonly size: number
+  readonly tags: Set<string>
+}
+
+/** What every tag needs, as far as its manifest can be read. */
+async function readNeeds(store: Store): Promise<{ needed: Map<string, Need>; tags: number; faults: RegistryFault[] }> {
+  const needed = new Map<string, Need>()
+  const faults: RegistryFault[] = []
+  let tags = 0
+  for (const name of await listRepositories(store)) {
+    const repository = await findRepository(store, parseModelName(name))
+    if (repository === undefined) continue
+    try {
+      for (const descriptor of (await readIndex(store, repository)).manifests) {
+        tags++
+        await addNeeds(store, descriptor, `${name}:${tagOf(descriptor) ?? descriptor.digest}`, needed)
+      }
+    } catch (error) {
+      if (MqError.from(error).code !== 'REGISTRY_CORRUPT') throw error
+      faults.push({ what: name, problem: (error as MqError).message, tags: [], repaired: false })
+    }
+  }
+  return { needed, tags, faults }
+}
+
+async function addNeeds(
+  store: Store,
+  { digest, size, mediaType }: Pick<Descriptor, 'digest' | 'size' | 'mediaType'>,
+  tag: string,
+  needed: Map<string, Need>,
+): Promise<void> {
+  const need = needed.get(digest) ?? { size, tags: new Set<string>() }
+  need.tags.add(tag)
+  needed.set(digest, need)
+  if (!/manifest|image\.index/.test(mediaType)) return
+  // A manifest that cannot be read is found by its hash.
+  const bytes = await readBytes(store, { digest, size }).catch(() => undefined)
+  if (bytes === undefined) return
+  for (const inner of descriptorsIn(bytes, digest, store)) await addNeeds(store, inner, tag, needed)
+}
+
+async function listBlobs(store: Store): Promise<{ name: string; sizeBytes: number }[]> {
+  const names = await readdir(blobsDirectory(store)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []
+    throw MqError.from(error, blobsDirectory(store))
+  })
+  const sizes = names.map(async (name) => ({ name, sizeBytes: (await stat(join(blobsDirectory(store), name))).size }))
+  return Promise.all(sizes)
+}
+
+/** Puts a copy with the right content in a blob's place; false where there is none. */
+async function replace(
+  store: Store,
+  digest: string,
+  size: number | undefined,
+  from: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  for (const path of await candidates(digest, size, [...from, cacheDirectory()])) {
+    const temporary = await temporaryPath(store)
+    try {
+      const hash = createHash('sha256')
+      const target = await open(temporary, 'wx')
+      try {
+        for await (const chunk of createReadStream(path, signal === undefined ? {} : { signal })) {
+          hash.update(chunk as Buffer)
+          await target.write(chunk as Buffer)
+        }
+      } finally {
+        await target.close()
+      }
+      if (`sha256:${hash.digest('hex')}` !== digest) continue
+      await adoptBlob(store, temporary, digest)
+      return true
+    } finally {
+      await rm(temporary, { force: true })
+    }
+  }
+  return false
+}
+
+/** Files that may be a copy: by name in another registry, by size anywhere else. */
+async function candidates(digest: string, size: number | undefined, folders: readonly string[]): Promise<string[]> {
+  const found: string[] = []
+  for (const folder of folders) {
+    const byName = join(folder, 'blobs', 'sha256', digest.slice('sha256:'.length))
+    if ((await stat(byName).catch(() => undefined))?.isFile() === true) found.push(byName)
+    if (size === undefined) continue
+    const entries = await readdir(folder, { withFileTypes: true, recursive: true }).catch(() => [])
+    for (const entry of entries.filter((candidate) => candidate.isFile())) {
+      const path = join(entry.parentPath, entry.name)
+      if (path !== byName && (await stat(path).catch(() => undefined))?.size === size) found.push(path)
+    }
+  }
+  return found
+}
+
+/** A blob whose content is another is not served, and publishing the same file again brings it back. */
+async function setAside(store: Store, digest: string): Promise<void> {
+  const folder = join(store.directory, 'damaged')
+  await mkdir(folder, { recursive: true })
+  await rename(blobPath(store, digest), join(folder, digest.slice('sha256:'.length)))
+}
+
+async function hashOf(path: string, signal: AbortSignal | undefined): Promise<string> {
+  const hash = createHash('sha256')
+  const stream = createReadStream(path, { highWaterMark: 4 << 20, ...(signal !== undefined && { signal }) })
+  for await (const chunk of stream) hash.update(chunk as Buffer)
+  return `sha256:${hash.digest('hex')}`
+}
