@@ -12,7 +12,7 @@ export interface Kernels {
   /** First byte that the kernels do not use themselves, a multiple of 64. */
   readonly heapBase: number
   /** Makes the memory reach to byte `end` (exclusive) at least. */
-  reserve(end: number): void
+  readonly reserve: (end: number) => void
 }
 
 /**
