@@ -86,7 +86,8 @@ const formatErrors = {
   TOKENIZER_UNSUPPORTED: {
     exit: 'input',
     message: '{file} holds a tokenizer that cannot be converted yet: {problem}.',
-    suggestion: 'BPE tokenizers from tokenizer.json are supported.',
+    suggestion:
+      'BPE, Unigram and WordPiece tokenizers from tokenizer.json are supported, and SentencePiece from tokenizer.model.',
   },
   PRE_TOKENIZER_UNKNOWN: {
     exit: 'input',
