@@ -20,11 +20,17 @@ export async function digestGguf(path: string): Promise<GgufDigest> {
       const bytes = (await gguf.sources[file]?.slice(start, end)) ?? new Uint8Array()
       tensors[name] = `${type} ${dimensions.join('x')} ${digestOf(bytes)}`
     }
-    const keys = Object.fromEntries([...gguf.metadata].map(([key, value]) => [key, showValue(value)]))
+    const keys = Object.fromEntries([...gguf.metadata].map(([key, value]) => [key, showValue(inOrder(key, value))]))
     return { keys, tensors }
   } finally {
     await gguf.close()
   }
+}
+
+/** llama.cpp's converter writes the names of chat templates in the order of a set, which is another with each run. */
+function inOrder(key: string, value: MetadataValue): MetadataValue {
+  if (key !== 'tokenizer.chat_templates' || value.type !== 'array') return value
+  return { ...value, value: value.value.map(String).toSorted() }
 }
 
 function digestOf(bytes: Uint8Array | string): string {

@@ -86,8 +86,7 @@ const formatErrors = {
   TOKENIZER_UNSUPPORTED: {
     exit: 'input',
     message: '{file} holds a tokenizer that cannot be converted yet: {problem}.',
-    suggestion:
-      'BPE, Unigram and WordPiece tokenizers from tokenizer.json are supported, and SentencePiece from tokenizer.model.',
+    suggestion: 'BPE tokenizers from tokenizer.json are supported.',
   },
   PRE_TOKENIZER_UNKNOWN: {
     exit: 'input',
@@ -99,11 +98,6 @@ const formatErrors = {
 export const toolErrors = {
   // The command line
   USAGE: { exit: 'usage', message: '{problem}.', suggestion: 'See `mq {command} --help`.' },
-  OPTION_INVALID: {
-    exit: 'usage',
-    message: 'The option {option} is {value}: {problem}.',
-    suggestion: 'Correct the option.',
-  },
   FLAG_INVALID: { exit: 'usage', message: '--{flag} {value}: {problem}.', suggestion: 'See `mq {command} --help`.' },
   FLAGS_CONFLICT: { exit: 'usage', message: '{problem}.', suggestion: 'See `mq {command} --help`.' },
   PRESET_UNKNOWN: { exit: 'usage', message: 'There is no preset {preset}.', suggestion: 'Known presets: {known}.' },
@@ -254,7 +248,7 @@ export const toolErrors = {
   },
   BUDGET_IMPOSSIBLE: {
     exit: 'usage',
-    message: 'The budget of {asked} is below the minimum for this model: {least}. That minimum is set by {obstacles}.',
+    message: 'The budget of {asked} is below the minimum for this model: {least}.',
     suggestion: 'Raise the budget, relax --floor, --tie or --tensor-type, or, with --fit, lower --ctx.',
   },
   FOOTPRINT_UNKNOWN: {

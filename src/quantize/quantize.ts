@@ -1,6 +1,5 @@
 import { FormatError } from '../../formats/format-error.js'
-import { openCodec } from '../../formats/ggml/codec.js'
-import type { Effort } from '../../formats/ggml/effort.js'
+import { type Effort, openCodec } from '../../formats/ggml/codec.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import {
   feedbackOf,

@@ -11,7 +11,7 @@ export const interleaved =
   (input: Recipe): Recipe =>
     interleaveHalves(input, heads)
 
-interface GroupedOptions {
+export interface GroupedOptions {
   /** Whether the projections have biases; those of output where they differ. */
   readonly bias?: boolean | 'optional'
   readonly outputBias?: boolean | 'optional'

@@ -88,6 +88,11 @@ export function floatKey(config: ModelConfig, key: string, ...fields: readonly s
   return present(key, config.find(finite, ...fields), float32)
 }
 
+/** A key whose field is a flag. */
+export function flagKey(config: ModelConfig, key: string, ...fields: readonly string[]): Entry[] {
+  return present(key, config.find(v.boolean(), ...fields), bool)
+}
+
 /** The numbers that most tensors' shapes follow from. */
 export interface Dimensions {
   readonly layers: number

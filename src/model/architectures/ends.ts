@@ -1,13 +1,15 @@
 import type { Dimensions } from './base.js'
 import { flag, type ModelConfig } from './config.js'
-import { norm, type Row, tensor } from './rows.js'
+import { layerNorm, type norm, type Row, tensor } from './rows.js'
 
-interface EndOptions {
+export interface EndOptions {
   /** What the checkpoint's names of all but the output matrix begin with. */
   readonly root?: string
   readonly embedding?: string
   readonly norm?: string
   readonly output?: string
+  /** Whether the last norm has a bias. */
+  readonly normBias?: boolean
   readonly normTransform?: Parameters<typeof norm>[3]
 }
 
@@ -22,10 +24,17 @@ export function endRows(
   { vocabulary, hidden }: Pick<Dimensions, 'vocabulary' | 'hidden'>,
   options: EndOptions = {},
 ): Row[] {
-  const { root = 'model.', embedding = 'embed_tokens', norm: last = 'norm', output = 'lm_head', normTransform = {} } = options
+  const {
+    root = 'model.',
+    embedding = 'embed_tokens',
+    norm: last = 'norm',
+    output = 'lm_head',
+    normBias = false,
+    normTransform = {},
+  } = options
   return [
     tensor(`${root}${embedding}.weight`, 'token_embd.weight', [vocabulary, hidden]),
-    norm(`${root}${last}`, 'output_norm', hidden, normTransform),
+    ...layerNorm(`${root}${last}`, 'output_norm', hidden, { bias: normBias, ...normTransform }),
     tensor(`${output}.weight`, 'output.weight', [vocabulary, hidden], { optional: isTied(config) }),
   ]
 }

@@ -3,7 +3,7 @@ import { constant } from '../../recipe/index.js'
 import type { ModelConfig } from './config.js'
 import { bool, float32, text, uint32 } from './metadata.js'
 import { finite, positive, size } from './schemas.js'
-import type { Entry, NamedTensor } from './types.js'
+import type { Entry, FieldRule, NamedTensor } from './types.js'
 
 const factors = v.pipe(v.array(finite), v.maxLength(65_536))
 
@@ -161,6 +161,20 @@ export function ropeKeys(config: ModelConfig): Entry[] {
     default:
       throw config.invalid(`rope_scaling has the type ${rope.kind}, which this architecture does not have`)
   }
+}
+
+/** Rules of families whose files cannot say how rotations are scaled, whatever the field's name. */
+export const unscaledRope: Readonly<Record<'rope_scaling' | 'rope_parameters', FieldRule>> = {
+  rope_scaling: (_, { rope }) => rope.kind === 'default',
+  rope_parameters: (_, { rope }) => rope.kind === 'default',
+}
+
+/** Rules of families whose files do not say the base of rotations either: llama.cpp takes 10000. */
+export const plainRope: Readonly<Record<string, FieldRule>> = {
+  ...unscaledRope,
+  rope_theta: [10_000],
+  rotary_emb_base: [10_000],
+  'rope.rope_theta': [10_000],
 }
 
 /** Padded to four: time, height, width, extra. */

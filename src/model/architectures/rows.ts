@@ -40,6 +40,15 @@ export function norm(from: string, to: string, length: number, options: RowOptio
   return tensor(`${from}.weight`, `${to}.weight`, [length], options)
 }
 
+/** Vectors `FROM.weight` and `FROM.bias`. */
+export function layerNorm(from: string, to: string, length: number, options: LinearOptions = {}): Row[] {
+  const { bias = true, ...rest } = options
+  const weight = norm(from, to, length, rest)
+  return bias === false
+    ? [weight]
+    : [weight, tensor(`${from}.bias`, `${to}.bias`, [length], { ...rest, optional: bias === 'optional' })]
+}
+
 /** A tensor with several counterparts in the output. */
 export function split(
   from: string,

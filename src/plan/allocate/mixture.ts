@@ -1,5 +1,4 @@
 import * as v from 'valibot'
-import { type BoundedPattern, boundedPattern } from '../../../formats/bounded-pattern.js'
 import type { GgmlTypeName } from '../../../formats/ggml/types.js'
 import { type TensorRole, tensorRoles } from '../../model/index.js'
 import { type BlockRange, parseBlockRange } from './block-ranges.js'
@@ -7,12 +6,12 @@ import { presetName } from './presets.js'
 import { weightType } from './tensor-types.js'
 
 /** One rule: the type of the tensors that all its conditions hold for. */
-export interface MixtureRule {
+export interface NamedRecipeRule {
   readonly type: GgmlTypeName
   /** Any of these; `output` holds for an embedding, too, where that is the output matrix. */
   readonly roles?: readonly TensorRole[] | undefined
   /** Found in the tensor's name. */
-  readonly names?: BoundedPattern
+  readonly names?: RegExp | undefined
   /** Among the blocks whose tensors the other conditions hold for. */
   readonly blocks?: BlockRange | undefined
   /** Whether the model has routed experts. */
@@ -30,7 +29,7 @@ export interface Mixture {
   /** Of tensors that no rule holds for: a type, or what a preset of llama.cpp gives them. */
   readonly default?: GgmlTypeName | undefined
   readonly preset?: string | undefined
-  readonly rules: readonly MixtureRule[]
+  readonly rules: readonly NamedRecipeRule[]
 }
 
 const words = v.pipe(v.string(), v.maxLength(2000))
@@ -50,7 +49,7 @@ const names = v.pipe(
   v.maxLength(500),
   v.rawTransform(({ dataset, addIssue, NEVER }) => {
     try {
-      return boundedPattern(dataset.value)
+      return new RegExp(dataset.value)
     } catch (error) {
       addIssue({ message: (error as Error).message })
       return NEVER

@@ -86,7 +86,12 @@ function mixtralExperts(experts: number, { hidden, feedForward: width }: Dimensi
   ]
 }
 
-function adjustTokenizer(entries: readonly Entry[], tokenizerConfig: Fields | undefined, config: ModelConfig): readonly Entry[] {
+/** What llama.cpp's converter adds for all classes that it derives from Llama's. */
+export function adjustTokenizer(
+  entries: readonly Entry[],
+  tokenizerConfig: Fields | undefined,
+  config: ModelConfig,
+): readonly Entry[] {
   const prefix = tokenizerConfig?.['add_prefix_space']
   const spaced: readonly Entry[] =
     typeof prefix === 'boolean' ? [['tokenizer.ggml.add_space_prefix', bool(prefix)], ...entries] : entries

@@ -1,0 +1,43 @@
+import { type GroupedOptions, groupedAttention } from './attention.js'
+import { type Dimensions, dimensionsOf } from './base.js'
+import { flag, type ModelConfig } from './config.js'
+import { type EndOptions, endRows } from './ends.js'
+import { gatedFeedForward } from './feed-forward.js'
+import { blocks, norm, type Row } from './rows.js'
+
+interface DecoderOptions extends EndOptions {
+  /** Instead of two norms, before attention and before the feed-forward part. */
+  readonly norms?: (dimensions: Dimensions) => Row[]
+  /** Options of grouped attention, or rows of another kind of attention. */
+  readonly attention?: GroupedOptions | ((dimensions: Dimensions, layer: number) => Row[])
+  /** Instead of gate, up and down in one matrix each. */
+  readonly feedForward?: (dimensions: Dimensions, layer: number) => Row[]
+}
+
+/** The tensors of a decoder whose layers are attention and a feed-forward part, each behind a norm. @throws MqError CONFIG_INVALID. */
+export function decoderRows(config: ModelConfig, options: DecoderOptions = {}): Row[] {
+  const { norms = preNorms, attention = {}, feedForward = swiglu, root = 'model.', ...ends } = options
+  const dimensions = dimensionsOf(config)
+  return [
+    ...endRows(config, dimensions, { root, ...ends }),
+    ...blocks(`${root}layers`, dimensions.layers, (layer) => [
+      ...norms(dimensions),
+      ...(typeof attention === 'function' ? attention(dimensions, layer) : groupedAttention(dimensions, attention)),
+      ...feedForward(dimensions, layer),
+    ]),
+  ]
+}
+
+/** Norms before attention and before the feed-forward part, as Llama names them. */
+export function preNorms({ hidden }: Pick<Dimensions, 'hidden'>): Row[] {
+  return [norm('input_layernorm', 'attn_norm', hidden), norm('post_attention_layernorm', 'ffn_norm', hidden)]
+}
+
+function swiglu({ hidden, feedForward }: Dimensions): Row[] {
+  return gatedFeedForward('mlp', hidden, feedForward)
+}
+
+/** llama.cpp adds a bias wherever there is one; where config.json asks for it, there must be one. */
+export function biasOf(config: ModelConfig, field: string): true | 'optional' {
+  return config.find(flag, field) === true ? true : 'optional'
+}

@@ -1,0 +1,108 @@
+import { groupedAttention } from '../attention.js'
+import { baseKeys, countKey, type Dimensions, dimensionsOf, floatKey, present } from '../base.js'
+import { count, countOrNone, flag, type ModelConfig, size } from '../config.js'
+import { endRows } from '../ends.js'
+import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
+import { bool, uint32 } from '../metadata.js'
+import { blocks, linear, norm, type Row, tensor } from '../rows.js'
+import { setTokenIds, tokenId } from '../special-token-ids.js'
+import type { Entry, Family } from '../types.js'
+import { rotatedLength } from './glm4.js'
+
+/** GLM-4.5 to 4.7: many experts with one for every token, and a layer that predicts a further token, which is kept. */
+export const glm4moe: Family = {
+  architecture: 'glm4moe',
+  classes: ['Glm4MoeForCausalLM'],
+  fields: {
+    defaults: {
+      first_k_dense_replace: 1,
+      max_position_embeddings: 131_072,
+      n_group: 1,
+      n_routed_experts: 128,
+      n_shared_experts: 1,
+      norm_topk_prob: true,
+      num_experts_per_tok: 8,
+      num_key_value_heads: 8,
+      partial_rotary_factor: 0.5,
+      rms_norm_eps: 1e-5,
+      rope_theta: 10_000,
+      routed_scaling_factor: 1,
+      tie_word_embeddings: false,
+      topk_group: 1,
+    },
+    supported: { attention_bias: [true, false], use_qk_norm: [true, false] },
+  },
+  keys: (config) => [
+    ...baseKeys(config.with({ num_hidden_layers: layersOf(config) })),
+    ['rope.dimension_count', uint32(rotatedLength(config))],
+    ...countKey(config, 'expert_count', 'n_routed_experts'),
+    ...countKey(config, 'expert_feed_forward_length', 'moe_intermediate_size'),
+    ...countKey(config, 'expert_shared_count', 'n_shared_experts'),
+    ...countKey(config, 'leading_dense_block_count', 'first_k_dense_replace'),
+    ['expert_gating_func', uint32(2)],
+    ...floatKey(config, 'expert_weights_scale', 'routed_scaling_factor'),
+    ...present('expert_weights_norm', config.find(flag, 'norm_topk_prob'), bool),
+    ...countKey(config, 'nextn_predict_layers', 'num_nextn_predict_layers'),
+  ],
+  tensors: (config) => {
+    const dimensions = dimensionsOf(config)
+    const { layers, hidden, vocabulary, feedForward } = dimensions
+    const dense = config.get(countOrNone, 'first_k_dense_replace')
+    const all = layersOf(config)
+    const experts = boundedExperts(config, all - dense, 'n_routed_experts')
+    return [
+      ...endRows(config, dimensions),
+      ...blocks('model.layers', all, (layer) => [
+        norm('input_layernorm', 'attn_norm', hidden),
+        norm('post_attention_layernorm', 'post_attention_norm', hidden),
+        ...attention(config, dimensions),
+        ...(layer < dense ? gatedFeedForward('mlp', hidden, feedForward, { bias: false }) : expertRows(config, experts, hidden)),
+        ...(layer < layers ? [] : predictionRows(hidden, vocabulary)),
+      ]),
+    ]
+  },
+  quirks: { layers: layersOf, adjustTokenizer },
+}
+
+/** Those that predict further tokens stand behind the others. */
+function layersOf(config: ModelConfig): number {
+  return config.get(count, 'num_hidden_layers') + (config.find(countOrNone, 'num_nextn_predict_layers') ?? 0)
+}
+
+function attention(config: ModelConfig, dimensions: Dimensions): Row[] {
+  const normed = config.find(flag, 'use_qk_norm') === true ? { headNorm: dimensions.headLength } : {}
+  return groupedAttention(dimensions, { outputBias: false, ...normed })
+}
+
+function expertRows(config: ModelConfig, experts: number, hidden: number): Row[] {
+  const width = config.get(size, 'moe_intermediate_size')
+  const shared = config.find(countOrNone, 'n_shared_experts') ?? 0
+  return [
+    tensor('mlp.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),
+    tensor('mlp.gate.e_score_correction_bias', 'exp_probs_b.bias', [experts]),
+    ...routedExperts('mlp.experts', experts, hidden, width),
+    ...(shared > 0 ? gatedFeedForward('mlp.shared_experts', hidden, shared * width, { bias: false, suffix: '_shexp' }) : []),
+  ]
+}
+
+/** What a layer has besides that predicts a further token (multi-token prediction, NextN). */
+function predictionRows(hidden: number, vocabulary: number): Row[] {
+  return [
+    ...linear('eh_proj', 'nextn.eh_proj', [hidden, 2 * hidden], { bias: false }),
+    norm('enorm', 'nextn.enorm', hidden),
+    norm('hnorm', 'nextn.hnorm', hidden),
+    norm('shared_head.norm', 'nextn.shared_head_norm', hidden),
+    tensor('embed_tokens.weight', 'nextn.embed_tokens.weight', [vocabulary, hidden], { optional: true }),
+    tensor('shared_head.head.weight', 'nextn.shared_head_head.weight', [vocabulary, hidden], { optional: true }),
+  ]
+}
+
+/** Names of tokens are those of all GLM models since 4.5. */
+export function adjustTokenizer(entries: readonly Entry[]): readonly Entry[] {
+  return setTokenIds(entries, {
+    bos: tokenId(entries, '[gMASK]'),
+    eot: tokenId(entries, '<|user|>'),
+    unknown: tokenId(entries, '<|endoftext|>'),
+    eom: tokenId(entries, '<|observation|>'),
+  })
+}

@@ -1,0 +1,31 @@
+import { dimensionsOf } from '../base.js'
+import { decoderRows } from '../decoder.js'
+import { llamaKeys } from '../llama.js'
+import { ropeFrequencies } from '../rope.js'
+import type { Family } from '../types.js'
+import { adjustTokenizer } from './llama.js'
+
+/** SmolLM 3: a Llama of which each fourth layer does not rotate. */
+export const smollm3: Family = {
+  architecture: 'smollm3',
+  classes: ['SmolLM3ForCausalLM'],
+  fields: {
+    defaults: {
+      max_position_embeddings: 32_768,
+      num_key_value_heads: 4,
+      rms_norm_eps: 1e-6,
+      rope_theta: 2_000_000,
+      tie_word_embeddings: true,
+    },
+    // llama.cpp knows the layers by their number.
+    supported: {
+      no_rope_layer_interval: [4],
+      no_rope_layers: (value) => Array.isArray(value) && value.every((turns, layer) => turns === Number((layer + 1) % 4 !== 0)),
+    },
+    ropeKinds: ['llama3'],
+    inert: ['max_window_layers'],
+  },
+  keys: llamaKeys,
+  tensors: (config) => decoderRows(config, { attention: { interleave: true } }),
+  quirks: { computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength), adjustTokenizer },
+}

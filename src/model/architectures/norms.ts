@@ -1,0 +1,9 @@
+import { norm, type Row } from './rows.js'
+
+/** The norms after attention and after the feed-forward part (OLMo 2, EXAONE 4). */
+export function postNorms({ hidden }: { readonly hidden: number }): Row[] {
+  return [
+    norm('post_attention_layernorm', 'post_attention_norm', hidden),
+    norm('post_feedforward_layernorm', 'post_ffw_norm', hidden),
+  ]
+}
