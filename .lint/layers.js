@@ -6,7 +6,7 @@ const root = resolve(import.meta.dirname ?? dirname(new URL(import.meta.url).pat
 /** Lowest first. Folders of one line do not import each other. */
 const layers = [
   ['formats'],
-  ['src/errors'],
+  ['src/errors', 'src/collections'],
   ['src/progress'],
   ['src/files'],
   ['src/terminal'],

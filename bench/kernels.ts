@@ -1,4 +1,5 @@
-import { type Effort, openCodec } from '../formats/ggml/codec.js'
+import { openCodec } from '../formats/ggml/codec.js'
+import type { Effort } from '../formats/ggml/effort.js'
 import { type GgmlTypeName, ggmlType } from '../formats/ggml/types.js'
 import { benchData, benchImportance, type DataName, type ImportanceName, samplePath } from './data.js'
 import { oracle } from './ggml-peer.js'

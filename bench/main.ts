@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { type Effort, efforts } from '../formats/ggml/codec.js'
+import { type Effort, efforts } from '../formats/ggml/effort.js'
 import { findGgmlType, type GgmlTypeName } from '../formats/ggml/types.js'
 import { sizeOf } from './arguments.js'
 import { coverage } from './coverage/command.js'

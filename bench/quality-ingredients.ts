@@ -52,12 +52,12 @@ async function fileOf(lab: QualityLab, preset: string, which: Ingredient): Promi
     case 'llama.cpp':
       return foreign.available ? await lab.theirs(preset) : undefined
     case 'kernels':
-      return await lab.made(preset, { preset }, { feedback: false })
+      return await lab.made(preset, { kind: 'preset', preset }, { feedback: false })
     case 'kernels + feedback':
-      return await lab.made(preset, { preset }, { feedback: true })
+      return await lab.made(preset, { kind: 'preset', preset }, { feedback: true })
     case 'kernels + allocation':
     case 'all three': {
-      const budget = await lab.made(preset, { preset }, { feedback: false })
+      const budget = await lab.made(preset, { kind: 'preset', preset }, { feedback: false })
       return await lab.fitted(budget, {
         feedback: which !== 'kernels + allocation',
       })

@@ -7,7 +7,8 @@ import type { Blueprint } from '../src/model/blueprint.js'
 import { makeBlueprint } from '../src/model/convert/index.js'
 import { measureAll, type TypeErrors } from '../src/plan/allocate/index.js'
 import { type DampingTrials } from '../src/plan/dampings.js'
-import { makePlan, type PlanRequest } from '../src/plan/make-plan.js'
+import { makePlan } from '../src/plan/make-plan.js'
+import type { PlanRequest } from '../src/plan/plan-request.js'
 import { finish, type WithProgress } from '../src/progress/index.js'
 import { asGguf } from '../src/quantize/as-gguf.js'
 import { quantize } from '../src/quantize/index.js'
@@ -98,7 +99,7 @@ export class QualityLab implements AsyncDisposable {
   async fitted({ dataBytes, bytes }: { dataBytes: number; bytes: number }, encoding: Encoding): Promise<QualityFile> {
     // Half a byte keeps the division from rounding one away.
     const bits = (8 * dataBytes + 4) / elementsOf(this.blueprint)
-    const file = await this.made(`${dataBytes}-bytes`, { bits }, encoding)
+    const file = await this.made(`${dataBytes}-bytes`, { kind: 'bits', bits }, encoding)
     return file.bytes <= bytes ? file : await this.fitted({ dataBytes: dataBytes - (file.bytes - bytes), bytes }, encoding)
   }
 
@@ -112,7 +113,7 @@ export class QualityLab implements AsyncDisposable {
     return await this.#file(`target-bpw-${dataBytes}`, async (output) => {
       this.#rivalErrors ??= targetBpwErrors(this.blueprint, this.#reference, this.#matrix)
       const tensors = await this.#rivalErrors
-      const { tensors: all } = await finish(makePlan(this.blueprint, { type: 'BF16' }))
+      const { tensors: all } = await finish(makePlan(this.blueprint, { kind: 'type', type: 'BF16' }))
       const chosen = new Set(tensors.map(({ name }) => name))
       const rest = all.reduce((sum, { name, sizeBytes }) => sum + (chosen.has(name) ? 0 : sizeBytes), 0)
       const types = [...targetBpw(tensors, dataBytes - rest)]
@@ -145,7 +146,7 @@ export class QualityLab implements AsyncDisposable {
   async #write(request: PlanRequest, output: string, { feedback }: Encoding): Promise<void> {
     const { importance } = this.#calibration
     const inputs = { importance, calibration: feedback ? this.#calibration : undefined }
-    const errors = 'bits' in request ? await this.#typeErrors(feedback) : undefined
+    const errors = request.kind === 'bits' ? await this.#typeErrors(feedback) : undefined
     const shared = {
       trials: this.#trials,
       measure: errors === undefined ? undefined : () => justThese(errors),
@@ -220,7 +221,9 @@ export async function openLab(options: LabOptions): Promise<QualityLab> {
   await mkdir(folder, { recursive: true })
   const blueprint = await makeBlueprint(repositoryPath(`samples/${sample}`))
   const reference = join(folder, `${sample}-bf16.gguf`)
-  await finish(quantize({ blueprint, plan: await finish(makePlan(blueprint, { type: 'BF16' })), output: reference }))
+  await finish(
+    quantize({ blueprint, plan: await finish(makePlan(blueprint, { kind: 'type', type: 'BF16' })), output: reference }),
+  )
   const matrix = join(folder, `${sample}-imatrix.gguf`)
   const text = join(folder, `${calibrationText}.txt`)
   await writeFile(text, (await calibrationParts()).calibrated)

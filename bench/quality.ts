@@ -128,7 +128,7 @@ async function rivalsAt(lab: QualityLab, size: ComparedSize, kinds: readonly Riv
       found.push(rivalOf(`llama.cpp-preset ${title}`, await lab.theirs(preset), dataBytes))
     }
     if (kinds.includes('our-kernels-preset')) {
-      const file = await lab.made(preset, { preset }, { feedback: false })
+      const file = await lab.made(preset, { kind: 'preset', preset }, { feedback: false })
       found.push(rivalOf(`our-kernels-preset ${title}`, file, dataBytes))
     }
     if (kinds.includes('target-bpw-style') && foreign.available) {
@@ -137,7 +137,7 @@ async function rivalsAt(lab: QualityLab, size: ComparedSize, kinds: readonly Riv
   }
   if (kinds.includes('unsloth-style')) {
     const mixture = await readMixture(size.mixture)
-    const file = await lab.made(size.mixture, { mixture }, { feedback: false })
+    const file = await lab.made(size.mixture, { kind: 'mixture', mixture }, { feedback: false })
     found.push(rivalOf(`unsloth-style ${size.mixture.replace('unsloth-style-', '')}`, file))
   }
   return found

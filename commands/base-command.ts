@@ -46,7 +46,7 @@ export abstract class MqCommand extends Command {
   protected override async catch(thrown: Error & { exitCode?: number }): Promise<void> {
     if (thrown instanceof Errors.ExitError) throw thrown
     const command = (this.id ?? '').replaceAll(':', ' ')
-    const error = thrown instanceof Errors.CLIError ? usageError(thrown, command) : MqError.from(thrown).forCommand(command)
+    const error = thrown instanceof Errors.CLIError ? usageError(thrown, command) : flagError(MqError.from(thrown), command)
     if (this.jsonEnabled()) this.logJson(this.toErrorJson(error))
     this.fail(error)
     if (process.env['MQ_DEBUG'] === '1') process.stderr.write(`${inspectCauses(thrown)}\n`)
@@ -56,6 +56,25 @@ export abstract class MqCommand extends Command {
     const { code, message, suggestion, details } = MqError.from(error)
     return { error: { code, message, suggestion, details } }
   }
+}
+
+/** Options of the library whose flags are called otherwise. */
+const flagNames: Readonly<Record<string, string>> = {
+  tensorTypes: 'tensor-type',
+  floors: 'floor',
+  ties: 'tie',
+  gates: 'gate',
+  splitMaxBytes: 'split-max-size',
+  memoryBytes: 'memory',
+  contextLength: 'ctx',
+}
+
+/** An error of the library in the words of the command line: an option that is wrong is a flag of the command that was called. */
+function flagError(error: MqError, command: string): MqError {
+  const { option, value = '', problem = '' } = error.details
+  if (error.code !== 'OPTION_INVALID' || option === undefined) return error.forCommand(command)
+  const flag = flagNames[option] ?? option
+  return MqError.of('FLAG_INVALID', { flag, value, problem, command }, { cause: error })
 }
 
 function usageError(error: Error, command: string): MqError {

@@ -10,7 +10,6 @@ import {
   quantize,
   quantizeReport,
   quantizeText,
-  readPlan,
   writePlan,
 } from '../src/index.js'
 import { MqCommand } from './base-command.js'
@@ -61,8 +60,7 @@ Errors in the summary are relative squared errors: over all weights of a tensor 
     const { signal } = this
     const write = writeOptions(flags, 'quantize')
     const { force, splitMaxBytes } = write
-    const asked = await requestOf(flags, 'quantize')
-    const request = { ...asked, splitMaxBytes, plan: flags.plan === undefined ? undefined : await readPlan(flags.plan) }
+    const request = await requestOf(flags, 'quantize', { plan: flags.plan, splitMaxBytes })
     const blueprint = await blueprintOf(args.path, flags)
     const output = await outputPath(flags.output, outputName(blueprint.metadata, encodingOf(request)))
     // Before the plan, which may take its time. The names of shards follow from the plan.

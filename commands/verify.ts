@@ -131,7 +131,7 @@ Figures for --gate: ${[...figures.keys()].join(', ')}. \`kld\` is short for kld.
           ...gateOf('ppl-ratio', 'most', parsed('max-ppl-ratio', parsePositive)),
           ...gateOf('kld.mean', 'most', parsed('max-kld', parsePositive)),
           ...gateOf('same-top', 'least', parsed('min-same-top', parseShare)),
-          ...(flags.gate ?? []).map((gate) => parseGate(gate, 'verify')),
+          ...(flags.gate ?? []).map((gate) => parseGate(gate)),
         ],
         ...given('confidence', parsed('confidence', parseShare)),
         ...given('against', flags.against),

@@ -7,7 +7,7 @@
  */
 
 // 5. Quantize: write what a plan says
-export { type Effort, efforts } from '../formats/ggml/codec.js'
+export { type Effort, efforts } from '../formats/ggml/effort.js'
 // 3. Calibrate it: importance matrix and covariances of its inputs
 export { type CalibrateOptions, calibrate } from './calibrate.js'
 export {

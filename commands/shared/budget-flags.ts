@@ -1,5 +1,5 @@
 import { Flags, type Interfaces } from '@oclif/core'
-import { type BudgetRequest, cacheTypes, type RunOptions } from '../../src/index.js'
+import { type BudgetRequest, cacheTypes, MqError, type RunOptions } from '../../src/index.js'
 import { parsePositive, parseSize } from './quantities.js'
 
 /** The run that memory is estimated for: what the model needs besides its weights. */
@@ -70,17 +70,25 @@ export function runOptions(flags: Interfaces.InferredFlags<typeof runFlags>): Ru
 }
 
 /**
- * The budget that flags ask for.
+ * The budget that flags ask for; undefined where they ask for none.
  * @param command the one that was called, for messages.
- * @throws MqError FLAG_INVALID.
+ * @param splitMaxBytes where the file is to be split, which its size depends on.
+ * @throws MqError FLAG_INVALID, FLAGS_CONFLICT.
  */
-export function budgetOf(flags: Interfaces.InferredFlags<typeof budgetFlags>, command: string): BudgetRequest {
+export function budgetOf(
+  flags: Interfaces.InferredFlags<typeof budgetFlags>,
+  command: string,
+  splitMaxBytes?: number,
+): BudgetRequest | undefined {
   const { bits, size, fit, floor: floors, tie: ties } = flags
-  return {
-    bits: bits === undefined ? undefined : parsePositive(bits, 'bits', command),
-    size: size === undefined ? undefined : { bytes: parseSize(size, 'size', command), text: size },
-    fit: fit === undefined ? undefined : { bytes: parseSize(fit, 'fit', command), text: fit, run: runOptions(flags) },
-    floors,
-    ties,
+  if (bits !== undefined) return { kind: 'bits', bits: parsePositive(bits, 'bits', command), floors, ties }
+  if (size !== undefined) {
+    return { kind: 'size', size: { bytes: parseSize(size, 'size', command), text: size }, splitMaxBytes, floors, ties }
   }
+  if (fit !== undefined) {
+    return { kind: 'fit', memory: { bytes: parseSize(fit, 'fit', command), text: fit }, run: runOptions(flags), floors, ties }
+  }
+  if (floors === undefined && ties === undefined) return undefined
+  const problem = '--floor and --tie bound what a budget chooses: they need --bits, --size or --fit'
+  throw MqError.of('FLAGS_CONFLICT', { problem, command })
 }

@@ -11,6 +11,7 @@ import {
   type PlanRequest,
   readImportance,
   readMixture,
+  readPlan,
   sensitivityEstimates,
   typicalErrorsNote,
   typicalMeasure,
@@ -75,14 +76,27 @@ export const goals: readonly string[] = [...budgets, 'preset', 'mixture', 'type'
 export type PlanFlags = Interfaces.InferredFlags<typeof planFlags>
 
 /**
- * The request that flags make; a mixture is read.
+ * The request that flags make; a mixture or a plan is read.
  * @param command the one that was called, for messages.
- * @throws MqError FLAG_INVALID, MIXTURE_UNKNOWN, MIXTURE_INVALID; FILE_MISSING and the like.
+ * @param options plan: the path of a plan file. splitMaxBytes: where the output is to be split.
+ * @throws MqError FLAG_INVALID, FLAGS_CONFLICT, MIXTURE_UNKNOWN, MIXTURE_INVALID, PLAN_INVALID; FILE_MISSING and the like.
  */
-export async function requestOf(flags: PlanFlags, command: string): Promise<PlanRequest> {
-  const { preset, type, 'tensor-type': tensorTypes } = flags
-  const mixture = flags.mixture === undefined ? undefined : await readMixture(flags.mixture)
-  return { ...budgetOf(flags, command), preset, mixture, type, tensorTypes }
+export async function requestOf(
+  flags: PlanFlags,
+  command: string,
+  { plan, splitMaxBytes }: { readonly plan?: string; readonly splitMaxBytes?: number } = {},
+): Promise<PlanRequest> {
+  const { preset, mixture, type, 'tensor-type': tensorTypes } = flags
+  const budget = budgetOf(flags, command, splitMaxBytes)
+  if (budget !== undefined) return { ...budget, tensorTypes }
+  if (preset !== undefined) return { kind: 'preset', preset, tensorTypes }
+  if (mixture !== undefined) return { kind: 'mixture', mixture: await readMixture(mixture), tensorTypes }
+  if (type !== undefined) return { kind: 'type', type, tensorTypes }
+  if (plan !== undefined) return { kind: 'plan', plan: await readPlan(plan) }
+  throw MqError.of('USAGE', {
+    problem: 'one of --bits, --size, --fit, --preset, --mixture, --type and --plan is needed',
+    command,
+  })
 }
 
 /** Inputs of planning and quantizing, read and checked against the model. Dispose of it: files are open. */

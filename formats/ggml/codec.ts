@@ -1,20 +1,14 @@
-import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
+import { alignUp } from '../align-up.js'
 import { FormatError } from '../format-error.js'
+import { type Effort, efforts } from './effort.js'
 import type { FeedbackFactor } from './feedback.js'
 import { feedbackLayout, feedbackReach } from './feedback-forms.js'
+import { loadKernels } from './load-kernels.js'
 import { type OutputForm, sumOutputs } from './output-error.js'
 import { type GgmlTypeName, ggmlBytes, ggmlType } from './types.js'
 
 /** Elements that cross into the kernels' memory in one call; it bounds that memory. */
 const elementsPerCall = 1 << 20
-const pageBytes = 65536
-
-/** How hard the encoders search for scales and codes; docs/kernels.md has the cost and the gain. Plain types have one way only. */
-export type Effort = 'fast' | 'default' | 'best'
-
-/** All efforts, the quickest first. */
-export const efforts: readonly Effort[] = ['fast', 'default', 'best']
 
 /**
  * Turns rows of f32 into ggml blocks and back, with the kernels of formats/ggml/kernels compiled to WebAssembly.
@@ -120,16 +114,7 @@ interface KeptPlace {
  * @param wasm the compiled module; by default the one that `npm run build` made.
  */
 export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
-  const bytes = wasm ?? (await readFile(createRequire(import.meta.url).resolve('#kernels.wasm')))
-  const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 })
-  const abort = (): never => {
-    throw new Error('a kernel aborted')
-  }
-  const { instance } = await WebAssembly.instantiate(bytes, { env: { memory, abort } })
-  const kernels = instance.exports
-  ;(kernels['initialize'] as (() => void) | undefined)?.()
-  const heapBase = alignUp((kernels['heapBase'] as () => number)(), 64)
-
+  const { exports: kernels, memory, heapBase, reserve } = await loadKernels(wasm)
   const setEffort = kernels['set_effort'] as (level: number) => void
   const largestMagnitude = kernels['largest_magnitude'] as (source: number, elements: number) => number
   const kernel = <T>(verb: 'quantize' | 'feedback' | 'dequantize', type: GgmlTypeName): T => {
@@ -140,10 +125,6 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
         where: verb === 'feedback' ? 'the feedback kernels' : `the kernels that ${verb}`,
       })
     return found as T
-  }
-  const reserve = (end: number): void => {
-    const missing = end - memory.buffer.byteLength
-    if (missing > 0) memory.grow(Math.ceil(missing / pageBytes))
   }
   const tablesPlace: KeptPlace = { bytes: 0 }
   const panelsPlace: KeptPlace = { bytes: 0 }
@@ -290,8 +271,4 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
       return -1
     },
   }
-}
-
-function alignUp(value: number, step: number): number {
-  return Math.ceil(value / step) * step
 }

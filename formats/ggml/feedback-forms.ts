@@ -1,4 +1,4 @@
-import type { Effort } from './codec.js'
+import type { Effort } from './effort.js'
 import type { GgmlTypeName } from './types.js'
 
 /** Columns that share a scale, each by itself (`x1`) or eight neighbours together, as points of a codebook with their signs (`x8`). */

@@ -1,17 +1,6 @@
+import type { Covariance } from './covariance.js'
 import { type FeedbackLayout, feedbackLayouts } from './feedback-forms.js'
 import { exactTable, lowRankTable, processingOrder } from './feedback-tables.js'
-
-/** How the inputs of a weight go together: H, the mean of x x^T over the inputs x that it sees, or what is known of it. */
-export type Covariance =
-  | {
-      /** H = diagonal + factors^T factors: n values, and k rows of n. Without factors only the diagonal is known. */
-      readonly diagonal: Float32Array | Float64Array
-      readonly factors?: Float32Array | Float64Array
-    }
-  | {
-      /** H itself, n x n, row-major and symmetric. */
-      readonly full: Float64Array
-    }
 
 /** A covariance made ready for the kernels. It serves every weight with the same input, on any thread: it is data. */
 export interface FeedbackFactor {

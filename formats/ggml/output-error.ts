@@ -1,4 +1,4 @@
-import type { Covariance } from './feedback.js'
+import type { Covariance } from './covariance.js'
 
 /** A covariance made ready to say what errors of weights come to in the outputs: data, for any thread. */
 export interface OutputForm {

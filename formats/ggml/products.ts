@@ -1,9 +1,8 @@
-import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
+import { alignUp } from '../align-up.js'
+import { loadKernels } from './load-kernels.js'
 
 /** Rows that are multiplied at once. It bounds the kernels' memory and the length of sums in single precision. */
 const rowsPerCall = 512
-const pageBytes = 65536
 
 /** Rows of f32 that lie apart: each begins at an index of `values`. */
 export interface ScatteredRows {
@@ -44,15 +43,7 @@ type Multiply = (
 
 /** Loads the kernels into a memory of their own. */
 export async function openProducts(): Promise<Products> {
-  const bytes = await readFile(createRequire(import.meta.url).resolve('#kernels.wasm'))
-  const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 })
-  const abort = (): never => {
-    throw new Error('a kernel aborted')
-  }
-  const { instance } = await WebAssembly.instantiate(bytes, { env: { memory, abort } })
-  const kernels = instance.exports
-  ;(kernels['initialize'] as (() => void) | undefined)?.()
-  const heapBase = alignUp((kernels['heapBase'] as () => number)(), 64)
+  const { exports: kernels, memory, heapBase, reserve: reserveTo } = await loadKernels()
   const pack = kernels['product_pack'] as Pack
   const multiply = kernels['product'] as Multiply
 
@@ -64,8 +55,7 @@ export async function openProducts(): Promise<Products> {
       end = alignUp(end + 4 * length, 64)
       return start
     })
-    const missing = end - memory.buffer.byteLength
-    if (missing > 0) memory.grow(Math.ceil(missing / pageBytes))
+    reserveTo(end)
     return places
   }
   const floats = (at: number, length: number): Float32Array => new Float32Array(memory.buffer, at, length)
@@ -121,7 +111,3 @@ export async function openProducts(): Promise<Products> {
 }
 
 type Places = [number, number, number, number]
-
-function alignUp(value: number, step: number): number {
-  return Math.ceil(value / step) * step
-}

@@ -1,11 +1,6 @@
 /** The alignment of a file that does not name one. */
 export const defaultAlignment = 32
 
-/** The next multiple of `step`, exact up to 2^53. */
-export function alignUp(value: number, step: number): number {
-  return Math.ceil(value / step) * step
-}
-
 /** Whether a number is a power of two that fits 32 bits. */
 export function isAlignment(value: number): boolean {
   return value >= 1 && value < 2 ** 32 && Number.isInteger(Math.log2(value))

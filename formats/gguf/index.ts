@@ -1,4 +1,5 @@
 export { defaultAlignment } from './arithmetic.js'
+export { type FileTypeName, fileTypeName, fileTypes } from './file-types.js'
 export { type GgufLayout, layoutGguf } from './layout.js'
 export { type OpenGguf, type OpenGgufTensor, type OpenSource, openGguf } from './open.js'
 export { readGguf } from './reader.js'

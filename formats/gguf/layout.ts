@@ -1,7 +1,8 @@
+import { alignUp } from '../align-up.js'
 import { FormatError } from '../format-error.js'
 import { type GgmlTypeName, ggmlBytes, ggmlType } from '../ggml/types.js'
 import { quote } from '../quote.js'
-import { alignUp, defaultAlignment, isAlignment, tensorElements } from './arithmetic.js'
+import { defaultAlignment, isAlignment, tensorElements } from './arithmetic.js'
 import { cannotWrite, headerWriter } from './encode.js'
 import type { GgufTensorInfo, Metadata } from './types.js'
 

@@ -1,4 +1,5 @@
-import { alignUp, defaultAlignment } from './arithmetic.js'
+import { alignUp } from '../align-up.js'
+import { defaultAlignment } from './arithmetic.js'
 import type { Metadata, MetadataValue } from './types.js'
 
 /** The keys that say which part of a split model a file is. Source: gguf-split of llama.cpp v0.5.0 (LLM_KV_SPLIT_*). */

@@ -1,6 +1,6 @@
+import { alignUp } from '../align-up.js'
 import { appendTensorData, type TensorData } from '../tensor-data.js'
 import { writeWholeFile } from '../whole-file.js'
-import { alignUp } from './arithmetic.js'
 import { type GgufLayout, type GgufTensorShape, layoutGguf } from './layout.js'
 import type { Metadata } from './types.js'
 

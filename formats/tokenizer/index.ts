@@ -1,12 +1,16 @@
 import { FormatError } from '../format-error.js'
+import { byteFallbackBpe } from './byte-fallback-bpe.js'
 import { byteLevelBpe } from './byte-level-bpe.js'
 import { asObject } from './json.js'
+import { sentencePiece } from './sentencepiece.js'
 import type { TokenizerFiles, TokenizerKind, TokenizerMetadata, TokenizerOptions } from './types.js'
+import { unigram } from './unigram.js'
+import { wordPiece } from './word-piece.js'
 
 export type { TokenizerEntry, TokenizerFiles, TokenizerMetadata, TokenizerOptions } from './types.js'
 
 /** Every way to write a tokenizer down; the first that a checkpoint's files hold is read. */
-const kinds: readonly TokenizerKind[] = [byteLevelBpe]
+const kinds: readonly TokenizerKind[] = [byteLevelBpe, wordPiece, unigram, sentencePiece, byteFallbackBpe]
 
 /**
  * GGUF metadata of a tokenizer.
@@ -17,7 +21,10 @@ export function tokenizerMetadata(files: TokenizerFiles, options: TokenizerOptio
   if (kind !== undefined) return kind.metadata(files, options)
   const file = files.pathOf('tokenizer.json')
   if (files.tokenizer === undefined) {
-    throw new FormatError('TOKENIZER_UNSUPPORTED', { file: files.pathOf(''), problem: 'there is no tokenizer.json' })
+    throw new FormatError('TOKENIZER_UNSUPPORTED', {
+      file: files.pathOf(''),
+      problem: 'there is no tokenizer.json and no tokenizer.model',
+    })
   }
   const tokenizer = asObject(files.tokenizer)
   if (tokenizer === undefined) throw new FormatError('TOKENIZER_INVALID', { file, problem: 'it is not a JSON object' })
@@ -25,7 +32,6 @@ export function tokenizerMetadata(files: TokenizerFiles, options: TokenizerOptio
 }
 
 function describe(model: Readonly<Record<string, unknown>> | undefined): string {
-  if (model?.['byte_fallback'] === true) return 'it is a SentencePiece BPE with byte fallback'
   const type = model?.['type'] ?? (model?.['merges'] === undefined ? null : 'BPE')
   return type === 'BPE' ? 'it does not work on bytes (no ByteLevel step)' : `its model is ${JSON.stringify(type)}`
 }

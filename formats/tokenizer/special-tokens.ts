@@ -65,7 +65,7 @@ export function findSpecialTokens(files: TokenizerFiles, vocabulary: KnownVocabu
   const lists = [...modelConfigs, generation].map((config) => asArray(config?.['eos_token_id']) ?? [])
   takeOtherEnds(lists.flatMap(idsIn), ids, vocabulary, notes)
   if (!ids.has('eos')) noteMissingEnd(ids, vocabulary, notes)
-  readAdds(config, added, notes)
+  readAdds(files, added, notes)
   return { ids, added, notes: [...new Set(notes)] }
 }
 
@@ -154,12 +154,18 @@ function noteMissingEnd(ids: Map<SpecialKind, number>, { tokens, addedTokens }: 
   }
 }
 
-function readAdds(config: JsonObject | undefined, added: Map<SpecialKind, boolean>, notes: string[]): void {
+/** What Hugging Face's tokenizers for tokenizer.model add where nothing is said. Source: LlamaTokenizer of transformers 4. */
+const usualAdds = { bos: true, eos: false } as const
+
+function readAdds(files: TokenizerFiles, added: Map<SpecialKind, boolean>, notes: string[]): void {
+  const config = asObject(files.config)
   for (const kind of ['bos', 'eos', 'sep'] as const) {
     const said = config?.[`add_${kind}_token`]
-    // The reference library reads tokenizer_config.json here only where there is no tokenizer.json.
-    if (kind !== 'sep' && !added.has(kind)) added.set(kind, false)
-    else if (kind === 'sep' && !added.has(kind) && typeof said === 'boolean') added.set(kind, said)
+    if (!added.has(kind) && (kind === 'sep' || files.tokenizer === undefined)) {
+      const adds = typeof said === 'boolean' ? said : kind === 'sep' ? undefined : usualAdds[kind]
+      if (adds !== undefined) added.set(kind, adds)
+    } else if (!added.has(kind)) added.set(kind, false)
+    // Where there is a tokenizer.json, the reference library asks nothing else.
     if (typeof said === 'boolean' && said !== added.get(kind)) {
       notes.push(
         `tokenizer_config.json has add_${kind}_token ${said}, and the post-processor of tokenizer.json ${said ? 'does not add' : 'adds'} the token: as with Hugging Face tokenizers, the post-processor counts.`,

@@ -14,6 +14,10 @@ export interface TokenizerFiles {
   readonly modelConfig?: unknown
   /** generation_config.json, for the same. */
   readonly generationConfig?: unknown
+  /** added_tokens.json. */
+  readonly addedTokens?: unknown
+  /** tokenizer.model, or a SentencePiece model of another name. */
+  readonly sentencePiece?: { readonly name: string; readonly bytes: Uint8Array } | undefined
   /** The text of chat_template.jinja. */
   readonly chatTemplate?: string | undefined
   /** chat_template.json. */

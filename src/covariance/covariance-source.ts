@@ -1,5 +1,5 @@
 import { type ByteSource, fileSource } from '../../formats/byte-source.js'
-import type { Covariance } from '../../formats/ggml/feedback.js'
+import type { Covariance } from '../../formats/ggml/covariance.js'
 import { readSums, type SumsPlace } from '../../formats/imatrix/index.js'
 import { type EmbeddingReaders, type Evaluate, embeddingCovariance } from './embedding-covariance.js'
 import { type Expansion, expandSums } from './expand-sums.js'

@@ -1,4 +1,4 @@
-import type { Covariance } from '../../formats/ggml/feedback.js'
+import type { Covariance } from '../../formats/ggml/covariance.js'
 import { openProducts } from '../../formats/ggml/products.js'
 import { randomSigns } from '../../formats/imatrix/index.js'
 import { type Recipe, rowCount, rowLength } from '../recipe/index.js'

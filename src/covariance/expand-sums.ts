@@ -1,4 +1,4 @@
-import type { Covariance } from '../../formats/ggml/feedback.js'
+import type { Covariance } from '../../formats/ggml/covariance.js'
 import type { MatrixSums } from '../../formats/imatrix/covariance-reader.js'
 import { randomSigns } from '../../formats/imatrix/signs.js'
 import { nystrom } from './nystrom.js'

@@ -1,3 +1,4 @@
+import { evenlySpaced } from '../collections/index.js'
 import { MqError } from '../errors/index.js'
 import type { BlueprintTensor } from '../model/index.js'
 import { elementCount, preferredRowStep, type Recipe, rowCount, rowLength } from '../recipe/index.js'
@@ -61,7 +62,7 @@ export function sampleTensor(
 ): RowRun[] {
   const matrices = [...matricesOf(tensor, known)]
   const most = Math.min(rows, mostMatrices)
-  const sampled = most < matrices.length ? everySoMany(matrices, most) : matrices
+  const sampled = evenlySpaced(matrices, most)
   const rowsEach = Math.max(1, Math.round(rows / sampled.length))
   return sampled.flatMap((matrix) => sampleMatrix(matrix, rowsEach, runRows))
 }
@@ -87,10 +88,6 @@ function everyRow(matrix: Matrix, together: number): RowRun[] {
   return Array.from({ length: Math.ceil(matrix.rows / together) }, (_, run) =>
     runOf(matrix, run * together, Math.min(matrix.rows, (run + 1) * together)),
   )
-}
-
-function everySoMany<T>(items: readonly T[], count: number): T[] {
-  return Array.from({ length: count }, (_, index) => items[Math.floor(((index + 0.5) * items.length) / count)] as T)
 }
 
 function* matricesOf(tensor: BlueprintTensor, { importance, inputOf }: Columns): Generator<Matrix> {

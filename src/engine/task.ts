@@ -1,5 +1,6 @@
-import type { Effort } from '../../formats/ggml/codec.js'
-import type { Covariance, FeedbackFactor } from '../../formats/ggml/feedback.js'
+import type { Covariance } from '../../formats/ggml/covariance.js'
+import type { Effort } from '../../formats/ggml/effort.js'
+import type { FeedbackFactor } from '../../formats/ggml/feedback.js'
 import type { FeedbackLayout } from '../../formats/ggml/feedback-forms.js'
 import type { OutputForm } from '../../formats/ggml/output-error.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'

@@ -86,7 +86,8 @@ const formatErrors = {
   TOKENIZER_UNSUPPORTED: {
     exit: 'input',
     message: '{file} holds a tokenizer that cannot be converted yet: {problem}.',
-    suggestion: 'BPE tokenizers from tokenizer.json are supported.',
+    suggestion:
+      'BPE, Unigram and WordPiece tokenizers from tokenizer.json are supported, and SentencePiece from tokenizer.model.',
   },
   PRE_TOKENIZER_UNKNOWN: {
     exit: 'input',
@@ -98,6 +99,11 @@ const formatErrors = {
 export const toolErrors = {
   // The command line
   USAGE: { exit: 'usage', message: '{problem}.', suggestion: 'See `mq {command} --help`.' },
+  OPTION_INVALID: {
+    exit: 'usage',
+    message: 'The option {option} is {value}: {problem}.',
+    suggestion: 'Correct the option.',
+  },
   FLAG_INVALID: { exit: 'usage', message: '--{flag} {value}: {problem}.', suggestion: 'See `mq {command} --help`.' },
   FLAGS_CONFLICT: { exit: 'usage', message: '{problem}.', suggestion: 'See `mq {command} --help`.' },
   PRESET_UNKNOWN: { exit: 'usage', message: 'There is no preset {preset}.', suggestion: 'Known presets: {known}.' },
@@ -248,7 +254,7 @@ export const toolErrors = {
   },
   BUDGET_IMPOSSIBLE: {
     exit: 'usage',
-    message: 'The budget of {asked} is below the minimum for this model: {least}.',
+    message: 'The budget of {asked} is below the minimum for this model: {least}. That minimum is set by {obstacles}.',
     suggestion: 'Raise the budget, relax --floor, --tie or --tensor-type, or, with --fit, lower --ctx.',
   },
   FOOTPRINT_UNKNOWN: {

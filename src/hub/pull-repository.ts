@@ -42,7 +42,7 @@ export interface Pulled {
  * Brings a model from a hub or registry into a folder, several files at a time. A file has its final name only when its hash is right;
  * until then it is `NAME.partial`, from which a later run goes on.
  *
- * @throws MqError NAME_INVALID, FLAG_INVALID, REPO_MISSING, ACCESS_DENIED, MODEL_NOT_FOUND, REPO_INCOMPLETE, CHECKPOINT_EMPTY, NETWORK,
+ * @throws MqError NAME_INVALID, OPTION_INVALID, REPO_MISSING, ACCESS_DENIED, MODEL_NOT_FOUND, REPO_INCOMPLETE, CHECKPOINT_EMPTY, NETWORK,
  * HUB_ANSWER_INVALID, DOWNLOAD_CORRUPT, DISK_FULL.
  */
 export async function* pullRepository(options: PullOptions): WithProgress<Pulled> {
@@ -94,7 +94,7 @@ function choosePaths(
     const matching = paths.filter((path) => patterns.some((pattern) => pattern.test(path)))
     if (matching.length > 0) return matching
     const problem = `no file of ${repo} matches`
-    throw MqError.of('FLAG_INVALID', { flag: 'include', value: include.join(' '), problem, command: 'pull' })
+    throw MqError.of('OPTION_INVALID', { option: 'include', value: include.join(' '), problem })
   }
   const isCheckpoint = paths.some((path) => path.endsWith('.safetensors'))
   if (tag === undefined && isCheckpoint && !(isTag && selectGguf(paths).length > 0)) return selectCheckpoint(paths)

@@ -1,3 +1,5 @@
+import { groupBy } from '../collections/index.js'
+
 /** What tensors of one group have in common. */
 interface Groupable {
   readonly name: string
@@ -19,13 +21,7 @@ const number = /(?<=\.)\d+(?=\.)/g
 
 /** Puts tensors together that have the same shape and type, and the same name but for its numbers. In the order of the first of each. */
 export function groupTensors<T extends Groupable>(tensors: readonly T[]): TensorGroup<T>[] {
-  const groups = new Map<string, T[]>()
-  for (const tensor of tensors) {
-    const key = JSON.stringify([tensor.name.replaceAll(number, '*'), tensor.shape, tensor.type])
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [tensor])
-    else group.push(tensor)
-  }
+  const groups = groupBy(tensors, ({ name, shape, type }) => JSON.stringify([name.replaceAll(number, '*'), shape, type]))
   return [...groups.values()].map((tensors) => ({
     name: commonName(tensors.map(({ name }) => name)),
     tensors,

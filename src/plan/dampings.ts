@@ -1,4 +1,5 @@
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
+import { evenlySpaced, groupBy } from '../collections/index.js'
 import {
   defaultDamping,
   type HeldOutRequest,
@@ -100,21 +101,20 @@ export function strongestNearBest(errors: ReadonlyMap<number, number>): number {
 /** Tensors that can take feedback and have no damping yet, by role, type and depth. */
 function groupsOf({ tensors, layers }: Blueprint, plan: Plan, calibration: KnownInputs): Map<string, BlueprintTensor[]> {
   const lines = new Map(plan.tensors.map((line) => [line.name, line]))
-  const groups = new Map<string, BlueprintTensor[]>()
-  for (const tensor of tensors) {
-    const { name, role, layer = 0, recipe } = tensor
+  const open = tensors.filter(({ name, recipe, ...tensor }) => {
     const { type, damping } = lines.get(name) as PlanTensor
-    if (damping !== undefined || isCopy(recipe, type) || storesExactly(type, recipe)) continue
-    if (!takesFeedback(type, rowLength(tensor)) || calibration.inputOf(name, 0) === undefined) continue
-    const group = `${role} ${type} ${Math.floor((layer * depthParts) / Math.max(1, layers))}`
-    groups.set(group, [...(groups.get(group) ?? []), tensor])
-  }
-  return groups
+    if (damping !== undefined || isCopy(recipe, type) || storesExactly(type, recipe)) return false
+    return takesFeedback(type, rowLength(tensor)) && calibration.inputOf(name, 0) !== undefined
+  })
+  return groupBy(open, ({ name, role, layer = 0 }) => {
+    const depth = Math.floor((layer * depthParts) / Math.max(1, layers))
+    return `${role} ${lines.get(name)?.type} ${depth}`
+  })
 }
 
 async function requestsOf(tensors: readonly BlueprintTensor[], plan: Plan, calibration: KnownInputs): Promise<HeldOutRequest[]> {
   const requests: HeldOutRequest[] = []
-  for (const tensor of everySoMany(tensors, tensorsEach)) {
+  for (const tensor of evenlySpaced(tensors, tensorsEach)) {
     const type = plan.tensors.find(({ name }) => name === tensor.name)?.type as GgmlTypeName
     const matrices = await matricesWithRows(tensor, calibration)
     for (const matrix of matrices) {
@@ -128,16 +128,11 @@ async function requestsOf(tensors: readonly BlueprintTensor[], plan: Plan, calib
 async function matricesWithRows(tensor: BlueprintTensor, calibration: KnownInputs): Promise<number[]> {
   const count = elementCount(tensor.shape.slice(0, -2))
   const found: number[] = []
-  for (const matrix of everySoMany([...Array(count).keys()], matricesAsked)) {
+  for (const matrix of evenlySpaced([...Array(count).keys()], matricesAsked)) {
     const input = calibration.inputOf(tensor.name, matrix)
     const rows = input === undefined ? 0 : (await heldOutRows(calibration, input, rowLength(tensor))).length / rowLength(tensor)
     if (rows >= leastRows) found.push(matrix)
     if (found.length === matricesEach) break
   }
   return found
-}
-
-function everySoMany<T>(items: readonly T[], count: number): T[] {
-  if (items.length <= count) return [...items]
-  return Array.from({ length: count }, (_, index) => items[Math.floor(((index + 0.5) * items.length) / count)] as T)
 }

@@ -1,32 +1,13 @@
-import type { Importance, KnownInputs } from '../engine/index.js'
-import { MqError } from '../errors/index.js'
+import { type GgmlTypeName, ggmlType } from '../../formats/ggml/types.js'
+import { type Importance, isCopy, type KnownInputs } from '../engine/index.js'
 import type { Blueprint } from '../model/index.js'
 import type { WithProgress } from '../progress/index.js'
-import {
-  type Measure,
-  type Mixture,
-  parseTensorTypes,
-  planMixture,
-  planPreset,
-  planType,
-  writableTypes,
-} from './allocate/index.js'
+import { type Measure, parseTensorTypes, planMixture, planPreset, planType, writableTypes } from './allocate/index.js'
 import { checkPlan } from './check-plan.js'
 import { chooseDampings, type DampingTrials } from './dampings.js'
 import type { Plan } from './plan.js'
-import { type BudgetRequest, planBudget } from './plan-budget.js'
-
-/** What a user asks of a plan: a budget, or exactly one of these. */
-export interface PlanRequest extends BudgetRequest {
-  /** A mixture of llama.cpp, such as `Q4_K_M`. */
-  readonly preset?: string | undefined
-  /** A mixture written down in a file. */
-  readonly mixture?: Mixture | undefined
-  /** One type for all, such as `Q4_K`. */
-  readonly type?: string | undefined
-  /** A plan made before. */
-  readonly plan?: Plan | undefined
-}
+import { planBudget } from './plan-budget.js'
+import { type PlanRequest, unknownKind } from './plan-request.js'
 
 export interface PlanningOptions {
   readonly threads?: number
@@ -54,12 +35,16 @@ export const sensitivityEstimates = ['none', 'fast'] as const
 
 /**
  * The plan that a user asks for; only a budget and a calibration measure, the rest is there at once.
- * @throws MqError USAGE, PLAN_MISMATCH, PRESET_UNKNOWN, MIXTURE_INVALID, FLAG_INVALID, FLAGS_CONFLICT, BUDGET_IMPOSSIBLE,
- * FOOTPRINT_UNKNOWN, and what measuring throws.
+ * @throws MqError OPTION_INVALID, PLAN_MISMATCH, PRESET_UNKNOWN, MIXTURE_INVALID, BUDGET_IMPOSSIBLE, FOOTPRINT_UNKNOWN, and what
+ *   measuring throws.
  */
 export async function* makePlan(blueprint: Blueprint, request: PlanRequest, options: PlanningOptions = {}): WithProgress<Plan> {
   const { calibration } = options
-  const plan = yield* withTypes(blueprint, request, options)
+  const typed = yield* withTypes(blueprint, request, options)
+  const plan =
+    options.importance === undefined
+      ? { ...typed, notes: [...new Set([...typed.notes, ...importanceNotes(blueprint, typed)])] }
+      : typed
   if (calibration === undefined) return plan
   const others = plan.calibration !== undefined && plan.calibration !== calibration.digest && calibration.weightsAlone !== true
   const damped = yield* chooseDampings(blueprint, plan, { ...options, calibration })
@@ -69,31 +54,50 @@ export async function* makePlan(blueprint: Blueprint, request: PlanRequest, opti
 const othersNote = 'The plan was made with another calibration: its types and dampings may not suit this one.'
 
 async function* withTypes(blueprint: Blueprint, request: PlanRequest, options: PlanningOptions): WithProgress<Plan> {
-  const { preset, mixture, type, plan, tensorTypes = [] } = request
+  if (request.kind === 'plan') return checkPlan(request.plan, blueprint)
   const writable = await writableTypes()
-  const overrides = parseTensorTypes(tensorTypes)
+  const overrides = parseTensorTypes(request.tensorTypes ?? [])
   const { calibrate = 'fast', calibration, ...rest } = options
-  const unused = calibrate === 'none' || (calibration?.weightsAlone === true && options.damping === 0)
-  const choice = { overrides, writable, ...rest, calibration: unused ? undefined : calibration }
-  const budgeted = yield* planBudget(blueprint, request, choice)
-  if (budgeted !== undefined) return budgeted
   const importance = options.importance !== undefined
-  if (preset !== undefined) return planPreset(blueprint, preset, { overrides, writable, importance })
-  if (mixture !== undefined) return planMixture(blueprint, mixture, { overrides, writable, importance })
-  if (type !== undefined) return planType(blueprint, type, { overrides, writable })
-  if (plan !== undefined) return checkPlan(plan, blueprint)
-  throw MqError.of('USAGE', {
-    problem: 'one of --bits, --size, --fit, --preset, --mixture, --type and --plan is needed',
-    command: 'quantize',
-  })
+  switch (request.kind) {
+    case 'bits':
+    case 'size':
+    case 'fit': {
+      const unused = calibrate === 'none' || (calibration?.weightsAlone === true && options.damping === 0)
+      return yield* planBudget(blueprint, request, {
+        ...rest,
+        overrides,
+        writable,
+        calibration: unused ? undefined : calibration,
+      })
+    }
+    case 'preset':
+      return planPreset(blueprint, request.preset, { overrides, writable, importance })
+    case 'mixture':
+      return planMixture(blueprint, request.mixture, { overrides, writable, importance })
+    case 'type':
+      return planType(blueprint, request.type, { overrides, writable })
+    default:
+      throw unknownKind(request)
+  }
 }
 
-/** What to call the mix of types in a file's name: `Q4_K_M`, `2.51bpw`, `212GB`. */
-export function encodingOf({ bits, size, fit, preset, mixture, type, plan }: PlanRequest): string {
-  if (bits !== undefined) return `${bits}bpw`
-  const asked = size ?? fit
-  if (asked !== undefined) return asked.text.replaceAll(/\s/g, '')
-  if (mixture !== undefined) return mixture.name
-  const name = preset ?? type ?? /^--(?:preset|type) (\w+)/.exec(plan?.goal ?? '')?.[1]
-  return name?.toUpperCase() ?? `${plan?.bitsPerWeight.toFixed(2)}bpw`
+/** Below so many bits per weight the usual types lose much without importance; llama-quantize refuses most of them. */
+const fewBits = 3
+/** Types of models that were trained in them. */
+const trainedTypes: ReadonlySet<GgmlTypeName> = new Set(['TQ1_0', 'TQ2_0', 'Q1_0', 'Q2_0'])
+
+/** Says that types of 1 and 2 bits want importance; the source's own blocks are copied, and want none. */
+function importanceNotes({ tensors: sources }: Blueprint, { tensors }: Plan): string[] {
+  const low = tensors.filter(
+    ({ type }, index) =>
+      ggmlType(type).bitsPerWeight < fewBits &&
+      !trainedTypes.has(type) &&
+      !isCopy((sources[index] as Blueprint['tensors'][number]).recipe, type),
+  )
+  if (low.length === 0) return []
+  const types = [...new Set(low.map(({ type }) => type))].join(', ')
+  return [
+    `${low.length} of ${tensors.length} tensors have types of fewer than ${fewBits} bits (${types}), which lose much without an importance matrix or a calibration.`,
+  ]
 }

@@ -41,7 +41,7 @@ const maxParts = 65535
  * llama-gguf-split counts it (padding included, headers not). What fits into one file is one file, under its own name; a shard's name
  * has -00001-of-00003 before `.gguf`.
  * @param plan checked against the blueprint.
- * @throws MqError FLAG_INVALID where the parts are too many; FormatError GGUF_INVALID, GGML_ROW_MISALIGNED.
+ * @throws MqError OPTION_INVALID where the parts are too many; FormatError GGUF_INVALID, GGML_ROW_MISALIGNED.
  */
 export function layoutOutput(blueprint: Blueprint, plan: Plan, path: string, splitMaxBytes?: number): OutputLayout {
   const metadata = withPlanMetadata(blueprint.metadata, plan.fileType)
@@ -49,7 +49,7 @@ export function layoutOutput(blueprint: Blueprint, plan: Plan, path: string, spl
   if (shards.length === 1) return assemble([path], [layoutOf(metadata, plan.tensors)])
   if (shards.length > maxParts) {
     const problem = `it makes ${shards.length} files, and a split model has at most ${maxParts}`
-    throw MqError.of('FLAG_INVALID', { flag: 'split-max-size', value: String(splitMaxBytes), problem, command: 'quantize' })
+    throw MqError.of('OPTION_INVALID', { option: 'splitMaxBytes', value: String(splitMaxBytes), problem })
   }
   const stem = path.replace(/\.gguf$/, '')
   return assemble(

@@ -1,9 +1,10 @@
-import { randomUUID } from 'node:crypto'
-import { open, rename, rm, stat } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import * as v from 'valibot'
 import { findGgmlType, type GgmlTypeName } from '../../formats/ggml/types.js'
 import { isDamping } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
+import { writeWhole } from '../files/index.js'
+import { cacheTypes } from '../footprint/index.js'
 import { tensorRoles } from '../model/index.js'
 import type { Plan, PlanTensor } from './plan.js'
 import { planOf, tensorProblem } from './plan-sizes.js'
@@ -32,10 +33,29 @@ const tensorSchema = v.strictObject({
   reason: v.optional(text, ''),
 })
 
+const specs = v.optional(v.pipe(v.array(text), v.maxLength(10_000)))
+const exceptions = { tensorTypes: specs, floors: specs, ties: specs }
+
+const requestSchema = v.variant('kind', [
+  v.strictObject({ kind: v.literal('bits'), bits: amount, ...exceptions }),
+  v.strictObject({ kind: v.literal('size'), size: text, ...exceptions }),
+  v.strictObject({
+    kind: v.literal('fit'),
+    memory: text,
+    context: wholeNumber,
+    cacheType: v.picklist(cacheTypes),
+    ...exceptions,
+  }),
+  v.strictObject({ kind: v.literal('preset'), preset: text, ...exceptions }),
+  v.strictObject({ kind: v.literal('mixture'), mixture: text, ...exceptions }),
+  v.strictObject({ kind: v.literal('type'), type: text, ...exceptions }),
+])
+
 const planSchema = v.strictObject({
   version: v.literal(1),
   architecture: v.pipe(text, v.minLength(1)),
   goal: text,
+  request: v.optional(requestSchema),
   fileType: v.pipe(wholeNumber, v.maxValue(2 ** 31 - 1)),
   bitsPerWeight: v.optional(amount),
   dataBytes: v.optional(wholeNumber),
@@ -78,33 +98,14 @@ export async function readPlan(path: string): Promise<Plan> {
  */
 export async function writePlan(path: string, plan: Plan, options: { readonly force?: boolean } = {}): Promise<void> {
   if (options.force !== true && (await exists(path))) throw MqError.of('OUTPUT_EXISTS', { path })
-  const partial = `${path}.${randomUUID()}.partial`
-  try {
-    const file = await open(partial, 'wx')
-    try {
-      await file.writeFile(planText(plan))
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(partial, path)
-  } catch (error) {
-    await rm(partial, { force: true })
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOSPC' || code === 'EDQUOT') throw MqError.from(error, path)
-    throw MqError.of(
-      'FILE_UNWRITABLE',
-      { path, problem: code === 'ENOENT' ? 'its folder does not exist' : String(code) },
-      { cause: error },
-    )
-  }
+  await writeWhole(path, planText(plan))
 }
 
 /** The text of a plan file. */
 export function planText({ tensors, ...rest }: Plan): string {
-  const { version, architecture, goal, fileType, bitsPerWeight, dataBytes, calibration, notes } = rest
-  // An absent calibration is left out by JSON itself.
-  const heading = { version, architecture, goal, fileType, bitsPerWeight, dataBytes, calibration, notes }
+  const { version, architecture, goal, request, fileType, bitsPerWeight, dataBytes, calibration, notes } = rest
+  // JSON leaves out what is absent.
+  const heading = { version, architecture, goal, request, fileType, bitsPerWeight, dataBytes, calibration, notes }
   const head = JSON.stringify(heading, undefined, 2)
   const lines = tensors.map((tensor) => `    ${tensorLine(tensor)}`)
   return `${head.slice(0, -2)},\n  "tensors": [\n${lines.join(',\n')}\n  ]\n}\n`

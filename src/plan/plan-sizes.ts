@@ -11,26 +11,18 @@ export function tensorProblem(shape: readonly number[], type: GgmlTypeName): str
     : `rows of ${rowLength} values cannot be stored as ${type}, whose blocks hold ${ggmlType(type).blockSize}`
 }
 
-/** A plan with its sizes worked out from shapes and types, which tensorProblem has found good. */
-export function planOf(
-  head: Pick<Plan, 'version' | 'architecture' | 'goal' | 'fileType' | 'notes'> & { readonly calibration?: string | undefined },
-  tensors: readonly PlanLine[],
-): Plan {
-  const { version, architecture, goal, fileType, calibration, notes } = head
+/** The one constructor of plans: sizes and bits per weight follow from shapes and types, which tensorProblem has found good. */
+export function planOf(head: Omit<Plan, 'bitsPerWeight' | 'dataBytes' | 'tensors'>, tensors: readonly PlanLine[]): Plan {
+  const { version, architecture, goal, request, fileType, calibration, notes } = head
   const sized = tensors.map(sizedTensor)
   const dataBytes = sized.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   const elements = sized.reduce((sum, { shape }) => sum + elementsOf(shape), 0)
   const bitsPerWeight = (8 * dataBytes) / elements
-  const given = calibration === undefined ? {} : { calibration }
-  return { version, architecture, goal, fileType, bitsPerWeight, dataBytes, ...given, notes, tensors: sized }
+  return { version, architecture, goal, request, fileType, bitsPerWeight, dataBytes, calibration, notes, tensors: sized }
 }
 
-/** A tensor's line before its size is known; what is optional may be undefined, as parsed files have it. */
-type PlanLine = Pick<PlanTensor, 'name' | 'role' | 'shape' | 'type' | 'reason'> & {
-  readonly layer?: number | undefined
-  readonly relativeError?: number | undefined
-  readonly damping?: number | undefined
-}
+/** A tensor's line before its size is known. */
+export type PlanLine = Omit<PlanTensor, 'sizeBytes'>
 
 function sizedTensor({ name, role, layer, shape, type, relativeError, damping, reason }: PlanLine): PlanTensor {
   return {

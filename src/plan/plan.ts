@@ -1,5 +1,6 @@
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { TensorRole } from '../model/index.js'
+import type { PlanGoal } from './goal.js'
 
 /** One tensor's line of a plan. */
 export interface PlanTensor {
@@ -25,8 +26,10 @@ export interface PlanTensor {
 export interface Plan {
   readonly version: 1
   readonly architecture: string
-  /** What was asked for, such as `--bits 2.51` or `--preset Q4_K_M`. */
+  /** What was asked for, in words: see goalText. */
   readonly goal: string
+  /** The same as data; absent from plans of older versions. */
+  readonly request?: PlanGoal
   /** general.file_type: llama.cpp's number (enum llama_ftype) that names the mix best. */
   readonly fileType: number
   /** 8 * sum of sizeBytes / sum of elements. */

@@ -1,5 +1,6 @@
 import { FormatError } from '../../formats/format-error.js'
-import { type Effort, openCodec } from '../../formats/ggml/codec.js'
+import { openCodec } from '../../formats/ggml/codec.js'
+import type { Effort } from '../../formats/ggml/effort.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import {
   feedbackOf,

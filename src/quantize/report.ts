@@ -1,4 +1,5 @@
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
+import { groupBy } from '../collections/index.js'
 import type { Blueprint, TensorRole } from '../model/index.js'
 import { type Plan, type PlanTensor, plannedBytes } from '../plan/index.js'
 import type { QuantizedTensor } from '../quantize/tensor-statistics.js'
@@ -95,9 +96,7 @@ interface KnownErrors {
 }
 
 function summarizeRoles(tensors: readonly PlanTensor[], errors: ReadonlyMap<string, KnownErrors>): RoleSummary[] {
-  const roles = new Map<TensorRole, PlanTensor[]>()
-  for (const tensor of tensors) roles.set(tensor.role, [...(roles.get(tensor.role) ?? []), tensor])
-  return [...roles].map(([role, members]) => summarize(role, members, errors))
+  return [...groupBy(tensors, ({ role }) => role)].map(([role, members]) => summarize(role, members, errors))
 }
 
 function summarize(role: TensorRole, members: readonly PlanTensor[], errors: ReadonlyMap<string, KnownErrors>): RoleSummary {

@@ -1,12 +1,11 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { fileSource } from '../../formats/byte-source.js'
-import { type OpenGguf, openGguf, parseShardName, shardName } from '../../formats/gguf/index.js'
+import { fileTypeName, type OpenGguf, openGguf, parseShardName, shardName } from '../../formats/gguf/index.js'
 import { checkShards, readSafetensorsHeader, readShardIndex, type SafetensorsHeader } from '../../formats/safetensors/index.js'
 import { MqError } from '../errors/index.js'
 import { isRelativePath } from '../files/index.js'
 import { checkpointFolders, selectCheckpoint } from '../hub/index.js'
-import { fileTypeName } from './file-type.js'
 
 /** What is about to be published, checked: its files and what is known about it. */
 export interface Source {

@@ -19,12 +19,12 @@ export type GateResult = VerifyReport['gates'][number]
 const aliases: Readonly<Record<string, string>> = { kld: 'kld.mean', dp: 'dp.mean' }
 
 /**
- * A gate as it is written on the command line: a figure, `<=` or `>=`, and a number, which may end in `%` (or in a unit of bytes for the
+ * Reads a gate from its text: a figure, `<=` or `>=`, and a number, which may end in `%` (or in a unit of bytes for the
  * size): `kld.q99<=0.5`, `same-top>=90%`, `size<=3GB`.
- * @throws MqError FLAG_INVALID.
+ * @throws MqError OPTION_INVALID.
  */
-export function parseGate(text: string, command: string): Gate {
-  const fail = (problem: string): MqError => MqError.of('FLAG_INVALID', { flag: 'gate', value: text, problem, command })
+export function parseGate(text: string): Gate {
+  const fail = (problem: string): MqError => MqError.of('OPTION_INVALID', { option: 'gates', value: text, problem })
   const [, name, sign, number] = /^\s*([\w.-]+)\s*(<=|>=)\s*(.+?)\s*$/.exec(text) ?? []
   if (name === undefined || number === undefined) throw fail("write a figure, <= or >=, and a number, such as 'kld.q99<=0.5'")
   const figure = aliases[name] ?? name
@@ -43,25 +43,21 @@ export function parseGate(text: string, command: string): Gate {
 
 /**
  * Refuses what cannot be held before anything is measured.
- * @throws MqError FLAG_INVALID where a gate needs another model and there is none, or `confidence` and there is no standard error.
+ * @throws MqError OPTION_INVALID where a gate needs another model and there is none, or `confidence` and there is no standard error.
  */
 export function checkAskedGates(
   gates: readonly Gate[],
-  {
-    confidence,
-    versus,
-    command = 'verify',
-  }: { readonly confidence?: number; readonly versus: boolean; readonly command?: string },
+  { confidence, versus }: { readonly confidence?: number; readonly versus: boolean },
 ): void {
   if (confidence !== undefined && !(confidence >= 0.5 && confidence < 1)) {
     const problem = 'a confidence is at least 50% and less than 100%'
-    throw MqError.of('FLAG_INVALID', { flag: 'confidence', value: confidence, problem, command })
+    throw MqError.of('OPTION_INVALID', { option: 'confidence', value: confidence, problem })
   }
   for (const { figure } of gates) {
-    const fail = (problem: string): MqError => MqError.of('FLAG_INVALID', { flag: 'gate', value: figure, problem, command })
-    if (figure.startsWith('versus.') && !versus) throw fail('it needs --versus')
+    const fail = (problem: string): MqError => MqError.of('OPTION_INVALID', { option: 'gates', value: figure, problem })
+    if (figure.startsWith('versus.') && !versus) throw fail('it needs another model to compare with (versus)')
     if (confidence !== undefined && withoutError.test(figure)) {
-      throw fail('it has no standard error, which --confidence asks for')
+      throw fail('it has no standard error, which a confidence asks for')
     }
   }
 }

@@ -23,7 +23,7 @@ export interface VerifyOptions extends MeasureOptions {
  * Measures a model against its reference on the same tokens of a text, and holds the result against the gates. A gate that fails is a
  * result, not an exception: see gateError. The reference runs first and leaves its logits on disk, so that one model is loaded at a time.
  * @throws MqError FILE_MISSING, MODEL_REJECTED, LLAMA_MISSING, TEXT_TOO_SHORT, REFERENCE_MISMATCH, LOGITS_INVALID, DISK_FULL, FILE_UNWRITABLE,
- *   FLAG_INVALID, INTERRUPTED and what a conversion of the reference throws.
+ *   OPTION_INVALID, INTERRUPTED and what a conversion of the reference throws.
  */
 export async function* verify(options: VerifyOptions): WithProgress<VerifyReport> {
   const { model, versus: other, gates = [], confidence, chunks, threads, signal } = options

@@ -342,7 +342,9 @@ const cases: readonly Case[] = [
   ask('a gate that has no standard error, with a confidence', 'FLAG_INVALID', /kld\.max/, (folder) =>
     verifyOf(folder, '--gate', 'kld.max<=1', '--confidence', '95%'),
   ),
-  ask('a gate on a difference from nothing', 'FLAG_INVALID', /--versus/, (folder) => verifyOf(folder, '--gate', 'versus.kld<=0')),
+  ask('a gate on a difference from nothing', 'FLAG_INVALID', /\(versus\)/, (folder) =>
+    verifyOf(folder, '--gate', 'versus.kld<=0'),
+  ),
   ask('a folder to be proved', 'FILE_UNREADABLE', /folder/, (folder) => verifyOf(folder)),
   ask('a page in a folder that does not exist', 'FILE_UNWRITABLE', /nowhere/, (folder) =>
     verifyOf(folder, '--report', join(folder, 'nowhere', 'page.html')),

@@ -104,6 +104,6 @@ describe('budgets', () => {
     const { error } = await plan(samples[0], '--size', '1MB')
     const least = /minimum for this model: ([\d.]+MB)/.exec(error?.message ?? '')?.[1] ?? ''
     const { goal } = await plan(samples[0], '--size', least)
-    expect(goal).toBe(`--size ${least}`)
+    expect(goal).toBe(`a file of ${least}`)
   })
 })

@@ -1,4 +1,4 @@
-import type { Covariance } from '../../formats/ggml/feedback.js'
+import type { Covariance } from '../../formats/ggml/covariance.js'
 import type { KnownInputs } from '../../src/engine/known-inputs.js'
 
 /** Inputs made up for a test: of each name so many columns, correlated as far as `rank` directions say. */

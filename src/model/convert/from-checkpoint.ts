@@ -78,10 +78,23 @@ async function readTokenizer(checkpoint: Checkpoint, model: Model, pre: string |
       specialTokensMap: await checkpoint.readJson('special_tokens_map.json'),
       modelConfig: checkpoint.config,
       generationConfig: await checkpoint.readJson('generation_config.json'),
+      addedTokens: await checkpoint.readJson('added_tokens.json'),
+      sentencePiece: await readSentencePiece(checkpoint),
       chatTemplate: await checkpoint.readText('chat_template.jinja'),
       chatTemplateJson: await checkpoint.readJson('chat_template.json'),
     },
     { vocabularySize: model.vocabularySize, pre },
   )
   return { entries: model.adjustTokenizer?.(entries, config) ?? entries, notes }
+}
+
+/** The names of a SentencePiece model: of Llama and most others, and of T5. */
+const sentencePieceNames = ['tokenizer.model', 'spiece.model']
+
+async function readSentencePiece(checkpoint: Checkpoint): Promise<{ name: string; bytes: Uint8Array } | undefined> {
+  for (const name of sentencePieceNames) {
+    const bytes = await checkpoint.readBytes(name)
+    if (bytes !== undefined) return { name, bytes }
+  }
+  return undefined
 }

@@ -31,20 +31,33 @@ const quantizedCandidates: readonly GgmlTypeName[] = [
   'Q8_0',
 ]
 
+/** The type of the blocks that a GGUF holds of a tensor, where it is quantized already; they can be copied as they are. */
+export function quantizedSource({ recipe }: BlueprintTensor): GgmlTypeName | undefined {
+  return recipe.op === 'ggml' && !isWide(recipe.type) ? recipe.type : undefined
+}
+
 /**
  * Types that a tensor of these rows may get, from few bits to many. The last is what the source holds, so that a large budget ends
- * without loss.
+ * without loss; of what is quantized already no type has more bits, since nothing would be gained.
  */
 export function candidatesFor(tensor: BlueprintTensor, { sourceType }: Blueprint, writable: Writable): GgmlTypeName[] {
   const length = rowLength(tensor)
   const quantized = quantizedCandidates.filter((type) => fitsRow(type, length) && writable(type))
+  const source = quantizedSource(tensor)
+  if (source !== undefined)
+    return [...quantized.filter((type) => bitsPerWeight(type) < bitsPerWeight(source)).toSorted(byBits), source]
   const wide: readonly GgmlTypeName[] = sourceType === 'F32' ? ['F16', 'F32'] : [sourceType]
-  return [...quantized, ...wide].toSorted((a, b) => bitsPerWeight(a) - bitsPerWeight(b))
+  return [...quantized, ...wide].toSorted(byBits)
 }
 
-/** Relative error of the types that are rounded value by value, which needs no measuring; undefined for the rest. */
-export function knownError(type: GgmlTypeName, { sourceType }: Blueprint): number | undefined {
-  if (type === 'F32' || type === sourceType) return 0
+/** The least bits per weight of any type that a budget may choose for any row. */
+export function leastBitsPerWeight(writable: Writable): number {
+  return Math.min(16, ...quantizedCandidates.filter(writable).map(bitsPerWeight))
+}
+
+/** Relative error of copies and of types that are rounded value by value, which needs no measuring; undefined for the rest. */
+export function knownError(type: GgmlTypeName, tensor: BlueprintTensor, { sourceType }: Blueprint): number | undefined {
+  if (type === 'F32' || type === sourceType || type === quantizedSource(tensor)) return 0
   if (type === 'F16') return roundingError(11)
   if (type === 'BF16') return roundingError(8)
   return undefined
@@ -53,6 +66,10 @@ export function knownError(type: GgmlTypeName, { sourceType }: Blueprint): numbe
 /** Mean square of rounding to nearest in `digits` binary digits, relative to the value's square, over one octave. */
 function roundingError(digits: number): number {
   return 2 ** (-2 * digits) / 6
+}
+
+function byBits(a: GgmlTypeName, b: GgmlTypeName): number {
+  return bitsPerWeight(a) - bitsPerWeight(b)
 }
 
 function bitsPerWeight(type: GgmlTypeName): number {

@@ -1,4 +1,5 @@
 import { findGgmlType, type GgmlTypeName } from '../../../formats/ggml/types.js'
+import { groupBy } from '../../collections/index.js'
 import { MqError } from '../../errors/index.js'
 import { type Blueprint, type TensorRole, tensorRoles } from '../../model/index.js'
 import { isWide, type Writable } from './candidates.js'
@@ -24,8 +25,8 @@ const parts = ['gate', 'up', 'down'] as const
 const families = ['ffn', 'shared-expert', 'expert'] as const
 
 /**
- * Reads `ROLE=TYPE` as --floor takes it, and lists of roles as --tie does.
- * @throws MqError FLAG_INVALID, saying what there is, where a role or type is unknown or the model has no such tensor.
+ * Reads floors, `ROLE=TYPE`, and ties, `ROLE,ROLE`.
+ * @throws MqError OPTION_INVALID, saying what there is, where a role or type is unknown or the model has no such tensor.
  */
 export function readConstraints(
   blueprint: Blueprint,
@@ -42,7 +43,7 @@ export function readConstraints(
 
 function readFloor(spec: string, present: readonly TensorRole[], writable: Writable): Constraints['floors'] {
   const [name = '', type, ...more] = spec.split('=')
-  const invalid = (problem: string): MqError => flagInvalid('floor', spec, problem)
+  const invalid = (problem: string): MqError => optionInvalid('floors', spec, problem)
   if (type === undefined || more.length > 0) throw invalid('it is not ROLE=TYPE, such as attention=Q5_K')
   const found = findGgmlType(type)?.name
   if (found === undefined || !(isWide(found) || writable(found))) {
@@ -55,7 +56,7 @@ function readFloor(spec: string, present: readonly TensorRole[], writable: Writa
 /** Sets of roles whose tensors are tied within a layer: for `gate,up` one for each kind of feed-forward network. */
 function readTie(spec: string, present: readonly TensorRole[]): TensorRole[][] {
   const names = spec.split(',').map((name) => name.trim())
-  const invalid = (problem: string): MqError => flagInvalid('tie', spec, problem)
+  const invalid = (problem: string): MqError => optionInvalid('ties', spec, problem)
   if (names.every((name) => (parts as readonly string[]).includes(name))) {
     if (names.length < 2) throw invalid('a tie is between at least two roles')
     return families.map((family) => present.filter((role) => names.some((name) => role === `${family}-${name}`)))
@@ -80,12 +81,9 @@ function rolesOf(name: string, present: readonly TensorRole[], invalid: (problem
 }
 
 function byLayer({ tensors }: Blueprint, roles: readonly TensorRole[]): string[][] {
-  const layers = new Map<number | undefined, string[]>()
-  for (const { name, role, layer, keepF32 } of tensors) {
-    if (keepF32 || !roles.includes(role)) continue
-    layers.set(layer, [...(layers.get(layer) ?? []), name])
-  }
-  return [...layers.values()].filter((names) => names.length > 1)
+  const open = tensors.filter(({ role, keepF32 }) => !keepF32 && roles.includes(role))
+  const layers = groupBy(open, ({ layer }) => layer)
+  return [...layers.values()].map((ofLayer) => ofLayer.map(({ name }) => name)).filter((names) => names.length > 1)
 }
 
 /** Ties that share a tensor are one. */
@@ -100,6 +98,6 @@ function merge(ties: readonly (readonly string[])[]): string[][] {
   return merged.map((set) => [...set])
 }
 
-function flagInvalid(flag: string, value: string, problem: string): MqError {
-  return MqError.of('FLAG_INVALID', { flag, value, problem, command: 'plan' })
+function optionInvalid(option: string, value: string, problem: string): MqError {
+  return MqError.of('OPTION_INVALID', { option, value, problem })
 }

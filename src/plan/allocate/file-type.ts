@@ -1,10 +1,11 @@
 import type { GgmlTypeName } from '../../../formats/ggml/types.js'
+import { type FileTypeName, fileTypes } from '../../../formats/gguf/index.js'
 import { elementCount } from '../../recipe/index.js'
 import type { PlanTensor } from '../plan.js'
-import { presets } from './presets.js'
+import { presetNames, presets } from './presets.js'
 
 /** Presets whose number stands for a mix in which their type prevails, where several share the type. */
-const mostlyNames: Partial<Record<GgmlTypeName, string>> = {
+const mostlyNames: Partial<Record<GgmlTypeName, FileTypeName>> = {
   IQ2_XS: 'IQ2_XS',
   IQ3_S: 'IQ3_S',
   Q2_K: 'Q2_K',
@@ -22,6 +23,6 @@ export function fileTypeOf(tensors: readonly Pick<PlanTensor, 'type' | 'shape'>[
     GgmlTypeName,
     number,
   ])
-  const name = mostlyNames[prevailing] ?? Object.keys(presets).find((preset) => presets[preset]?.type === prevailing)
-  return presets[name ?? 'F32']?.fileType ?? 0
+  const name = mostlyNames[prevailing] ?? presetNames.find((preset) => presets[preset]?.type === prevailing)
+  return fileTypes[name ?? 'F32']
 }

@@ -2,7 +2,7 @@ export type { Writable } from './candidates.js'
 export { readConstraints } from './constraints.js'
 export type { Mixture } from './mixture.js'
 export { knownMixtures, readMixture } from './mixture-files.js'
-export { type PlanBitsOptions, planBits } from './plan-bits.js'
+export { bitsBudget, type PlanBitsOptions, planBits } from './plan-bits.js'
 export {
   type Budget,
   type ChoiceOptions,

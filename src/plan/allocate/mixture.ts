@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { type BoundedPattern, boundedPattern } from '../../../formats/bounded-pattern.js'
 import type { GgmlTypeName } from '../../../formats/ggml/types.js'
 import { type TensorRole, tensorRoles } from '../../model/index.js'
 import { type BlockRange, parseBlockRange } from './block-ranges.js'
@@ -6,12 +7,12 @@ import { presetName } from './presets.js'
 import { weightType } from './tensor-types.js'
 
 /** One rule: the type of the tensors that all its conditions hold for. */
-export interface NamedRecipeRule {
+export interface MixtureRule {
   readonly type: GgmlTypeName
   /** Any of these; `output` holds for an embedding, too, where that is the output matrix. */
   readonly roles?: readonly TensorRole[] | undefined
   /** Found in the tensor's name. */
-  readonly names?: RegExp | undefined
+  readonly names?: BoundedPattern
   /** Among the blocks whose tensors the other conditions hold for. */
   readonly blocks?: BlockRange | undefined
   /** Whether the model has routed experts. */
@@ -29,7 +30,7 @@ export interface Mixture {
   /** Of tensors that no rule holds for: a type, or what a preset of llama.cpp gives them. */
   readonly default?: GgmlTypeName | undefined
   readonly preset?: string | undefined
-  readonly rules: readonly NamedRecipeRule[]
+  readonly rules: readonly MixtureRule[]
 }
 
 const words = v.pipe(v.string(), v.maxLength(2000))
@@ -49,7 +50,7 @@ const names = v.pipe(
   v.maxLength(500),
   v.rawTransform(({ dataset, addIssue, NEVER }) => {
     try {
-      return new RegExp(dataset.value)
+      return boundedPattern(dataset.value)
     } catch (error) {
       addIssue({ message: (error as Error).message })
       return NEVER

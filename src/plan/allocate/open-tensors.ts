@@ -1,10 +1,11 @@
 import { type GgmlTypeName, ggmlBytes, ggmlType } from '../../../formats/ggml/types.js'
+import { groupBy } from '../../collections/index.js'
 import type { Blueprint, BlueprintTensor, TensorRole } from '../../model/index.js'
 import { elementCount } from '../../recipe/index.js'
-import { type Assignment, keptReason } from './assemble.js'
-import { candidatesFor, isWide, type Writable } from './candidates.js'
+import { candidatesFor, isWide, quantizedSource, type Writable } from './candidates.js'
 import { rulesOf, type Weigh } from './role-rules.js'
-import { fittingType, matchTensorTypes, type TensorTypeOverride } from './tensor-types.js'
+import { type Assignment, settledType } from './settled.js'
+import { matchTensorTypes, type TensorTypeOverride } from './tensor-types.js'
 
 /** What the user and the formats leave open. */
 export interface OpenOptions {
@@ -35,7 +36,7 @@ export interface OpenTensors {
 
 /**
  * Sorts a blueprint's tensors into those whose types are given and those whose types a budget may choose.
- * @throws MqError FLAG_INVALID for an override that no tensor takes, or whose type no kernel writes.
+ * @throws MqError OPTION_INVALID for an override that no tensor takes, or whose type no kernel writes.
  */
 export function openTensors(blueprint: Blueprint, options: OpenOptions): OpenTensors {
   const { overrides = [], ties = [], writable, alignment } = options
@@ -43,15 +44,19 @@ export function openTensors(blueprint: Blueprint, options: OpenOptions): OpenTen
   const settled = new Map<string, Assignment>()
   const open: BlueprintTensor[] = []
   for (const tensor of blueprint.tensors) {
-    const override = matches.get(tensor.name)
-    if (tensor.keepF32) settled.set(tensor.name, { type: 'F32', reason: keptReason })
-    else if (override !== undefined) settled.set(tensor.name, overridden(tensor, override))
-    else open.push(tensor)
+    const assignment = settledType(tensor, matches)
+    if (assignment === undefined) open.push(tensor)
+    else settled.set(tensor.name, assignment)
   }
   const ruleOf = rulesOf(blueprint)
-  const groups = tieTogether(open, ties).map((tensors): OpenGroup => {
-    const types = tensors.map((tensor) => allowedTypes(tensor, blueprint, ruleOf, options))
-    return { tensors, types: (types[0] ?? []).filter((type) => types.every((others) => others.includes(type))) }
+  const typesOf = (tensor: BlueprintTensor): GgmlTypeName[] => allowedTypes(tensor, blueprint, ruleOf, options)
+  const groups = tieTogether(open, ties).flatMap((tensors): OpenGroup[] => {
+    const types = tensors.map(typesOf)
+    const common = (types[0] ?? []).filter((type) => types.every((others) => others.includes(type)))
+    // What is quantized already in types of different sizes may have none in common.
+    return common.length > 0
+      ? [{ tensors, types: common }]
+      : tensors.map((tensor) => ({ tensors: [tensor], types: typesOf(tensor) }))
   })
   const settledTensors = blueprint.tensors.filter(({ name }) => settled.has(name))
   const settledBytes = settledTensors.reduce((bytes, tensor) => {
@@ -74,18 +79,11 @@ function storedBytes({ shape }: BlueprintTensor, type: GgmlTypeName, alignment =
 
 /** The tensors in their order, those that are tied at the place of the first. */
 function tieTogether(tensors: readonly BlueprintTensor[], ties: OpenOptions['ties'] = []): BlueprintTensor[][] {
-  const tieOf = new Map(ties.flatMap((names) => names.map((name) => [name, names] as const)))
-  const groups = new Map<unknown, BlueprintTensor[]>()
-  for (const tensor of tensors) {
-    const key = tieOf.get(tensor.name) ?? tensor
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [tensor])
-    else group.push(tensor)
-  }
-  return [...groups.values()]
+  const tieOf = new Map<string, unknown>(ties.flatMap((names) => names.map((name) => [name, names] as const)))
+  return [...groupBy(tensors, (tensor) => tieOf.get(tensor.name) ?? tensor).values()]
 }
 
-/** Types that may be chosen, the least first; never below the floor, unless nothing else fits the rows. */
+/** Types that may be chosen, the least first; never below the floor, unless nothing else fits the rows or the source has no more. */
 function allowedTypes(
   tensor: BlueprintTensor,
   blueprint: Blueprint,
@@ -93,11 +91,8 @@ function allowedTypes(
   { writable, floors }: OpenOptions,
 ): GgmlTypeName[] {
   const floor = ggmlType(floors?.[tensor.role] ?? ruleOf(tensor).floor).bitsPerWeight
-  return candidatesFor(tensor, blueprint, writable).filter((type) => isWide(type) || ggmlType(type).bitsPerWeight >= floor)
-}
-
-function overridden(tensor: BlueprintTensor, { type, spec }: TensorTypeOverride): Assignment {
-  const fitting = fittingType(type, tensor)
-  const reason = fitting === type ? '.' : `, as near as its rows allow.`
-  return { type: fitting, reason: `Set by --tensor-type ${spec}${reason}` }
+  const source = quantizedSource(tensor)
+  return candidatesFor(tensor, blueprint, writable).filter(
+    (type) => isWide(type) || type === source || ggmlType(type).bitsPerWeight >= floor,
+  )
 }

@@ -2,8 +2,9 @@ import { MqError } from '../../errors/index.js'
 import type { Blueprint } from '../../model/index.js'
 import type { WithProgress } from '../../progress/index.js'
 import type { Plan } from '../plan.js'
-import { countElements, goalOf } from './assemble.js'
+import { countElements } from './assemble.js'
 import { type Budget, type ChoiceOptions, planBytes } from './plan-bytes.js'
+import { specsOf } from './tensor-types.js'
 
 export interface PlanBitsOptions extends ChoiceOptions {
   /** Bits per weight of the file, 8 * bytes of all tensors / their elements, never exceeded. */
@@ -12,17 +13,21 @@ export interface PlanBitsOptions extends ChoiceOptions {
 
 /**
  * A type for every tensor, such that the expected damage is least within a number of bits per weight: see planBytes.
- * @throws MqError BUDGET_IMPOSSIBLE, FLAG_INVALID, and what `measure` throws.
+ * @throws MqError BUDGET_IMPOSSIBLE, OPTION_INVALID, and what `measure` throws.
  */
 export async function* planBits(blueprint: Blueprint, options: PlanBitsOptions): WithProgress<Plan> {
-  return yield* planBytes(blueprint, bitsBudget(blueprint, options), options)
+  const { bits, overrides = [] } = options
+  return yield* planBytes(
+    blueprint,
+    { ...bitsBudget(blueprint, bits), goal: { kind: 'bits', bits, ...specsOf(overrides) } },
+    options,
+  )
 }
 
-/** The budget of a number of bits per weight. @throws MqError FLAG_INVALID. */
-export function bitsBudget({ tensors }: Blueprint, { bits, overrides = [] }: PlanBitsOptions): Budget {
+/** The budget of a number of bits per weight. @throws MqError OPTION_INVALID. */
+export function bitsBudget({ tensors }: Blueprint, bits: number): Omit<Budget, 'goal'> {
   if (!(bits > 0 && Number.isFinite(bits))) {
-    throw MqError.of('FLAG_INVALID', { flag: 'bits', value: bits, problem: 'it is not a positive number', command: 'plan' })
+    throw MqError.of('OPTION_INVALID', { option: 'bits', value: bits, problem: 'it is not a positive number' })
   }
-  const bytes = Math.floor((bits * countElements(tensors)) / 8)
-  return { bytes, goal: goalOf(`--bits ${bits}`, overrides), asked: `${bits} bits per weight` }
+  return { bytes: Math.floor((bits * countElements(tensors)) / 8), asked: `${bits} bits per weight` }
 }

@@ -1,19 +1,24 @@
 import type { GgmlTypeName } from '../../../formats/ggml/types.js'
+import { groupBy } from '../../collections/index.js'
 import { type Importance, type KnownInputs, measure as measureTypes } from '../../engine/index.js'
 import { MqError } from '../../errors/index.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
 import type { WithProgress } from '../../progress/index.js'
+import { rowLength } from '../../recipe/index.js'
+import type { PlanGoal } from '../goal.js'
 import type { Plan } from '../plan.js'
-import { type Assignment, assemblePlan, countElements } from './assemble.js'
-import { knownError } from './candidates.js'
+import { assemblePlan, countElements } from './assemble.js'
+import { knownError, quantizedSource, type Writable } from './candidates.js'
+import { obstaclesText } from './obstacles.js'
 import { groupBytes, type OpenOptions, type OpenTensors, openTensors } from './open-tensors.js'
 import { explainChoice, type Option } from './reasons.js'
 import { measuredShares } from './residual-share.js'
 import { rulesOf, type Weigh } from './role-rules.js'
+import type { Assignment } from './settled.js'
 import { solve } from './solve.js'
 import { writableTypes } from './writable-types.js'
 
-/** What measuring says of one type of one tensor: see TypeDamage in src/quantize. */
+/** What measuring says of one type of one tensor: see TypeDamage in src/engine. */
 interface MeasuredError {
   readonly relativeError: number
   readonly outputError?: number
@@ -24,7 +29,7 @@ interface MeasuredError {
 /** For each tensor and type, the error of sampled rows. */
 export type TypeErrors = ReadonlyMap<string, ReadonlyMap<GgmlTypeName, MeasuredError>>
 
-/** What of `measure` (src/quantize) planning uses. */
+/** What of `measure` (src/engine) planning uses. */
 export type Measure = (options: {
   readonly blueprint: Blueprint
   readonly requests: readonly { readonly tensor: string; readonly types: readonly GgmlTypeName[] }[]
@@ -46,9 +51,9 @@ export interface ChoiceOptions extends Partial<OpenOptions> {
   /** What is known of the inputs: errors are those of the outputs, and blocks count by what they write. */
   readonly calibration?: KnownInputs
   readonly signal?: AbortSignal
-  /** By default the worker threads of src/quantize. */
+  /** By default the worker threads of src/engine. */
   readonly measure?: Measure
-  /** How much each tensor matters; by default what roles and blocks say: role-rules.ts, stream.ts. */
+  /** How much each tensor matters; by default what roles and blocks say: role-rules.ts, residual-share.ts. */
   readonly weigh?: Weigh
 }
 
@@ -56,8 +61,7 @@ export interface ChoiceOptions extends Partial<OpenOptions> {
 export interface Budget {
   /** Bytes that the tensors may take together, each a multiple of `alignment` if that is given. Never exceeded. */
   readonly bytes: number
-  /** `goal` of the plan: the flags that ask for it. */
-  readonly goal: string
+  readonly goal: PlanGoal
   /** The budget as a message names it, such as `2.51 bits per weight`. */
   readonly asked: string
   /** Puts the least possible bytes of tensors into the same unit; by default bits per weight. */
@@ -70,28 +74,38 @@ const closeEnough = 0.005
 /**
  * A type for every tensor, such that the expected damage is least within a budget: measures what each type would do to each matrix, weighs
  * it by what the matrix is to the model, and solves for the least sum. The same model, options and importance give the same plan.
- * @throws MqError BUDGET_IMPOSSIBLE, FLAG_INVALID, and what `measure` throws.
+ * @throws MqError BUDGET_IMPOSSIBLE, OPTION_INVALID, and what `measure` throws.
  */
 export async function* planBytes(blueprint: Blueprint, budget: Budget, options: ChoiceOptions = {}): WithProgress<Plan> {
-  const open = openTensors(blueprint, { ...options, writable: options.writable ?? (await writableTypes()) })
-  checkBudget(blueprint, open, budget)
+  const writable = options.writable ?? (await writableTypes())
+  const open = openTensors(blueprint, { ...options, writable })
+  checkBudget(blueprint, open, budget, writable)
   const errors = yield* measureOpen(blueprint, open, options)
   return chooseTypes(blueprint, open, errors, budget, options)
 }
 
 /** Whether the least types fit. @throws MqError BUDGET_IMPOSSIBLE. */
-export function checkBudget({ tensors }: Blueprint, { leastBytes }: OpenTensors, { bytes, asked, describeLeast }: Budget): void {
+function checkBudget(
+  blueprint: Blueprint,
+  open: OpenTensors,
+  { bytes, asked, describeLeast }: Omit<Budget, 'goal'>,
+  writable: Writable,
+): void {
+  const { leastBytes } = open
   if (leastBytes <= bytes) return
-  const bits = Math.ceil((8e4 * leastBytes) / countElements(tensors)) / 1e4
-  throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least: describeLeast?.(leastBytes) ?? `${bits} bits per weight` })
+  const bits = Math.ceil((8e4 * leastBytes) / countElements(blueprint.tensors)) / 1e4
+  const least = describeLeast?.(leastBytes) ?? `${bits} bits per weight`
+  throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least, obstacles: obstaclesText(blueprint, open, writable) })
 }
 
 /** Measures what every type that is open would do. */
 export function measureOpen(blueprint: Blueprint, { groups }: OpenTensors, options: ChoiceOptions): WithProgress<TypeErrors> {
   const { measure = measureTypes, threads, memoryBytes, importance, calibration, signal } = options
   const requests = groups.flatMap(({ tensors, types }) => {
-    const measurable = types.filter((type) => knownError(type, blueprint) === undefined)
-    return measurable.length === 0 ? [] : tensors.map(({ name }) => ({ tensor: name, types: measurable }))
+    return tensors.flatMap((tensor) => {
+      const measurable = types.filter((type) => knownError(type, tensor, blueprint) === undefined)
+      return measurable.length === 0 ? [] : [{ tensor: tensor.name, types: measurable }]
+    })
   })
   return measure({
     blueprint,
@@ -105,7 +119,7 @@ export function measureOpen(blueprint: Blueprint, { groups }: OpenTensors, optio
 }
 
 /** How much each tensor matters, by what its block writes where that is measured. */
-export function weighBy(blueprint: Blueprint, errors: TypeErrors): Weigh {
+function weighBy(blueprint: Blueprint, errors: TypeErrors): Weigh {
   const power = (tensor: string): number | undefined => [...(errors.get(tensor)?.values() ?? [])][0]?.outputPower
   return rulesOf(blueprint, measuredShares(blueprint, power))
 }
@@ -114,10 +128,10 @@ export function weighBy(blueprint: Blueprint, errors: TypeErrors): Weigh {
  * Damage of a type to a tensor, in units of sensitivity: the power of the errors in the outputs over what the outputs would have if the
  * columns did not go together. Much of an output's power may be alike for all tokens, and says nothing.
  */
-export function damageAt(blueprint: Blueprint, errors: TypeErrors, tensor: string, type: GgmlTypeName): number {
-  const known = knownError(type, blueprint)
+function damageAt(blueprint: Blueprint, errors: TypeErrors, tensor: BlueprintTensor, type: GgmlTypeName): number {
+  const known = knownError(type, tensor, blueprint)
   if (known !== undefined) return known
-  const { relativeError = 0, outputError, outputPower = 1, meanSquare = 1 } = errors.get(tensor)?.get(type) ?? {}
+  const { relativeError = 0, outputError, outputPower = 1, meanSquare = 1 } = errors.get(tensor.name)?.get(type) ?? {}
   return outputError === undefined ? relativeError : (outputError * outputPower) / (meanSquare || 1)
 }
 
@@ -135,10 +149,9 @@ export function chooseTypes(
   { bytes: budget, goal }: Budget,
   { weigh = weighBy(blueprint, errors), alignment }: Pick<ChoiceOptions, 'weigh' | 'alignment'> = {},
 ): Plan {
-  const damageOf = ({ name }: BlueprintTensor, type: GgmlTypeName): number => damageAt(blueprint, errors, name, type)
   const items = groups.map(({ tensors, types }) =>
     types.map((type): Option => {
-      const cost = tensors.reduce((sum, tensor) => sum + weigh(tensor).sensitivity * damageOf(tensor, type), 0)
+      const cost = tensors.reduce((sum, tensor) => sum + weigh(tensor).sensitivity * damageAt(blueprint, errors, tensor, type), 0)
       return { type, bytes: groupBytes(tensors, type, alignment), cost }
     }),
   )
@@ -149,7 +162,7 @@ export function chooseTypes(
     const choice = options[solved.picks[index] as number] as Option
     for (const tensor of tensors) {
       const measured = errors.get(tensor.name)?.get(choice.type)
-      const relativeError = knownError(choice.type, blueprint) ?? measured?.outputError ?? measured?.relativeError ?? 0
+      const relativeError = knownError(choice.type, tensor, blueprint) ?? measured?.outputError ?? measured?.relativeError ?? 0
       const { why } = weigh(tensor)
       const reason = explainChoice({ tensors, tensor, why, relativeError }, options, choice, solved.pricePerByte)
       assignments.set(tensor.name, { type: choice.type, relativeError, reason })
@@ -158,9 +171,24 @@ export function chooseTypes(
   const elements = countElements(blueprint.tensors)
   const bits = (bytes: number): number => (8 * bytes) / elements
   const reached = solved.bytes + settledBytes
-  const notes = reached < (1 - closeEnough) * budget ? [roomNote(bits(reached), bits(budget))] : []
+  const notes = [
+    ...(reached < (1 - closeEnough) * budget ? [roomNote(bits(reached), bits(budget))] : []),
+    ...smallBlockNotes(blueprint, assignments),
+  ]
   const assign = ({ name }: BlueprintTensor): Assignment => assignments.get(name) as Assignment
   return assemblePlan(blueprint, assign, { goal, notes })
+}
+
+/** Tensors for whose rows a budget had no choice of the types with blocks of 256. */
+function smallBlockNotes({ tensors }: Blueprint, assignments: ReadonlyMap<string, Assignment>): string[] {
+  const limited = tensors.filter(
+    (tensor) => !tensor.keepF32 && rowLength(tensor) % 256 !== 0 && quantizedSource(tensor) === undefined,
+  )
+  if (limited.length === 0) return []
+  const types = [...groupBy(limited, ({ name }) => assignments.get(name)?.type as GgmlTypeName)]
+    .map(([type, ofType]) => `${type} ${ofType.length}`)
+    .join(', ')
+  return [`${limited.length} of ${tensors.length} tensors have rows that are not whole blocks of 256 values, and got ${types}.`]
 }
 
 function roomNote(reached: number, asked: number): string {

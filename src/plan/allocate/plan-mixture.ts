@@ -1,13 +1,14 @@
+import { PatternTooSlow } from '../../../formats/bounded-pattern.js'
 import type { GgmlTypeName } from '../../../formats/ggml/types.js'
 import { MqError } from '../../errors/index.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
-import { rowLength } from '../../recipe/index.js'
 import type { Plan } from '../plan.js'
-import { type Assignment, assemblePlan, goalOf, keptReason } from './assemble.js'
+import { assemblePlan } from './assemble.js'
 import { isWide, type Writable } from './candidates.js'
-import type { Mixture, NamedRecipeRule } from './mixture.js'
+import type { Mixture, MixtureRule } from './mixture.js'
 import { planPreset } from './plan-preset.js'
-import { fittingType, matchTensorTypes, type TensorTypeOverride } from './tensor-types.js'
+import { type Assignment, fitted, settledType } from './settled.js'
+import { matchTensorTypes, specsOf, type TensorTypeOverride } from './tensor-types.js'
 
 export interface PlanMixtureOptions {
   readonly overrides?: readonly TensorTypeOverride[]
@@ -19,8 +20,8 @@ export interface PlanMixtureOptions {
 
 /**
  * A type for every tensor by a named mixture: the first rule that holds for it, else the default; where rows are not whole blocks of the
- * type, the nearest that they fit. --tensor-type goes before the rules.
- * @throws MqError FLAG_INVALID, MIXTURE_INVALID.
+ * type, the nearest that they fit. What the user sets by name goes before the rules.
+ * @throws MqError OPTION_INVALID, MIXTURE_INVALID.
  */
 export function planMixture(blueprint: Blueprint, mixture: Mixture, options: PlanMixtureOptions = {}): Plan {
   const { overrides = [], importance = false, writable = () => true } = options
@@ -32,8 +33,6 @@ export function planMixture(blueprint: Blueprint, mixture: Mixture, options: Pla
       : new Map(planPreset(blueprint, mixture.preset, { importance, writable }).tensors.map(({ name, type }) => [name, type]))
 
   const choose = (tensor: BlueprintTensor): { type: GgmlTypeName; reason: string } => {
-    const override = matches.get(tensor.name)
-    if (override !== undefined) return { type: override.type, reason: `Set by --tensor-type ${override.spec}` }
     const found = ruled.get(tensor.name)
     if (found !== undefined) {
       const why = found.rule.why === undefined ? '' : `: ${found.rule.why}`
@@ -44,40 +43,50 @@ export function planMixture(blueprint: Blueprint, mixture: Mixture, options: Pla
     return { type: mixture.default ?? blueprint.sourceType, reason: `What ${mixture.name} gives all that no rule speaks of` }
   }
   const assign = (tensor: BlueprintTensor): Assignment => {
-    if (tensor.keepF32) return { type: 'F32', reason: keptReason }
+    const settled = settledType(tensor, matches)
+    if (settled !== undefined) return settled
     const { type, reason } = choose(tensor)
-    const fitting = fittingType(type, tensor)
-    if (!isWide(fitting) && !writable(fitting)) {
-      throw MqError.of('MIXTURE_INVALID', { file: mixture.name, problem: `${tensor.name}: ${fitting} cannot be written yet` })
-    }
-    if (fitting === type) return { type, reason: `${reason}.` }
-    return { type: fitting, reason: `${reason}; ${type} does not fit rows of ${rowLength(tensor)} values.` }
+    return fitted(type, tensor, reason)
   }
-  return assemblePlan(blueprint, assign, { goal: goalOf(`--mixture ${mixture.name}`, overrides), notes: [] })
+  const plan = assemblePlan(blueprint, assign, {
+    goal: { kind: 'mixture', mixture: mixture.name, ...specsOf(overrides) },
+    notes: [],
+  })
+  const unwritable = plan.tensors.find(({ type }) => !isWide(type) && !writable(type))
+  if (unwritable === undefined) return plan
+  const problem = `${unwritable.name}: ${unwritable.type} cannot be written yet`
+  throw MqError.of('MIXTURE_INVALID', { file: mixture.name, problem })
 }
 
 interface Ruled {
-  readonly rule: NamedRecipeRule
+  readonly rule: MixtureRule
   /** From 1. */
   readonly number: number
 }
 
 /** The first rule that holds for each tensor, by name. */
-function rulesOf(blueprint: Blueprint, { rules }: Mixture): ReadonlyMap<string, Ruled> {
+function rulesOf(blueprint: Blueprint, { name: mixture, rules }: Mixture): ReadonlyMap<string, Ruled> {
   const found = new Map<string, Ruled>()
   rules.forEach((rule, index) => {
-    for (const { name } of tensorsOf(blueprint, rule)) if (!found.has(name)) found.set(name, { rule, number: index + 1 })
+    try {
+      for (const { name } of tensorsOf(blueprint, rule)) if (!found.has(name)) found.set(name, { rule, number: index + 1 })
+    } catch (error) {
+      if (!(error instanceof PatternTooSlow)) throw error
+      throw MqError.of('MIXTURE_INVALID', { file: mixture, problem: `rule ${index + 1}: ${error.message}` }, { cause: error })
+    }
   })
   return found
 }
 
-function tensorsOf(blueprint: Blueprint, { roles, names, blocks, model }: NamedRecipeRule): BlueprintTensor[] {
+function tensorsOf(blueprint: Blueprint, { roles, names, blocks, model }: MixtureRule): BlueprintTensor[] {
   const { tensors, experts } = blueprint
   if (model !== undefined && model !== (experts > 0 ? 'experts' : 'dense')) return []
   const tied = tensors.every(({ role }) => role !== 'output')
   const plays = ({ role }: BlueprintTensor): boolean =>
     roles === undefined || roles.includes(role) || (tied && role === 'embedding' && roles.includes('output'))
-  const named = tensors.filter((tensor) => !tensor.keepF32 && plays(tensor) && (names?.test(tensor.name) ?? true))
+  const playing = tensors.filter((tensor) => !tensor.keepF32 && plays(tensor))
+  const matching = names?.matching(playing.map(({ name }) => name))
+  const named = playing.filter(({ name }) => matching?.has(name) ?? true)
   if (blocks === undefined) return named
   const layers = [...new Set(named.flatMap(({ layer }) => (layer === undefined ? [] : [layer])))].sort((a, b) => a - b)
   return named.filter(({ layer }) => layer !== undefined && blocks({ layer, index: layers.indexOf(layer), count: layers.length }))

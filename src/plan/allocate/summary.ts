@@ -1,3 +1,4 @@
+import { groupBy } from '../../collections/index.js'
 import { elementCount } from '../../recipe/index.js'
 import { formatBytes, formatCount, formatTable } from '../../terminal/index.js'
 import type { Plan, PlanTensor } from '../plan.js'
@@ -52,15 +53,4 @@ function mergeRuns(lines: readonly { readonly layer: number; readonly cells: rea
     else runs.push({ first: layer, last: layer, cells })
   }
   return runs.map(({ first, last, cells }) => [first === last ? `${first}` : `${first}-${last}`, ...cells])
-}
-
-function groupBy<Item, Key>(items: readonly Item[], keyOf: (item: Item) => Key): Map<Key, Item[]> {
-  const groups = new Map<Key, Item[]>()
-  for (const item of items) {
-    const key = keyOf(item)
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [item])
-    else group.push(item)
-  }
-  return groups
 }

@@ -1,3 +1,4 @@
+import { type BoundedPattern, boundedPattern, PatternTooSlow } from '../../../formats/bounded-pattern.js'
 import { findGgmlType, fitsRow, type GgmlTypeName } from '../../../formats/ggml/types.js'
 import { MqError } from '../../errors/index.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
@@ -6,7 +7,7 @@ import { isWide, type Writable } from './candidates.js'
 
 /** A type that the user sets for every tensor whose name the regular expression is found in. */
 export interface TensorTypeOverride {
-  readonly pattern: RegExp
+  readonly pattern: BoundedPattern
   readonly type: GgmlTypeName
   /** As it was written, for messages. */
   readonly spec: string
@@ -22,8 +23,8 @@ export function weightType(name: string): GgmlTypeName | undefined {
 }
 
 /**
- * Reads `REGEX=TYPE` as --tensor-type takes it, such as `ffn_down=Q6_K` or `blk\.[0-3]\..*_exps=Q3_K`.
- * @throws MqError FLAG_INVALID.
+ * Reads `REGEX=TYPE`, such as `ffn_down=Q6_K` or `blk\.[0-3]\..*_exps=Q3_K`.
+ * @throws MqError OPTION_INVALID.
  */
 export function parseTensorTypes(specs: readonly string[]): TensorTypeOverride[] {
   return specs.map((spec) => {
@@ -35,9 +36,9 @@ export function parseTensorTypes(specs: readonly string[]): TensorTypeOverride[]
   })
 }
 
-function compile(spec: string, source: string): RegExp {
+function compile(spec: string, source: string): BoundedPattern {
   try {
-    return new RegExp(source)
+    return boundedPattern(source)
   } catch (error) {
     throw invalid(
       spec,
@@ -49,7 +50,7 @@ function compile(spec: string, source: string): RegExp {
 
 /**
  * Which override holds for which tensor, by name: the first that matches, as in llama-quantize. What always stays F32 is left out.
- * @throws MqError FLAG_INVALID for an override that no tensor takes, or whose type no kernel writes.
+ * @throws MqError OPTION_INVALID for an override that no tensor takes, or whose type no kernel writes.
  */
 export function matchTensorTypes(
   { tensors }: Blueprint,
@@ -58,17 +59,32 @@ export function matchTensorTypes(
 ): ReadonlyMap<string, TensorTypeOverride> {
   for (const { pattern, type, spec } of overrides) {
     if (!isWide(type) && !writable(type)) throw invalid(spec, `${type} cannot be written yet`)
-    const matched = tensors.filter(({ name }) => pattern.test(name))
+    const names = matchingNames(pattern, tensors, spec)
+    const matched = tensors.filter(({ name }) => names.has(name))
     if (matched.length === 0) throw invalid(spec, 'no tensor has such a name')
     if (matched.every(({ keepF32 }) => keepF32))
       throw invalid(spec, `it names only tensors that stay F32, such as ${matched[0]?.name}`)
   }
-  const matches = new Map<string, TensorTypeOverride>()
-  for (const { name, keepF32 } of tensors) {
-    const override = overrides.find(({ pattern }) => pattern.test(name))
-    if (override !== undefined && !keepF32) matches.set(name, override)
+  const found = new Map<string, TensorTypeOverride>()
+  const open = tensors.filter(({ keepF32 }) => !keepF32)
+  for (const override of overrides) {
+    for (const name of matchingNames(override.pattern, open, override.spec)) if (!found.has(name)) found.set(name, override)
   }
-  return matches
+  return found
+}
+
+function matchingNames(pattern: BoundedPattern, tensors: Blueprint['tensors'], spec: string): ReadonlySet<string> {
+  try {
+    return pattern.matching(tensors.map(({ name }) => name))
+  } catch (error) {
+    if (error instanceof PatternTooSlow) throw invalid(spec, error.message, error)
+    throw error
+  }
+}
+
+/** What of a goal says which types were set by name; nothing where none were. */
+export function specsOf(overrides: readonly TensorTypeOverride[]): { readonly tensorTypes?: readonly string[] } {
+  return overrides.length === 0 ? {} : { tensorTypes: overrides.map(({ spec }) => spec) }
 }
 
 /** What llama-quantize takes where a row does not consist of whole blocks of the type; F16 where that does not fit either. */
@@ -101,5 +117,5 @@ export function fittingType(type: GgmlTypeName, tensor: BlueprintTensor): GgmlTy
 }
 
 function invalid(spec: string, problem: string, cause?: unknown): MqError {
-  return MqError.of('FLAG_INVALID', { flag: 'tensor-type', value: spec, problem, command: 'plan' }, { cause })
+  return MqError.of('OPTION_INVALID', { option: 'tensorTypes', value: spec, problem }, { cause })
 }

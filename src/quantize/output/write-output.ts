@@ -1,4 +1,4 @@
-import type { Effort } from '../../../formats/ggml/codec.js'
+import type { Effort } from '../../../formats/ggml/effort.js'
 import {
   type ErrorSums,
   type Feedback,

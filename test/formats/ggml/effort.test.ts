@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { weightedErrors } from '../../../bench/kernels.js'
-import { type Effort, efforts, openCodec } from '../../../formats/ggml/codec.js'
+import { openCodec } from '../../../formats/ggml/codec.js'
+import { type Effort, efforts } from '../../../formats/ggml/effort.js'
 import type { GgmlTypeName } from '../../../formats/ggml/types.js'
 import { oracle } from '../../support/ggml-oracle.js'
 import { gaussian, sameBits, studentT4 } from '../../support/numbers.js'

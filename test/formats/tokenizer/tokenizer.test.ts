@@ -103,9 +103,7 @@ describe('the vocabulary', () => {
 
 describe('other kinds of tokenizers', () => {
   it.each([
-    ['Unigram', { model: { type: 'Unigram', vocab: [] } }],
-    ['WordPiece', { model: { type: 'WordPiece', vocab: {} } }],
-    ['a BPE with byte fallback', { model: { ...tokenizer.model, byte_fallback: true } }],
+    ['WordLevel', { model: { type: 'WordLevel', vocab: {} } }],
     ['a BPE on characters', { pre_tokenizer: { type: 'Whitespace' } }],
   ])('%s is refused', (_, change) => {
     expect(() => entries({ tokenizer: { ...tokenizer, ...change } })).toThrow(
@@ -227,6 +225,36 @@ describe('what a normalizer and a prefix do', () => {
   })
 })
 
+describe('a SentencePiece model', () => {
+  const read = (...bytes: number[]) =>
+    entries({ tokenizer: undefined, sentencePiece: { name: 'tokenizer.model', bytes: Uint8Array.from(bytes) } })
+
+  it('has pieces with scores and kinds, and added tokens in its places', () => {
+    // Two pieces: "a" with the score -1.5, and "<s>" of the kind control (3).
+    const pieces = [0x0a, 8, 0x0a, 1, 0x61, 0x15, 0, 0, 0xc0, 0xbf, 0x0a, 7, 0x0a, 3, 0x3c, 0x73, 0x3e, 0x18, 3]
+    // trainer_spec: model_type (3) is BPE (2). normalizer_spec: add_dummy_prefix (3) is false.
+    const found = read(...pieces, 0x12, 2, 0x18, 2, 0x1a, 2, 0x18, 0)
+    expect(found.get('model')).toBe('llama')
+    expect(found.get('tokens')).toEqual(['a', '<s>'])
+    expect(found.get('scores')).toEqual([-1.5, 0])
+    expect(found.get('token_type')).toEqual([1, 3])
+    expect(found.get('add_space_prefix')).toBe(false)
+  })
+
+  it('is refused where it is damaged, whatever its bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
+        try {
+          read(0x0a, ...bytes)
+        } catch (error) {
+          expect(error).toBeInstanceOf(FormatError)
+        }
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
+
 describe('chat templates', () => {
   const templates = (files: Change): unknown[][] => [...entries(files)].filter(([key]) => key.startsWith('chat_template'))
 
@@ -261,7 +289,15 @@ describe('chat templates', () => {
 it('says in a FormatError what is wrong with any JSON', () => {
   const shaken = fc.record(
     {
-      model: fc.oneof(fc.jsonValue(), fc.record({ type: fc.constant('BPE'), vocab: fc.jsonValue(), merges: fc.jsonValue() })),
+      model: fc.oneof(
+        fc.jsonValue(),
+        fc.record({
+          type: fc.constantFrom('BPE', 'Unigram', 'WordPiece'),
+          vocab: fc.jsonValue(),
+          merges: fc.jsonValue(),
+          byte_fallback: fc.boolean(),
+        }),
+      ),
       pre_tokenizer: fc.oneof(fc.jsonValue(), fc.constant({ type: 'ByteLevel' })),
       post_processor: fc.oneof(
         fc.jsonValue(),

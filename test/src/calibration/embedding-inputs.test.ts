@@ -12,7 +12,7 @@ import { evaluateRows, rowLength } from '../../../src/recipe/index.js'
 import { samplePath } from '../../support/sample-models.js'
 import { temporaryFolder } from '../../support/tiny-model.js'
 
-const request = { type: 'F16', tensorTypes: ['token_embd=Q2_K'] }
+const request = { kind: 'type', type: 'F16', tensorTypes: ['token_embd=Q2_K'] } as const
 const planOf = async (blueprint: Blueprint, damping?: number) => {
   const calibration = embeddingInputs(blueprint)
   if (calibration === undefined) throw new Error('nothing reads the embedding')

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { sampleCovariances } from '../../../bench/activations.js'
-import type { Covariance } from '../../../formats/ggml/feedback.js'
+import type { Covariance } from '../../../formats/ggml/covariance.js'
 import {
   type CollectedCovariance,
   type CollectedInput,

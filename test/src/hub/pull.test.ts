@@ -83,8 +83,8 @@ describe('pulling a checkpoint', () => {
     [{ repo: 'kjv/llama@none' }, 'REPO_MISSING'],
     [{ repo: 'kjv/llama:Q4_0' }, 'MODEL_NOT_FOUND'],
     [{ repo: '../llama' }, 'NAME_INVALID'],
-    [{ include: ['*.onnx'] }, 'FLAG_INVALID'],
-    [{ endpoint: 'file:///etc' }, 'FLAG_INVALID'],
+    [{ include: ['*.onnx'] }, 'OPTION_INVALID'],
+    [{ endpoint: 'file:///etc' }, 'OPTION_INVALID'],
     // Nobody listens; a port that fetch never goes to.
     [{ endpoint: 'http://127.0.0.1:10' }, 'NETWORK'],
     [{ endpoint: 'http://127.0.0.1:1' }, 'NETWORK'],

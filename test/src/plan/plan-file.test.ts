@@ -21,7 +21,8 @@ afterEach(() => rm(folder, { recursive: true, force: true }))
 const plan: Plan = {
   version: 1,
   architecture: 'llama',
-  goal: '--bits 6',
+  goal: '6 bits per weight',
+  request: { kind: 'bits', bits: 6 },
   fileType: 7,
   // 2 x 34 bytes and 64 x 4 bytes for 128 elements.
   bitsPerWeight: (8 * (68 + 256)) / 128,

@@ -34,7 +34,8 @@ describe('planUniform', () => {
       ['F16', 2 * 96],
       ['F32', 4 * 64],
     ])
-    expect(plan).toMatchObject({ dataBytes: 584, bitsPerWeight: (8 * 584) / 288, notes: ['A note.'], architecture: 'llama' })
+    expect(plan).toMatchObject({ dataBytes: 584, bitsPerWeight: (8 * 584) / 288, architecture: 'llama' })
+    expect(plan.notes).toEqual(['A note.', '1 of 3 tensors have rows that are not whole blocks of Q8_0 and got F16.'])
   })
 
   // enum llama_ftype, include/llama.h of llama.cpp v0.5.0.

@@ -10,7 +10,7 @@ const madeBy = { command: "mq verify m.gguf --gate 'kld<=1'", version: '1.2.3' }
 function withGates(...gates: string[]): VerifyReport {
   const report = exampleReport({})
   const results = checkGates(
-    gates.map((gate) => parseGate(gate, 'verify')),
+    gates.map((gate) => parseGate(gate)),
     report,
     0.95,
   )

@@ -106,7 +106,7 @@ describe.skipIf(!llama.available)(`verify (${llama.name})`, () => {
   })
 
   test('holds every gate', async () => {
-    const gates = ['ppl-ratio<=2', 'kld<=1e-9', 'same-top>=50%'].map((gate) => parseGate(gate, 'verify'))
+    const gates = ['ppl-ratio<=2', 'kld<=1e-9', 'same-top>=50%'].map((gate) => parseGate(gate))
     const report = await finish(verify({ model, against, text, chunks: 2, contextLength: 64, gates }))
     expect(report.gates.map(({ name, bound, passed }) => [name, bound, passed])).toEqual([
       ['perplexity ratio', 'most', true],

@@ -76,7 +76,7 @@ describe('planBits', () => {
   })
 
   it.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY])('refuses %f bits', async (bits) => {
-    await expect(plan(small(), { bits })).rejects.toMatchObject({ code: 'FLAG_INVALID' })
+    await expect(plan(small(), { bits })).rejects.toMatchObject({ code: 'OPTION_INVALID' })
   })
 
   it('leaves the rest to what the user sets, and says where a type comes from', async () => {
@@ -87,8 +87,8 @@ describe('planBits', () => {
     expect(typeOf('blk.1.ffn_up.weight')).toBe('Q6_K')
     expect(typeOf('token_embd.weight')).toBe('F16')
     expect(bitsPerWeight).toBeLessThanOrEqual(7.5)
-    expect(goal).toBe('--bits 7.5 --tensor-type ffn_down=Q8_0 --tensor-type blk\\.[01]\\.ffn=Q6_K --tensor-type token_embd=F16')
-    expect(tensors.find(({ name }) => name === 'blk.0.ffn_down.weight')?.reason).toBe('Set by --tensor-type ffn_down=Q8_0.')
+    expect(goal).toBe('7.5 bits per weight, ffn_down=Q8_0, blk\\.[01]\\.ffn=Q6_K, token_embd=F16')
+    expect(tensors.find(({ name }) => name === 'blk.0.ffn_down.weight')?.reason).toBe('Set by name, ffn_down=Q8_0.')
     expect(tensors.every(({ reason }) => reason.endsWith('.'))).toBe(true)
   })
 

@@ -71,7 +71,7 @@ describe('planBytes', () => {
     await fc.assert(
       fc.asyncProperty(instance, async ({ tied, alignment, bytes }) => {
         const ties = tied ? gateAndUp : []
-        const budget = { bytes, goal: '', asked: '' }
+        const budget = { bytes, goal: { kind: 'bits', bits: 3 }, asked: '' } as const
         const plan = await finish(planBytes(blueprint, budget, { measure, writable, weigh, ties, alignment }))
         const typeOf = new Map(plan.tensors.map(({ name, type }) => [name, type]))
         const norms = names.filter((name) => name.includes('norm'))
@@ -93,10 +93,10 @@ describe('planBytes', () => {
 
   it('leaves what the user sets out of a tie, and says which are tied', async () => {
     const overrides = parseTensorTypes(['blk.0.ffn_up=Q8_0'])
-    const budget = { bytes: 6000, goal: '', asked: '' }
+    const budget = { bytes: 6000, goal: { kind: 'bits', bits: 3 }, asked: '' } as const
     const { tensors } = await finish(planBytes(blueprint, budget, { measure, writable, weigh, overrides, ties: gateAndUp }))
     const line = (name: string): { type: string; reason: string } | undefined => tensors.find((tensor) => tensor.name === name)
-    expect(line('blk.0.ffn_up.weight')).toMatchObject({ type: 'Q8_0', reason: 'Set by --tensor-type blk.0.ffn_up=Q8_0.' })
+    expect(line('blk.0.ffn_up.weight')).toMatchObject({ type: 'Q8_0', reason: 'Set by name, blk.0.ffn_up=Q8_0.' })
     expect(line('blk.0.ffn_gate.weight')?.reason).toMatch(/^A matrix: /)
     expect(line('blk.1.ffn_gate.weight')?.reason).toMatch(/^A matrix, tied to 1 more: /)
   })

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { boundedPattern } from '../../../../formats/bounded-pattern.js'
 import type { Blueprint } from '../../../../src/model/blueprint.js'
 import { parseBlockRange } from '../../../../src/plan/allocate/block-ranges.js'
 import { knownMixtures, planMixture, readMixture } from '../../../../src/plan/allocate/index.js'
@@ -91,7 +92,7 @@ describe('rules', () => {
         { roles: ['attention-q', 'ffn-down'], type: 'Q2_K' },
       ]),
     )
-    const overrides = [{ pattern: /blk\.3\.attn_q/, type: 'Q6_K', spec: 'blk.3=Q6_K' } as const]
+    const overrides = [{ pattern: boundedPattern('blk\\.3\\.attn_q'), type: 'Q6_K', spec: 'blk.3=Q6_K' } as const]
     const plan = planMixture(dense(9), mine, { overrides })
     const types = typesOf(plan)
     const ofBlocks = (name: string): (string | undefined)[] =>
@@ -99,7 +100,7 @@ describe('rules', () => {
     expect(ofBlocks('ffn_down')).toEqual(['Q5_K', 'Q5_K', ...Array(6).fill('Q2_K'), 'Q5_K'])
     expect(ofBlocks('attn_q')).toEqual(['Q2_K', 'Q2_K', 'Q8_0', 'Q6_K', ...Array(5).fill('Q2_K')])
     expect(ofBlocks('ffn_gate')).toEqual(Array(9).fill('Q4_K'))
-    expect(plan.goal).toBe('--mixture mine --tensor-type blk.3=Q6_K')
+    expect(plan.goal).toBe('mixture mine, blk.3=Q6_K')
     expect(plan.tensors.find(({ name }) => name === 'blk.0.ffn_down.weight')?.reason).toBe('Rule 2 of mine: ends.')
   })
 

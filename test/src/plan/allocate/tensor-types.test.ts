@@ -21,9 +21,9 @@ const blueprint = blueprintOf({
 
 describe('parseTensorTypes', () => {
   it('reads an expression and a type, in any case', () => {
-    expect(parseTensorTypes(['blk\\.[0-3]\\..*=q6_k', 'a=b=F16'])).toEqual([
-      { pattern: /blk\.[0-3]\..*/, type: 'Q6_K', spec: 'blk\\.[0-3]\\..*=q6_k' },
-      { pattern: /a=b/, type: 'F16', spec: 'a=b=F16' },
+    expect(parseTensorTypes(['blk\\.[0-3]\\..*=q6_k', 'a=b=F16'])).toMatchObject([
+      { pattern: { source: 'blk\\.[0-3]\\..*' }, type: 'Q6_K', spec: 'blk\\.[0-3]\\..*=q6_k' },
+      { pattern: { source: 'a=b' }, type: 'F16', spec: 'a=b=F16' },
     ])
   })
 
@@ -36,7 +36,7 @@ describe('parseTensorTypes', () => {
     ['ffn(=Q4_K', 'the regular expression is wrong'],
   ])('refuses %s', (spec, problem) => {
     expect(() => parseTensorTypes([spec])).toThrow(
-      expect.objectContaining({ code: 'FLAG_INVALID', message: expect.stringContaining(problem) }),
+      expect.objectContaining({ code: 'OPTION_INVALID', message: expect.stringContaining(problem) }),
     )
   })
 })
@@ -54,13 +54,13 @@ describe('planPreset', () => {
     ['norm=Q4_K', 'it names only tensors that stay F32, such as blk.0.attn_norm.weight'],
   ])('refuses %s', (spec, problem) => {
     expect(() => typesOf([spec])).toThrow(
-      expect.objectContaining({ code: 'FLAG_INVALID', message: expect.stringContaining(problem) }),
+      expect.objectContaining({ code: 'OPTION_INVALID', message: expect.stringContaining(problem) }),
     )
   })
 
   it('knows the aliases and case of llama-quantize', () => {
     expect(typesOf([], 'q4_k')).toEqual(typesOf([], 'Q4_K_M'))
-    expect(planPreset(blueprint, 'q4_k').goal).toBe('--preset Q4_K_M')
+    expect(planPreset(blueprint, 'q4_k').goal).toBe('preset Q4_K_M')
   })
 
   it.each(['Q9_K', 'constructor', ''])('refuses the preset "%s" and names those there are', (preset) => {
@@ -74,7 +74,7 @@ describe('planPreset', () => {
     expect(knownPresets(writable)).toEqual(['Q4_K_S', 'Q4_K_M', 'Q5_0', 'Q6_K', 'Q8_0', 'F16', 'BF16', 'F32'])
     expect(() => planPreset(blueprint, 'Q5_K_M', { writable })).toThrow(expect.objectContaining({ code: 'PRESET_UNKNOWN' }))
     expect(() => planPreset(blueprint, 'Q8_0', { writable, overrides: parseTensorTypes(['attn_v=Q3_K']) })).toThrow(
-      expect.objectContaining({ code: 'FLAG_INVALID', message: expect.stringContaining('Q3_K cannot be written yet') }),
+      expect.objectContaining({ code: 'OPTION_INVALID', message: expect.stringContaining('Q3_K cannot be written yet') }),
     )
   })
 

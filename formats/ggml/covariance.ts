@@ -1,0 +1,11 @@
+/** How the inputs of a weight go together: H, the mean of x x^T over the inputs x that it sees, or what is known of it. */
+export type Covariance =
+  | {
+      /** H = diagonal + factors^T factors: n values, and k rows of n. Without factors only the diagonal is known. */
+      readonly diagonal: Float32Array | Float64Array
+      readonly factors?: Float32Array | Float64Array
+    }
+  | {
+      /** H itself, n x n, row-major and symmetric. */
+      readonly full: Float64Array
+    }

@@ -1,0 +1,39 @@
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { alignUp } from '../align-up.js'
+
+const pageBytes = 65536
+
+/** The kernels with a memory of their own. */
+export interface Kernels {
+  readonly exports: Readonly<Record<string, unknown>>
+  /** Grows: make views of its buffer only after `reserve`. */
+  readonly memory: WebAssembly.Memory
+  /** First byte that the kernels do not use themselves, a multiple of 64. */
+  readonly heapBase: number
+  /** Makes the memory reach to byte `end` (exclusive) at least. */
+  readonly reserve: (end: number) => void
+}
+
+/**
+ * Loads the kernels into a memory of their own.
+ * @param wasm the compiled module; by default the one that `npm run build` made.
+ */
+export async function loadKernels(wasm?: Uint8Array): Promise<Kernels> {
+  const bytes = wasm ?? (await readFile(createRequire(import.meta.url).resolve('#kernels.wasm')))
+  const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 })
+  const abort = (): never => {
+    throw new Error('a kernel aborted')
+  }
+  const { exports } = (await WebAssembly.instantiate(bytes, { env: { memory, abort } })).instance
+  ;(exports['initialize'] as (() => void) | undefined)?.()
+  return {
+    exports,
+    memory,
+    heapBase: alignUp((exports['heapBase'] as () => number)(), 64),
+    reserve(end) {
+      const missing = end - memory.buffer.byteLength
+      if (missing > 0) memory.grow(Math.ceil(missing / pageBytes))
+    },
+  }
+}

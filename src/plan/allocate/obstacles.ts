@@ -1,0 +1,68 @@
+import { type GgmlTypeName, ggmlType } from '../../../formats/ggml/types.js'
+import type { Blueprint, BlueprintTensor } from '../../model/index.js'
+import { elementCount, rowLength } from '../../recipe/index.js'
+import { candidatesFor, leastBitsPerWeight, type Writable } from './candidates.js'
+import type { OpenTensors } from './open-tensors.js'
+
+/** What keeps tensors from the least type there is. */
+type Obstacle = 'kept' | 'named' | 'width' | 'floor' | 'tie'
+
+/** Obstacles that account for less of the least size than this are left out. */
+const leastShare = 0.01
+
+/**
+ * What keeps a model from being smaller than its least types, the largest part first: tensors that stay F32, types that the user set,
+ * rows that are not whole blocks, floors of roles, ties. Each with its share of the least size.
+ */
+export function obstaclesText(blueprint: Blueprint, { settled, groups, leastBytes }: OpenTensors, writable: Writable): string {
+  const ideal = leastBitsPerWeight(writable)
+  const found = new Map<Obstacle, { bits: number; tensors: BlueprintTensor[] }>()
+  const add = (obstacle: Obstacle, tensor: BlueprintTensor, extraBitsPerWeight: number): void => {
+    if (extraBitsPerWeight <= 0) return
+    const entry = found.get(obstacle) ?? { bits: 0, tensors: [] }
+    entry.bits += extraBitsPerWeight * elementCount(tensor.shape)
+    entry.tensors.push(tensor)
+    found.set(obstacle, entry)
+  }
+  for (const tensor of blueprint.tensors) {
+    const type = settled.get(tensor.name)?.type
+    if (type !== undefined) add(tensor.keepF32 ? 'kept' : 'named', tensor, bitsOf(type) - ideal)
+  }
+  for (const { tensors, types } of groups) {
+    const least = Math.min(...types.map(bitsOf))
+    for (const tensor of tensors) {
+      const fitting = candidatesFor(tensor, blueprint, writable)
+      const narrowest = Math.min(...fitting.map(bitsOf))
+      add('width', tensor, narrowest - ideal)
+      add(tensors.length > 1 ? 'tie' : 'floor', tensor, least - narrowest)
+    }
+  }
+  const parts = [...found]
+    .map(([obstacle, { bits, tensors }]) => ({ obstacle, tensors, share: bits / 8 / leastBytes }))
+    .filter(({ share }) => share >= leastShare)
+    .toSorted((a, b) => b.share - a.share)
+    .map(({ obstacle, tensors, share }) => `${words[obstacle](tensors)} (${Math.round(100 * share)} %)`)
+  return parts.length === 0 ? 'no type has fewer bits' : parts.join(', ')
+}
+
+const words: Readonly<Record<Obstacle, (tensors: readonly BlueprintTensor[]) => string>> = {
+  kept: (tensors) => `${count(tensors)} that always stay F32`,
+  named: (tensors) => `${count(tensors)} whose type is set by name`,
+  width: (tensors) =>
+    `${count(tensors)} whose rows (${distinct(tensors.map(rowLength))} values) are not whole blocks of a smaller type`,
+  floor: (tensors) => `the floors of ${distinct(tensors.map(({ role }) => role))}`,
+  tie: (tensors) => `the floors and ties of ${distinct(tensors.map(({ role }) => role))}`,
+}
+
+function count(tensors: readonly BlueprintTensor[]): string {
+  return tensors.length === 1 ? '1 tensor' : `${tensors.length} tensors`
+}
+
+function distinct(values: readonly (string | number)[]): string {
+  const some = [...new Set(values)]
+  return some.length > 6 ? `${some.slice(0, 6).join(', ')} and others` : some.join(', ')
+}
+
+function bitsOf(type: GgmlTypeName): number {
+  return ggmlType(type).bitsPerWeight
+}

@@ -1,0 +1,30 @@
+import type { GgmlTypeName } from '../../../formats/ggml/types.js'
+import type { BlueprintTensor } from '../../model/index.js'
+import { rowLength } from '../../recipe/index.js'
+import { fittingType, type TensorTypeOverride } from './tensor-types.js'
+
+/** What was chosen for one tensor. */
+export interface Assignment {
+  readonly type: GgmlTypeName
+  /** The type that was wanted, where the tensor's rows are not whole blocks of it. */
+  readonly wanted?: GgmlTypeName
+  readonly reason: string
+  readonly relativeError?: number
+}
+
+/** What no choice is left for: tensors that always stay F32, and those that the user has set a type for; undefined for the others. */
+export function settledType(
+  tensor: BlueprintTensor,
+  overrides?: ReadonlyMap<string, TensorTypeOverride>,
+): Assignment | undefined {
+  if (tensor.keepF32) return { type: 'F32', reason: 'Always F32: small, and every value counts.' }
+  const override = overrides?.get(tensor.name)
+  return override && fitted(override.type, tensor, `Set by name, ${override.spec}`)
+}
+
+/** The type that is wanted, or the nearest that the tensor's rows are whole blocks of. @param reason a sentence without its full stop. */
+export function fitted(wanted: GgmlTypeName, tensor: BlueprintTensor, reason: string): Assignment {
+  const type = fittingType(wanted, tensor)
+  if (type === wanted) return { type, reason: `${reason}.` }
+  return { type, wanted, reason: `${reason}; rows of ${rowLength(tensor)} values are not whole blocks of ${wanted}.` }
+}
