@@ -14,6 +14,8 @@ const notYet = new Set(['ARCHITECTURE_UNKNOWN', 'STORAGE_UNSUPPORTED', 'TOKENIZE
 const differs = new Map([
   // llama.cpp's converter forgets it for this class alone; its quantizer writes it.
   ['gpt-neox', 'general.file_type'],
+  // Only generation_config.json names it.
+  ['dots1', 'tokenizer.ggml.bos_token_id'],
   ...['qwen2', 'qwen3', 'qwen3-yarn', 'qwen2-moe', 'qwen3-moe'].map((name) => [name, 'tokenizer.ggml.normalizer.nfc'] as const),
   ['phi4', 'tokenizer.ggml.pre'],
 ])

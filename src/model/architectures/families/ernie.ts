@@ -1,0 +1,126 @@
+import { slice } from '../../../recipe/index.js'
+import { groupedAttention } from '../attention.js'
+import { baseKeys, countKey, type Dimensions, names } from '../base.js'
+import { count, countOrNone, type Fields, flag, type ModelConfig, size } from '../config.js'
+import { decoderRows } from '../decoder.js'
+import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
+import { bool, uint32 } from '../metadata.js'
+import { type Row, split, tensor } from '../rows.js'
+import type { Entry, Family } from '../types.js'
+
+/** Source: Ernie4_5Config and Ernie4_5_MoeConfig of transformers. */
+const defaults = { max_position_embeddings: 131_072, rms_norm_eps: 1e-5, rope_theta: 500_000, tie_word_embeddings: true }
+
+const quirks: Family['quirks'] = { rename: (name) => name.replace(/^ernie\./, 'model.'), adjustTokenizer }
+
+/** ERNIE 4.5: as Llama, queries and keys in the checkpoint's order; older checkpoints have fused matrices. */
+export const ernie: Family = {
+  architecture: 'ernie4_5',
+  classes: ['Ernie4_5ForCausalLM', 'Ernie4_5_ForCausalLM'],
+  fields: { defaults },
+  keys: baseKeys,
+  tensors: (config) =>
+    decoderRows(config, {
+      attention: (dimensions, layer) =>
+        config.hasTensor(`model.layers.${layer}.self_attn.qkv_proj.weight`)
+          ? fusedAttention(dimensions)
+          : groupedAttention(dimensions, { bias: false }),
+      feedForward: (dimensions, layer) => denseRows(config, dimensions, layer),
+    }),
+  quirks,
+}
+
+/** ERNIE 4.5 with routed experts, some for every token. */
+export const ernieMoe: Family = {
+  architecture: 'ernie4_5-moe',
+  classes: ['Ernie4_5_MoeForCausalLM'],
+  fields: {
+    defaults: { ...defaults, moe_k: 6, moe_layer_interval: 1, moe_layer_start_index: 1, moe_num_shared_experts: 2 },
+    supported: {
+      moe_gate: ['topk'],
+      moe_layer_end_index: (value, { fields }) => value === -1 || value === Number(fields['num_hidden_layers']) - 1,
+    },
+    inert: ['moe_capacity', 'moe_use_aux_free', 'moe_norm_min', 'num_nextn_predict_layers', 'use_rmsnorm'],
+  },
+  keys: (config) => [
+    ...baseKeys(config),
+    ...countKey(config, 'expert_count', 'moe_num_experts'),
+    ...countKey(config, 'expert_used_count', 'moe_k'),
+    ...countKey(config, 'interleave_moe_layer_step', 'moe_layer_interval'),
+    ...countKey(config, 'leading_dense_block_count', 'moe_layer_start_index'),
+    ...countKey(config, 'expert_feed_forward_length', 'moe_intermediate_size'),
+    ...countKey(config, 'expert_shared_count', 'moe_num_shared_experts'),
+    ...sharedLength(config),
+  ],
+  tensors: (config) => {
+    const layers = config.get(count, ...names.layers)
+    const first = config.get(countOrNone, 'moe_layer_start_index')
+    const step = config.get(count, 'moe_layer_interval')
+    const experts = boundedExperts(config, Math.ceil((layers - first) / step), 'moe_num_experts')
+    return decoderRows(config, {
+      attention: { bias: false },
+      feedForward: (dimensions, layer) =>
+        layer < first || (layer + 1) % step !== 0
+          ? denseRows(config, dimensions, layer)
+          : expertRows(config, dimensions, experts),
+    })
+  },
+  quirks: {
+    ...quirks,
+    leaveOut: (name) =>
+      /^model\.mtp_/.test(name)
+        ? 'of the layers that predict further tokens, for which llama.cpp has no place in this architecture'
+        : undefined,
+  },
+}
+
+/** llama.cpp divides by the heads of keys here, and reads the width off the tensors. */
+function sharedLength(config: ModelConfig): Entry[] {
+  const heads = config.find(count, 'num_key_value_heads')
+  if ((config.find(countOrNone, 'moe_num_shared_experts') ?? 0) === 0 || heads === undefined) return []
+  return [['expert_shared_feed_forward_length', uint32(Math.floor(config.get(size, 'intermediate_size') / heads))]]
+}
+
+function expertRows(config: ModelConfig, { hidden }: Dimensions, experts: number): Row[] {
+  const width = config.get(size, 'moe_intermediate_size')
+  const shared = config.find(countOrNone, 'moe_num_shared_experts') ?? 0
+  return [
+    tensor('mlp.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),
+    tensor('mlp.moe_statics.e_score_correction_bias', 'exp_probs_b.bias', [1, experts], {
+      optional: config.find(flag, 'moe_use_aux_free') !== true,
+    }),
+    ...routedExperts('mlp.experts', experts, hidden, width, { order: ['gate', 'up', 'down'] }),
+    ...(shared > 0 ? gatedFeedForward('mlp.shared_experts', hidden, shared * width, { bias: false, suffix: '_shexp' }) : []),
+  ]
+}
+
+function denseRows(config: ModelConfig, { hidden, feedForward }: Dimensions, layer: number): Row[] {
+  if (!config.hasTensor(`model.layers.${layer}.mlp.up_gate_proj.weight`)) {
+    return gatedFeedForward('mlp', hidden, feedForward, { bias: false })
+  }
+  return [
+    split('mlp.up_gate_proj.weight', [2 * feedForward, hidden], (both) => [
+      { name: 'ffn_gate.weight', recipe: slice(both, 0, 0, feedForward) },
+      { name: 'ffn_up.weight', recipe: slice(both, 0, feedForward, 2 * feedForward) },
+    ]),
+    tensor('mlp.down_proj.weight', 'ffn_down.weight', [hidden, feedForward]),
+  ]
+}
+
+function fusedAttention({ hidden, heads, keyValueHeads, headLength }: Dimensions): Row[] {
+  const [queries, keys] = [heads * headLength, keyValueHeads * headLength]
+  return [
+    split('self_attn.qkv_proj.weight', [queries + 2 * keys, hidden], (all) => [
+      { name: 'attn_q.weight', recipe: slice(all, 0, 0, queries) },
+      { name: 'attn_k.weight', recipe: slice(all, 0, queries, queries + keys) },
+      { name: 'attn_v.weight', recipe: slice(all, 0, queries + keys, queries + 2 * keys) },
+    ]),
+    tensor('self_attn.o_proj.weight', 'attn_output.weight', [hidden, queries]),
+  ]
+}
+
+function adjustTokenizer(entries: readonly Entry[], tokenizerConfig: Fields | undefined): readonly Entry[] {
+  const prefix = tokenizerConfig?.['add_prefix_space']
+  if (typeof prefix !== 'boolean') return entries
+  return [...new Map([...entries, ['tokenizer.ggml.add_space_prefix', bool(prefix)] as const])]
+}

@@ -1,0 +1,203 @@
+import { type GroupedOptions, groupedAttention } from '../attention.js'
+import { baseKeys, countKey, dimensionsOf, flagKey, floatKey, names } from '../base.js'
+import { count, countOrNone, type ModelConfig, size } from '../config.js'
+import { decoderRows, preNorms } from '../decoder.js'
+import { endRows } from '../ends.js'
+import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
+import { headLength } from '../llama.js'
+import { text, uint32 } from '../metadata.js'
+import { postNorms } from '../norms.js'
+import { ropeFrequencies, rotatedPart } from '../rope.js'
+import { blocks, norm, type Row, split, tensor } from '../rows.js'
+import type { Entry, Family, FieldRule, FieldTable } from '../types.js'
+import { windowKeys, windowPattern } from '../windows.js'
+
+/** EXAONE 3 and 3.5: a Llama under other names, with queries and keys as transformers turns them. */
+export const exaone: Family = {
+  architecture: 'exaone',
+  classes: ['ExaoneForCausalLM'],
+  fields: {
+    defaults: { layer_norm_epsilon: 1e-5, max_position_embeddings: 2048, rope_theta: 10_000, tie_word_embeddings: true },
+    derived: headLength,
+    ropeKinds: ['llama3'],
+    inert: ['embed_dropout'],
+  },
+  keys: (config) => [...baseKeys(config), ['rope.dimension_count', uint32(rotatedLength(config))]],
+  tensors: (config) => {
+    const dimensions = dimensionsOf(config)
+    const { layers, hidden, feedForward } = dimensions
+    return [
+      ...endRows(config, dimensions, { root: 'transformer.', embedding: 'wte', norm: 'ln_f' }),
+      ...blocks('transformer.h', layers, () => [
+        norm('ln_1', 'attn_norm', hidden),
+        norm('ln_2', 'ffn_norm', hidden),
+        ...groupedAttention(dimensions, { bias: false, from: 'attn.attention', names: { o: 'out_proj' } }),
+        ...gatedFeedForward('mlp', hidden, feedForward, { bias: false, names: ['c_fc_0', 'c_fc_1', 'c_proj'] }),
+      ]),
+    ]
+  },
+  quirks: { computed: frequencies },
+}
+
+/** Three layers with a window to one without; `LLLG` says the same. */
+const windows: NonNullable<FieldTable['supported']> = {
+  layer_types: (value, config) => allFull(value) || pattern(value, config),
+  sliding_window_pattern: [4, 'LLLG'],
+}
+const pattern = windowPattern(4) as Exclude<FieldRule, readonly unknown[]>
+const allFull = (value: unknown): boolean => Array.isArray(value) && value.every((type) => type === 'full_attention')
+
+/** EXAONE 4: norms after each part and of each head's queries and keys; the large one has windows, and rotates within them alone. */
+export const exaone4: Family = {
+  architecture: 'exaone4',
+  classes: ['Exaone4ForCausalLM'],
+  fields: {
+    defaults: {
+      max_position_embeddings: 2048,
+      rms_norm_eps: 1e-5,
+      rope_theta: 10_000,
+      sliding_window: 4096,
+      tie_word_embeddings: false,
+    },
+    derived: headLength,
+    supported: windows,
+    ropeKinds: ['llama3'],
+  },
+  keys: windowedKeys,
+  tensors: (config) => decoderRows(config, { norms: postNorms, attention: normedHeads(config) }),
+  quirks: { computed: frequencies },
+}
+
+/** K-EXAONE: EXAONE 4 with norms before each part, many experts with one for every token, and layers that predict further tokens. */
+export const exaoneMoe: Family = {
+  architecture: 'exaone-moe',
+  classes: ['ExaoneMoEForCausalLM', 'ExaoneMoeForCausalLM'],
+  fields: {
+    defaults: {
+      first_k_dense_replace: 1,
+      max_position_embeddings: 2048,
+      n_group: 1,
+      norm_topk_prob: true,
+      num_shared_experts: 1,
+      rms_norm_eps: 1e-5,
+      rope_theta: 10_000,
+      tie_word_embeddings: false,
+      topk_group: 1,
+    },
+    derived: headLength,
+    supported: {
+      ...windows,
+      is_moe_layer: sparseAfterDense((kind) => kind === true),
+      mlp_layer_types: sparseAfterDense((kind) => kind === 'sparse'),
+      scoring_func: ['sigmoid'],
+      topk_method: ['noaux_tc'],
+    },
+  },
+  keys: (config) => [
+    ...windowedKeys(config.with({ num_hidden_layers: blocksOf(config) })),
+    ...countKey(config, 'expert_feed_forward_length', 'moe_intermediate_size'),
+    ...countKey(config, 'expert_shared_count', 'num_shared_experts'),
+    ['expert_shared_feed_forward_length', uint32(sharedWidth(config))],
+    ...floatKey(config, 'expert_weights_scale', 'routed_scaling_factor'),
+    ...flagKey(config, 'expert_weights_norm', 'norm_topk_prob'),
+    ...countKey(config, 'leading_dense_block_count', 'first_k_dense_replace'),
+    ['nextn_predict_layers', uint32(predictionsOf(config))],
+    ['rope.scaling.type', text('none')],
+  ],
+  tensors: (config) => {
+    const { layers, hidden } = dimensionsOf(config)
+    const dense = config.get(countOrNone, 'first_k_dense_replace')
+    const experts = boundedExperts(config, layers - dense)
+    return [
+      ...decoderRows(config, {
+        attention: normedHeads(config),
+        feedForward: ({ feedForward }, layer) =>
+          layer < dense ? gatedFeedForward('mlp', hidden, feedForward, { bias: false }) : expertRows(config, experts),
+      }),
+      ...predictionRows(config),
+    ]
+  },
+  quirks: { layers: blocksOf },
+}
+
+function windowedKeys(config: ModelConfig): Entry[] {
+  const layers = config.get(count, ...names.layers)
+  return [
+    ...baseKeys(config),
+    ...countKey(config, 'vocab_size', 'vocab_size'),
+    ...windowKeys(config, layers, (layer) => (layer + 1) % 4 !== 0),
+  ]
+}
+
+function rotatedLength(config: ModelConfig): number {
+  const { hidden, heads } = dimensionsOf(config)
+  return Math.trunc((rotatedPart(config) ?? 1) * Math.floor(hidden / heads))
+}
+
+function frequencies(config: ModelConfig): ReturnType<typeof ropeFrequencies> {
+  return ropeFrequencies(config, dimensionsOf(config).headLength)
+}
+
+function normedHeads(config: ModelConfig): GroupedOptions {
+  return { bias: false, headNorm: dimensionsOf(config).headLength }
+}
+
+/** A list with an entry for each layer: dense ones first, then those with experts. */
+function sparseAfterDense(isSparse: (kind: unknown) => boolean): FieldRule {
+  return (value, { fields }) =>
+    Array.isArray(value) && value.every((kind, layer) => isSparse(kind) === layer >= Number(fields['first_k_dense_replace'] ?? 0))
+}
+
+function predictionsOf(config: ModelConfig): number {
+  return config.find(countOrNone, 'num_nextn_predict_layers') ?? 0
+}
+
+/** Those that predict further tokens stand behind the others. */
+function blocksOf(config: ModelConfig): number {
+  return config.get(count, 'num_hidden_layers') + predictionsOf(config)
+}
+
+function sharedWidth(config: ModelConfig): number {
+  return config.get(size, 'moe_intermediate_size') * config.get(countOrNone, 'num_shared_experts')
+}
+
+function expertRows(config: ModelConfig, experts: number): Row[] {
+  const { hidden } = dimensionsOf(config)
+  const shared = sharedWidth(config)
+  return [
+    tensor('mlp.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),
+    tensor('mlp.e_score_correction_bias', 'exp_probs_b.bias', [experts]),
+    ...routedExperts('mlp.experts', experts, hidden, config.get(size, 'moe_intermediate_size')),
+    ...(shared > 0 ? gatedFeedForward('mlp.shared_experts', hidden, shared, { bias: false, suffix: '_shexp' }) : []),
+  ]
+}
+
+/** Multi-token prediction: layers of their own, whose ends all of them share. */
+function predictionRows(config: ModelConfig): Row[] {
+  const dimensions = dimensionsOf(config)
+  const { layers, hidden, feedForward } = dimensions
+  const predictions = Array.from({ length: predictionsOf(config) }, (_, index) => layers + index)
+  if (predictions.length === 0) return []
+  const shared = (from: string, to: string, shape: readonly number[]): Row =>
+    split(`mtp.${from}.weight`, shape, (recipe) =>
+      predictions.map((block) => ({ name: `blk.${block}.nextn.${to}.weight`, recipe })),
+    )
+  return [
+    shared('fc', 'eh_proj', [hidden, 2 * hidden]),
+    shared('pre_fc_norm_embedding', 'enorm', [hidden]),
+    shared('pre_fc_norm_hidden', 'hnorm', [hidden]),
+    shared('norm', 'shared_head_norm', [hidden]),
+    ...blocks('mtp.layers', predictions.length, () => [
+      ...preNorms(dimensions),
+      ...groupedAttention(dimensions, normedHeads(config)),
+      ...gatedFeedForward('mlp', hidden, feedForward, { bias: false }),
+    ]).map((row) => ({
+      ...row,
+      place: (recipe: Parameters<Row['place']>[0]) =>
+        row.place(recipe).map((placed) => ({
+          ...placed,
+          name: placed.name.replace(/^blk\.(\d+)/, (_, index: string) => `blk.${layers + Number(index)}`),
+        })),
+    })),
+  ]
+}
