@@ -3,6 +3,7 @@ import { byteLevelModel } from './tokenizers/byte-level-models.js'
 import {
   gemma4Files,
   gemmaFiles,
+  internLm2Files,
   llama2Files,
   llama3Files,
   phi3Files,
@@ -10,6 +11,7 @@ import {
   qwenFiles,
   qwenRerankerFiles,
 } from './tokenizers/published.js'
+import { rwkvWorldFiles } from './tokenizers/rwkv-world.js'
 
 const llama2 = { files: llama2Files(), pre: 'default' }
 const llama3 = { files: llama3Files, pre: 'llama-bpe' }
@@ -32,6 +34,7 @@ const neox = byteLevelModel('neox')
 const stablelm = byteLevelModel('stablelm2')
 const qwenEmbedding = { files: qwenEmbeddingFiles(), pre: 'qwen2' }
 const qwenReranker = { files: qwenRerankerFiles(), pre: 'qwen2' }
+const internLm2 = { files: internLm2Files(), pre: 'default' }
 const phi3 = { files: phi3Files(), pre: 'default' }
 
 /** Norms that multiply by 1 + weight. */
@@ -57,6 +60,8 @@ const convolution: readonly ValueRule[] = [[/conv\.conv\.weight$/, 0, 0.4]]
 const xielu: readonly ValueRule[] = [[/alpha_[pn]$/, 0.8, 0.1]]
 const noRotaryPct = 'transformers 5 renames rotary_pct, which the converter asks for'
 const falconHeads = 'transformers fills in as many heads of keys as of queries, and the converter then cuts the matrix wrongly'
+const rwkv: readonly ValueRule[] = [[/\.x_[rwkvag]$|k_k$|k_a$/, 0.5, 0.2]]
+const remote = 'its code lies with the checkpoint'
 /** Models that write text, the most used first. */
 export const decoderSpecs: readonly CheckpointSpec[] = [
   { name: 'llama', classes: ['LlamaForCausalLM'], arch: 'llama', ...llama3 },
@@ -170,4 +175,30 @@ export const decoderSpecs: readonly CheckpointSpec[] = [
     ...byteLevelModel('falcon'),
   },
   { name: 'falcon-40b', classes: ['FalconForCausalLM'], arch: 'falcon', ...byteLevelModel('falcon') },
+  { name: 'internlm2', classes: ['InternLM2ForCausalLM'], arch: 'internlm2', withoutTransformers: remote, ...internLm2 },
+  { name: 'internlm3', classes: ['InternLM3ForCausalLM'], arch: 'llama', withoutTransformers: remote, ...llama2 },
+  {
+    name: 'bailing-moe',
+    classes: ['BailingMoeForCausalLM'],
+    arch: 'bailingmoe',
+    withoutTransformers: remote,
+    ...byteLevelModel('bailing'),
+  },
+  {
+    name: 'bailing-moe2',
+    classes: ['BailingMoeV2ForCausalLM'],
+    arch: 'bailingmoe2',
+    withoutTransformers: remote,
+    ...byteLevelModel('bailing2'),
+  },
+  {
+    name: 'rwkv7',
+    classes: ['RWKV7ForCausalLM', 'Rwkv7ForCausalLM'],
+    arch: 'rwkv7',
+    withoutTransformers: remote,
+    dtype: 'F32',
+    values: rwkv,
+    files: rwkvWorldFiles(),
+    pre: 'default',
+  },
 ]

@@ -1,8 +1,9 @@
 import { decoderSpecs } from './decoders.js'
+import { encoderSpecs } from './encoders.js'
 import type { CheckpointSpec } from './spec.js'
 
 export type { CheckpointSpec } from './spec.js'
 export { writeCheckpointOf } from './write.js'
 
 /** Tiny checkpoints of the classes that llama.cpp's converter takes. */
-export const checkpointSpecs: readonly CheckpointSpec[] = [...decoderSpecs]
+export const checkpointSpecs: readonly CheckpointSpec[] = [...decoderSpecs, ...encoderSpecs]

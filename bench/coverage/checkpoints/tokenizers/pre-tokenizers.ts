@@ -74,6 +74,8 @@ const published: Readonly<Record<string, Json>> = {
   lfm2: regexes(words(three)),
   'smaug-bpe': regexes(words(three)),
   'falcon-h1': sequence({ type: 'Punctuation', behavior: 'Isolated' }, split(words(three)), digits, bytes(false)),
+  bailingmoe: regexes(String.raw`'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|${tail}`),
+  bailingmoe2: regexes(words(one)),
   hunyuan: regexes(words(three)),
   'hunyuan-dense': regexes(three, '[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+', deepseekWords),
   exaone: sequence(split(`${contraction}|\\s*[\\r\\n]`), digits, bytes(true)),

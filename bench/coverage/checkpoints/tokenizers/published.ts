@@ -166,6 +166,34 @@ export function llama2Files(config: Json = {}): Files {
   }
 }
 
+/** InternLM 2's: as many pieces as rows, its special tokens among the unused ones at the end; no tokenizer.json. 313 rows. */
+export function internLm2Files(): Files {
+  const last = ['[UNUSED_TOKEN_145]', '[UNUSED_TOKEN_146]', '[UNUSED_TOKEN_147]'].map(
+    (text): Piece => ({ text, score: 0, kind: 'normal' }),
+  )
+  const pieces = llamaPieces(usualFirst, last)
+  const { 'tokenizer_config.json': config } = llama2Files() as Readonly<Record<string, Json>>
+  const entry = (content: string): Json => ({ content, ...flags, special: true })
+  const count = pieces.length
+  return {
+    'tokenizer.model': sentencePieceModel(pieces),
+    'tokenizer_config.json': {
+      ...config,
+      added_tokens_decoder: {
+        0: entry('<unk>'),
+        1: entry('<s>'),
+        2: entry('</s>'),
+        [count - 2]: entry('<|im_end|>'),
+        [count - 1]: entry('<|im_start|>'),
+      },
+      auto_map: {
+        AutoTokenizer: ['tokenization_internlm2.InternLM2Tokenizer', 'tokenization_internlm2_fast.InternLM2TokenizerFast'],
+      },
+      tokenizer_class: 'InternLM2Tokenizer',
+    },
+  }
+}
+
 /** Phi-3's: Llama 2's with added tokens at the end, some of which remove the space behind them. */
 export function phi3Files(): Files {
   const pieces = llamaPieces(usualFirst)
