@@ -1,9 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { checkpointSpecs, writeCheckpointOf } from '../../bench/coverage/checkpoints/index.js'
-import { digestGguf } from '../../bench/coverage/digest.js'
+import { digestGguf, firstDifference, type GgufDigest } from '../../bench/coverage/digest.js'
 import { goldenTypes, readGolden } from '../../bench/coverage/golden.js'
 import { convertOurs } from '../../bench/coverage/ours.js'
 
@@ -19,6 +19,9 @@ const differs = new Map([
   ...['qwen2', 'qwen3', 'qwen3-yarn', 'qwen2-moe', 'qwen3-moe'].map((name) => [name, 'tokenizer.ggml.normalizer.nfc'] as const),
   ['phi4', 'tokenizer.ggml.pre'],
 ])
+
+/** Cases that are known to differ, and in what. One that has become equal is to be taken out of the list. */
+const known = JSON.parse(await readFile(new URL('./not-equal-yet.json', import.meta.url), 'utf8')) as Record<string, string>
 
 const cases = checkpointSpecs.flatMap((spec) => spec.classes.map((className) => ({ spec, className, name: spec.name })))
 
@@ -37,13 +40,16 @@ describe("a tiny checkpoint becomes what llama.cpp's converter makes of it, to t
       const output = `${folder}.${type}.gguf`
       const refusal = await convertOurs(folder, type, output, spec.options?.mq)
       if (refusal !== undefined && notYet.has(refusal.code)) return skip(refusal.code)
+      const found: GgufDigest | undefined = refusal === undefined ? await digestGguf(output) : undefined
+      const difference = found === undefined ? refusal?.message : firstDifference(found, golden[type])
+      if (difference !== undefined && spec.name in known) return skip(`${known[spec.name]}: ${difference}`)
       expect(refusal).toBeUndefined()
-      const found = await digestGguf(output)
       // In the order of the file, for the order of keys and tensors is the converter's, too.
-      const keysOf = ({ keys }: Pick<typeof found, 'keys'>): [string, string][] =>
+      const keysOf = (keys: Readonly<Record<string, string>>): [string, string][] =>
         Object.entries(keys).filter(([key]) => key !== differs.get(spec.name))
-      expect(keysOf(found)).toEqual(keysOf(golden[type]))
-      expect(Object.entries(found.tensors)).toEqual(Object.entries(golden[type].tensors))
+      expect(keysOf(found?.keys ?? {})).toEqual(keysOf(golden[type].keys))
+      expect(Object.entries(found?.tensors ?? {})).toEqual(Object.entries(golden[type].tensors))
+      await rm(output)
     }
     await rm(folder, { recursive: true, force: true })
   })
