@@ -166,6 +166,10 @@ export const decoderSpecs: readonly CheckpointSpec[] = [
   { name: 'stablelm-12b', classes: ['StableLmForCausalLM'], arch: 'stablelm', ...stablelm },
   { name: 'starcoder2', classes: ['Starcoder2ForCausalLM'], arch: 'starcoder2', ...byteLevelModel('starcoder') },
   { name: 'gpt2', classes: ['GPT2LMHeadModel'], arch: 'gpt2', dtype: 'F32', ...byteLevelModel('gpt2') },
+  { name: 'bloom', classes: ['BloomForCausalLM'], arch: 'bloom', dtype: 'F16', ...byteLevelModel('gpt2') },
+  { name: 'codeshell', classes: ['CodeShellForCausalLM'], arch: 'codeshell', ...byteLevelModel('gpt2') },
+  { name: 'minicpm', classes: ['MiniCPMForCausalLM'], arch: 'minicpm', ...llama2 },
+  { name: 'orion', classes: ['OrionForCausalLM'], arch: 'orion', ...llama2 },
   { name: 'gpt-neox', classes: ['GPTNeoXForCausalLM'], arch: 'gptneox', dtype: 'F16', plainConfig: noRotaryPct, ...neox },
   {
     name: 'falcon',
