@@ -1,8 +1,9 @@
+import { keyText } from './executor.js'
 import { defaultDamping, heldOutRows, type KnownInputs } from './known-inputs.js'
 import type { FeedbackMemory } from './memory.js'
-import type { PoolOptions } from './pool.js'
 import { makingBytes, threadBytes } from './prepared-bytes.js'
-import { keyText, originOf } from './prepared-cache.js'
+import { originOf } from './prepared-cache.js'
+import type { RunOptions } from './run-tasks.js'
 import type { PreparedKey, WorkerTask } from './task.js'
 
 /** How codes of a plan's tensors are chosen with what is known of their inputs. */
@@ -31,9 +32,10 @@ export interface NeedsMemory {
   readonly bytesOf: (key: PreparedKey) => number
 }
 
-/** What a pool reads of a calibration. */
-export function inputsOf(calibration: KnownInputs, { bytesOf }: NeedsMemory): NonNullable<PoolOptions['inputs']> {
+/** What running tasks reads of a calibration. */
+export function inputsOf(calibration: KnownInputs, { bytesOf }: NeedsMemory): NonNullable<RunOptions['inputs']> {
   return {
+    digest: calibration.digest,
     bytesOf,
     async source({ input, form, columns }) {
       if (form !== 'held-out') return await calibration.source(input)

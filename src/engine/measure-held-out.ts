@@ -7,8 +7,8 @@ import type { ErrorSums } from './error-sums.js'
 import { inputsOf, memoryOfNeeds } from './feedback.js'
 import type { KnownInputs } from './known-inputs.js'
 import { memoryShare, taskBytes } from './memory.js'
-import { runTasks } from './pool.js'
 import { sampleMatrixOf } from './row-ranges.js'
+import { runTasks } from './run-tasks.js'
 import type { MeasureTask, PreparedKey } from './task.js'
 
 /** A matrix whose codes are to be chosen with several dampings. */

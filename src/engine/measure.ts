@@ -6,8 +6,8 @@ import { addErrorSums, type ErrorSums } from './error-sums.js'
 import { inputsOf, memoryOfNeeds } from './feedback.js'
 import { defaultDamping, type KnownInputs, needsOf } from './known-inputs.js'
 import { memoryShare, taskBytes } from './memory.js'
-import { runTasks } from './pool.js'
 import { type Columns, type Importance, sampleTensor } from './row-ranges.js'
+import { runTasks } from './run-tasks.js'
 import { type MeasureTask, type RowRun, runElements } from './task.js'
 
 /** What a type does to a tensor, on a sample of its rows. */

@@ -10,7 +10,7 @@ const threadBytes = 20 * 2 ** 20
 /** What most tasks hold; a few have rows that cannot be cut so small. */
 const ordinaryTaskBytes = 3 * 2 ** 20
 /** The limit where none is given, and where so much is enough for all threads. */
-export const defaultMemoryBytes = 600e6
+const defaultMemoryBytes = 600e6
 /** Tasks of each thread for which there is room where no limit is given. */
 const ordinaryTasksEach = 2
 

@@ -1,8 +1,8 @@
-import { sizeOf } from './prepared-bytes.js'
-import type { Prepared, PreparedKey } from './task.js'
+import { keyText } from './executor.js'
+import type { PreparedKey } from './task.js'
 
 /** What tasks under way need that is made of covariances, and as much of what was needed before as there is room for. */
-export interface Shelf {
+export interface PreparedCache {
   /** Bytes of what is in use, or being made. */
   readonly usedBytes: number
   has(key: PreparedKey): boolean
@@ -11,52 +11,57 @@ export interface Shelf {
   /** Forgets what is not in use, the longest unused first, until all takes at most so many bytes or only what is used is left. */
   shrinkTo(bytes: number): void
   /** Makes what is not there, and holds it all until it is released. */
-  take(keys: readonly PreparedKey[]): Promise<Prepared[]>
+  take(keys: readonly PreparedKey[]): Promise<void>
   release(keys: readonly PreparedKey[]): void
 }
 
 interface Kept {
-  readonly prepared: Promise<Prepared>
+  readonly key: PreparedKey
+  readonly ready: Promise<void>
   bytes: number
   users: number
 }
 
 /**
  * An empty cache.
- * @param make prepares in a worker, of the input's covariance what is made of that: it comes from the cache, too, so that it is made once.
+ * @param make has the executor prepare one, of the input's covariance what is made of that: it comes from the cache, too, so that it is made
+ *   once. Resolves to the bytes that it takes.
  * @param bytesOf about what it takes to make one.
+ * @param forget has the executor forget one.
  */
 export function newPreparedCache(
-  make: (key: PreparedKey, covariance?: Prepared) => Promise<Prepared>,
+  make: (key: PreparedKey, origin?: PreparedKey) => Promise<number>,
   bytesOf: (key: PreparedKey) => number,
-): Shelf {
+  forget: (key: PreparedKey) => void,
+): PreparedCache {
   // In the order of their last use.
   const kept = new Map<string, Kept>()
   const begin = (key: PreparedKey): Kept => {
-    const prepared = makeFromShelf(key).then((made) => {
-      begun.bytes = sizeOf(made)
-      return made
-    })
-    const begun: Kept = { prepared, bytes: bytesOf(key), users: 0 }
+    const make = async (): Promise<void> => {
+      const bytes = await makeFromOrigin(key)
+      begun.bytes = bytes
+    }
+    const begun: Kept = { key, ready: make(), bytes: bytesOf(key), users: 0 }
     return begun
   }
-  const take = (key: PreparedKey): Promise<Prepared> => {
+  const take = (key: PreparedKey): Promise<void> => {
     const name = keyText(key)
     const found = kept.get(name) ?? begin(key)
     found.users += 1
     kept.delete(name)
     kept.set(name, found)
-    return found.prepared
+    return found.ready
   }
   const release = (key: PreparedKey): void => {
     const found = kept.get(keyText(key))
     if (found !== undefined) found.users -= 1
   }
-  const makeFromShelf = async (key: PreparedKey): Promise<Prepared> => {
+  const makeFromOrigin = async (key: PreparedKey): Promise<number> => {
     const origin = originOf(key)
     if (origin === undefined) return await make(key)
     try {
-      return await make(key, await take(origin))
+      await take(origin)
+      return await make(key, origin)
     } finally {
       release(origin)
     }
@@ -84,22 +89,20 @@ export function newPreparedCache(
         if (total <= bytes) return
         if (entry.users > 0) continue
         kept.delete(name)
+        forget(entry.key)
         total -= entry.bytes
       }
     },
-    take: (keys) => Promise.all(keys.map(take)),
+    async take(keys) {
+      await Promise.all(keys.map(take))
+    },
     release(keys) {
       for (const key of keys) release(key)
     },
   }
 }
 
-/** What tells keys apart. */
-export function keyText({ input, form, damping }: PreparedKey): string {
-  return `${form} ${damping} ${input}`
-}
-
-/** What a thing is made from; undefined where that is not on the cache. */
+/** What a thing is made from; undefined where that is not kept. */
 export function originOf({ input, form, columns }: PreparedKey): PreparedKey | undefined {
   return form === 'covariance' || form === 'held-out' ? undefined : { input, form: 'covariance', damping: 0, columns }
 }

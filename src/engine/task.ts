@@ -92,18 +92,26 @@ export type WorkerMessage = PrepareTask | (WorkerTask & { readonly prepared?: re
 
 export type PrepareReply = { readonly ok: true; readonly prepared: Prepared } | { readonly ok: false; readonly failure: Failure }
 
+/** What a task came to; see WorkerReply. */
+export interface TaskResult {
+  readonly sums: readonly ErrorSums[]
+  readonly seconds: number
+  /** CRC-32 of what was written. */
+  readonly checksum: number
+}
+
 /**
  * What a task came to. `sums`: one entry for the type of a QuantizeTask (none if not measured), one for each type of a MeasureTask.
  * `seconds`: time of computing. `checksum`: CRC-32 of what was written.
  */
-export type WorkerReply =
-  | { readonly ok: true; readonly sums: readonly ErrorSums[]; readonly seconds: number; readonly checksum: number }
-  | { readonly ok: false; readonly failure: Failure }
+export type WorkerReply = (TaskResult & { readonly ok: true }) | { readonly ok: false; readonly failure: Failure }
 
 /** What is the same for all tasks of a pool. */
 export interface WorkerSetup {
   /** Blueprint.files. */
   readonly files: readonly string[]
+  /** Digest of the calibration that prepared data is made from. */
+  readonly calibration?: string
   /** Of the encoders; by default `default`. */
   readonly effort?: Effort
 }

@@ -1,8 +1,5 @@
-import { openSync, read, write } from 'node:fs'
-import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
 import { workerData } from 'piscina'
-import { FormatError } from '../../formats/format-error.js'
 import { openCodec } from '../../formats/ggml/codec.js'
 import type { Covariance } from '../../formats/ggml/covariance.js'
 import { prepareFeedback } from '../../formats/ggml/feedback.js'
@@ -11,11 +8,12 @@ import { type OutputForm, prepareOutputs } from '../../formats/ggml/output-error
 import { type GgmlTypeName, ggmlBytes, ggmlType } from '../../formats/ggml/types.js'
 import { covarianceFrom } from '../covariance/index.js'
 import { MqError } from '../errors/index.js'
-import { evaluateRows, type FileRange, rowLength } from '../recipe/index.js'
+import { evaluateRows, rowLength } from '../recipe/index.js'
 import { type BufferPool, newBufferPool } from './buffer-pool.js'
 import { addErrorSums, clippedCount, type ErrorSums, errorSums, noErrorSums, noOutputs } from './error-sums.js'
+import { contentKey } from './executor.js'
 import { failureOf } from './failure.js'
-import { keyText } from './prepared-cache.js'
+import { filesInPlace, readRange } from './file-access.js'
 import type {
   MeasureTask,
   Prepared,
@@ -29,14 +27,12 @@ import type {
 } from './task.js'
 
 // One of these runs in each worker thread, with a few tasks at a time: while one computes, the system reads for the next and writes for
-// the last. Files stay open until the thread ends, which closes them.
+// the last.
 
-const { files, effort } = workerData as WorkerSetup
+const { files, calibration = '', effort } = workerData as WorkerSetup
+const sink = filesInPlace
 const codec = await openCodec()
-const descriptors = new Map<string, number>()
 const pools: BufferPool[] = []
-const readAt = promisify(read)
-const writeAt = promisify(write)
 
 /** No type stores smaller values as infinity: the least that overflows a scale or a value of 16 bits is far above. */
 const safeMagnitude = 4096
@@ -65,13 +61,13 @@ export default async function run(message: WorkerMessage): Promise<WorkerReply |
 async function prepare({ key, source }: PrepareTask, buffers: BufferPool): Promise<Prepared> {
   const { form, damping } = key
   const covariance = await covarianceFrom(source, async (recipe, start, end) => {
-    const rows = await evaluateRows(recipe, start, end, (range) => readRange(range, buffers), codec, buffers)
+    const rows = await evaluateRows(recipe, start, end, (range) => readRange(files, range, buffers), codec, buffers)
     const own = rows.slice()
     buffers.reset()
     return own
   })
   const floats = (length: number): Float32Array => new Float32Array(new SharedArrayBuffer(4 * length))
-  const name = keyText(key)
+  const name = contentKey(calibration, key)
   if (form === 'covariance') return { covariance: sharedCovariance(covariance) }
   if (form === 'outputs' || form === 'held-out') return { ...prepareOutputs(covariance, floats), name }
   const factor = prepareFeedback(covariance, damping, [form])
@@ -99,7 +95,7 @@ async function quantize(
   prepared: readonly Prepared[] | undefined,
   buffers: BufferPool,
 ): Promise<WorkerReply> {
-  const { tensor, run, type, output, offset, method } = task
+  const { tensor, run, type, method } = task
   const values = await rowsOf(run, buffers)
   const copied = method === 'copy' ? await storedBlocks(run, buffers) : undefined
 
@@ -116,7 +112,7 @@ async function quantize(
   const seconds = (performance.now() - start) / 1000
 
   buffers.release(values)
-  await writeFully(descriptor(output, 'r+'), blocks, offset)
+  await sink.put(task, blocks)
   return { ok: true, sums, seconds, checksum: crc32(blocks) }
 }
 
@@ -243,7 +239,7 @@ function byLayout(a: GgmlTypeName, b: GgmlTypeName): number {
 }
 
 function rowsOf({ recipe, start, end }: RowRun, buffers: BufferPool): Promise<Float32Array> {
-  return evaluateRows(recipe, start, end, (range) => readRange(range, buffers), codec, buffers)
+  return evaluateRows(recipe, start, end, (range) => readRange(files, range, buffers), codec, buffers)
 }
 
 /** @throws MqError TENSOR_NOT_FINITE. */
@@ -258,38 +254,5 @@ function storedBlocks({ recipe, start, end }: RowRun, buffers: BufferPool): Prom
   if (recipe.op !== 'ggml') throw new RangeError(`nothing to copy in ${recipe.op}`)
   const { file, start: first } = recipe.range
   const rowBytes = ggmlBytes(recipe.type, rowLength(recipe))
-  return readRange({ file, start: first + start * rowBytes, end: first + end * rowBytes }, buffers)
-}
-
-async function readRange({ file, start, end }: FileRange, buffers: BufferPool): Promise<Uint8Array> {
-  const path = files[file]
-  if (path === undefined) throw new RangeError(`file ${file} of ${files.length}`)
-  const bytes = buffers.bytes(end - start)
-  const source = descriptor(path, 'r')
-  for (let filled = 0; filled < bytes.byteLength; ) {
-    const { bytesRead } = await readAt(source, bytes, filled, bytes.byteLength - filled, start + filled).catch(
-      (error: unknown) => {
-        // Node's error names no file.
-        throw Object.assign(error as Error, { path })
-      },
-    )
-    if (bytesRead === 0) throw new FormatError('INPUT_TRUNCATED', { file: path, wanted: end, present: start + filled })
-    filled += bytesRead
-  }
-  return bytes
-}
-
-async function writeFully(target: number, bytes: Uint8Array, position: number): Promise<void> {
-  for (let written = 0; written < bytes.byteLength; ) {
-    const { bytesWritten } = await writeAt(target, bytes, written, bytes.byteLength - written, position + written)
-    written += bytesWritten
-  }
-}
-
-function descriptor(path: string, flags: 'r' | 'r+'): number {
-  const known = descriptors.get(path)
-  if (known !== undefined) return known
-  const opened = openSync(path, flags)
-  descriptors.set(path, opened)
-  return opened
+  return readRange(files, { file, start: first + start * rowBytes, end: first + end * rowBytes }, buffers)
 }

@@ -1,21 +1,23 @@
 import { expect, test } from 'vitest'
 import { newPreparedCache } from '../../../src/engine/prepared-cache.js'
-import type { Prepared, PreparedKey } from '../../../src/engine/task.js'
+import type { PreparedKey } from '../../../src/engine/task.js'
 
 const key = (input: string): PreparedKey => ({ input, form: 'held-out', damping: 0, columns: 8 })
 
 /** A cache of things of 100 bytes that take 250 to make, and what was made for it. */
-function shelfOf(): { cache: ReturnType<typeof newPreparedCache>; made: string[] } {
+function cacheOf(): { cache: ReturnType<typeof newPreparedCache>; made: string[]; forgotten: string[] } {
   const made: string[] = []
-  const make = async ({ input }: PreparedKey): Promise<Prepared> => {
+  const forgotten: string[] = []
+  const make = async ({ input }: PreparedKey): Promise<number> => {
     made.push(input)
-    return { columns: 8, whole: false, diagonal: new Float32Array(8), panels: new Float32Array(25), depth: 0 }
+    return 100
   }
-  return { cache: newPreparedCache(make, () => 250), made }
+  const forget = ({ input }: PreparedKey): void => void forgotten.push(input)
+  return { cache: newPreparedCache(make, () => 250, forget), made, forgotten }
 }
 
 test('what several tasks take is made once, and kept when it is given back', async () => {
-  const { cache, made } = shelfOf()
+  const { cache, made } = cacheOf()
   await Promise.all([cache.take([key('a')]), cache.take([key('a')])])
   cache.release([key('a')])
   cache.release([key('a')])
@@ -24,7 +26,7 @@ test('what several tasks take is made once, and kept when it is given back', asy
 })
 
 test('it takes what making takes at first, and then what was made; the idle counts for nothing', async () => {
-  const { cache } = shelfOf()
+  const { cache } = cacheOf()
   expect(cache.missingBytes([key('a')])).toBe(250)
   const taken = cache.take([key('a')])
   expect(cache.usedBytes).toBe(250)
@@ -35,7 +37,7 @@ test('it takes what making takes at first, and then what was made; the idle coun
 })
 
 test('the longest unused goes first, and nothing that is in use', async () => {
-  const { cache, made } = shelfOf()
+  const { cache, made, forgotten } = cacheOf()
   for (const name of ['a', 'b', 'c']) {
     await cache.take([key(name)])
     if (name !== 'c') cache.release([key(name)])
@@ -47,18 +49,19 @@ test('the longest unused goes first, and nothing that is in use', async () => {
   cache.shrinkTo(0)
   expect(['a', 'b', 'c'].map((name) => cache.has(key(name)))).toEqual([false, false, true])
   expect(made).toEqual(['a', 'b', 'c'])
+  expect(forgotten).toEqual(['b', 'a'])
 })
 
 test('a covariance is made once for all that is made of it, and given back', async () => {
   const made: string[] = []
   const cache = newPreparedCache(
-    async ({ form }, covariance): Promise<Prepared> => {
+    async ({ form }, origin) => {
       made.push(form)
-      if (form === 'covariance') return { covariance: { diagonal: new Float64Array(8) } }
-      expect(covariance).toEqual({ covariance: { diagonal: new Float64Array(8) } })
-      return { columns: 8, whole: false, diagonal: new Float32Array(8), panels: new Float32Array(25), depth: 0 }
+      expect(origin?.form).toBe(form === 'covariance' ? undefined : 'covariance')
+      return 100
     },
     () => 250,
+    () => undefined,
   )
   const keys = (['outputs', '16x1'] as const).map((form): PreparedKey => ({ ...key('a'), form }))
   expect(cache.missingBytes(keys)).toBe(750)

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { keyText } from '../../../src/engine/prepared-cache.js'
+import { keyText } from '../../../src/engine/executor.js'
 import { inRunningOrder } from '../../../src/quantize/running-order.js'
 import { countTasks, type TaskSource, tasksOf } from '../../../src/quantize/tasks.js'
 import { plain, type Shape } from '../../../src/recipe/index.js'

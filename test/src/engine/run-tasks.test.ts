@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { runTasks } from '../../../src/engine/pool.js'
+import { runTasks } from '../../../src/engine/run-tasks.js'
 import type { MeasureTask } from '../../../src/engine/task.js'
 import { constant } from '../../../src/recipe/index.js'
 

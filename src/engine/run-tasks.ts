@@ -1,0 +1,131 @@
+import { availableParallelism } from 'node:os'
+import type { CovarianceSource } from '../covariance/index.js'
+import { MqError } from '../errors/index.js'
+import { type Executor, keyText } from './executor.js'
+import { taskBytes } from './memory.js'
+import { newPreparedCache } from './prepared-cache.js'
+import type { PreparedKey, TaskResult, WorkerSetup, WorkerTask } from './task.js'
+import { threadExecutor } from './thread-executor.js'
+
+export interface RunOptions {
+  readonly setup: WorkerSetup
+  /** Worker threads; by default one for each core that this process may use. */
+  readonly threads?: number
+  /** What all tasks under way may hold in memory together; by default there is no limit: see memoryShare. */
+  readonly memoryBytes?: number
+  /** Where covariances come from; about what it takes to make of them what a task needs. */
+  readonly inputs?: {
+    /** Of the calibration. */
+    readonly digest: string
+    source(key: PreparedKey): Promise<CovarianceSource>
+    bytesOf(key: PreparedKey): number
+  }
+  readonly signal?: AbortSignal
+  /** What is being done, for INTERRUPTED. */
+  readonly what: string
+  /** The module that threads run, compiled; a test may give another. */
+  readonly worker?: string
+}
+
+export interface FinishedTask<Task> extends TaskResult {
+  readonly task: Task
+}
+
+const noInputs = {
+  digest: '',
+  source: ({ input }: PreparedKey): Promise<CovarianceSource> => Promise.reject(new RangeError(`nothing is known of ${input}`)),
+  bytesOf: (): number => 0,
+}
+
+/**
+ * Runs tasks on an executor and yields each as it ends, in no particular order. Tasks are taken from the iterable only as their memory
+ * fits, with what they need of covariances: that is made once, while tasks before them still run, and kept as there is room. Whatever ends
+ * it - the last task, a failure, an abort, the consumer - no task runs on after it.
+ */
+export async function* runTasks<Task extends WorkerTask>(
+  tasks: Iterable<Task>,
+  options: RunOptions,
+): AsyncGenerator<FinishedTask<Task>, void, void> {
+  const { setup, threads = availableParallelism(), memoryBytes = Number.POSITIVE_INFINITY, inputs = noInputs, signal, what } = options
+  if (signal?.aborted === true) throw MqError.of('INTERRUPTED', { what })
+  const executor: Executor = await threadExecutor({
+    setup: { ...setup, calibration: inputs.digest },
+    threads,
+    worker: options.worker,
+  })
+  const queue = tasks[Symbol.iterator]()
+  const finished: FinishedTask<Task>[] = []
+  let failure: Error | undefined
+  let wake = (): void => {}
+  let underWay = 0
+  let heldBytes = 0
+
+  const fail = (error: Error): void => {
+    failure ??= error
+    wake()
+  }
+  const cache = newPreparedCache(
+    async (key, origin) => executor.prepare(key, origin === undefined ? { source: await inputs.source(key) } : { origin }),
+    (key) => inputs.bytesOf(key),
+    (key) => executor.forget(key),
+  )
+  const fits = (task: Task): boolean =>
+    underWay === 0 ||
+    (underWay < executor.capacity &&
+      heldBytes + taskBytes(task) + cache.usedBytes + cache.missingBytes(task.needs ?? []) <= memoryBytes)
+  const abort = (): void => fail(MqError.of('INTERRUPTED', { what }))
+  const start = async (task: Task): Promise<void> => {
+    const bytes = taskBytes(task)
+    const { needs = [], nextNeeds = [] } = task
+    underWay += 1
+    heldBytes += bytes
+    try {
+      cache.shrinkTo(memoryBytes - heldBytes - cache.missingBytes(needs))
+      const taken = cache.take(needs)
+      prepareAhead(nextNeeds)
+      await taken
+      finished.push({ task, ...(await executor.run(task)) })
+    } catch (error) {
+      fail(error as Error)
+    }
+    cache.release(needs)
+    underWay -= 1
+    heldBytes -= bytes
+    wake()
+  }
+  const ahead = new Set<string>()
+  /** Once for each, and only where it takes no room from what is used. */
+  const prepareAhead = (keys: readonly PreparedKey[]): void => {
+    for (const key of keys) {
+      const room = memoryBytes - heldBytes - cache.usedBytes - cache.missingBytes([key])
+      if (cache.has(key) || ahead.has(keyText(key)) || room < 0) continue
+      ahead.add(keyText(key))
+      cache.shrinkTo(memoryBytes - heldBytes - cache.missingBytes([key]))
+      cache.take([key]).then(() => cache.release([key]), fail)
+    }
+  }
+
+  executor.onFailure(fail)
+  signal?.addEventListener('abort', abort, { once: true })
+  try {
+    let next = queue.next()
+    for (;;) {
+      while (next.done !== true && fits(next.value)) {
+        void start(next.value)
+        next = queue.next()
+      }
+      if (failure !== undefined) throw failure
+      if (finished.length > 0) {
+        yield* finished.splice(0)
+        continue
+      }
+      if (underWay === 0) return
+      await new Promise<void>((resolve) => {
+        wake = resolve
+      })
+    }
+  } finally {
+    signal?.removeEventListener('abort', abort)
+    await executor.close()
+  }
+}
