@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core'
 import {
   checkOutput,
+  checkPlanMemory,
   checkTarget,
   efforts,
   encodingOf,
@@ -68,6 +69,7 @@ Errors in the summary are relative squared errors: over all weights of a tensor 
     if (savePlan !== undefined) await checkTarget(savePlan, blueprint.files, force)
 
     await using inputs = await readInputs(flags, blueprint, 'quantize')
+    checkPlanMemory(blueprint, request, inputs.options)
     const plan = await this.follow(planWith(blueprint, request, inputs, signal))
     if (savePlan !== undefined) await writePlan(savePlan, plan, { force })
     const work = { blueprint, plan, output, effort, signal, ...write, ...inputs.options }

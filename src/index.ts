@@ -63,6 +63,7 @@ export {
 export {
   type BudgetRequest,
   checkPictureName,
+  checkPlanMemory,
   type DryRun,
   dryRun,
   dryRunText,

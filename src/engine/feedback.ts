@@ -48,7 +48,7 @@ export function inputsOf(calibration: KnownInputs, { bytesOf }: NeedsMemory): No
 }
 
 /** What is needed in each thread, and at most for a task. */
-export function memoryOfNeeds(calibration: KnownInputs, tasks: Iterable<WorkerTask>): NeedsMemory {
+export function memoryOfNeeds(calibration: KnownInputs, tasks: Iterable<Pick<WorkerTask, 'needs'>>): NeedsMemory {
   const bytesOf = (key: PreparedKey): number => makingBytes(key, calibration.rankOf(key.input))
   const memory = { threadBytes: 0, sharedBytes: 0 }
   const seen = new Set<string>()

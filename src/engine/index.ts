@@ -1,3 +1,4 @@
+export { checkMemory } from './check-memory.js'
 export { type ErrorSums, listOfSums, noErrorSums, sumsLength, sumsOfList } from './error-sums.js'
 export { keyText } from './executor.js'
 export { type Feedback, feedbackOf, inputsOf, memoryOfNeeds, type NeedsMemory } from './feedback.js'

@@ -22,9 +22,6 @@ export interface FeedbackMemory {
   readonly sharedBytes: number
 }
 
-/** For how many tasks there is room for that where no limit is given: those in use, the next, some that come back. */
-const sharedAtATime = 4
-
 /** How a limit on memory is shared out. */
 export interface MemoryShare {
   readonly threads: number
@@ -48,19 +45,38 @@ export function memoryShare(
   feedback: FeedbackMemory = { threadBytes: 0, sharedBytes: 0 },
 ): MemoryShare {
   const { sharedBytes } = feedback
-  const heldBytes = process.memoryUsage.rss() + growthBytes
+  const heldBytes = residentBytes() + growthBytes
   const eachBytes = threadBytes + feedback.threadBytes
   const ordinary = Math.min(largestTask, ordinaryTaskBytes)
   if (memoryBytes === undefined) {
-    const leastTaskBytes = Math.max(largestTask, threads * ordinaryTasksEach * ordinary) + sharedAtATime * sharedBytes
+    const leastTaskBytes = Math.max(largestTask, threads * ordinaryTasksEach * ordinary) + sharedBytes
     return { threads, taskBytes: Math.max(leastTaskBytes, defaultMemoryBytes - heldBytes - threads * eachBytes) }
   }
   const least = heldBytes + sharedBytes + eachBytes + largestTask
-  if (memoryBytes < least) throw MqError.of('MEMORY_TOO_SMALL', { asked: memoryBytes, least })
+  // Rounded up: what the process holds differs a little from one run to the next.
+  if (memoryBytes < least) throw MqError.of('MEMORY_TOO_SMALL', { asked: memoryBytes, least: roundedUp(least) })
   const room = memoryBytes - heldBytes
   const fitting = Math.max(1, Math.floor((room - sharedBytes - (largestTask - ordinary)) / (eachBytes + ordinary)))
   const used = Math.min(threads, fitting)
   return { threads: used, taskBytes: room - used * eachBytes }
+}
+
+let start: { readonly rss: number; readonly used: number } | undefined
+
+/**
+ * What the process holds, without what an earlier step has given back: threads that have ended leave memory with the process that the next
+ * step's threads take again. So every step of a run, planning first, is measured from the same place.
+ */
+function residentBytes(): number {
+  const { rss, heapUsed, external } = process.memoryUsage()
+  const used = heapUsed + external
+  start ??= { rss, used }
+  return Math.min(rss, start.rss + Math.max(0, used - start.used))
+}
+
+/** Whole tens of megabytes, with some to spare. */
+function roundedUp(bytes: number): number {
+  return 1e7 * Math.ceil((bytes + 1e7) / 1e7)
 }
 
 /** For each f32 byte of rows: the rows, the source's bytes or the rows they are picked from, the blocks. */
@@ -70,6 +86,11 @@ const measureFactor = 5
 
 /** About what a task holds in memory. */
 export function taskBytes(task: WorkerTask): number {
-  if (task.kind === 'quantize') return 4 * quantizeFactor * runElements(task.run)
-  return task.runs.reduce((bytes, run) => bytes + 4 * measureFactor * runElements(run), 0)
+  const elements = task.kind === 'quantize' ? runElements(task.run) : task.runs.reduce((sum, run) => sum + runElements(run), 0)
+  return taskBytesOf(task.kind, elements)
+}
+
+/** The same of a task with so many values. */
+export function taskBytesOf(kind: WorkerTask['kind'], elements: number): number {
+  return 4 * (kind === 'quantize' ? quantizeFactor : measureFactor) * elements
 }

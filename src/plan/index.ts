@@ -1,6 +1,7 @@
 export { readMixture } from './allocate/mixture-files.js'
 export { showPlan } from './allocate/summary.js'
 export { typicalErrorsNote, typicalMeasure } from './allocate/typical-errors.js'
+export { checkPlanMemory } from './check-memory.js'
 export { checkPlan } from './check-plan.js'
 export { type PlanChoices, planChoices, planChoicesText } from './choices.js'
 export { type DryRun, dryRun } from './dry-run/dry-run.js'

@@ -1,5 +1,6 @@
 import { type GgmlTypeName, ggmlType } from '../../formats/ggml/types.js'
-import { type Importance, isCopy, type KnownInputs } from '../engine/index.js'
+import { type Importance, isCopy, isDamping, type KnownInputs } from '../engine/index.js'
+import { MqError } from '../errors/index.js'
 import type { Blueprint } from '../model/index.js'
 import type { WithProgress } from '../progress/index.js'
 import { type Measure, parseTensorTypes, planMixture, planPreset, planType, writableTypes } from './allocate/index.js'
@@ -40,6 +41,7 @@ export const sensitivityEstimates = ['none', 'fast'] as const
  */
 export async function* makePlan(blueprint: Blueprint, request: PlanRequest, options: PlanningOptions = {}): WithProgress<Plan> {
   const { calibration } = options
+  checkOptions(options)
   const typed = yield* withTypes(blueprint, request, options)
   const plan =
     options.importance === undefined
@@ -49,6 +51,21 @@ export async function* makePlan(blueprint: Blueprint, request: PlanRequest, opti
   const others = plan.calibration !== undefined && plan.calibration !== calibration.digest && calibration.weightsAlone !== true
   const damped = yield* chooseDampings(blueprint, plan, { ...options, calibration })
   return others ? { ...damped, notes: [...damped.notes, othersNote] } : damped
+}
+
+/** @throws MqError OPTION_INVALID for what a caller without types, or a damping of a file, may have got wrong. */
+function checkOptions({ calibrate, calibration, damping }: PlanningOptions): void {
+  if (calibrate !== undefined && !sensitivityEstimates.includes(calibrate)) {
+    const problem = `it is none of ${sensitivityEstimates.join(', ')}`
+    throw MqError.of('OPTION_INVALID', { option: 'calibrate', value: String(calibrate), problem })
+  }
+  if (calibrate === 'fast' && (calibration === undefined || calibration.weightsAlone === true)) {
+    throw MqError.of('OPTION_INVALID', { option: 'calibrate', value: calibrate, problem: 'it needs a calibration' })
+  }
+  if (damping !== undefined && !isDamping(damping)) {
+    const problem = 'it is neither 0 nor from 0.0001 to 10000'
+    throw MqError.of('OPTION_INVALID', { option: 'damping', value: damping, problem })
+  }
 }
 
 const othersNote = 'The plan was made with another calibration: its types and dampings may not suit this one.'

@@ -1,6 +1,6 @@
 import { FormatError } from '../../formats/format-error.js'
 import { openCodec } from '../../formats/ggml/codec.js'
-import type { Effort } from '../../formats/ggml/effort.js'
+import { type Effort, efforts } from '../../formats/ggml/effort.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import {
   feedbackOf,
@@ -68,7 +68,7 @@ export interface QuantizeResult {
  * at its known place by a worker thread. Files have their names only when all are whole and on the disk. A journal beside them says
  * which ranges are done, so that the same call after a kill, an interruption or a full disk does only what is missing; any other error
  * removes what was written. The bytes depend on nothing but the source, the plan, the importance and the effort.
- * @throws MqError PLAN_MISMATCH, OUTPUT_EXISTS, OUTPUT_BUSY, FILE_UNWRITABLE, DISK_FULL, MEMORY_TOO_SMALL, TENSOR_NOT_FINITE,
+ * @throws MqError OPTION_INVALID, PLAN_MISMATCH, OUTPUT_EXISTS, OUTPUT_BUSY, FILE_UNWRITABLE, DISK_FULL, MEMORY_TOO_SMALL, TENSOR_NOT_FINITE,
  *   TENSOR_OVERFLOW, IMPORTANCE_MISMATCH, INTERRUPTED; FormatError GGML_TYPE_UNKNOWN, GGUF_INVALID, INPUT_TRUNCATED.
  */
 export async function* quantize(options: QuantizeOptions): WithProgress<QuantizeResult> {
@@ -83,6 +83,13 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
     signal,
   } = options
   const startedAt = performance.now()
+  if (!efforts.includes(effort)) {
+    throw MqError.of('OPTION_INVALID', {
+      option: 'effort',
+      value: String(effort),
+      problem: `it is none of ${efforts.join(', ')}`,
+    })
+  }
   const plan = checkPlan(options.plan, blueprint)
   await checkKernels(blueprint, plan)
   const layout = layoutOutput(blueprint, plan, path, options.splitMaxBytes)
