@@ -111,7 +111,13 @@ The plan file holds the reason for each type, can be edited, and is run with \`m
       const known = (['imatrix', 'calibration'] as const).flatMap((flag) =>
         flags[flag] === undefined ? [] : ` --${flag} ${flags[flag]}`,
       )
-      this.log(`Next: mq quantize ${path} --plan ${output}${known.join('')}`)
+      const quantize = (source: string): string => `mq quantize ${source} --plan ${output}${known.join('')}`
+      if (hasWeights) this.log(`Next: ${quantize(path)}`)
+      else {
+        const endpoint = flags.endpoint === undefined ? '' : ` --endpoint ${flags.endpoint}`
+        if (/^hf:/i.test(path)) this.log(`Next: mq pull ${path.slice('hf:'.length)}${endpoint}`)
+        this.log(`Once the model is on this machine: ${quantize('FOLDER')}`)
+      }
     }
     return result
   }

@@ -1,7 +1,6 @@
-import { readFile, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { MqError } from '../errors/index.js'
-import { checkTarget } from '../files/index.js'
+import { checkTarget, readText } from '../files/index.js'
 import type { ToGguf } from '../model/index.js'
 import type { WithProgress } from '../progress/index.js'
 import { type CovarianceGroup, externalImatrix, loadModel } from '../runner/index.js'
@@ -64,9 +63,7 @@ export async function* makeImatrix(options: ImatrixOptions): WithProgress<Imatri
   const { covarianceMemory: memory = defaultMemory } = options
   const { output, contextLength = 512, chunks, processOutput = false, rank = 'auto', force = false, threads, signal } = options
   const common = { threads, signal }
-  const text = await readFile(options.text, 'utf8').catch((error: unknown) => {
-    throw MqError.from(error, options.text)
-  })
+  const { content: text } = await readText(options.text, { chunks, contextLength })
   await checkTarget(output, [options.model, options.text], force)
   const loadable = yield* options.toGguf(options.model, 'convert the checkpoint', common)
   try {

@@ -46,7 +46,14 @@ export async function* runTasks<Task extends WorkerTask>(
   tasks: Iterable<Task>,
   options: RunOptions,
 ): AsyncGenerator<FinishedTask<Task>, void, void> {
-  const { setup, threads = availableParallelism(), memoryBytes = Number.POSITIVE_INFINITY, inputs = noInputs, signal, what } = options
+  const {
+    setup,
+    threads = availableParallelism(),
+    memoryBytes = Number.POSITIVE_INFINITY,
+    inputs = noInputs,
+    signal,
+    what,
+  } = options
   if (signal?.aborted === true) throw MqError.of('INTERRUPTED', { what })
   const executor: Executor = await threadExecutor({
     setup: { ...setup, calibration: inputs.digest },

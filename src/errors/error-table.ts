@@ -294,6 +294,11 @@ export const toolErrors = {
     message: '{file} has {tokens} tokens, but {needed} are needed.',
     suggestion: 'Use a longer text, or a smaller --ctx.',
   },
+  TEXT_TOO_LARGE: {
+    exit: 'input',
+    message: '{file} has {size} bytes, but at most {limit} can be used.',
+    suggestion: 'Use a part of the file; of a text, --chunks reads the beginning only.',
+  },
   PROMPT_TOO_LONG: {
     exit: 'input',
     message: 'The prompt has {tokens} tokens, but the context length is {contextLength}.',

@@ -24,8 +24,10 @@ export async function checkTarget(path: string, inputs: readonly string[], force
   if (target === undefined) return
   if (target.isDirectory()) throw unwritable(path, 'it is a folder')
   for (const input of inputs) {
-    const { dev, ino } = await stat(input)
-    if (dev === target.dev && ino === target.ino) throw unwritable(path, 'it is one of the files to be read')
+    // A model that is read from afar has no file here.
+    const found = await stat(input).catch(() => undefined)
+    if (found !== undefined && found.dev === target.dev && found.ino === target.ino)
+      throw unwritable(path, 'it is one of the files to be read')
   }
   if (!force) throw MqError.of('OUTPUT_EXISTS', { path })
 }

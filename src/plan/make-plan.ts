@@ -57,7 +57,7 @@ export async function* makePlan(blueprint: Blueprint, request: PlanRequest, opti
 function checkOptions({ calibrate, calibration, damping }: PlanningOptions): void {
   if (calibrate !== undefined && !sensitivityEstimates.includes(calibrate)) {
     const problem = `it is none of ${sensitivityEstimates.join(', ')}`
-    throw MqError.of('OPTION_INVALID', { option: 'calibrate', value: String(calibrate), problem })
+    throw MqError.of('OPTION_INVALID', { option: 'calibrate', value: calibrate, problem })
   }
   if (calibrate === 'fast' && (calibration === undefined || calibration.weightsAlone === true)) {
     throw MqError.of('OPTION_INVALID', { option: 'calibrate', value: calibrate, problem: 'it needs a calibration' })

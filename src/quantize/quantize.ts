@@ -86,7 +86,7 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
   if (!efforts.includes(effort)) {
     throw MqError.of('OPTION_INVALID', {
       option: 'effort',
-      value: String(effort),
+      value: effort,
       problem: `it is none of ${efforts.join(', ')}`,
     })
   }

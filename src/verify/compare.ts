@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { parseShardName } from '../../formats/gguf/index.js'
 import { MqError } from '../errors/index.js'
+import { readText } from '../files/index.js'
 import { cacheDirectory } from '../hub/index.js'
 import { inStage, type WithProgress } from '../progress/index.js'
 import { llamaVersion } from '../runner/index.js'
@@ -11,7 +12,7 @@ import { measureModel } from './measurement.js'
 import { type CachedMeasurement, type MeasurementIdentity, measurementCache } from './measurement-cache.js'
 import { differenceOfChunks } from './paired.js'
 import { dominators } from './pareto.js'
-import { identifyReference, type MeasureOptions, openReference, readText, referenceOf } from './reference.js'
+import { identifyReference, type MeasureOptions, openReference, referenceOf } from './reference.js'
 import type { Measurement, Reference, VerifyReport } from './report.js'
 import type { Estimate } from './statistics.js'
 
@@ -56,7 +57,7 @@ export interface CompareReport {
  */
 export async function* compareModels(options: CompareOptions): WithProgress<CompareReport> {
   const { cache = join(cacheDirectory(), 'verify'), fresh = false, chunks, threads, signal } = options
-  const text = await readText(options.text)
+  const text = await readText(options.text, options)
   const besides = [options.against, options.againstLogits].filter((path) => path !== undefined)
   const { paths, notes: leftOut } = await findModels(options.models, besides)
   const notes = [...leftOut]

@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { MqError } from '../errors/index.js'
 import { checkTarget } from '../files/index.js'
@@ -27,21 +25,16 @@ export interface MeasureOptions {
   readonly signal?: AbortSignal
 }
 
-/** A text with its digest. @throws MqError FILE_MISSING and the like. */
-export async function readText(path: string): Promise<{ content: string; name: string; sha256: string }> {
-  const bytes = await readFile(path).catch((error: unknown) => {
-    throw MqError.from(error, path)
-  })
-  return { content: bytes.toString('utf8'), name: basename(path), sha256: createHash('sha256').update(bytes).digest('hex') }
-}
-
 /**
  * What models are to be held against, by digest; nothing is run.
  * @throws MqError FILE_MISSING, GGUF_INVALID and kin, INTERRUPTED.
  */
 export async function identifyReference({ against, againstLogits, signal }: MeasureOptions): Promise<IdentifiedReference> {
   if (againstLogits !== undefined) return { path: againstLogits, files: await identify([againstLogits], signal) }
-  if (against === undefined) throw new TypeError('a reference or its logits are needed')
+  if (against === undefined) {
+    const problem = 'a reference or its logits are needed'
+    throw MqError.of('OPTION_INVALID', { option: 'against', value: 'absent', problem })
+  }
   return await describeReference(against, signal)
 }
 

@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 import { MqError } from '../errors/index.js'
-import { writeWhole } from '../files/index.js'
+import { readWhole, writeWhole } from '../files/index.js'
 import { divergence, estimate, figure, fileIdentity, measurement, profile, reference, textMeasured } from './schema.js'
 
 const reportSchema = v.object({
@@ -68,11 +67,12 @@ export function reportJson(report: unknown): string {
   return `${JSON.stringify(report, undefined, 2).replaceAll(/\[[-\d\s.,e+]+\]/g, (row) => row.replaceAll(/\s+/g, ' '))}\n`
 }
 
-/** Reads a report that `mq verify` wrote. @throws MqError REPORT_INVALID, FILE_MISSING. */
+/** A report has some 100 KB. */
+const maxReportBytes = 2 ** 26
+
+/** Reads a report that `mq verify` wrote. @throws MqError REPORT_INVALID, TEXT_TOO_LARGE, FILE_MISSING. */
 export async function readReport(path: string): Promise<VerifyReport> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw MqError.from(error, path)
-  })
+  const text = await readWhole(path, maxReportBytes)
   try {
     return v.parse(reportSchema, JSON.parse(text))
   } catch (error) {

@@ -1,10 +1,11 @@
+import { readText } from '../files/index.js'
 import type { WithProgress } from '../progress/index.js'
 import { externalPerplexity } from '../runner/index.js'
 import { describeModel, type ModelFiles } from './describe-files.js'
 import { checkAskedGates, checkGates, type Gate } from './gates.js'
 import { type Measured, measureModel } from './measurement.js'
 import { pairedDifference } from './paired.js'
-import { identifyReference, type MeasureOptions, openReference, readText, referenceOf } from './reference.js'
+import { identifyReference, type MeasureOptions, openReference, referenceOf } from './reference.js'
 import type { VerifyReport } from './report.js'
 
 export interface VerifyOptions extends MeasureOptions {
@@ -28,7 +29,7 @@ export interface VerifyOptions extends MeasureOptions {
 export async function* verify(options: VerifyOptions): WithProgress<VerifyReport> {
   const { model, versus: other, gates = [], confidence, chunks, threads, signal } = options
   checkAskedGates(gates, { versus: other !== undefined, confidence })
-  const text = await readText(options.text)
+  const text = await readText(options.text, options)
   const file = await describeModel(model, signal)
   const otherFile = other === undefined ? undefined : await describeModel(other, signal)
 
