@@ -3,12 +3,13 @@ import { createReadStream } from 'node:fs'
 import { fileSource } from '../../formats/byte-source.js'
 import { type CovarianceFile, type InputShape, readCovariance } from '../../formats/imatrix/index.js'
 import type { CovarianceSource } from '../covariance/index.js'
-import type { Importance, KnownInputs } from '../engine/index.js'
+import type { Importance } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
 import type { Blueprint, BlueprintTensor } from '../model/index.js'
 import { rowLength } from '../recipe/index.js'
 import { expansionOf, type PooledInputs, pooledSquares } from './covariance.js'
-import { embeddingInputs, embeddingKey } from './embedding-inputs.js'
+import { embeddingInputs, embeddingKey, tiedInputs } from './embedding-inputs.js'
+import { embeddingReaders } from './embedding-readers.js'
 import { readImportance } from './read-importance.js'
 
 /** What a calibration run says of the inputs of a model's weights. Open files: close it. */
@@ -48,16 +49,15 @@ export async function openCalibration(path: string, blueprint: Pick<Blueprint, '
     const file = await readCovariance(source)
     const digest = await digestOf(path)
     const embedding = embeddingInputs(blueprint)
-    const ofEmbedding = (key: string): KnownInputs | undefined => (key === embeddingKey ? embedding : undefined)
     if (file === undefined) {
       return {
         importance,
         notes: [...notes, `${path} holds importance alone: codes are chosen one by one.`],
         digest,
         inputOf: (tensor, matrix) => embedding?.inputOf(tensor, matrix),
-        rankOf: (key) => ofEmbedding(key)?.rankOf(key) ?? unknownKey(key),
-        source: async (key) => (await ofEmbedding(key)?.source(key)) ?? unknownKey(key),
-        heldOut: async (key) => (await ofEmbedding(key)?.heldOut(key)) ?? unknownKey(key),
+        rankOf: (key) => (key === embeddingKey ? embedding?.rankOf(key) : undefined) ?? unknownKey(key),
+        source: async (key) => (key === embeddingKey ? await embedding?.source(key) : undefined) ?? unknownKey(key),
+        heldOut: async (key) => (key === embeddingKey ? await embedding?.heldOut(key) : undefined) ?? unknownKey(key),
         close: () => source.close(),
       }
     }
@@ -68,30 +68,36 @@ export async function openCalibration(path: string, blueprint: Pick<Blueprint, '
       pools.set(name, found)
       return found
     }
+    const sourceOf = async (key: string): Promise<CovarianceSource> => {
+      const { name, matrix } = parseKey(file, key)
+      return { kind: 'sums', place: file.place(name, matrix), expansion: await expansionOf(file, name, pooled) }
+    }
+    const rankOf = (key: string): number | 'whole' => {
+      const { form, width } = parseKey(file, key).shape
+      return form === 'whole' ? form : Math.min(file.rank, width)
+    }
+    const read = embeddingReaders(blueprint)
+    const head = read?.isTied === true ? keys.get(read.embedding) : undefined
+    const tied = read && head !== undefined ? tiedInputs(read, { source: () => sourceOf(head), rank: rankOf(head) }) : undefined
+    const ofEmbedding = (key: string): typeof tied => (key === embeddingKey ? (tied ?? embedding) : undefined)
+    // Both uses of a tied embedding have their importance in the sum of their covariances.
+    if (tied !== undefined && read !== undefined) keys.delete(read.embedding)
     const diagonals = await diagonalsOf(file, keys, importance)
     return {
-      importance: (tensor) => importance(tensor) ?? diagonals.get(tensor),
+      importance: (tensor) =>
+        tied !== undefined && tensor === read?.embedding ? undefined : (importance(tensor) ?? diagonals.get(tensor)),
       notes,
       digest,
       inputOf(tensor, matrix) {
+        if (tied !== undefined && tensor === read?.embedding) return embeddingKey
         const name = keys.get(tensor)
         if (name === undefined) return embedding?.inputOf(tensor, matrix)
         const shape = file.inputs.get(name)
         if (shape === undefined) return undefined
         return shape.matrices === 1 ? name : `${name}#${matrix}`
       },
-      rankOf(key) {
-        const known = ofEmbedding(key)
-        if (known !== undefined) return known.rankOf(key)
-        const { form, width } = parseKey(file, key).shape
-        return form === 'whole' ? form : Math.min(file.rank, width)
-      },
-      async source(key) {
-        const known = ofEmbedding(key)
-        if (known !== undefined) return await known.source(key)
-        const { name, matrix } = parseKey(file, key)
-        return { kind: 'sums', place: file.place(name, matrix), expansion: await expansionOf(file, name, pooled) }
-      },
+      rankOf: (key) => ofEmbedding(key)?.rankOf(key) ?? rankOf(key),
+      source: async (key) => (await ofEmbedding(key)?.source(key)) ?? (await sourceOf(key)),
       async heldOut(key) {
         const known = ofEmbedding(key)
         if (known !== undefined) return await known.heldOut(key)

@@ -1,8 +1,10 @@
 import { type ByteSource, fileSource } from '../../formats/byte-source.js'
 import type { Covariance } from '../../formats/ggml/covariance.js'
 import { readSums, type SumsPlace } from '../../formats/imatrix/index.js'
+import type { Recipe } from '../recipe/index.js'
 import { type EmbeddingReaders, type Evaluate, embeddingCovariance } from './embedding-covariance.js'
 import { type Expansion, expandSums } from './expand-sums.js'
+import { addUses } from './tied-covariance.js'
 
 /** What a covariance is made from: data, so that any thread can make it. */
 export type CovarianceSource =
@@ -10,6 +12,12 @@ export type CovarianceSource =
   | { readonly kind: 'sums'; readonly place: SumsPlace; readonly expansion: Expansion }
   /** Of the embedding: weights in the model's own files. */
   | { readonly kind: 'readers'; readonly readers: EmbeddingReaders }
+  /** Of a weight that is used in several places, each with its part of the damage. */
+  | {
+      readonly kind: 'uses'
+      readonly weight: Recipe
+      readonly uses: readonly { readonly source: CovarianceSource; readonly share: number }[]
+    }
 
 /**
  * Makes a covariance.
@@ -24,6 +32,11 @@ export async function covarianceFrom(source: CovarianceSource, evaluate: Evaluat
       return expandSums(await withFile(source.place.file, (file) => readSums(file, source.place)), source.expansion)
     case 'readers':
       return await embeddingCovariance(source.readers, evaluate)
+    case 'uses': {
+      const uses = []
+      for (const { source: use, share } of source.uses) uses.push({ covariance: await covarianceFrom(use, evaluate), share })
+      return await addUses(uses, source.weight, evaluate)
+    }
   }
 }
 

@@ -21,6 +21,12 @@ const rank = 128
 const seed = 1
 const valuesAtOnce = 2 ** 19
 
+/**
+ * Sensitivities of an embedding, to errors of what blocks read and of the logits: KL divergence that a relative error of 1 in each use would
+ * add, up to a factor that is the same for the whole model. See docs/experiments.md.
+ */
+export const embeddingWeights = { input: 0.55, output: 1 } as const
+
 /** Directions that the covariance of an embedding's readers has. */
 export function embeddingRank(columns: number): number | 'whole' {
   return columns <= wholeColumns ? 'whole' : rank

@@ -1,3 +1,3 @@
 export { type CovarianceSource, covarianceFrom } from './covariance-source.js'
-export { type EmbeddingReaders, embeddingRank } from './embedding-covariance.js'
+export { type EmbeddingReaders, embeddingRank, embeddingWeights } from './embedding-covariance.js'
 export { diagonalOf, type Expansion, expandSums } from './expand-sums.js'

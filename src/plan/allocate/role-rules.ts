@@ -1,4 +1,5 @@
 import type { GgmlTypeName } from '../../../formats/ggml/types.js'
+import { embeddingWeights } from '../../covariance/index.js'
 import type { Blueprint, BlueprintTensor, TensorRole } from '../../model/index.js'
 import { expectedShares, type StreamShare } from './residual-share.js'
 
@@ -25,8 +26,8 @@ interface RoleRule {
  * residual stream (stream.ts), by and large over blocks and models. See docs/experiments.md.
  */
 export const roleRules: Readonly<Record<TensorRole, RoleRule>> = {
-  output: { weight: 1, floor: 'Q3_K', why: 'output projection (lm_head), whose error reaches every logit' },
-  embedding: { weight: 0.55, floor: 'IQ2_XXS', why: 'token embedding, which every layer reads' },
+  output: { weight: embeddingWeights.output, floor: 'Q3_K', why: 'output projection (lm_head), whose error reaches every logit' },
+  embedding: { weight: embeddingWeights.input, floor: 'IQ2_XXS', why: 'token embedding, which every layer reads' },
   norm: { weight: 0.1, floor: 'F16', why: 'normalization weights' },
   router: { weight: 0.1, floor: 'F16', why: 'expert router, whose errors send tokens to the wrong experts' },
   'attention-q': { weight: 0.1, floor: 'IQ2_XXS', why: 'attention query projection' },
@@ -74,10 +75,16 @@ export type Weigh = (tensor: BlueprintTensor) => TensorRule
 const leastShare = 0.01
 
 /**
+ * The least type of an embedding that is the output projection too. It is a larger part of its model than an output matrix beside an
+ * embedding, so that at 2.5 bits IQ3_XXS is better than IQ3_S; below that its damage grows faster than its error. See docs/experiments.md.
+ */
+const tiedFloor: GgmlTypeName = 'IQ3_XXS'
+
+/**
  * The rules of a model's tensors.
  * A block's noise counts by the share of the residual stream that the block has written: that is how loud it is where the next one reads. Probes
  * fall off less than in proportion, by about the root.
- * Every logit is read off by the output matrix; where there is none, the embedding stands in for it too.
+ * Every logit is read off by the output matrix; where there is none, the embedding stands in for it too, and both its uses add up.
  * @param shareOf by default what a model of this depth may be expected to have.
  */
 export function rulesOf(blueprint: Blueprint, shareOf: StreamShare = expectedShares(blueprint)): Weigh {
@@ -89,7 +96,7 @@ export function rulesOf(blueprint: Blueprint, shareOf: StreamShare = expectedSha
     if (tensor.role !== 'embedding' || !isTied) return { sensitivity: weight, floor, why }
     return {
       sensitivity: weight + output.weight,
-      floor: output.floor,
+      floor: tiedFloor,
       why: 'token embedding, which is also the output projection',
     }
   }

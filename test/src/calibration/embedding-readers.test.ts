@@ -84,9 +84,10 @@ describe('embeddingReaders', () => {
     ])
   })
 
-  it('leaves an embedding alone that is the output matrix too, or that nothing known reads', () => {
+  it('says whether an embedding is the output matrix too, and leaves one alone that nothing known reads', () => {
     const { tensors } = model(64)
-    expect(embeddingReaders({ tensors: tensors.filter(({ role }) => role !== 'output') })).toBeUndefined()
+    expect(embeddingReaders({ tensors })?.isTied).toBe(false)
+    expect(embeddingReaders({ tensors: tensors.filter(({ role }) => role !== 'output') })?.isTied).toBe(true)
     expect(embeddingReaders({ tensors: tensors.filter(({ role }) => role !== 'norm') })).toBeUndefined()
     expect(embeddingReaders({ tensors: tensors.filter(({ role }) => !role.startsWith('attention')) })).toBeUndefined()
   })
