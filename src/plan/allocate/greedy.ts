@@ -25,7 +25,7 @@ export interface GreedyStart extends Solution {
 }
 
 /** A move along an item's convex hull. */
-interface Step {
+export interface Step {
   readonly item: number
   readonly to: number
   readonly bytes: number
@@ -39,13 +39,9 @@ interface Step {
  * @throws RangeError where even the smallest choices exceed the budget.
  */
 export function greedy(items: Items, budget: number): GreedyStart {
-  const hulls = items.map(convexHull)
-  const basePicks = hulls.map((hull) => hull[0] as number)
+  const { first: basePicks, steps } = stepsOf(items)
   let left = budget - sum(items, basePicks, 'bytes')
   if (left < 0) throw new RangeError(`the smallest choices exceed the budget by ${-left} bytes`)
-  const steps = hulls.flatMap((hull, item) => hullSteps(items[item] as readonly Choice[], hull, item))
-  // Within an item the rates fall, so that its steps keep their order.
-  steps.sort((a, b) => b.rate - a.rate || a.item - b.item || a.bytes - b.bytes)
   let next = 0
   for (; next < steps.length; next += 1) {
     const step = steps[next] as Step
@@ -68,6 +64,15 @@ export function greedy(items: Items, budget: number): GreedyStart {
     }
   }
   return { picks, basePicks, bytes: sum(items, picks, 'bytes'), cost: sum(items, picks, 'cost'), bound, pricePerByte }
+}
+
+/** The smallest choices, and the steps from them along all convex hulls, those that save most per byte first. */
+export function stepsOf(items: Items): { readonly first: number[]; readonly steps: readonly Step[] } {
+  const hulls = items.map(convexHull)
+  const steps = hulls.flatMap((hull, item) => hullSteps(items[item] as readonly Choice[], hull, item))
+  // Within an item the rates fall, so that its steps keep their order.
+  steps.sort((a, b) => b.rate - a.rate || a.item - b.item || a.bytes - b.bytes)
+  return { first: hulls.map((hull) => hull[0] as number), steps }
 }
 
 /** Total of one property over the picks. */

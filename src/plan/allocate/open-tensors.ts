@@ -2,7 +2,7 @@ import { type GgmlTypeName, ggmlBytes, ggmlType } from '../../../formats/ggml/ty
 import { groupBy } from '../../collections/index.js'
 import type { Blueprint, BlueprintTensor, TensorRole } from '../../model/index.js'
 import { elementCount } from '../../recipe/index.js'
-import { candidatesFor, isWide, quantizedSource, type Writable } from './candidates.js'
+import { candidatesFor, type Writable } from './candidates.js'
 import { rulesOf, type Weigh } from './role-rules.js'
 import { type Assignment, settledType } from './settled.js'
 import { matchTensorTypes, type TensorTypeOverride } from './tensor-types.js'
@@ -91,8 +91,5 @@ function allowedTypes(
   { writable, floors }: OpenOptions,
 ): GgmlTypeName[] {
   const floor = ggmlType(floors?.[tensor.role] ?? ruleOf(tensor).floor).bitsPerWeight
-  const source = quantizedSource(tensor)
-  return candidatesFor(tensor, blueprint, writable).filter(
-    (type) => isWide(type) || type === source || ggmlType(type).bitsPerWeight >= floor,
-  )
+  return candidatesFor(tensor, blueprint, writable, floor)
 }

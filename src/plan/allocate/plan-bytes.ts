@@ -15,7 +15,7 @@ import { explainChoice, type Option } from './reasons.js'
 import { measuredShares } from './residual-share.js'
 import { rulesOf, type Weigh } from './role-rules.js'
 import type { Assignment } from './settled.js'
-import { solve } from './solve.js'
+import { spend } from './spend.js'
 import { writableTypes } from './writable-types.js'
 
 /** What measuring says of one type of one tensor: see TypeDamage in src/engine. */
@@ -155,7 +155,9 @@ export function chooseTypes(
       return { type, bytes: groupBytes(tensors, type, alignment), cost }
     }),
   )
-  const solved = solve(items, budget - settledBytes)
+  const whole = sourceBytes(blueprint, groups, alignment)
+  if (whole + settledBytes <= budget) return withoutLoss(blueprint, settled, { goal })
+  const solved = spend(items, budget - settledBytes, settledBytes)
   const assignments = new Map(settled)
   groups.forEach(({ tensors }, index) => {
     const options = items[index] as readonly Option[]
@@ -171,8 +173,11 @@ export function chooseTypes(
   const elements = countElements(blueprint.tensors)
   const bits = (bytes: number): number => (8 * bytes) / elements
   const reached = solved.bytes + settledBytes
+  const nextBytes = Math.min(solved.saved.nextBytes ?? whole, whole) + settledBytes
+  const next = solved.saved.item === undefined ? undefined : groups[solved.saved.item]?.tensors[0]?.name
+  const sizes = { reached: bits(reached), asked: bits(budget), next: bits(nextBytes), megabytes: nextBytes / 1e6 }
   const notes = [
-    ...(reached < (1 - closeEnough) * budget ? [roomNote(bits(reached), bits(budget))] : []),
+    ...(reached < (1 - closeEnough) * budget ? [roomNote(sizes, next)] : []),
     ...smallBlockNotes(blueprint, assignments),
   ]
   const assign = ({ name }: BlueprintTensor): Assignment => assignments.get(name) as Assignment
@@ -191,6 +196,30 @@ function smallBlockNotes({ tensors }: Blueprint, assignments: ReadonlyMap<string
   return [`${limited.length} of ${tensors.length} tensors have rows that are not whole blocks of 256 values, and got ${types}.`]
 }
 
-function roomNote(reached: number, asked: number): string {
-  return `The types end at ${reached.toFixed(3)} bits per weight: no mix of them comes closer to ${Number(asked.toFixed(3))} without doing more damage.`
+/** What the source holds a tensor in. */
+function heldIn(tensor: BlueprintTensor, { sourceType }: Blueprint): GgmlTypeName {
+  return quantizedSource(tensor) ?? sourceType
+}
+
+/** Bytes of tensors as the source holds them. */
+function sourceBytes(blueprint: Blueprint, groups: OpenTensors['groups'], alignment: number | undefined): number {
+  const tensors = groups.flatMap((group) => group.tensors)
+  return tensors.reduce((bytes, tensor) => bytes + groupBytes([tensor], heldIn(tensor, blueprint), alignment), 0)
+}
+
+/** The plan that stores every open tensor as the source holds it. */
+function withoutLoss(blueprint: Blueprint, settled: OpenTensors['settled'], { goal }: Pick<Budget, 'goal'>): Plan {
+  const reason = 'Stored as the source holds it: the budget has room for all of the model.'
+  const kept = (tensor: BlueprintTensor): Assignment => ({ type: heldIn(tensor, blueprint), relativeError: 0, reason })
+  const plan = assemblePlan(blueprint, (tensor) => settled.get(tensor.name) ?? kept(tensor), { goal, notes: [] })
+  return { ...plan, notes: [`The types end at ${plan.bitsPerWeight.toFixed(3)} bits per weight, without loss.`] }
+}
+
+function roomNote(
+  { reached, asked, next, megabytes }: { reached: number; asked: number; next: number; megabytes: number },
+  waiting: string | undefined,
+): string {
+  const at = `${next.toFixed(3)} bits per weight (${megabytes.toFixed(1)} MB of weights)`
+  const then = waiting === undefined ? `all of the source fits at ${at}` : `${waiting} gets its next type at ${at}`
+  return `${reached.toFixed(3)} of ${Number(asked.toFixed(3))} bits per weight are used: more would gain nothing that can be measured before ${then}.`
 }

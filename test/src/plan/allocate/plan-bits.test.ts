@@ -49,13 +49,51 @@ function bitsOf({ tensors }: Plan, role: TensorRole): number {
 }
 
 describe('planBits', () => {
-  it.each([2.51, 3, 4.83, 6.5, 9])('fills %f bits per weight and never more', async (bits) => {
+  it.each([2.51, 3, 4.83, 6.5, 7.5])('fills %f bits per weight and never more', async (bits) => {
     const { bitsPerWeight, dataBytes, tensors, notes } = await plan(small(), { bits })
     const elements = tensors.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b), 0)
     expect(bitsPerWeight).toBe((8 * dataBytes) / elements)
     expect(bitsPerWeight).toBeLessThanOrEqual(bits)
     expect(bitsPerWeight).toBeGreaterThan(0.995 * bits)
     expect(notes).toEqual([])
+  })
+
+  it('stops at 8 bits in blocks, and names the size of the source, where the budget has room for neither more nor all', async () => {
+    const { bitsPerWeight, tensors, notes } = await plan(small(), { bits: 12 })
+    expect(new Set(tensors.map(({ type }) => type))).toEqual(new Set(['Q8_0', 'F32']))
+    expect(bitsPerWeight).toBeLessThan(8.6)
+    expect(notes).toEqual([
+      expect.stringMatching(/^8\.5\d+ of 12 bits per weight are used: .* all of the source fits at 16\.0\d+ bits/),
+    ])
+  })
+
+  it('leaves room that one large matrix waits for, and names the size at which it gets its next type', async () => {
+    // Six tenths of all weights in one matrix, as of a small model with a large vocabulary.
+    const blueprint = blueprintOf({
+      architecture: 'llama',
+      layers: 4,
+      experts: 0,
+      heads: 4,
+      groups: 1,
+      tensors: [
+        ['token_embd.weight', [12288, 256]],
+        ['output.weight', [256, 256]],
+        ...[0, 1, 2, 3].flatMap((layer): [string, number[]][] => [
+          [`blk.${layer}.attn_norm.weight`, [256]],
+          [`blk.${layer}.attn_output.weight`, [256, 256]],
+          [`blk.${layer}.ffn_up.weight`, [768, 256]],
+          [`blk.${layer}.ffn_down.weight`, [256, 768]],
+        ]),
+      ],
+    })
+    const floors = { embedding: 'Q6_K' } as const
+    const made = await plan(blueprint, { bits: 7.6, floors })
+    const typeOf = (name: string, { tensors }: Plan): string | undefined => tensors.find((tensor) => tensor.name === name)?.type
+    expect(typeOf('token_embd.weight', made)).toBe('Q6_K')
+    const [note = ''] = made.notes
+    const next = Number(/token_embd\.weight gets its next type at ([\d.]+) bits per weight/.exec(note)?.[1])
+    expect(made.bitsPerWeight).toBeLessThan(7.56)
+    expect(typeOf('token_embd.weight', await plan(blueprint, { bits: next + 0.001, floors }))).toBe('Q8_0')
   })
 
   it('ends without loss, and says so, where the budget has room for the source', async () => {
