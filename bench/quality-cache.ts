@@ -7,6 +7,8 @@ import type { Prediction } from './quality-lab.js'
 
 /** Measurements of earlier runs, by the SHA-256 of the model's file and of the reference's logits: what is the same is not measured again. */
 export interface MeasurementCache {
+  /** Where calibrations are kept, too. */
+  readonly folder?: string
   get(key: string): Prediction | undefined
   put(key: string, prediction: Prediction): Promise<void>
 }
@@ -20,6 +22,7 @@ export async function openCache(folder: string): Promise<MeasurementCache> {
     () => new Map<string, Prediction>(),
   )
   return {
+    folder,
     get: (key) => known.get(key),
     async put(key, prediction) {
       known.set(key, prediction)

@@ -3,20 +3,22 @@ import { positiveOf } from './arguments.js'
 import { benchQuality, type QualityRow, rivalKinds } from './quality.js'
 import { benchIngredients, type IngredientRow } from './quality-ingredients.js'
 import { ingredientsText } from './quality-ingredients-text.js'
-import { sampleNames, textNames } from './quality-lab.js'
 import { comparedSizes } from './quality-sizes.js'
+import { modelSubject, type QualitySubject, sampleNames, sampleSubject, textNames } from './quality-subject.js'
 import { qualityHeading, qualityLine, qualityMarkdown, qualitySummary } from './quality-text.js'
+import { realNames, realSubjects, realTexts } from './real-models.js'
 
 /** `npm run bench -- quality`: takes its arguments, of which lists are separated by commas, and prints its results. */
 export async function quality(args: string[]): Promise<void> {
   const [list, flag] = [{ type: 'string' } as const, { type: 'boolean' } as const]
   const lists = { samples: list, sizes: list, texts: list, rivals: list, chunks: list, cache: list }
-  const options = { json: flag, markdown: flag, ingredients: flag, ...lists }
+  const several = { type: 'string', multiple: true } as const
+  const model = { model: list, 'calibration-text': several, 'calibration-chunks': list, text: several, real: flag }
+  const options = { json: flag, markdown: flag, ingredients: flag, ...lists, ...model }
   const { values } = parseArgs({ args, options })
   const { cache } = values
   const chosen = {
-    samples: oneOf('sample', sampleNames, values.samples),
-    texts: oneOf('text', textNames, values.texts),
+    subjects: await subjectsOf(values),
     sizes: oneOf(
       'size',
       comparedSizes.map(({ name }) => name),
@@ -42,6 +44,33 @@ export async function quality(args: string[]): Promise<void> {
   }
   if (values.json === true) console.log(JSON.stringify(found, null, 2))
   else console.log(values.markdown === true ? qualityMarkdown(found) : `\n${qualitySummary(found)}`)
+}
+
+interface Asked {
+  readonly model?: string | undefined
+  readonly 'calibration-text'?: string[] | undefined
+  readonly 'calibration-chunks'?: string | undefined
+  readonly text?: string[] | undefined
+  readonly real?: boolean | undefined
+  readonly samples?: string | undefined
+  readonly texts?: string | undefined
+}
+
+/** The models that are asked for: any of the user's, real ones, or samples. */
+async function subjectsOf(asked: Asked): Promise<QualitySubject[]> {
+  const { model, 'calibration-text': calibration = [], 'calibration-chunks': chunks, text = [] } = asked
+  if (asked.real === true) {
+    const names = oneOf('real model', realNames, asked.samples)
+    return await realSubjects(undefined, { names, texts: oneOf('text', realTexts, asked.texts) })
+  }
+  if (model !== undefined) {
+    if (calibration.length === 0 || text.length === 0)
+      throw new Error('--model needs --calibration-text FILE and --text NAME=FILE')
+    const most = chunks === undefined ? undefined : positiveOf('calibration-chunks', chunks)
+    return [await modelSubject(model, calibration, text, most)]
+  }
+  const texts = oneOf('text', textNames, asked.texts)
+  return await Promise.all(oneOf('sample', sampleNames, asked.samples).map((name) => sampleSubject(name, texts)))
 }
 
 function oneOf<Name extends string>(what: string, known: readonly Name[], list: string | undefined): readonly Name[] {

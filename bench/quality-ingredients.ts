@@ -1,6 +1,6 @@
 import { foreign } from './foreign.js'
 import { labs, type QualityOptions } from './quality.js'
-import type { QualityFile, QualityLab, TextName } from './quality-lab.js'
+import type { QualityFile, QualityLab } from './quality-lab.js'
 import { comparedSizes } from './quality-sizes.js'
 
 /** What stands between llama-quantize's preset and `--bits` with a calibration, one thing after the other. */
@@ -13,7 +13,7 @@ const usualPresets: readonly string[] = ['Q4_K_M', 'Q2_K', 'IQ2_XXS']
 /** A file with some of the ingredients, no larger than the preset's, on one text. */
 export interface IngredientRow {
   readonly sample: string
-  readonly text: TextName
+  readonly text: string
   /** The preset whose types or bytes it has. */
   readonly preset: string
   readonly ingredients: Ingredient

@@ -1,6 +1,6 @@
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { copyFile, mkdir, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { openGguf } from '../formats/gguf/index.js'
 import { type Calibration, makeImatrix, openCalibration } from '../src/calibration/index.js'
 import type { Blueprint } from '../src/model/blueprint.js'
@@ -16,19 +16,9 @@ import { loadModel } from '../src/runner/index.js'
 import { divergenceOf, type Estimate, perplexityOf } from '../src/verify/index.js'
 import { foreign } from './foreign.js'
 import { fileDigest, type MeasurementCache } from './quality-cache.js'
+import { calibrationDigest, type QualitySubject } from './quality-subject.js'
 import { targetBpw, type WeighedTensor } from './target-bpw.js'
 import { targetBpwErrors } from './target-bpw-errors.js'
-
-export const sampleNames = ['llama-kjv', 'deepseek-kjv-moe'] as const
-export const textNames = ['kjv-heldout', 'jargon-heldout'] as const
-export type TextName = (typeof textNames)[number]
-
-/** Not in either of the above. Of its end plans are judged that a full calibration tries. */
-const calibrationText = 'kjv-calibration'
-const judgedCharacters = 2 ** 14
-
-/** Chunks that are measured where nothing else is asked for: enough for divergences within some 2 %. */
-const usualChunks: Readonly<Record<TextName, number>> = { 'kjv-heldout': 30, 'jargon-heldout': 20 }
 
 /** A GGUF file whose weights are counted. */
 export interface QualityFile {
@@ -40,19 +30,20 @@ export interface QualityFile {
   readonly bitsPerWeight: number
 }
 
-/** How well a file predicts a text, against the bf16 model. */
+/** How well a file predicts a text, against the model of full precision. */
 export interface Prediction {
   readonly kld: Estimate
+  /** The divergence that 99 % of the tokens do not exceed. */
+  readonly kld99: number
+  /** Share of tokens for which both hold the same one for the likeliest. */
+  readonly sameTop: number
   readonly perplexity: Estimate
 }
 
 export interface LabOptions {
-  readonly sample: string
-  readonly texts: readonly TextName[]
-  /** Most chunks of each text; by default 30 of kjv-heldout and 20 of jargon-heldout. */
+  readonly subject: QualitySubject
+  /** Most chunks of each text; by default what each text says. */
   readonly chunks?: number | undefined
-  /** Most chunks of the calibration text; by default all. */
-  readonly calibrationChunks?: number | undefined
   readonly cache?: MeasurementCache | undefined
   /** Where files are made, to be thrown away. */
   readonly folder: string
@@ -65,7 +56,7 @@ export interface Encoding {
   /** What a budget is shared out by; by default fast. */
 }
 
-/** One sample, with everything that files of it are made from and held against. What does not depend on a budget is found once. */
+/** One model, with everything that files of it are made from and held against. What does not depend on a budget is found once. */
 export class QualityLab implements AsyncDisposable {
   readonly sample: string
   readonly blueprint: Blueprint
@@ -75,14 +66,14 @@ export class QualityLab implements AsyncDisposable {
   readonly #calibration: Calibration
   readonly #files = new Map<string, Promise<QualityFile>>()
   /** By the digest of the file. */
-  readonly #predictions = new Map<string, Promise<ReadonlyMap<TextName, Prediction>>>()
+  readonly #predictions = new Map<string, Promise<ReadonlyMap<string, Prediction>>>()
   readonly #trials: DampingTrials = new Map()
   readonly #errors = new Map<boolean, Promise<TypeErrors>>()
   #rivalErrors: Promise<readonly WeighedTensor[]> | undefined
-  #bases: Promise<ReadonlyMap<TextName, string>> | undefined
+  #bases: Promise<ReadonlyMap<string, string>> | undefined
 
   constructor(options: LabOptions, blueprint: Blueprint, known: { reference: string; matrix: string; calibration: Calibration }) {
-    this.sample = options.sample
+    this.sample = options.subject.name
     this.blueprint = blueprint
     this.#options = options
     this.#reference = known.reference
@@ -103,7 +94,7 @@ export class QualityLab implements AsyncDisposable {
     return file.bytes <= bytes ? file : await this.fitted({ dataBytes: dataBytes - (file.bytes - bytes), bytes }, encoding)
   }
 
-  /** llama-quantize's file of a preset, from our bf16 GGUF with the same importance matrix. */
+  /** llama-quantize's file of a preset, from our GGUF of full precision with the same importance matrix. */
   async theirs(preset: string): Promise<QualityFile> {
     return await this.#file(`llama.cpp-${preset}`, (output) => this.#llamaQuantize([], output, preset))
   }
@@ -113,7 +104,7 @@ export class QualityLab implements AsyncDisposable {
     return await this.#file(`target-bpw-${dataBytes}`, async (output) => {
       this.#rivalErrors ??= targetBpwErrors(this.blueprint, this.#reference, this.#matrix)
       const tensors = await this.#rivalErrors
-      const { tensors: all } = await finish(makePlan(this.blueprint, { kind: 'type', type: 'BF16' }))
+      const { tensors: all } = await finish(makePlan(this.blueprint, { kind: 'type', type: this.blueprint.sourceType }))
       const chosen = new Set(tensors.map(({ name }) => name))
       const rest = all.reduce((sum, { name, sizeBytes }) => sum + (chosen.has(name) ? 0 : sizeBytes), 0)
       const types = [...targetBpw(tensors, dataBytes - rest)]
@@ -125,7 +116,7 @@ export class QualityLab implements AsyncDisposable {
   }
 
   /** How well a file predicts each of the texts. */
-  async predictions(file: QualityFile): Promise<ReadonlyMap<TextName, Prediction>> {
+  async predictions(file: QualityFile): Promise<ReadonlyMap<string, Prediction>> {
     const digest = await fileDigest(file.path)
     const measured = this.#predictions.get(digest) ?? this.#measure(file.path, digest)
     this.#predictions.set(digest, measured)
@@ -169,14 +160,14 @@ export class QualityLab implements AsyncDisposable {
     await foreign.run('llama-quantize', args, { cwd: this.#options.folder, timeout: 300_000 })
   }
 
-  async #measure(path: string, digest: string): Promise<ReadonlyMap<TextName, Prediction>> {
+  async #measure(path: string, digest: string): Promise<ReadonlyMap<string, Prediction>> {
     this.#bases ??= this.#saveBases()
     const bases = await this.#bases
-    const { cache, texts } = this.#options
-    const found = new Map<TextName, Prediction>()
+    const { cache, subject } = this.#options
+    const found = new Map<string, Prediction>()
     let model: Awaited<ReturnType<typeof loadModel>> | undefined
     try {
-      for (const text of texts) {
+      for (const { name: text, text: content } of subject.texts) {
         const base = bases.get(text) as string
         const key = cache && `${digest} ${await fileDigest(base)}`
         const known = key === undefined ? undefined : cache?.get(key)
@@ -185,9 +176,14 @@ export class QualityLab implements AsyncDisposable {
           continue
         }
         model ??= await loadModel(path)
-        const compared = await finish(model.compareLogits(base, await readText(text)))
-        const { kld } = divergenceOf(compared)
-        const prediction = { kld: kld.mean, perplexity: perplexityOf(compared.negativeLogLikelihoods) }
+        const compared = await finish(model.compareLogits(base, content))
+        const { kld, sameTop } = divergenceOf(compared)
+        const prediction = {
+          kld: kld.mean,
+          kld99: kld.quantiles['99'] as number,
+          sameTop: sameTop.value,
+          perplexity: perplexityOf(compared.negativeLogLikelihoods),
+        }
         found.set(text, prediction)
         if (key !== undefined) await cache?.put(key, prediction)
       }
@@ -198,14 +194,14 @@ export class QualityLab implements AsyncDisposable {
   }
 
   /** The reference's logits, once for each text. */
-  async #saveBases(): Promise<ReadonlyMap<TextName, string>> {
-    const { texts, chunks } = this.#options
+  async #saveBases(): Promise<ReadonlyMap<string, string>> {
+    const { subject, chunks } = this.#options
     await using model = await loadModel(this.#reference)
-    const bases = new Map<TextName, string>()
-    for (const text of texts) {
-      const base = this.#path(`${this.sample}-${text}.logits`)
-      await finish(model.saveLogits(base, await readText(text), { chunks: chunks ?? usualChunks[text] }))
-      bases.set(text, base)
+    const bases = new Map<string, string>()
+    for (const { name, text, chunks: usual } of subject.texts) {
+      const base = this.#path(`${this.sample}-${name}.logits`)
+      await finish(model.saveLogits(base, text, { chunks: chunks ?? usual }))
+      bases.set(name, base)
     }
     return bases
   }
@@ -215,19 +211,26 @@ export class QualityLab implements AsyncDisposable {
   }
 }
 
-/** Makes what a sample's files are made from: the bf16 GGUF, and what calibration says of its inputs. */
+/** Makes what a model's files are made from: a GGUF of its own precision, and what calibration says of its inputs. */
 export async function openLab(options: LabOptions): Promise<QualityLab> {
-  const { sample, folder, calibrationChunks: chunks } = options
+  const { subject, folder, cache } = options
   await mkdir(folder, { recursive: true })
-  const blueprint = await makeBlueprint(repositoryPath(`samples/${sample}`))
-  const reference = join(folder, `${sample}-bf16.gguf`)
-  await finish(
-    quantize({ blueprint, plan: await finish(makePlan(blueprint, { kind: 'type', type: 'BF16' })), output: reference }),
-  )
-  const matrix = join(folder, `${sample}-imatrix.gguf`)
-  const text = join(folder, `${calibrationText}.txt`)
-  await writeFile(text, (await calibrationParts()).calibrated)
-  await finish(makeImatrix({ toGguf: asGguf, model: reference, text, output: matrix, chunks }))
+  const blueprint = await makeBlueprint(subject.model)
+  const reference = join(folder, `${subject.name}-full.gguf`)
+  const plan = await finish(makePlan(blueprint, { kind: 'type', type: blueprint.sourceType }))
+  await finish(quantize({ blueprint, plan, output: reference }))
+  const matrix = join(folder, `${subject.name}-imatrix.gguf`)
+  const kept = cache?.folder && join(cache.folder, `imatrix-${calibrationDigest(subject, await fileDigest(reference))}.gguf`)
+  if (kept !== undefined && existsSync(kept)) {
+    await copyFile(kept, matrix)
+  } else {
+    const text = join(folder, 'calibration.txt')
+    await writeFile(text, subject.calibration)
+    const { calibrationChunks: chunks } = subject
+    const made = { toGguf: asGguf, model: reference, text, output: matrix, chunks }
+    await finish(makeImatrix(made))
+    if (kept !== undefined) await copyFile(matrix, kept)
+  }
   return new QualityLab(options, blueprint, { reference, matrix, calibration: await openCalibration(matrix, blueprint) })
 }
 
@@ -248,18 +251,4 @@ async function measureFile(path: string): Promise<QualityFile> {
 async function* justThese(errors: TypeErrors): WithProgress<TypeErrors> {
   yield { stage: 'measure', done: 1, total: 1, unit: 'tensors' }
   return errors
-}
-
-async function calibrationParts(): Promise<{ readonly calibrated: string; readonly judged: string }> {
-  const text = await readText(calibrationText)
-  return { calibrated: text.slice(0, -judgedCharacters), judged: text.slice(-judgedCharacters) }
-}
-
-async function readText(name: TextName | typeof calibrationText): Promise<string> {
-  return await readFile(repositoryPath(`samples/text/${name}.txt`), 'utf8')
-}
-
-/** A path of the repository, from the sources as from dist/. */
-function repositoryPath(path: string): string {
-  return fileURLToPath(new URL(`${import.meta.url.includes('/dist/') ? '../../' : '../'}${path}`, import.meta.url))
 }

@@ -16,6 +16,7 @@ export const comparedSizes: readonly ComparedSize[] = [
   { name: 'Q4_K_M', preset: 'Q4_K_M', mixture: 'unsloth-style-5.0' },
   { name: 'Q3_K_M', preset: 'Q3_K_M', mixture: 'unsloth-style-4.0' },
   { name: 'UD-Q2_K_XL', mixture: 'unsloth-q2_k_xl' },
+  { name: 'IQ3_XXS', preset: 'IQ3_XXS', mixture: 'unsloth-style-3.5' },
   { name: '3.5', bits: 3.5, mixture: 'unsloth-style-3.5' },
   { name: 'Q2_K', preset: 'Q2_K', mixture: 'unsloth-style-3.25' },
   { name: 'IQ2_M', preset: 'IQ2_M', mixture: 'unsloth-style-3.0' },

@@ -5,8 +5,9 @@ import { readMixture } from '../src/plan/allocate/index.js'
 import { foreign } from './foreign.js'
 import { inOrder } from './in-order.js'
 import { openCache } from './quality-cache.js'
-import { openLab, type QualityFile, type QualityLab, sampleNames, type TextName, textNames } from './quality-lab.js'
+import { openLab, type QualityFile, type QualityLab } from './quality-lab.js'
 import { type ComparedSize, comparedSizes, presetAt } from './quality-sizes.js'
+import { type QualitySubject, sampleNames, sampleSubject } from './quality-subject.js'
 
 export const rivalKinds = ['llama.cpp-preset', 'our-kernels-preset', 'target-bpw-style', 'unsloth-style'] as const
 export type RivalKind = (typeof rivalKinds)[number]
@@ -14,7 +15,7 @@ export type RivalKind = (typeof rivalKinds)[number]
 /** One of our files against a rival's of at least as many bytes, on one text. */
 export interface QualityRow {
   readonly sample: string
-  readonly text: TextName
+  readonly text: string
   /** Its kind, and which. */
   readonly rival: string
   /** Of the whole files. */
@@ -27,20 +28,24 @@ export interface QualityRow {
   readonly kldError: number
   readonly rivalKld: number
   readonly rivalKldError: number
+  /** What 99 % of the tokens do not exceed. */
+  readonly kld99: number
+  readonly rivalKld99: number
+  /** Share of tokens with the same likeliest one. */
+  readonly sameTop: number
+  readonly rivalSameTop: number
   readonly ppl: number
   readonly rivalPpl: number
 }
 
 export interface QualityOptions {
-  readonly samples?: readonly string[]
-  readonly texts?: readonly TextName[]
+  /** By default both samples of the repository, each on its two texts. */
+  readonly subjects?: readonly QualitySubject[]
   /** Names of comparedSizes. */
   readonly sizes?: readonly string[]
   readonly rivals?: readonly RivalKind[]
-  /** Most chunks of each text; by default 30 of kjv-heldout and 20 of jargon-heldout. */
+  /** Most chunks of each text; by default what each text says. */
   readonly chunks?: number | undefined
-  /** Most chunks of the calibration text; by default all. */
-  readonly calibrationChunks?: number | undefined
   /** Folder in which measurements are kept for the next run. */
   readonly cache?: string | undefined
   /** Told what is left out. */
@@ -98,19 +103,13 @@ function sharingBudgets(rivals: readonly Rival[]): Rival[] {
   })
 }
 
-/** The samples one after the other, each in a folder that is gone afterwards. */
-export async function* labs({
-  samples = sampleNames,
-  texts = textNames,
-  chunks,
-  calibrationChunks,
-  cache,
-}: QualityOptions): AsyncGenerator<QualityLab> {
+/** The models one after the other, each in a folder that is gone afterwards. */
+export async function* labs({ subjects, chunks, cache }: QualityOptions): AsyncGenerator<QualityLab> {
   const kept = cache === undefined ? undefined : await openCache(cache)
-  for (const sample of samples) {
+  for (const subject of subjects ?? (await Promise.all(sampleNames.map((name) => sampleSubject(name))))) {
     const folder = await mkdtemp(join(tmpdir(), 'mq-quality-'))
     try {
-      await using lab = await openLab({ sample, texts, chunks, calibrationChunks, cache: kept, folder })
+      await using lab = await openLab({ subject, chunks, cache: kept, folder })
       yield lab
     } finally {
       await rm(folder, { recursive: true, force: true })
@@ -150,7 +149,7 @@ function rivalOf(name: string, file: QualityFile, dataBytes = file.dataBytes): R
 async function compare(lab: QualityLab, { name, file, budget }: Rival): Promise<QualityRow[]> {
   const ours = await lab.fitted(budget, { feedback: true })
   const [rivalPredictions, predictions] = [await lab.predictions(file), await lab.predictions(ours)]
-  return [...predictions].flatMap(([text, { kld, perplexity }]) => {
+  return [...predictions].flatMap(([text, { kld, kld99, sameTop, perplexity }]) => {
     const rival = rivalPredictions.get(text)
     if (rival === undefined) return []
     return {
@@ -164,6 +163,10 @@ async function compare(lab: QualityLab, { name, file, budget }: Rival): Promise<
       kldError: kld.standardError,
       rivalKld: rival.kld.value,
       rivalKldError: rival.kld.standardError,
+      kld99,
+      rivalKld99: rival.kld99,
+      sameTop,
+      rivalSameTop: rival.sameTop,
       ppl: perplexity.value,
       rivalPpl: rival.perplexity.value,
     }

@@ -8,6 +8,7 @@ import type { MeasurementCache } from '../../bench/quality-cache.js'
 import { ingredientsText } from '../../bench/quality-ingredients-text.js'
 import { openLab, type Prediction } from '../../bench/quality-lab.js'
 import { comparedSizes, presetAt } from '../../bench/quality-sizes.js'
+import { sampleSubject } from '../../bench/quality-subject.js'
 import { meetsTarget, qualityMarkdown, qualitySummary, targetOf } from '../../bench/quality-text.js'
 import { hullOf, targetBpw } from '../../bench/target-bpw.js'
 import { makeBlueprint } from '../../src/model/convert/index.js'
@@ -43,10 +44,8 @@ test('a lab makes each file once, within its bytes, and measures it on each text
   }
   try {
     await using lab = await openLab({
-      sample: 'llama-kjv',
-      texts: ['jargon-heldout'],
+      subject: { ...(await sampleSubject('llama-kjv', ['jargon-heldout'])), calibrationChunks: 2 },
       chunks: 2,
-      calibrationChunks: 2,
       cache,
       folder,
     })
@@ -83,8 +82,10 @@ test('ingredients are shares of what llama.cpp’s file has, marked where they m
   expect(line?.split(/ {2,}/)).toEqual(['s', 'kjv-heldout', 'Q2_K', '0.2000', '! 1.500', '1.250', '! 2.000', '0.250'])
 })
 
+const tails = { kld99: 1, rivalKld99: 1, sameTop: 1, rivalSameTop: 1 }
+
 test('a missed target is bold in Markdown', () => {
-  const sizes = { rivalBytes: 20, bytes: 19, bitsPerWeight: 3, kldError: 0, rivalKldError: 0, ppl: 1, rivalPpl: 1 }
+  const sizes = { rivalBytes: 20, bytes: 19, bitsPerWeight: 3, kldError: 0, rivalKldError: 0, ppl: 1, rivalPpl: 1, ...tails }
   const row = { sample: 's', rival: 'llama.cpp-preset Q2_K', ...sizes, rivalKld: 0.1 }
   const rows: QualityRow[] = [
     { ...row, text: 'kjv-heldout', kld: 0.07 },
@@ -96,7 +97,7 @@ test('a missed target is bold in Markdown', () => {
 })
 
 test('the last line of the summary counts the rows and names the worst against presets', () => {
-  const sizes = { rivalBytes: 20, bytes: 19, bitsPerWeight: 3, kldError: 0, rivalKldError: 0, ppl: 1, rivalPpl: 1 }
+  const sizes = { rivalBytes: 20, bytes: 19, bitsPerWeight: 3, kldError: 0, rivalKldError: 0, ppl: 1, rivalPpl: 1, ...tails }
   const row = { sample: 's', rival: 'llama.cpp-preset Q2_K', ...sizes, rivalKld: 0.1 }
   const rows: QualityRow[] = [
     { ...row, text: 'kjv-heldout', kld: 0.07 },
