@@ -6,6 +6,7 @@ export interface Fields {
   recipes(name: string): readonly Recipe[]
   text(name: string): string
   oneOf<Value extends string>(name: string, values: readonly Value[]): Value
+  flag(name: string): boolean
   /** Finite. */
   number(name: string): number
   numbers(name: string): readonly number[]
@@ -32,6 +33,7 @@ export function fieldsOf(node: Readonly<Record<string, unknown>>, readOperand: (
     text: (name) => required(name, node[name], (value) => typeof value === 'string'),
     oneOf: <Value extends string>(name: string, values: readonly Value[]) =>
       required(name, node[name], (value): value is Value => values.some((known) => known === value)),
+    flag: (name) => required(name, node[name], (value) => typeof value === 'boolean'),
     number: (name) => required(name, node[name], isFinite),
     numbers: (name) => required(name, node[name], (value) => Array.isArray(value) && value.every(isFinite)),
     whole: (name) => required(name, node[name], isWhole),

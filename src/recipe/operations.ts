@@ -1,15 +1,20 @@
 import type { Operation } from './operation.js'
 import { addOperation } from './operations/add.js'
 import { blockScaleOperation } from './operations/block-scale.js'
+import { combineOperation } from './operations/combine.js'
 import { concatOperation } from './operations/concat.js'
 import { constantOperation } from './operations/constant.js'
+import { expandOperation } from './operations/expand.js'
 import { ggmlOperation } from './operations/ggml.js'
 import { interleaveHalvesOperation } from './operations/interleave-halves.js'
+import { lookupOperation } from './operations/lookup.js'
 import { plainOperation } from './operations/plain.js'
 import { reshapeOperation } from './operations/reshape.js'
 import { sliceOperation } from './operations/slice.js'
 import { stackOperation } from './operations/stack.js'
+import { takeColumnsOperation } from './operations/take-columns.js'
 import { transposeOperation } from './operations/transpose.js'
+import { unpackOperation } from './operations/unpack.js'
 import type { Recipe, RecipeNodes } from './recipe.js'
 
 /**
@@ -28,6 +33,11 @@ export const operations: { readonly [Op in keyof RecipeNodes]: Operation<RecipeN
   concat: concatOperation,
   add: addOperation,
   constant: constantOperation,
+  unpack: unpackOperation,
+  'take-columns': takeColumnsOperation,
+  lookup: lookupOperation,
+  expand: expandOperation,
+  combine: combineOperation,
 }
 
 /** The entry of a recipe's outermost operation. */

@@ -88,11 +88,32 @@ export async function openCheckpoint(place: string | CheckpointFolder): Promise<
       const { shape, file, start, end } = placeOf(name)
       return plain(type, { file, start, end }, shape)
     },
+    packed(name) {
+      const { file, start, end } = placeOf(name)
+      return { file, start, end }
+    },
   }
-  const storage = openStorage({
+  const fileNames = [...headers.keys()]
+  const storage = await openStorage({
     stored,
     config,
     configFile: folder.pathOf('config.json'),
+    bytesOf: async (name) => {
+      const { file, start, end } = placeOf(name)
+      if (end - start > maxSmallTensorBytes) {
+        throw MqError.of('STORAGE_UNSUPPORTED', {
+          file: folder.path,
+          storage: `a description of ${end - start} bytes (tensor ${name})`,
+          advice: 'Use the original checkpoint, before it was quantized',
+        })
+      }
+      const source = await folder.open(fileNames[file] as string)
+      try {
+        return await source.slice(start, end)
+      } finally {
+        await source.close()
+      }
+    },
     quantization: await readQuantization(folder, config),
     metadata: new Map([...headers.values()].flatMap(({ metadata }) => [...metadata])),
   })
@@ -109,7 +130,6 @@ export async function openCheckpoint(place: string | CheckpointFolder): Promise<
       const [one, two] = [located.get(name), located.get(other)]
       if (one === undefined || two === undefined) return false
       if (one.dtype !== two.dtype || one.end - one.start !== two.end - two.start) return false
-      const fileNames = [...headers.keys()]
       const place = ({ file, start, end }: typeof one): Stretches => ({ file: fileNames[file] as string, start, end })
       return stretchesAreEqual(folder, place(one), place(two))
     },
@@ -118,6 +138,9 @@ export async function openCheckpoint(place: string | CheckpointFolder): Promise<
     readJson: (name) => readJsonFile(folder, name),
   }
 }
+
+/** Tensors that describe others have some hundred bytes. */
+const maxSmallTensorBytes = 65_536
 
 /** What config.json says of a quantization, or ModelOpt's own file. */
 async function readQuantization(

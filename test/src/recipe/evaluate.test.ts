@@ -4,12 +4,15 @@ import type { Codec } from '../../../formats/ggml/codec.js'
 import {
   add,
   blockScale,
+  combine,
   concat,
   constant,
   elementCount,
   evaluateRows,
+  expand,
   type FileRange,
   interleaveHalves,
+  lookup,
   plain,
   preferredRowStep,
   type Recipe,
@@ -19,7 +22,9 @@ import {
   type Shape,
   slice,
   stack,
+  takeColumns,
   transpose,
+  unpack,
 } from '../../../src/recipe/index.js'
 
 const noCodec = {} as Codec
@@ -43,6 +48,21 @@ const leaf = (shape: Shape, at = 0): Recipe =>
 async function all(recipe: Recipe): Promise<number[]> {
   const { read } = countingFile(100_000)
   return [...(await evaluateRows(recipe, 0, rowCount(recipe), read, noCodec))]
+}
+
+const countingBytes = new Uint8Array(Float32Array.from({ length: 10_000 }, (_, index) => index).buffer)
+
+/** A packed value of the counting file, from one big number for each row or column of words. */
+function bitsAt({ range, bits, along, packed, order }: Extract<Recipe, { op: 'unpack' }>, row: number, column: number): number {
+  const [rows, columns] = packed as [number, number]
+  const bytes =
+    along === 1
+      ? Array.from({ length: columns }, (_, at) => row * columns + at)
+      : Array.from({ length: rows * 4 }, (_, at) => (Math.floor(at / 4) * columns + column) * 4 + (at % 4))
+  const number = bytes.reduceRight((sum, at) => sum * 256n + BigInt(countingBytes[range.start + at] as number), 0n)
+  const group = order.length === 0 ? 1 : order.length
+  const place = along === 0 ? row : column - (column % group) + (order[column % group] ?? 0)
+  return Number((number >> BigInt(place * bits)) & BigInt(2 ** bits - 1))
 }
 
 /** The plainest evaluator: element by element, by index. */
@@ -85,6 +105,24 @@ function valueAt(recipe: Recipe, index: readonly number[]): number {
       const [row, column] = index as [number, number]
       const scale = valueAt(recipe.scale, [Math.floor(row / recipe.blockRows), Math.floor(column / recipe.blockColumns)])
       return Math.fround(valueAt(recipe.weight, index) * scale)
+    }
+    case 'expand':
+      return valueAt(recipe.input, [Math.floor(first / recipe.blockRows), Math.floor((rest[0] as number) / recipe.blockColumns)])
+    case 'take-columns':
+      return valueAt(recipe.input, [first, valueAt(recipe.index, rest)])
+    case 'lookup': {
+      const code = valueAt(recipe.input, index)
+      const isEntry = Number.isInteger(code) && code >= 0 && code < elementCount(recipe.table.shape)
+      return isEntry ? valueAt(recipe.table, [code]) : Number.NaN
+    }
+    case 'combine': {
+      const [left, right] = [valueAt(recipe.left, index), valueAt(recipe.right, index)]
+      const results = { sum: left + right, difference: left - right, product: left * right, quotient: left / right }
+      return Math.fround(results[recipe.by])
+    }
+    case 'unpack': {
+      const [row, column] = (recipe.transposed ? index.toReversed() : index) as [number, number]
+      return bitsAt(recipe, row, column)
     }
     case 'ggml':
       throw new Error('not here')
@@ -134,6 +172,42 @@ const anyRecipe: fc.Arbitrary<Recipe> = fc.letrec<{ recipe: Recipe }>((tie) => (
       const blocks = [Math.ceil(rowCount(weight) / blockRows), Math.ceil(columns / blockColumns)]
       return blockScale(weight, leaf(blocks, at), blockRows, blockColumns)
     }),
+    fc.tuple(tie('recipe'), small, small, fc.nat(4)).map(([input, blockRows, blockColumns, less]) => {
+      const matrix = reshape(input, [rowCount(input), rowLength(input)])
+      const size = (count: number, block: number): number => Math.max((count - 1) * block + 1, count * block - less)
+      return expand(matrix, blockRows, blockColumns, [size(rowCount(matrix), blockRows), size(rowLength(matrix), blockColumns)])
+    }),
+    fc
+      .tuple(tie('recipe'), fc.array(fc.nat(), { minLength: 1, maxLength: 6 }))
+      .map(([input, numbers]) =>
+        takeColumns(
+          reshape(input, [rowCount(input), rowLength(input)]),
+          constant(numbers.map((number) => number % rowLength(input))),
+        ),
+      ),
+    fc.tuple(tie('recipe'), small).map(([input, length]) => lookup(input, leaf([length], 7))),
+    fc
+      .tuple(tie('recipe'), fc.constantFrom('sum', 'difference', 'product', 'quotient'), fc.nat(50))
+      .map(([input, by, at]) => combine(by, input, leaf(input.shape, at))),
+    fc
+      .record({
+        rows: small,
+        columns: small,
+        bits: fc.integer({ min: 1, max: 8 }),
+        along: fc.constantFrom(0, 1),
+        transposed: fc.boolean(),
+        at: fc.nat(200),
+        interleaved: fc.boolean(),
+      })
+      .map(({ rows, columns, bits, along, transposed, at, interleaved }) => {
+        const values = along === 1 && interleaved ? [rows, columns * 4] : along === 1 ? [rows, columns] : [rows * 7, columns]
+        const [valueRows = 0, valueColumns = 0] = values
+        const packed =
+          along === 1 ? [rows, Math.ceil((valueColumns * bits) / 8) + 1] : [Math.ceil((valueRows * bits) / 32), columns]
+        const order = along === 1 && interleaved ? [0, 2, 1, 3] : []
+        const bytes = (packed[0] as number) * (packed[1] as number) * (along === 1 ? 1 : 4)
+        return unpack({ file: 0, start: at, end: at + bytes }, { bits, along, packed, values, order, transposed })
+      }),
   ),
 })).recipe
 

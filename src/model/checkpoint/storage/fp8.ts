@@ -44,6 +44,12 @@ export const fp8: StorageKind = {
       stored.get(name)?.dtype.startsWith('F8_') === true || name.endsWith(scaleSuffixes[0])
     if (!isFp8 || !stored.names.some(isHere)) return undefined
     const block = readBlock(context)
+    const orphan = stored.names.find(
+      (name) => name.endsWith(scaleSuffixes[0]) && stored.get(name.slice(0, -scaleSuffixes[0].length)) === undefined,
+    )
+    if (orphan !== undefined) {
+      throw MqError.of('TENSOR_MISSING', { path: stored.path, tensor: orphan.slice(0, -scaleSuffixes[0].length) })
+    }
     const details = new Set(stored.names.filter((name) => isDetail(stored, name)))
     return {
       names: stored.names.filter((name) => !details.has(name)),

@@ -1,4 +1,8 @@
+import { awq } from './awq.js'
+import { bitsandbytes } from './bitsandbytes.js'
+import { compressedTensors } from './compressed-tensors.js'
 import { fp8 } from './fp8.js'
+import { gptq } from './gptq.js'
 import { plain } from './plain.js'
 import type { Storage, StorageContext, StorageKind } from './types.js'
 import { unknownStorage, unsupported } from './unsupported.js'
@@ -6,15 +10,15 @@ import { unknownStorage, unsupported } from './unsupported.js'
 export type { Storage, StoredTensor, StoredTensors } from './types.js'
 
 /** Every way in which weights are kept; the first that recognises a checkpoint reads it. */
-const storages: readonly StorageKind[] = [fp8, unsupported, plain]
+const storages: readonly StorageKind[] = [fp8, compressedTensors, gptq, awq, bitsandbytes, unsupported, plain]
 
 /**
  * The model's tensors of a checkpoint.
  * @throws MqError STORAGE_UNSUPPORTED, naming the storage and what to do.
  */
-export function openStorage(context: StorageContext): Storage {
+export async function openStorage(context: StorageContext): Promise<Storage> {
   for (const kind of storages) {
-    const storage = kind.open(context)
+    const storage = await kind.open(context)
     if (storage !== undefined) return storage
   }
   throw unknownStorage(context)

@@ -1,5 +1,5 @@
 import type { SafetensorsDtype } from '../../../../formats/safetensors/index.js'
-import type { PlainType, Recipe, Shape } from '../../../recipe/index.js'
+import type { FileRange, PlainType, Recipe, Shape } from '../../../recipe/index.js'
 
 /** A tensor as a file holds it. */
 export interface StoredTensor {
@@ -24,6 +24,8 @@ export interface StoredTensors {
    * @throws MqError TENSOR_MISSING; RangeError where the type is of another size.
    */
   as(name: string, type: PlainType): Recipe
+  /** The bytes of a tensor of any type. @throws MqError TENSOR_MISSING. */
+  packed(name: string): FileRange
 }
 
 /** What a checkpoint says of the way it keeps its weights. */
@@ -35,6 +37,8 @@ export interface StorageContext {
   readonly configFile: string
   /** `quantization_config` or `compression_config` of config.json, or what hf_quant_config.json says; undefined for none. */
   readonly quantization: Readonly<Record<string, unknown>> | undefined
+  /** The bytes of a small tensor. @throws MqError TENSOR_MISSING, STORAGE_UNSUPPORTED where it is not small. */
+  readonly bytesOf: (name: string) => Promise<Uint8Array>
   /** `__metadata__` of the weight files. */
   readonly metadata: ReadonlyMap<string, string>
 }
@@ -59,5 +63,5 @@ export interface StorageKind {
    * The model's tensors, where a checkpoint keeps them in this way; undefined where it does not.
    * @throws MqError STORAGE_UNSUPPORTED where it is a variant that cannot be read.
    */
-  open(context: StorageContext): Storage | undefined
+  open(context: StorageContext): Storage | undefined | Promise<Storage | undefined>
 }
