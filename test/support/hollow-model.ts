@@ -20,6 +20,7 @@ function hollowCheckpoint(config: Readonly<Record<string, unknown>>): Checkpoint
     sourceType: 'BF16',
     shapeOf: nothing,
     tensor: nothing,
+    values: nothing,
     looksEqual: nothing,
     readBytes: () => Promise.resolve(undefined),
     readText: () => Promise.resolve(undefined),

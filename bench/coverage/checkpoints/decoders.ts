@@ -169,6 +169,9 @@ export const decoderSpecs: readonly CheckpointSpec[] = [
   { name: 'bloom', classes: ['BloomForCausalLM'], arch: 'bloom', dtype: 'F16', ...byteLevelModel('gpt2') },
   { name: 'codeshell', classes: ['CodeShellForCausalLM'], arch: 'codeshell', ...byteLevelModel('gpt2') },
   { name: 'minicpm', classes: ['MiniCPMForCausalLM'], arch: 'minicpm', ...llama2 },
+  { name: 'starcoder', classes: ['GPTBigCodeForCausalLM'], arch: 'starcoder', dtype: 'F32', ...byteLevelModel('starcoder') },
+  { name: 'jais2', classes: ['Jais2ForCausalLM'], arch: 'jais2', ...llama3 },
+  { name: 'maincoder', classes: ['MaincoderForCausalLM'], arch: 'maincoder', ...qwen2 },
   { name: 'orion', classes: ['OrionForCausalLM'], arch: 'orion', ...llama2 },
   { name: 'gpt-neox', classes: ['GPTNeoXForCausalLM'], arch: 'gptneox', dtype: 'F16', plainConfig: noRotaryPct, ...neox },
   {

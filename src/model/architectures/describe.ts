@@ -53,7 +53,7 @@ async function describeFamily(family: Family, checkpoint: Checkpoint, className:
     layers,
     experts: Number(keys.find(([key]) => key === 'expert_count')?.[1].value ?? 0),
     vocabularySize,
-    firstKeys: fullKeys(quirks.firstKeys?.(config) ?? []),
+    firstKeys: fullKeys((await quirks.firstKeys?.(config)) ?? []),
     keys: fullKeys(keys),
     expected,
     computed,
@@ -75,7 +75,7 @@ function plainName(name: string): string {
 }
 
 function fullKey(architecture: string, key: string): string {
-  return /^(general|tokenizer)\./.test(key) ? key : `${architecture}.${key}`
+  return /^(general|tokenizer|xielu)\./.test(key) ? key : `${architecture}.${key}`
 }
 
 /** The fields with what transformers fills in. */

@@ -100,7 +100,7 @@ export interface Quirks {
   /** Tensors that are computed from config.json. */
   readonly computed?: (config: ModelConfig) => readonly NamedTensor[]
   /** Keys that llama.cpp's converter writes before all but general.architecture. */
-  readonly firstKeys?: (config: ModelConfig) => readonly Entry[]
+  readonly firstKeys?: (config: ModelConfig) => readonly Entry[] | Promise<readonly Entry[]>
   /** Blocks of the output, where they are not num_hidden_layers. */
   readonly layers?: (config: ModelConfig) => number
   /** Whether the file has no place for an output matrix: the embedding serves as one. */

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { SafetensorsTensor } from '../../../formats/safetensors/index.js'
 import { MqError } from '../../errors/index.js'
-import { type PlainType, plain, plainTypeBytes, type Recipe, type Shape } from '../../recipe/index.js'
+import { decodePlain, elementCount, type PlainType, plain, plainTypeBytes, type Recipe, type Shape } from '../../recipe/index.js'
 import { readHeaders, readJsonFile, readTextFile } from './files.js'
 import { type CheckpointFolder, checkpointFolderOf, localFolder } from './folder.js'
 import { openStorage, type StoredTensors } from './storage/index.js'
@@ -40,6 +40,8 @@ export interface Checkpoint {
   readonly notes: readonly string[]
   /** The bytes of another file of the folder, such as `tokenizer.model`; undefined where there is none. @throws MqError LINK_DANGLING, LFS_POINTER. */
   readBytes(name: string): Promise<Uint8Array | undefined>
+  /** The values of a small tensor that is stored as floats, read at once. @throws MqError TENSOR_MISSING, STORAGE_UNSUPPORTED. */
+  values(name: string): Promise<Float32Array>
   /** Whether two tensors of the files hold the same bytes: stretches all over them are compared. */
   looksEqual(name: string, other: string): Promise<boolean>
   /** The text of another file of the folder, such as `chat_template.jinja`; undefined where there is none. @throws MqError CONFIG_INVALID. */
@@ -126,6 +128,18 @@ export async function openCheckpoint(place: string | CheckpointFolder): Promise<
     config,
     ...storage,
     sourceType: guess?.dtype === 'BF16' ? 'BF16' : 'F16',
+    async values(name) {
+      const { dtype, shape, file, start, end } = placeOf(name)
+      if (!isFloatType(dtype)) throw MqError.of('TENSOR_SHAPE', { tensor: name, shape: dtype, expected: 'floats' })
+      const source = await folder.open([...headers.keys()][file] as string)
+      try {
+        const values = new Float32Array(elementCount(shape))
+        decodePlain(dtype, await source.slice(start, end), values)
+        return values
+      } finally {
+        await source.close()
+      }
+    },
     async looksEqual(name, other) {
       const [one, two] = [located.get(name), located.get(other)]
       if (one === undefined || two === undefined) return false

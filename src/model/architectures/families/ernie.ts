@@ -68,7 +68,7 @@ export const ernieMoe: Family = {
   quirks: {
     ...quirks,
     leaveOut: (name) =>
-      /^model\.mtp_/.test(name)
+      name.startsWith('model.mtp_')
         ? 'of the layers that predict further tokens, for which llama.cpp has no place in this architecture'
         : undefined,
   },

@@ -1,4 +1,3 @@
-import type { MetadataValue } from '../../../../formats/gguf/types.js'
 import { interleaved } from '../attention.js'
 import { baseKeys, type Dimensions, dimensionsOf } from '../base.js'
 import { decoderRows } from '../decoder.js'
@@ -78,10 +77,13 @@ const unused = 5
  */
 function adjustTokenizer(entries: readonly Entry[]): readonly Entry[] {
   const tokens = entries.find(([key]) => key === 'tokenizer.ggml.tokens')?.[1]
-  const isUnused = (id: number): boolean => tokens?.type === 'array' && String(tokens.value[id]).startsWith('[UNUSED')
+  const isUnused = (id: number): boolean => {
+    const token = tokens?.type === 'array' ? tokens.value[id] : undefined
+    return typeof token === 'string' && token.startsWith('[UNUSED')
+  }
   const typed = entries.map(([key, value]): Entry => {
     if (key !== 'tokenizer.ggml.token_type' || value.type !== 'array') return [key, value]
-    return [key, { ...value, value: value.value.map((type, id) => (isUnused(id) ? unused : type)) } as MetadataValue]
+    return [key, { ...value, value: value.value.map((type, id) => (isUnused(id) ? unused : type)) }]
   })
   const known = typed.filter(([key]) => key !== 'tokenizer.ggml.unknown_token_id')
   const place = known.findIndex(([key]) => key === 'tokenizer.ggml.token_type') + 1

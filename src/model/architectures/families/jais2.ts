@@ -1,0 +1,29 @@
+import { baseKeys, dimensionsOf } from '../base.js'
+import { decoderRows } from '../decoder.js'
+import { headLength } from '../llama.js'
+import { uint32 } from '../metadata.js'
+import { plainFeedForward } from '../plain-feed-forward.js'
+import { layerNorm } from '../rows.js'
+import type { Family } from '../types.js'
+
+/** Jais 2: layer norms and biases everywhere, a squared ReLU. */
+export const jais2: Family = {
+  architecture: 'jais2',
+  classes: ['Jais2ForCausalLM'],
+  fields: {
+    defaults: { layer_norm_eps: 1e-5, max_position_embeddings: 8192, rope_theta: 500_000, tie_word_embeddings: false },
+    derived: headLength,
+    supported: { attention_bias: [true], hidden_act: ['relu2'], mlp_bias: [true] },
+  },
+  keys: (config) => [...baseKeys(config), ['rope.dimension_count', uint32(dimensionsOf(config).headLength)]],
+  tensors: (config) =>
+    decoderRows(config, {
+      normBias: true,
+      norms: ({ hidden }) => [
+        ...layerNorm('input_layernorm', 'attn_norm', hidden),
+        ...layerNorm('post_attention_layernorm', 'ffn_norm', hidden),
+      ],
+      attention: { bias: true },
+      feedForward: ({ hidden, feedForward }) => plainFeedForward('mlp', hidden, feedForward, { bias: true }),
+    }),
+}
