@@ -52,7 +52,7 @@ export interface Blueprint {
   readonly layers: number
   /** Routed experts of a layer; 0 for a dense model. */
   readonly experts: number
-  /** All metadata but general.quantization_version; general.file_type holds its place, and the plan writes its value: see plan-metadata.ts. */
+  /** All metadata; general.file_type and general.quantization_version hold their places, and the plan writes their values: see plan-metadata.ts. */
   readonly metadata: Metadata
   /** Absolute paths of the files that recipes read. */
   readonly files: readonly string[]

@@ -10,7 +10,7 @@ import { noteOtherHead } from './tied-output.js'
 import type { Entry, Family, FieldTable, Model } from './types.js'
 
 /** Names under `architectures` in config.json that can be converted. */
-export const knownClasses: readonly string[] = families.flatMap(({ classes }) => classes)
+export const knownClasses: readonly string[] = [...new Set(families.flatMap(({ classes }) => classes))]
 
 /**
  * What the checkpoint's architecture makes of its config.json.
@@ -19,7 +19,7 @@ export const knownClasses: readonly string[] = families.flatMap(({ classes }) =>
 export async function describeModel(checkpoint: Checkpoint): Promise<Model> {
   const { architectures } = checkpoint.config
   const named: unknown = Array.isArray(architectures) ? architectures[0] : undefined
-  const family = typeof named === 'string' ? familyOfClass(named) : undefined
+  const family = typeof named === 'string' ? familyOfClass(named, flatFields(checkpoint.config)) : undefined
   if (typeof named !== 'string' || family === undefined) {
     throw MqError.of('ARCHITECTURE_UNKNOWN', {
       file: `${checkpoint.path}/config.json`,
@@ -65,6 +65,7 @@ async function describeFamily(family: Family, checkpoint: Checkpoint, className:
     ...(adjustTokenizer !== undefined && {
       adjustTokenizer: (entries, tokenizerConfig) => adjustTokenizer(entries, tokenizerConfig, config),
     }),
+    preNames: quirks.preNames ?? {},
     notes,
   }
 }

@@ -1,10 +1,10 @@
+import type { Fields } from './config.js'
 import * as all from './families/index.js'
 import type { Family } from './types.js'
 
 /** All families. */
 export const families: readonly Family[] = Object.values(all)
 
-const byClass = new Map(families.flatMap((family) => family.classes.map((name) => [name, family] as const)))
 /** Of several that write one architecture, the one whose memory is known. */
 const byArchitecture = new Map(
   families
@@ -13,8 +13,8 @@ const byArchitecture = new Map(
 )
 
 /** The family of a class that config.json names; undefined where there is none. */
-export function familyOfClass(name: string): Family | undefined {
-  return byClass.get(name)
+export function familyOfClass(name: string, fields: Fields): Family | undefined {
+  return families.find(({ classes, applies }) => classes.includes(name) && (applies === undefined || applies(fields)))
 }
 
 /** The family of general.architecture; undefined where there is none. */

@@ -1,5 +1,5 @@
 export { describeModel } from './describe.js'
 export { familyOfArchitecture } from './find-family.js'
-export { float32, text } from './metadata.js'
+export { float32, text, uint32 } from './metadata.js'
 export { type PlacedTensors, placeTensors } from './place-tensors.js'
 export type { Entry, Family, FootprintTraits, Model, NamedTensor } from './types.js'

@@ -1,9 +1,9 @@
 import { groupedAttention } from './attention.js'
 import { type Dimensions, dimensionsOf } from './base.js'
 import { countOrNone, flag, listOf, type ModelConfig, size } from './config.js'
-import { endRows } from './ends.js'
+import { decoderRows } from './decoder.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from './feed-forward.js'
-import { blocks, norm, type Row, tensor } from './rows.js'
+import { type Row, tensor } from './rows.js'
 import type { FieldRule } from './types.js'
 
 /** Source: the Config classes of transformers. */
@@ -22,9 +22,9 @@ export const windowed: Readonly<Record<string, FieldRule>> = {
 }
 export const qwenInert = ['sliding_window', 'max_window_layers']
 
-/** A bare Qwen2Model or Qwen3Model lacks the outer name. */
-export function withRoot(name: string, { className }: ModelConfig): string {
-  return className.endsWith('Model') && !name.startsWith('model.') && name !== 'lm_head.weight' ? `model.${name}` : name
+/** Embedding models lack the outer name. */
+export function withRoot(name: string): string {
+  return /^(layers|embed_tokens|norm)\./.test(name) ? `model.${name}` : name
 }
 
 export function normedAttention(dimensions: Dimensions): Row[] {
@@ -32,19 +32,9 @@ export function normedAttention(dimensions: Dimensions): Row[] {
 }
 
 export function denseRows(config: ModelConfig, attention: (dimensions: Dimensions) => Row[]): Row[] {
-  const dimensions = dimensionsOf(config)
-  const { layers, hidden, feedForward } = dimensions
   // An embedding model has no output matrix.
   const ends = config.className.endsWith('Model') ? config.with({ tie_word_embeddings: true }) : config
-  return [
-    ...endRows(ends, dimensions),
-    ...blocks('model.layers', layers, () => [
-      norm('input_layernorm', 'attn_norm', hidden),
-      norm('post_attention_layernorm', 'ffn_norm', hidden),
-      ...attention(dimensions),
-      ...gatedFeedForward('mlp', hidden, feedForward),
-    ]),
-  ]
+  return decoderRows(ends, { attention })
 }
 
 /** Not every layer need have experts: those that mlp_only_layers names have not, nor those between the steps. */
@@ -60,13 +50,10 @@ export function expertRows(
   const step = config.get(size, 'decoder_sparse_step')
   const dense = new Set(config.find(listOf(countOrNone), 'mlp_only_layers'))
   config.find(flag, 'norm_topk_prob')
-  return [
-    ...endRows(config, dimensions),
-    ...blocks('model.layers', layers, (layer) => [
-      norm('input_layernorm', 'attn_norm', hidden),
-      norm('post_attention_layernorm', 'ffn_norm', hidden),
-      ...attention(dimensions),
-      ...(dense.has(layer) || (layer + 1) % step !== 0 || experts === 0
+  return decoderRows(config, {
+    attention,
+    feedForward: (_, layer) =>
+      dense.has(layer) || (layer + 1) % step !== 0 || experts === 0
         ? gatedFeedForward('mlp', hidden, feedForward)
         : [
             tensor('mlp.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),
@@ -74,7 +61,6 @@ export function expertRows(
               fused: config.hasTensor(`model.layers.${layer}.mlp.experts.gate_up_proj`),
             }),
             ...shared(dimensions),
-          ]),
-    ]),
-  ]
+          ],
+  })
 }

@@ -29,6 +29,7 @@ const scaling = v.looseObject({
   long_factor: v.nullish(factors),
   short_factor: v.nullish(factors),
   alpha: v.nullish(finite),
+  llama_4_scaling_beta: v.nullish(finite),
 })
 
 type Scaling = v.InferOutput<typeof scaling>

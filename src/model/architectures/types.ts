@@ -48,6 +48,8 @@ export interface Model {
   leaveOut(name: string): string | undefined
   /** What the architecture adds to a tokenizer's metadata, given its tokenizer_config.json; by default nothing. */
   adjustTokenizer?(entries: readonly Entry[], tokenizerConfig: Fields | undefined): readonly Entry[]
+  /** Names of pre-tokenizers, by those of others that split alike: see Quirks. */
+  readonly preNames: Readonly<Record<string, string>>
   /** Things the user should know. */
   readonly notes: readonly string[]
 }
@@ -97,6 +99,8 @@ export interface Quirks {
     tokenizerConfig: Fields | undefined,
     config: ModelConfig,
   ) => readonly Entry[]
+  /** What llama.cpp calls the pre-tokenizer of these models, by the name of another that splits alike and is recognised in its place. */
+  readonly preNames?: Readonly<Record<string, string>>
   /** Tensors that are computed from config.json. */
   readonly computed?: (config: ModelConfig) => readonly NamedTensor[]
   /** Keys that llama.cpp's converter writes before all but general.architecture. */
@@ -115,6 +119,8 @@ export interface Family {
   readonly architecture: string
   /** What config.json calls them under `architectures`. */
   readonly classes: readonly string[]
+  /** Which checkpoints of these classes are meant, where another family has the others. */
+  readonly applies?: (fields: Fields) => boolean
   readonly fields?: FieldTable
   /** Metadata in the order of llama.cpp's converter, without the `{arch}.` prefix; those of `general.` and `tokenizer.` in full. */
   readonly keys: (config: ModelConfig) => readonly Entry[] | Promise<readonly Entry[]>

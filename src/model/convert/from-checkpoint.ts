@@ -1,7 +1,7 @@
 import type { MetadataValue } from '../../../formats/gguf/index.js'
 import { type TokenizerMetadata, tokenizerMetadata } from '../../../formats/tokenizer/index.js'
 import type { Recipe } from '../../recipe/index.js'
-import { describeModel, type Model, placeTensors, text } from '../architectures/index.js'
+import { describeModel, type Model, placeTensors, text, uint32 } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import { type Checkpoint, type CheckpointFolder, openCheckpoint } from '../checkpoint/index.js'
 import { keepsFloat32, layerOfTensor, roleOfTensor } from '../roles.js'
@@ -30,6 +30,7 @@ export async function blueprintOfCheckpoint(
     ...model.firstKeys,
     ...(await generalMetadata(checkpoint, model.architecture, tensors, name)),
     ...model.keys,
+    ['general.quantization_version', uint32(2)],
     ...tokenizer.entries,
   ])
   return {
@@ -68,6 +69,12 @@ export function blueprintTensor(name: string, recipe: Recipe, architecture: stri
   }
 }
 
+/** Of pre-tokenizers that split alike the family's own. */
+function renamedPre([key, value]: readonly [string, MetadataValue], { preNames }: Model): [string, MetadataValue] {
+  const isPre = key === 'tokenizer.ggml.pre' && value.type === 'string'
+  return isPre && Object.hasOwn(preNames, value.value) ? [key, text(preNames[value.value] as string)] : [key, value]
+}
+
 async function readTokenizer(checkpoint: Checkpoint, model: Model, pre: string | undefined): Promise<TokenizerMetadata> {
   const config = await checkpoint.readJson('tokenizer_config.json')
   const { entries, notes } = tokenizerMetadata(
@@ -85,7 +92,8 @@ async function readTokenizer(checkpoint: Checkpoint, model: Model, pre: string |
     },
     { vocabularySize: model.vocabularySize, pre },
   )
-  return { entries: model.adjustTokenizer?.(entries, config) ?? entries, notes }
+  const named = pre === undefined ? entries.map((entry) => renamedPre(entry, model)) : entries
+  return { entries: model.adjustTokenizer?.(named, config) ?? named, notes }
 }
 
 /** The names of a SentencePiece model: of Llama and most others, and of T5. */

@@ -6,8 +6,8 @@ import { ggml, type PlainType, plain, type Recipe } from '../../recipe/index.js'
 import type { Blueprint } from '../blueprint.js'
 import { blueprintTensor, unknownKinds } from './from-checkpoint.js'
 
-/** What the plan writes anew, and what belongs to the old file alone. */
-const leftOut = new Set(['general.quantization_version', 'general.alignment'])
+/** What belongs to the old file alone. */
+const leftOut = new Set(['general.alignment'])
 
 /** The ggml types that are numbers one by one. */
 const plainTypes: Partial<Record<GgmlTypeName, PlainType>> = {

@@ -35,7 +35,7 @@ export const deepseek2: Family = {
     const { latent, plain, rotated, valueLength } = latentDimensions(config)
     return [
       // With the key and value projections absorbed, all heads share one latent vector.
-      ...baseKeys(config.with({ num_key_value_heads: 1, head_dim: rotated })),
+      ...baseKeys(config.with({ num_key_value_heads: 1, ...(isKnown(config) && { head_dim: rotated }) })),
       ...countKey(config, 'leading_dense_block_count', 'first_k_dense_replace'),
       ...countKey(config, 'vocab_size', 'vocab_size'),
       ...countKey(config, 'attention.q_lora_rank', 'q_lora_rank'),
@@ -74,6 +74,11 @@ export const deepseek2: Family = {
   },
   footprint: { attention: 'latent', normalizedExperts: 'key' },
   quirks: { leaveOut: leaveOutPrediction, dropsTiedOutput: true },
+}
+
+/** Whether transformers knows the configuration, and so fills in head_dim: the place of the key that it becomes. */
+function isKnown({ fields }: ModelConfig): boolean {
+  return fields['head_dim'] !== undefined || fields['model_type'] === 'deepseek_v2' || fields['model_type'] === 'deepseek_v3'
 }
 
 /** Multi-token prediction layers stand behind the others. */

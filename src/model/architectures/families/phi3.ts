@@ -1,29 +1,88 @@
 import { constant } from '../../../recipe/index.js'
 import { countKey, dimensionsOf, fileTypePlace, floatKey, names } from '../base.js'
 import { count, type Fields, type ModelConfig, size } from '../config.js'
-import { endRows } from '../ends.js'
+import { decoderRows } from '../decoder.js'
+import { boundedExperts, routedExperts } from '../feed-forward.js'
 import { float32, uint32 } from '../metadata.js'
 import { rotatedPart } from '../rope.js'
-import { blocks, linear, norm } from '../rows.js'
-import type { Entry, Family, NamedTensor } from '../types.js'
+import { layerNorm, linear, tensor } from '../rows.js'
+import type { Entry, Family, FieldTable, NamedTensor } from '../types.js'
+
+const inert = ['sliding_window', 'full_attn_mod', 'head_dim']
+const fields: FieldTable = {
+  defaults: {
+    max_position_embeddings: 4096,
+    original_max_position_embeddings: 4096,
+    rms_norm_eps: 1e-5,
+    rope_theta: 10_000,
+    tie_word_embeddings: false,
+  },
+  derived: ({ num_attention_heads: heads }: Fields): Fields => ({ num_key_value_heads: heads }),
+  ropeKinds: ['su', 'longrope'],
+}
 
 /** Phi-3, 3.5 and 4: queries, keys and values in one matrix, gate and up-projection in another. */
 export const phi3: Family = {
   architecture: 'phi3',
   classes: ['Phi3ForCausalLM'],
+  fields: { ...fields, inert },
+  keys: phiKeys,
+  tensors: (config) =>
+    decoderRows(config, {
+      attention: ({ hidden, heads, keyValueHeads, headLength }) => [
+        ...linear('self_attn.qkv_proj', 'attn_qkv', [(heads + 2 * keyValueHeads) * headLength, hidden]),
+        ...linear('self_attn.o_proj', 'attn_output', [hidden, heads * headLength]),
+      ],
+      feedForward: ({ hidden, feedForward }) => [
+        ...linear('mlp.gate_up_proj', 'ffn_up', [2 * feedForward, hidden]),
+        ...linear('mlp.down_proj', 'ffn_down', [hidden, feedForward]),
+      ],
+    }),
+  quirks: { computed: longRopeFactors, firstKeys: attentionFactor, preNames: { 'llama-bpe': 'dbrx' } },
+}
+
+/** Phi-3.5 MoE: queries, keys and values apart, norms and the output matrix with biases. */
+export const phimoe: Family = {
+  architecture: 'phimoe',
+  classes: ['PhiMoEForCausalLM'],
   fields: {
-    defaults: {
-      max_position_embeddings: 4096,
-      original_max_position_embeddings: 4096,
-      rms_norm_eps: 1e-5,
-      rope_theta: 10_000,
-      tie_word_embeddings: false,
-    },
-    derived: ({ num_attention_heads: heads }: Fields): Fields => ({ num_key_value_heads: heads }),
-    ropeKinds: ['su', 'longrope'],
-    inert: ['sliding_window', 'full_attn_mod', 'head_dim'],
+    ...fields,
+    supported: { attention_bias: [true], lm_head_bias: [true] },
+    inert: [...inert, 'input_jitter_noise', 'rope.long_mscale', 'rope.short_mscale'],
   },
   keys: (config) => [
+    ...phiKeys(config),
+    ...countKey(config, 'expert_used_count', ...names.expertsUsed),
+    ...countKey(config, 'expert_count', ...names.experts),
+  ],
+  tensors: (config) => {
+    const { layers, hidden, vocabulary } = dimensionsOf(config)
+    const experts = boundedExperts(config, layers)
+    return [
+      ...decoderRows(config, {
+        normBias: true,
+        norms: () => [
+          ...layerNorm('input_layernorm', 'attn_norm', hidden),
+          ...layerNorm('post_attention_layernorm', 'ffn_norm', hidden),
+        ],
+        attention: { bias: true },
+        feedForward: ({ feedForward }) => [
+          tensor('block_sparse_moe.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),
+          ...routedExperts('block_sparse_moe.experts', experts, hidden, feedForward, {
+            names: ['w1', 'w3', 'w2'],
+            order: ['gate', 'down', 'up'],
+          }),
+        ],
+      }),
+      tensor('lm_head.bias', 'output.bias', [vocabulary]),
+    ]
+  },
+  quirks: { computed: longRopeFactors, firstKeys: attentionFactor },
+}
+
+/** Neither family begins with the common keys. */
+function phiKeys(config: ModelConfig): Entry[] {
+  return [
     ...countKey(config, 'context_length', 'n_positions', 'max_position_embeddings'),
     ['rope.scaling.original_context_length', uint32(originalContext(config))],
     ...countKey(config, 'embedding_length', ...names.hidden),
@@ -37,23 +96,7 @@ export const phi3: Family = {
     fileTypePlace,
     // 0 tells Phi-4 from the others.
     ['attention.sliding_window', uint32(config.find(size, 'sliding_window') ?? 0)],
-  ],
-  tensors: (config) => {
-    const dimensions = dimensionsOf(config)
-    const { layers, hidden, feedForward, heads, keyValueHeads, headLength } = dimensions
-    return [
-      ...endRows(config, dimensions),
-      ...blocks('model.layers', layers, () => [
-        norm('input_layernorm', 'attn_norm', hidden),
-        norm('post_attention_layernorm', 'ffn_norm', hidden),
-        ...linear('self_attn.qkv_proj', 'attn_qkv', [(heads + 2 * keyValueHeads) * headLength, hidden]),
-        ...linear('self_attn.o_proj', 'attn_output', [hidden, heads * headLength]),
-        ...linear('mlp.gate_up_proj', 'ffn_up', [2 * feedForward, hidden]),
-        ...linear('mlp.down_proj', 'ffn_down', [hidden, feedForward]),
-      ]),
-    ]
-  },
-  quirks: { computed: longRopeFactors, firstKeys: attentionFactor },
+  ]
 }
 
 function originalContext(config: ModelConfig): number {

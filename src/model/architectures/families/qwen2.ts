@@ -7,7 +7,7 @@ import type { Family } from '../types.js'
 /** Qwen2 and 2.5: as Llama, with biases of queries, keys and values. */
 export const qwen2: Family = {
   architecture: 'qwen2',
-  classes: ['Qwen2ForCausalLM', 'Qwen2Model', 'KORMoForCausalLM', 'DotsOCRForCausalLM'],
+  classes: ['Qwen2ForCausalLM'],
   fields: { defaults: qwenDefaults, supported: windowed, inert: qwenInert },
   keys: async (config) => [...baseKeys(config), ...(await poolingKeys(config))],
   tensors: (config) => denseRows(config, (dimensions) => groupedAttention(dimensions)),

@@ -217,7 +217,7 @@ describe('what does not fit', () => {
       {},
       { [`${attention}.k_proj.weight`]: ['BF16', 64, 96] },
       'TENSOR_SHAPE',
-      '[64, 96] where config.json asks for [128, 96]',
+      '[64, 96], but config.json implies [128, 96]',
     ],
   ])('is refused: %s', async (_, variant, config, tensors, code, words) => {
     await expect(blueprintOf(variant, config, tensors)).rejects.toMatchObject({

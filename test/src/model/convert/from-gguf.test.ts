@@ -70,6 +70,7 @@ describe('the blueprint of a GGUF file', () => {
       'general.file_type',
       'llama.block_count',
       'llama.expert_count',
+      'general.quantization_version',
       'tokenizer.ggml.model',
     ])
     expect(blueprint.tensors.map(({ name, shape, role, layer, keepF32 }) => ({ name, shape, role, layer, keepF32 }))).toEqual([

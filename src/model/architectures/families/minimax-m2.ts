@@ -1,0 +1,44 @@
+import { baseKeys, countKey, dimensionsOf } from '../base.js'
+import { decoderRows } from '../decoder.js'
+import { boundedExperts, routedExperts } from '../feed-forward.js'
+import { tensor } from '../rows.js'
+import type { Family } from '../types.js'
+
+/** MiniMax M2: norms of all queries and all keys together, experts chosen with a correction bias, a part of each head rotated. */
+export const minimaxM2: Family = {
+  architecture: 'minimax-m2',
+  classes: ['MiniMaxM2ForCausalLM'],
+  fields: {
+    defaults: { tie_word_embeddings: false },
+    supported: {
+      use_qk_norm: [true],
+      qk_norm_type: ['per_layer'],
+      use_routing_bias: [true],
+      scoring_func: ['sigmoid'],
+      shared_intermediate_size: [0],
+      attn_type_list: (value) => Array.isArray(value) && value.every((kind) => kind === 1),
+    },
+    inert: ['use_mtp', 'mtp_transformer_layers', 'num_mtp_modules'],
+  },
+  keys: (config) => [
+    ...baseKeys(config),
+    ...countKey(config, 'expert_feed_forward_length', 'intermediate_size'),
+    ...countKey(config, 'rope.dimension_count', 'rotary_dim'),
+  ],
+  tensors: (config) => {
+    const { layers, heads, keyValueHeads, headLength } = dimensionsOf(config)
+    const experts = boundedExperts(config, layers)
+    return decoderRows(config, {
+      attention: { bias: false, headNorm: heads * headLength, keyNorm: keyValueHeads * headLength },
+      feedForward: ({ hidden, feedForward }) => [
+        tensor('block_sparse_moe.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),
+        tensor('block_sparse_moe.e_score_correction_bias', 'exp_probs_b.bias', [experts]),
+        ...routedExperts('block_sparse_moe.experts', experts, hidden, feedForward, {
+          names: ['w1', 'w3', 'w2'],
+          order: ['gate', 'down', 'up'],
+        }),
+      ],
+    })
+  },
+  quirks: { preNames: { 'gpt-4o': 'minimax-m2' } },
+}
