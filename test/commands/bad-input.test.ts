@@ -266,8 +266,8 @@ const cases: readonly Case[] = [
       ],
     }
   }),
-  checkpoint('a tokenizer that is not BPE', 'TOKENIZER_UNSUPPORTED', /Unigram/, ({ tokenizer }) => {
-    tokenizer['model'] = { type: 'Unigram', vocab: [] }
+  checkpoint('a tokenizer of an unknown kind', 'TOKENIZER_UNSUPPORTED', /WordLevel/, ({ tokenizer }) => {
+    tokenizer['model'] = { type: 'WordLevel', vocab: {} }
   }),
   checkpoint('a tokenizer with a token id of a billion', 'TOKENIZER_INVALID', /tokenizer\.json/, ({ tokenizer }) => {
     ;((tokenizer['model'] as Json)['vocab'] as Json)['zzz'] = 1e9

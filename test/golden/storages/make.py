@@ -135,6 +135,12 @@ case('compressed-tensors, MXFP4', group_config(format='mxfp4-pack-quantized', nu
 case('ModelOpt FP8', {'quantization_config': {'quant_method': 'modelopt', 'quant_algo': 'FP8'}},
      {'l.weight': tensor(codes, 'F8_E4M3'), 'l.weight_scale': tensor(overall), 'l.input_scale': tensor(overall), 'l.k_scale': tensor(overall)}, E4M3[codes] * overall)
 
+# gpt-oss: convert_moe_packed_tensors of transformers, before it exchanges the last two dimensions; two experts.
+nibble = rng.integers(0, 16, (2, 8, 3, 32)).astype(np.uint8); power = rng.integers(115, 130, (2, 8, 3)).astype(np.uint8)
+case('gpt-oss MXFP4', {'quantization_config': {'quant_method': 'mxfp4'}},
+     {'e.down_proj_blocks': tensor(nibble[..., 0::2] | (nibble[..., 1::2] << 4)), 'e.down_proj_scales': tensor(power)},
+     (E2M1[nibble] * np.exp2(power.astype(f32) - 127)[..., None]).reshape(2, 8, 96), 'e.down_proj')
+
 # bitsandbytes: the first of two values in the upper half; tables as functional.py has them (nf4: create_normal_map; here any table serves).
 def state(**fields): return tensor(np.frombuffer(json.dumps(dict(quant_type='nf4', blocksize=64, dtype='bfloat16', shape=[OUT, IN], **fields)).encode(), np.uint8))
 table = np.sort(rng.uniform(-1, 1, 16)).astype(f32)
