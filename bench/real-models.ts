@@ -11,7 +11,7 @@ const tools = ['gguf==0.19.0', 'numpy']
 export const realNames = ['smollm2-wide', 'smollm2-narrow'] as const
 /** Kinds of text; all but the last are calibrated on, by other works. */
 export const realTexts = ['prose', 'code', 'languages', 'docs', 'chat', 'encyclopedia'] as const
-/** More would take longer than all else, and changes no row by more than its error. */
+/** Of some 250: a calibration takes longer than all else. */
 const calibrationChunks = 60
 
 /**

@@ -8,8 +8,7 @@ export interface Spent extends Solution {
 }
 
 /**
- * Bytes are worth spending where a hundredth more of all bytes saves at least so many hundredths of all damage. Where budgets bind it is 3
- * to 6.
+ * Bytes are worth spending where a hundredth more of all bytes saves at least so many hundredths of all damage.
  */
 const leastElasticity = 0.5
 /** What is left of a budget is not worth a thought below this share of it. */
