@@ -19,6 +19,6 @@ export function checkModel(path: string, weights: Iterable<string>, { tensors }:
   const known = [...weights].filter((name) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1) < layers && !latentParts.test(name))
   const missing = known.filter((name) => !names.has(name))
   if (missing.length <= (1 - leastShare) * known.length) return
-  const problem = `${missing.length} of the ${known.length} weights that it knows are not there, ${missing[0]} among them`
+  const problem = `${missing.length} of its ${known.length} tensors are not in the model, such as ${missing[0]}`
   throw MqError.of('CALIBRATION_MISMATCH', { file: path, first: 'this model', problem })
 }

@@ -19,16 +19,16 @@ export interface ImatrixOptions {
   readonly contextLength?: number
   /** At most so many chunks of the text. */
   readonly chunks?: number
-  /** Looks at the inputs of output.weight, too. */
+  /** Collects statistics for output.weight, too. */
   readonly processOutput?: boolean
   /**
-   * Directions to keep of how the inputs' columns go together, for error feedback; 0: nothing but importance. By default `auto`: narrow
-   * inputs whole, wide ones by their width.
+   * Rank of the input covariances, for error feedback; 0: importance matrix only. By default `auto`: full covariances of inputs with up to
+   * 1024 columns, rank 64 of wider ones.
    */
   readonly rank?: number | 'auto'
-  /** Folder of a llama.cpp of the user's own, whose llama-imatrix is to compute the importance; of covariances nothing is kept then. */
+  /** Folder of llama.cpp programs, whose llama-imatrix is to compute the importance matrix; without covariances. */
   readonly llamaDirectory?: string
-  /** Bytes that all sums of covariances together may have; by default 1 GiB. */
+  /** Limit for all covariances together, in bytes; by default 1 GiB. */
   readonly covarianceMemory?: number
   /** Replaces a file that is there already. */
   readonly force?: boolean
@@ -36,26 +36,26 @@ export interface ImatrixOptions {
   readonly signal?: AbortSignal
 }
 
-/** What was collected. */
+/** Report of a calibration run. */
 export interface ImatrixReport {
   readonly output: string
   readonly text: string
   readonly contextLength: number
   readonly chunks: number
-  /** Weights of which the inputs were seen. */
+  /** Tensors with activation statistics. */
   readonly tensors: number
-  /** Weights with experts that no token reached. */
+  /** Tensors with experts to which no token was routed. */
   readonly unseenExperts: readonly { readonly tensor: string; readonly experts: number; readonly unseen: number }[]
-  /** What is kept of the inputs' covariances, by kind of input; empty where nothing is. */
+  /** Input covariances by kind of input; empty where there are none. */
   readonly covariance: readonly CovarianceGroup[]
-  /** Chunks that are in no covariance; rows of them are kept, to choose the damping of feedback by. */
+  /** Held-out chunks: not part of the covariances, but sampled to choose the damping. */
   readonly chunksLeftOut: number
 }
 
 const defaultMemory = 2 ** 30
 
 /**
- * Computes an importance matrix of a model on a text and writes it in the GGUF form, equal to llama-imatrix's within rounding.
+ * Runs a model over a text and writes its importance matrix, equal to llama-imatrix's within rounding, and its input covariances as GGUF.
  * @throws MqError FILE_MISSING, OUTPUT_EXISTS, FILE_UNWRITABLE, MODEL_REJECTED, TEXT_TOO_SHORT, ACTIVATIONS_NOT_FINITE, LLAMA_MISSING,
  *   LLAMA_CRASHED, INTERRUPTED, and what a conversion of the checkpoint throws.
  */
@@ -114,17 +114,21 @@ async function externalReport(output: string, text: string, contextLength: numbe
 /** The report as a user reads it on the terminal. */
 export function imatrixText(report: ImatrixReport): string {
   const { output, text, contextLength, chunks, tensors, unseenExperts } = report
-  const lines = [`${output}: inputs of ${tensors} weights on ${text}, ${chunks} chunks of ${contextLength} tokens.`]
+  const lines = [
+    `${output}: activation statistics of ${tensors} tensors on ${text}, ${chunks} chunks of ${contextLength} tokens.`,
+  ]
   const unseen = unseenExperts.reduce((sum, entry) => sum + entry.unseen, 0)
   const experts = unseenExperts.reduce((sum, entry) => sum + entry.experts, 0)
   if (unseen > 0) {
-    lines.push(`No token reached ${unseen} of the ${experts} experts of ${unseenExperts.length} weights: calibrate on more text.`)
+    lines.push(
+      `No token was routed to ${unseen} of the ${experts} experts of ${unseenExperts.length} tensors: calibrate on more text.`,
+    )
   }
   lines.push(...covarianceLines(report))
   return lines.join('\n')
 }
 
-const inputWords = { shared: 'of whole weights', heads: 'of heads, each its own', experts: 'of experts, each its own' } as const
+const inputWords = { shared: 'shared', heads: 'by head', experts: 'by expert' } as const
 
 function covarianceLines({ covariance, chunksLeftOut }: ImatrixReport): string[] {
   if (covariance.length === 0) return []
@@ -133,7 +137,7 @@ function covarianceLines({ covariance, chunksLeftOut }: ImatrixReport): string[]
     `${inputs} ${inputWords[kind]}`,
     `${columns}`,
     `${matrices}`,
-    form === 'sketch' ? `${rank} directions` : form,
+    form === 'sketch' ? `rank ${rank}` : form === 'whole' ? 'full' : form,
     formatBytes(bytes),
     why,
   ])
@@ -141,12 +145,12 @@ function covarianceLines({ covariance, chunksLeftOut }: ImatrixReport): string[]
     { title: 'inputs' },
     { title: 'columns', align: 'right' as const },
     { title: 'matrices', align: 'right' as const },
-    { title: 'kept' },
+    { title: 'covariance' },
     { title: 'size', align: 'right' as const },
-    { title: 'because' },
+    { title: 'reason' },
   ]
   return [
-    `Covariances of the inputs take ${formatBytes(bytes)}; ${chunksLeftOut} chunks are left out of them, to choose a damping by.`,
+    `Input covariances: ${formatBytes(bytes)}. ${chunksLeftOut} chunks are held out, to choose the damping.`,
     '',
     formatTable(titles, rows),
   ]

@@ -25,22 +25,22 @@ function checkAlike(
   [otherName, other]: readonly [string, CovarianceFile],
 ): void {
   const fail = (problem: string): MqError => MqError.of('CALIBRATION_MISMATCH', { file: otherName, first: name, problem })
-  if (file.seed !== other.seed) throw fail(`their sketches have the seeds ${other.seed} and ${file.seed}`)
-  if (file.rank !== other.rank) throw fail(`they keep ${other.rank} and ${file.rank} directions`)
+  if (file.seed !== other.seed) throw fail(`the seeds of their sketches are ${other.seed} and ${file.seed}`)
+  if (file.rank !== other.rank) throw fail(`their ranks are ${other.rank} and ${file.rank}`)
   for (const [weight, input] of other.inputOf) {
     const own = file.inputOf.get(weight)
-    if (own !== undefined && own !== input) throw fail(`${weight} has the inputs of ${input} and of ${own}`)
+    if (own !== undefined && own !== input) throw fail(`${weight} shares its input with ${input} and with ${own}`)
   }
   for (const [key, shape] of other.inputs) {
     const own = file.inputs.get(key)
     if (own !== undefined && describe(own) !== describe(shape)) {
-      throw fail(`the inputs of ${key} are kept as ${describe(shape)} and as ${describe(own)}`)
+      throw fail(`the covariances of ${key} are ${describe(shape)} and ${describe(own)}`)
     }
   }
 }
 
 function describe({ columns, matrices, form, width }: InputShape): string {
-  return `${form === 'sketch' ? `a sketch of ${width}` : form} for ${matrices} x ${columns} columns`
+  return `${form === 'sketch' ? `a sketch of ${width} columns` : form === 'whole' ? 'full' : form}, ${matrices} x ${columns} columns`
 }
 
 async function addUp(key: string, files: readonly CovarianceFile[]): Promise<CollectedInput> {

@@ -91,7 +91,7 @@ function addTo(total: Map<string, Sums>, { entries, chunkLength }: ImportanceMat
       const [own, others] = [found, { sums: meanSquares, counts }].map(
         ({ sums, counts }) => `${sums.length} values for ${counts.length} matrices`,
       )
-      throw MqError.of('IMPORTANCE_MISMATCH', { tensor, problem: `${file} has ${others}, and the files before it ${own}` })
+      throw MqError.of('IMPORTANCE_MISMATCH', { tensor, problem: `${file} has ${others}, but the files before it have ${own}` })
     }
     const columns = meanSquares.length / counts.length
     for (let index = 0; index < meanSquares.length; index += 1) {
@@ -105,8 +105,8 @@ function addTo(total: Map<string, Sums>, { entries, chunkLength }: ImportanceMat
 
 /** The report as a user reads it on the terminal. */
 export function mergeText({ output, files, tensors, chunks, inputs, withoutCovariance }: MergeReport): string {
-  const lines = [`${output}: ${files.length} files added up, ${tensors} weights, ${chunks} chunks.`]
-  if (inputs > 0) lines.push(`The covariances of ${inputs} inputs were added up, too.`)
-  else if (withoutCovariance < files.length) lines.push(`Covariances are left out: ${withoutCovariance} of the files have none.`)
+  const lines = [`${output}: ${files.length} files merged, ${tensors} tensors, ${chunks} chunks.`]
+  if (inputs > 0) lines.push(`Covariances of ${inputs} inputs were merged, too.`)
+  else if (withoutCovariance < files.length) lines.push(`Covariances were dropped: ${withoutCovariance} of the files have none.`)
   return lines.join('\n')
 }

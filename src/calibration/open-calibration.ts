@@ -52,7 +52,7 @@ export async function openCalibration(path: string, blueprint: Pick<Blueprint, '
     if (file === undefined) {
       return {
         importance,
-        notes: [...notes, `${path} holds importance alone: codes are chosen one by one.`],
+        notes: [...notes, `${path} has an importance matrix but no covariances: no error feedback.`],
         digest,
         inputOf: (tensor, matrix) => embedding?.inputOf(tensor, matrix),
         rankOf: (key) => (key === embeddingKey ? embedding?.rankOf(key) : undefined) ?? unknownKey(key),

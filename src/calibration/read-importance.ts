@@ -28,18 +28,19 @@ export async function readImportance(path: string, { tensors }: Pick<Blueprint, 
     const columns = rowLength(tensor)
     const whole = columns * elementCount(tensor.shape.slice(0, -2))
     if (values.length === columns || values.length === whole) return [tensor.name]
-    const problem = `${values.length} values where ${whole} are needed`
+    const problem = `it has ${values.length} values, but ${whole} are needed`
     throw MqError.of('IMPORTANCE_MISMATCH', { tensor: tensor.name, problem })
   })
   const [first] = tensors
   if (found.length === 0 && first !== undefined) {
-    throw MqError.of('IMPORTANCE_MISMATCH', { tensor: first.name, problem: `${path} knows no tensor of this model` })
+    throw MqError.of('IMPORTANCE_MISMATCH', { tensor: first.name, problem: `${path} has no tensor of this model` })
   }
   checkModel(path, importance.keys(), { tensors })
   const layers = tensors.filter(({ keepF32, layer }) => !keepF32 && layer !== undefined)
   const missing = layers.filter(({ name }) => !importance.has(name)).length
   return {
     importance: (name) => importance.get(name),
-    notes: missing === 0 ? [] : [`The importance matrix says nothing of ${missing} of ${layers.length} tensors of the layers.`],
+    notes:
+      missing === 0 ? [] : [`The importance matrix has no entry for ${missing} of the ${layers.length} matrices in the layers.`],
   }
 }

@@ -3,29 +3,29 @@ import { expandSums } from '../covariance/index.js'
 import { formatCount, formatTable } from '../terminal/index.js'
 import { expansionOf, pooledSquares } from './covariance.js'
 
-/** What is known of how the columns of one input go together. */
+/** Statistics of one input covariance. */
 export interface InputStatistics {
-  /** The first weight that takes it. */
+  /** The first tensor that it is the input of. */
   readonly input: string
-  /** Weights that take it. */
+  /** Number of tensors that share it. */
   readonly weights: number
   readonly columns: number
   /** Matrices, experts or heads, that have inputs of their own. */
   readonly matrices: number
   readonly form: InputShape['form']
-  /** Directions that are kept; `columns` where all are. */
+  /** Rank; `columns` where the covariance is full. */
   readonly rank: number
-  /** Of the trace, what the directions hold, over all matrices: 1 where all is kept, 0 for a diagonal. */
+  /** Share of the trace that the low-rank part has, over all matrices: 1 for a full covariance, 0 for a diagonal. */
   readonly share: number
   /** Tokens of all matrices together. */
   readonly tokens: number
-  /** Those of the matrix that has least. */
+  /** Tokens of the matrix with the fewest. */
   readonly leastTokens: number
-  /** Rows of text that the sums have not seen. */
+  /** Held-out rows. */
   readonly rowsKept: number
 }
 
-/** Sums the covariances of a file up, input by input. */
+/** Statistics of the covariances of a file, by input. */
 export async function inputStatistics(file: CovarianceFile): Promise<InputStatistics[]> {
   const all: InputStatistics[] = []
   for (const [input, shape] of file.inputs) {
@@ -73,12 +73,12 @@ export function inputsText(inputs: readonly InputStatistics[]): string {
     `${weights}`,
     `${columns}`,
     `${matrices}`,
-    form === 'sketch' ? `${rank} directions` : form,
+    form === 'sketch' ? `rank ${rank}` : form === 'whole' ? 'full' : form,
     share.toFixed(3),
     formatCount(tokens),
     formatCount(leastTokens),
     `${rowsKept}`,
   ])
-  const titles = ['weights', 'columns', 'matrices', 'kept', 'share', 'tokens', 'least', 'rows left out']
+  const titles = ['tensors', 'columns', 'matrices', 'covariance', 'share of trace', 'tokens', 'least tokens', 'held-out rows']
   return formatTable([{ title: 'input of' }, ...titles.map((title) => ({ title, align: 'right' as const }))], rows)
 }

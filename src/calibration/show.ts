@@ -3,39 +3,39 @@ import { formatCount, formatTable } from '../terminal/index.js'
 import { withMatrix } from './read-matrix.js'
 import { type InputStatistics, inputStatistics, inputsText } from './show-covariance.js'
 
-/** What an importance matrix says of one weight. */
+/** Statistics of one tensor in an importance matrix. */
 export interface WeightStatistics {
   readonly tensor: string
   readonly columns: number
-  /** Matrices of its stack that are counted apart: experts. */
+  /** Matrices of the stack (experts) with counts of their own. */
   readonly matrices: number
-  /** Tokens, or in the old form chunks, that all its matrices have seen. */
+  /** Tokens (in the .dat format: chunks) of all matrices together. */
   readonly tokens: number
-  /** Those of the matrix that has seen least. */
+  /** Tokens of the matrix with the fewest. */
   readonly leastTokens: number
-  /** Matrices that have seen none. */
+  /** Matrices without any. */
   readonly unseen: number
   /** Mean of x^2 over all columns. */
   readonly mean: number
-  /** The strongest column over the mean: how much there is to win from knowing it. */
+  /** Largest column divided by the mean. */
   readonly peak: number
-  /** exp of the entropy of the columns' shares, over their number: 1 where all are alike, near 0 where few carry everything. */
+  /** exp(entropy of the columns' shares) / number of columns: 1 for a uniform distribution, near 0 where few columns dominate. */
   readonly evenness: number
 }
 
-/** What an importance matrix holds. */
+/** Statistics of an importance matrix. */
 export interface MatrixStatistics {
   readonly file: string
   readonly datasets: readonly string[]
   readonly chunks: number
-  /** Missing in the old form. */
+  /** Tokens of a chunk; absent in the .dat format. */
   readonly chunkLength?: number
   readonly weights: readonly WeightStatistics[]
-  /** What is known of covariances; missing where nothing is. */
+  /** Statistics of input covariances; absent where the file has none. */
   readonly inputs?: readonly InputStatistics[]
 }
 
-/** Reads an importance matrix and sums it up, weight by weight. @throws MqError and FormatError as readMatrix does. */
+/** Reads an importance matrix and computes statistics of each tensor. @throws MqError and FormatError as readMatrix does. */
 export async function matrixStatistics(file: string): Promise<MatrixStatistics> {
   return await withMatrix(file, async ({ matrix: { entries, datasets, chunks, chunkLength }, covariance }) => ({
     file,
@@ -64,9 +64,9 @@ function statisticsOf(tensor: string, { meanSquares, counts }: ImportanceEntry):
   }
 }
 
-/** The statistics as a user reads them on the terminal. */
+/** The statistics as lines for the screen. */
 export function statisticsText({ file, datasets, chunks, chunkLength, weights, inputs }: MatrixStatistics): string {
-  const from = datasets.length === 0 ? 'texts that it does not name' : datasets.join(', ')
+  const from = datasets.length === 0 ? 'an unnamed text' : datasets.join(', ')
   const rows = weights.map((weight) => [
     weight.tensor,
     `${weight.columns}`,
@@ -82,16 +82,16 @@ export function statisticsText({ file, datasets, chunks, chunkLength, weights, i
     'columns',
     'matrices',
     chunkLength === undefined ? 'chunks' : 'tokens',
-    'least',
+    'least tokens',
     'unseen',
     'mean x²',
     'peak',
     'evenness',
   ]
   return [
-    `${file}: ${weights.length} weights on ${from}, ${chunks} chunks${chunkLength === undefined ? '' : ` of ${chunkLength} tokens`}.`,
+    `${file}: ${weights.length} tensors on ${from}, ${chunks} chunks${chunkLength === undefined ? '' : ` of ${chunkLength} tokens`}.`,
     '',
-    formatTable([{ title: 'weight' }, ...titles.map((title) => ({ title, align: 'right' as const }))], rows),
-    ...(inputs === undefined ? [] : ['', 'How the columns of the inputs go together:', '', inputsText(inputs)]),
+    formatTable([{ title: 'tensor' }, ...titles.map((title) => ({ title, align: 'right' as const }))], rows),
+    ...(inputs === undefined ? [] : ['', 'Input covariances:', '', inputsText(inputs)]),
   ].join('\n')
 }

@@ -19,7 +19,7 @@ export function registryEndpoint(environment: Environment = process.env): string
 export function normalizeEndpoint(endpoint: string): string {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined
   if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
-    const problem = 'it is not an http or https address'
+    const problem = 'it is not an http or https URL'
     throw MqError.of('OPTION_INVALID', { option: 'endpoint', value: endpoint, problem })
   }
   return (url.origin + url.pathname).replace(/\/+$/, '')

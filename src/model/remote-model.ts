@@ -38,7 +38,7 @@ export async function openRemoteModel(name: string, options: ConnectOptions = {}
 }
 
 async function openAddress(address: string, options: ConnectOptions): Promise<RemoteModel> {
-  if (!URL.canParse(address)) throw MqError.of('NAME_INVALID', { name: address.slice(0, 200), problem: 'it is not an address' })
+  if (!URL.canParse(address)) throw MqError.of('NAME_INVALID', { name: address.slice(0, 200), problem: 'it is not a valid URL' })
   const url = new URL(address)
   if (url.pathname.endsWith('.gguf')) {
     const client = await connect({ ...options, endpoint: url.origin }, url.origin)

@@ -11,13 +11,13 @@ import { planOf, tensorProblem } from './plan-sizes.js'
  */
 export function checkPlan(plan: Plan, blueprint: Blueprint): Plan {
   if (plan.architecture !== blueprint.architecture) {
-    throw mismatch(`it is for the architecture ${plan.architecture}, and the model is of ${blueprint.architecture}`)
+    throw mismatch(`its architecture is ${plan.architecture}, that of the model ${blueprint.architecture}`)
   }
   const lines = new Map(plan.tensors.map((tensor) => [tensor.name, tensor]))
-  if (lines.size !== plan.tensors.length) throw mismatch('a tensor stands in it twice')
+  if (lines.size !== plan.tensors.length) throw mismatch('it has a tensor twice')
   const tensors = blueprint.tensors.map((tensor) => {
     const line = lines.get(tensor.name)
-    if (line === undefined) throw mismatch(`it lacks the tensor ${tensor.name}`)
+    if (line === undefined) throw mismatch(`it has no tensor ${tensor.name}`)
     lines.delete(tensor.name)
     return checkTensor(line, tensor)
   })
@@ -29,7 +29,7 @@ function checkTensor(line: PlanTensor, { name, shape, role, layer, keepF32 }: Bl
   if (!sameShape(line.shape, shape)) {
     throw mismatch(`the tensor ${name} has the shape ${shape.join(' x ')} in the model and ${line.shape.join(' x ')} in the plan`)
   }
-  if (keepF32 && line.type !== 'F32') throw mismatch(`the tensor ${name} has to stay F32 and is ${line.type} in the plan`)
+  if (keepF32 && line.type !== 'F32') throw mismatch(`the tensor ${name} must be F32 but is ${line.type} in the plan`)
   const problem = tensorProblem(shape, line.type)
   if (problem !== undefined) throw mismatch(`the tensor ${name}: ${problem}`)
   const { layer: _, ...rest } = line

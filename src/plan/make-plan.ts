@@ -68,7 +68,7 @@ function checkOptions({ calibrate, calibration, damping }: PlanningOptions): voi
   }
 }
 
-const othersNote = 'The plan was made with another calibration: its types and dampings may not suit this one.'
+const othersNote = 'The plan was made with another calibration file: its types and dampings may not be the best for this one.'
 
 async function* withTypes(blueprint: Blueprint, request: PlanRequest, options: PlanningOptions): WithProgress<Plan> {
   if (request.kind === 'plan') return checkPlan(request.plan, blueprint)

@@ -51,7 +51,7 @@ function fitBudget(
   return {
     bytes: bytes - rest,
     asked: `${text} at a context of ${run.context}`,
-    describeLeast: (least) => `${roundedUp(least + rest)}, of which ${roundedUp(rest)} are for the context and computing`,
+    describeLeast: (least) => `${roundedUp(least + rest)}, of which ${roundedUp(rest)} are KV cache and compute buffers`,
   }
 }
 

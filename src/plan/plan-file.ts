@@ -83,7 +83,7 @@ export async function readPlan(path: string): Promise<Plan> {
   const { tensors, ...rest } = parsed.output
   const names = new Set<string>()
   for (const tensor of tensors) {
-    if (names.has(tensor.name)) throw invalid(`the tensor ${tensor.name} stands there twice`)
+    if (names.has(tensor.name)) throw invalid(`it has the tensor ${tensor.name} twice`)
     names.add(tensor.name)
     const problem = tensorProblem(tensor.shape, tensor.type)
     if (problem !== undefined) throw invalid(`the tensor ${tensor.name}: ${problem}`)
@@ -120,7 +120,7 @@ async function readBounded(path: string, invalid: (problem: string) => MqError):
   const file = await open(path, 'r')
   try {
     const { size } = await file.stat()
-    if (size > maxPlanBytes) throw invalid(`it has ${size} bytes, and a plan has at most ${maxPlanBytes}`)
+    if (size > maxPlanBytes) throw invalid(`it has ${size} bytes, more than the limit of ${maxPlanBytes}`)
     return await file.readFile('utf8')
   } finally {
     await file.close()

@@ -127,7 +127,7 @@ function shareNotes({ weightsAlone }: KnownInputs, tasks: Iterable<QuantizeTask>
     if (needs.some(({ damping }) => damping > 0)) fed += runElements(run)
   }
   if (fed === 0 && weightsAlone === true) return []
-  return [`The codes of ${((100 * fed) / all).toFixed(1)} % of the weights were chosen with error feedback.`]
+  return [`Error feedback was used for ${((100 * fed) / all).toFixed(1)} % of the weights.`]
 }
 
 function largestTask(tasks: Iterable<WorkerTask>): number {

@@ -16,13 +16,13 @@ export interface RoleSummary {
   readonly elements: number
   readonly sizeBytes: number
   readonly bitsPerWeight: number
-  /** Mean over the weights of those tensors whose error is known; absent where none is. */
+  /** Mean relative error, weighted by element count, over tensors whose error is known; absent where none is. */
   readonly relativeError?: number
-  /** The same of the error of the outputs. */
+  /** The same for the output error. */
   readonly outputError?: number
 }
 
-/** What a command says about a file that it made, or would make. */
+/** Report of a file that was written, or would be. */
 export interface QuantizeReport {
   readonly source: string
   /** The file, or the first of its shards; absent where nothing was written. */
@@ -37,18 +37,18 @@ export interface QuantizeReport {
   readonly bitsPerWeight: number
   readonly roles: readonly RoleSummary[]
   /**
-   * Of a finished file: errors (all weights of a tensor of up to a million, one row in sixteen of a larger one), cosine, largest error,
-   * share clipped, time. Of a plan: types and reasons.
+   * Of a finished file: errors (over all weights of a tensor with up to a million, over one row in 16 of a larger one), cosine similarity,
+   * maximum error, clipped share, time. Of a plan: types and reasons.
    */
   readonly tensors: readonly (PlanTensor | QuantizedTensor)[]
   readonly notes: readonly string[]
-  /** Bytes of tensors that an earlier run had written already. */
+  /** Bytes of tensors that an earlier, interrupted run had written. */
   readonly resumedBytes?: number
   readonly seconds?: number
 }
 
 /**
- * Puts together what is known of a plan and, if it was carried out, of its result.
+ * Makes the report of a plan and, if it was run, of its result.
  * @param splitMaxBytes where there is no result: for the size of the files to be.
  */
 export function reportOf(
@@ -126,7 +126,7 @@ function summarize(role: TensorRole, members: readonly PlanTensor[], errors: Rea
   }
 }
 
-/** A mean of what is known. */
+/** A weighted mean over known values. */
 function newMean(): { readonly value: number | undefined; add(value: number | undefined, weight: number): void } {
   let sum = 0
   let weights = 0
@@ -150,7 +150,7 @@ const columns: readonly Column[] = [
   { title: 'bits', align: 'right' },
   { title: 'relative error', align: 'right' },
 ]
-const outputColumn: Column = { title: 'of outputs', align: 'right' }
+const outputColumn: Column = { title: 'output error', align: 'right' }
 
 function roleTable(roles: readonly RoleSummary[]): string {
   const outputs = roles.some(({ outputError }) => outputError !== undefined)

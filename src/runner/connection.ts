@@ -155,7 +155,7 @@ function errorOf(failure: Failure): Error {
 }
 
 function describeEnd(end: End | undefined): string {
-  if (end?.signal === 'SIGKILL') return 'the process was killed, perhaps for want of memory'
+  if (end?.signal === 'SIGKILL') return 'the process was killed, possibly because the machine ran out of memory'
   if (end?.signal !== null && end?.signal !== undefined) return `the process ended with ${end.signal}`
   return `the process ended with status ${end?.code ?? 'unknown'}`
 }

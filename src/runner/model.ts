@@ -186,7 +186,7 @@ export class LlamaModel implements AsyncDisposable {
         minP: options.minP ?? sampling.minP ?? 0.05,
         seed: options.seed ?? randomInt(2 ** 32 - 1),
       },
-      { did: 'wrote', what: `the answer of ${this.path}` },
+      { did: 'ran', what: `text generation with ${this.path}` },
     )
   }
 

@@ -39,7 +39,7 @@ export function kldHistogram(models: readonly Charted[]): Markup {
   const below = first === undefined ? 0 : first.below / totalOf(first)
   return chart({
     title: 'Distribution of KL divergence',
-    description: `Share of the scored tokens by how far the model's prediction is from the reference's.${below > 0 ? ` ${percent(Number(below.toPrecision(3)))} lie below the plot, where rounding is all there is.` : ''}`,
+    description: `Distribution of the KL divergence over the scored tokens.${below > 0 ? ` ${percent(Number(below.toPrecision(3)))} are below the plot, where rounding is all there is.` : ''}`,
     x: { title: 'KL divergence, nats', scale: logarithmic(least, greatest) },
     y: { title: 'share of tokens', scale: roundLinear(0, Math.max(0, ...used.map(({ value }) => value)), percent, 4) },
     legend: models.map(({ name }) => name),
@@ -57,7 +57,7 @@ export function kldHistogram(models: readonly Charted[]): Markup {
   })
 }
 
-/** How the probabilities of the text's own tokens have changed. */
+/** Histogram of the change of the text tokens' probabilities. */
 export function changeHistogram(models: readonly Charted[]): Markup {
   const all = models.map(({ profile }) => shares(profile.histograms.probabilityChange))
   const least = Math.max(...(models[0]?.profile.histograms.probabilityChange.edges.filter((edge) => edge < 0) ?? [-1e-5]))
@@ -70,9 +70,9 @@ export function changeHistogram(models: readonly Charted[]): Markup {
   )
   const edge = 10 ** Math.ceil(Math.log10(greatest) - 1e-9)
   return chart({
-    title: 'Change of probability of the text',
+    title: 'Change of token probability',
     description:
-      'Share of the scored tokens by how much likelier (right) or less likely (left) the model finds what the text says than the reference does; the axis is logarithmic in both directions.',
+      'Distribution over the scored tokens of the change of the text token’s probability, model minus reference; the axis is logarithmic in both directions.',
     x: { title: 'Δp', scale: signedLogarithmic(-least, edge, percent) },
     y: { title: 'share of tokens', scale: roundLinear(0, Math.max(...all.flat().map(({ value }) => value)), percent, 4) },
     legend: models.map(({ name }) => name),
@@ -97,7 +97,7 @@ export function positionChart(models: readonly Charted[]): Markup {
   )
   return chart({
     title: 'KL divergence by position',
-    description: `Means over the chunks at each position (dots) and over ${2 * reach + 1} positions (line): whether the model drifts as its context grows.`,
+    description: `Means over the chunks at each position (dots) and over ${2 * reach + 1} positions (line): shows drift with growing context.`,
     x: { title: 'tokens of context', scale: linear(first, first + count - 1, shortNumber, 6) },
     y: { title: 'KL divergence, nats', scale: roundLinear(least > top / 2 ? least : 0, top) },
     legend: models.map(({ name }) => name),
@@ -131,7 +131,7 @@ export function perplexityChart(models: readonly Charted[], limit?: number): Mar
   return byChunk(models, {
     title: 'Perplexity ratio by chunk',
     description:
-      "The model's perplexity over the reference's in each chunk (dots), and over all chunks so far (line) with its standard error.",
+      "The model's perplexity divided by the reference's in each chunk (dots), and over all chunks so far (line) with its standard error.",
     unit: 'perplexity ratio',
     of: ({ chunks }) =>
       chunks.negativeLogLikelihood.map((own, index) => own - (chunks.referenceNegativeLogLikelihood[index] ?? Number.NaN)),
@@ -147,7 +147,7 @@ export function differenceChart(first: Charted, second: Charted): Markup {
   const ends = [...differences, 0]
   return chart({
     title: 'Paired differences by chunk',
-    description: `KL divergence of ${first.name} less that of ${second.name} on the same chunk: below 0 the first is nearer to the reference. The line is the mean so far, the band two standard errors of it.`,
+    description: `KL divergence of ${first.name} minus that of ${second.name} on the same chunk: below 0 the first is better. The line is the mean so far, the band two standard errors of it.`,
     x: { title: 'chunk', scale: linear(0.5, differences.length + 0.5, shortNumber, 8) },
     y: { title: 'difference, nats', scale: roundLinear(Math.min(...ends), Math.max(...ends)) },
     legend: [`${first.name} nearer`, `${second.name} nearer`],

@@ -14,9 +14,9 @@ export function comparePage({ models, reference, text, notes, llamaCpp }: Compar
     markup`<header><h1>${models.length === 1 ? 'A model' : `${models.length} models`} against ${reference.name}</h1><p class="lead">on ${text.name}: ${text.scoredTokens} tokens in ${text.chunks} chunks of ${text.contextLength}</p></header>`,
     tiles([
       {
-        name: 'Worth their size',
+        name: 'Pareto-optimal',
         value: `${front.length} of ${models.length}`,
-        note: 'no other is both no larger and no further from the reference',
+        note: 'no other model is as small or smaller and has a lower KL divergence',
       },
       {
         name: 'Sizes',
@@ -30,7 +30,7 @@ export function comparePage({ models, reference, text, notes, llamaCpp }: Compar
       },
     ]),
     section(
-      'Size against distance from the reference',
+      'Size against divergence from the reference',
       markup`<div class="charts">${[kldTradeoff(models), perplexityTradeoff(models), sameTopTradeoff(models)]}</div>`,
     ),
     section(
@@ -44,7 +44,7 @@ export function comparePage({ models, reference, text, notes, llamaCpp }: Compar
           { title: '99 % quantile' },
           { title: 'perplexity ratio' },
           { title: 'same top token' },
-          { title: 'needless beside', left: true },
+          { title: 'dominated by', left: true },
         ],
         models.map((model) => {
           const { kld, sameTop } = model.divergence
@@ -58,16 +58,16 @@ export function comparePage({ models, reference, text, notes, llamaCpp }: Compar
               figureText('kld.q99', kld.quantiles['99'] ?? Number.NaN),
               figureText('ppl-ratio', model.perplexityRatio.value, model.perplexityRatio.standardError),
               figureText('same-top', sameTop.value, sameTop.standardError),
-              model.onFront ? markup`<span class="passed-mark">on the front</span>` : dominatedText(model),
+              model.onFront ? markup`<span class="passed-mark">Pareto-optimal</span>` : dominatedText(model),
             ],
           }
         }),
       ),
-      markup`<p class="after">A model is needless beside another that is no larger and nearer to the reference; in brackets how sure it is that the other is nearer, by Student's t of the paired differences of ${text.chunks} chunks. It is two-sided, and the nearest of all was chosen for each, so take what is not far above 95 % with care.</p>`,
+      markup`<p class="after">A model is dominated by another that is as small or smaller and has a lower KL divergence; in brackets the confidence that it is lower, by Student's t of the paired differences of ${text.chunks} chunks. It is two-sided, and the nearest of all was chosen for each, so take what is not far above 95 % with care.</p>`,
       ...notes.map((note) => markup`<p>${note}</p>`),
     ),
     section(
-      'What was compared',
+      'Files and versions',
       markup`<div class="columns">${[
         ...models.map(({ name, files, bitsPerWeight }) => ({ title: name, rows: identityFacts(files, bitsPerWeight) })),
         { title: `Reference: ${reference.name}`, rows: identityFacts(reference.files ?? [], reference.bitsPerWeight) },

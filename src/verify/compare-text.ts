@@ -25,20 +25,20 @@ export function compareText({ models, reference, text, notes }: CompareReport): 
         { title: 'KL divergence', align: 'right' },
         { title: 'perplexity ratio', align: 'right' },
         { title: 'same top', align: 'right' },
-        { title: 'needless beside' },
+        { title: 'dominated by' },
       ],
       rows,
     ),
     '',
-    `Against ${reference.name} on ${text.name}, ${text.scoredTokens} tokens in ${text.chunks} chunks of ${text.contextLength}. * no other is both no larger and no further from the reference.`,
-    ...(known === 0 ? [] : [`${known} of ${models.length} were measured before; --fresh measures them again.`]),
+    `Against ${reference.name} on ${text.name}, ${text.scoredTokens} tokens in ${text.chunks} chunks of ${text.contextLength}. * Pareto-optimal: no other model is as small or smaller and has a lower KL divergence.`,
+    ...(known === 0 ? [] : [`${known} of ${models.length} measurements are from the cache; --fresh measures again.`]),
     ...notes,
   ].join('\n')
 }
 
-/** `Q4_K_M (99.20 %)`: what makes a model needless, and how sure it is that it is nearer to the reference. */
+/** `Q4_K_M (99.20 %)`: the model that dominates this one, and the confidence that its KL divergence is lower. */
 export function dominatedText({ dominatedBy }: ComparedModel): string {
   if (dominatedBy === undefined) return ''
   const { name, confidence } = dominatedBy
-  return `${name} (${confidence < 0.95 ? 'not surely, ' : ''}${confidenceText(confidence)})`
+  return `${name} (${confidence < 0.95 ? 'not significant, ' : ''}${confidenceText(confidence)})`
 }

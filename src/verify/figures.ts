@@ -2,16 +2,16 @@ import { changePercentages, kldPercentages } from './divergence.js'
 import type { VerifyReport } from './report.js'
 import type { Estimate } from './statistics.js'
 
-/** What a report says under one name. */
+/** A figure of a report. */
 export interface Figure {
   readonly value: number
   readonly standardError?: number
-  /** Independent pieces that the standard error was made from, less one. */
+  /** Degrees of freedom of the standard error. */
   readonly degrees?: number
 }
 
 interface FigureKind {
-  /** What to call it in a sentence. */
+  /** The name in a sentence. */
   readonly label: string
   /** undefined where the report has none. */
   readonly of: (report: VerifyReport) => Figure | undefined
@@ -39,8 +39,8 @@ function spreadFigures(
   return [
     [`${prefix}.mean`, { label: `mean ${label}`, of: (report) => ofTokens(of(report)?.mean, report) }],
     [`${prefix}.median`, { label: `median ${label}`, of: (report) => quantile(50, report) }],
-    [`${prefix}.min`, { label: `least ${label}`, of: (report) => plain(of(report)?.minimum) }],
-    [`${prefix}.max`, { label: `greatest ${label}`, of: (report) => plain(of(report)?.maximum) }],
+    [`${prefix}.min`, { label: `minimum ${label}`, of: (report) => plain(of(report)?.minimum) }],
+    [`${prefix}.max`, { label: `maximum ${label}`, of: (report) => plain(of(report)?.maximum) }],
     ...percentages.map(
       (percentage) =>
         [
@@ -56,7 +56,7 @@ export function isShare(name: string): boolean {
   return name.startsWith('dp.') || name === 'same-top' || name === 'correlation'
 }
 
-/** Every figure that a gate may hold, by name. */
+/** Every figure that a gate can limit, by name. */
 export const figures: ReadonlyMap<string, FigureKind> = new Map<string, FigureKind>([
   ['ppl', { label: 'perplexity', of: (report) => ofTokens(report.perplexity, report) }],
   ['ppl-ratio', { label: 'perplexity ratio', of: (report) => ofTokens(report.perplexityRatio, report) }],
@@ -74,7 +74,7 @@ export const figures: ReadonlyMap<string, FigureKind> = new Map<string, FigureKi
   [
     'versus.kld',
     {
-      label: 'difference of mean KL divergence from the other model',
+      label: 'mean KL divergence minus that of the --versus model',
       of: ({ versus, text }) => (versus === undefined ? undefined : { ...versus.difference.kld, degrees: text.chunks - 1 }),
     },
   ],

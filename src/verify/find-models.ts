@@ -29,19 +29,19 @@ export async function findModels(given: readonly string[], besides: readonly str
     for (const candidate of candidates) {
       const real = await realpath(candidate)
       if (found.isDirectory() && left.has(real)) {
-        notes.push(`${basename(candidate)} is the reference, and not compared with itself.`)
+        notes.push(`${basename(candidate)} is the reference and was skipped.`)
         continue
       }
       const type = await typeOf(candidate)
       if (found.isDirectory() && type !== 'model') {
-        notes.push(`${basename(candidate)} is no model but of the type ${type}, and left out.`)
+        notes.push(`${basename(candidate)} is not a model (general.type ${type}) and was skipped.`)
         continue
       }
       taken += 1
       if (!seen.has(real)) paths.push(candidate)
       seen.add(real)
     }
-    if (taken === 0) throw MqError.of('CHECKPOINT_EMPTY', { path, problem: 'there is no *.gguf with a model in it' })
+    if (taken === 0) throw MqError.of('CHECKPOINT_EMPTY', { path, problem: 'it has no *.gguf with a model' })
   }
   return { paths, notes }
 }

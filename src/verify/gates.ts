@@ -5,7 +5,7 @@ import { figures, isShare } from './figures.js'
 import type { VerifyReport } from './report.js'
 import { studentBound } from './student.js'
 
-/** A limit that a model must keep to be published. */
+/** A limit on a figure; a model whose gate failed is not published. */
 export interface Gate {
   /** A name in `figures`. */
   readonly figure: string
@@ -15,7 +15,7 @@ export interface Gate {
 
 export type GateResult = VerifyReport['gates'][number]
 
-/** Short names for what is asked for most. */
+/** Short names of frequent figures. */
 const aliases: Readonly<Record<string, string>> = { kld: 'kld.mean', dp: 'dp.mean' }
 
 /**
@@ -42,7 +42,7 @@ export function parseGate(text: string): Gate {
 }
 
 /**
- * Refuses what cannot be held before anything is measured.
+ * Refuses gates that cannot be checked, before anything is measured.
  * @throws MqError OPTION_INVALID where a gate needs another model and there is none, or `confidence` and there is no standard error.
  */
 export function checkAskedGates(
@@ -57,7 +57,7 @@ export function checkAskedGates(
     const fail = (problem: string): MqError => MqError.of('OPTION_INVALID', { option: 'gates', value: figure, problem })
     if (figure.startsWith('versus.') && !versus) throw fail('it needs another model to compare with (versus)')
     if (confidence !== undefined && withoutError.test(figure)) {
-      throw fail('it has no standard error, which a confidence asks for')
+      throw fail('it has no standard error, which a confidence needs')
     }
   }
 }
@@ -65,9 +65,8 @@ export function checkAskedGates(
 const withoutError = /\.(min|max)$|^(correlation|bits|size)$/
 
 /**
- * Holds what was measured against the limits. A figure passes that is not beyond its limit; with `confidence`, if the bound is not that it
- * keeps, one-sided, with this probability: the figure and as many standard errors towards the limit as Student's t asks for.
- * A NaN, and a figure that is not there, pass nothing.
+ * Checks a report against gates. A figure passes if it is not beyond its limit; with `confidence`, if its one-sided confidence bound (Student's t)
+ * is not. NaN and missing figures fail.
  */
 export function checkGates(
   gates: readonly Gate[],
@@ -92,7 +91,7 @@ export function checkGates(
   })
 }
 
-/** The error for the first gate that was not passed; undefined where all were. */
+/** The error for the first gate that failed; undefined where all passed. */
 export function gateError({ gates }: Pick<VerifyReport, 'gates'>): MqError | undefined {
   const failed = gates.find(({ passed }) => !passed)
   if (failed === undefined) return undefined

@@ -3,7 +3,7 @@ import { formatBytes } from '../terminal/index.js'
 import { isShare } from './figures.js'
 import type { FileIdentity, VerifyReport } from './report.js'
 
-/** A figure with its error, in the digits that are known; changes of probability and shares as per cent. */
+/** A figure with its standard error; changes of probability and shares in per cent. */
 export function figureText(name: string, value: number, standardError?: number): Cell {
   const [factor, unit] = isShare(name) ? [100, ' %'] : [1, '']
   const digits = name === 'size' ? 0 : isShare(name) ? 3 : name.startsWith('ppl') || name === 'bits' ? 4 : 6
@@ -32,7 +32,7 @@ export function identityFacts(files: readonly FileIdentity[], bitsPerWeight?: nu
   ]
 }
 
-/** What is said of the text. */
+/** Facts of the text. */
 export function textFacts({
   name,
   sha256,
@@ -47,10 +47,10 @@ export function textFacts({
   ]
 }
 
-/** How to get the same page again. */
+/** The command that creates the same page. */
 export function repeatSection(command: string): Markup {
   return section(
-    'Again',
+    'Command',
     markup`<pre>${command}</pre><footer>Figures are those of llama-perplexity --kl-divergence, and so are their standard errors, over tokens; those of quantiles come from order statistics. Differences of two models are taken over chunks, whose tokens err together.</footer>`,
   )
 }

@@ -15,7 +15,7 @@ import { confidenceText, figureText, identityFacts, repeatSection, textFacts } f
 import type { VerifyReport } from './report.js'
 
 export interface MadeBy {
-  /** The command line that gives the report again. */
+  /** The command line that created the report. */
   readonly command: string
   /** Version of mq. */
   readonly version: string
@@ -27,23 +27,23 @@ export function reportPage(report: VerifyReport, madeBy: MadeBy): string {
   const models = chartedOf(report)
   const name = files[0]?.name ?? 'the model'
   return page(`${name} against ${reference.name}`, [
-    markup`<header><h1>${name}</h1><p class="lead">against ${reference.name}${versus === undefined ? '' : ` and beside ${versus.name}`}, on ${text.name}: ${text.scoredTokens} tokens in ${text.chunks} chunks of ${text.contextLength}</p>${verdict(report)}</header>`,
+    markup`<header><h1>${name}</h1><p class="lead">against ${reference.name}${versus === undefined ? '' : ` and versus ${versus.name}`}, on ${text.name}: ${text.scoredTokens} tokens in ${text.chunks} chunks of ${text.contextLength}</p>${verdict(report)}</header>`,
     summary(report),
-    versus === undefined ? undefined : section('Which of the two is nearer to the reference', versusText(report)),
+    versus === undefined ? undefined : section('Paired comparison', versusText(report)),
     report.gates.length === 0 ? undefined : section('Gates', gateTable(report)),
     models.length === 0 ? undefined : section('Plots', markup`<div class="charts">${plots(report, models)}</div>`),
     section('Figures', figureTable(report)),
-    section('What was compared', compared(report, madeBy)),
+    section('Files and versions', compared(report, madeBy)),
     repeatSection(madeBy.command),
   ])
 }
 
 function verdict({ gates, passed }: VerifyReport): Markup {
-  if (gates.length === 0) return markup`<p class="verdict">Measured; no gate was asked for</p>`
+  if (gates.length === 0) return markup`<p class="verdict">Measured, without gates</p>`
   const failed = gates.filter((gate) => !gate.passed).length
   return passed
-    ? markup`<p class="verdict passed">✓ Passed: ${gates.length === 1 ? 'the gate holds' : `all ${gates.length} gates hold`}</p>`
-    : markup`<p class="verdict failed">✗ Failed: ${gates.length === 1 ? 'the gate does not hold' : `${failed} of ${gates.length} gates`}</p>`
+    ? markup`<p class="verdict passed">✓ Passed: ${gates.length === 1 ? 'the gate' : `all ${gates.length} gates`}</p>`
+    : markup`<p class="verdict failed">✗ Failed: ${gates.length === 1 ? 'the gate' : `${failed} of ${gates.length} gates`}</p>`
 }
 
 function summary({ perplexityRatio, divergence, bitsPerWeight, files, reference }: VerifyReport): Markup {
@@ -77,18 +77,18 @@ function versusText({ versus, files, text }: VerifyReport): Markup | undefined {
   const { kld, confidence } = versus.difference
   const name = files[0]?.name ?? 'the model'
   const [nearer, further] = kld.value < 0 ? [name, versus.name] : [versus.name, name]
-  return markup`<p>${confidence < 0.95 ? markup`Neither is surely nearer. As measured, <strong>${nearer}</strong> is nearer than ${further}` : markup`<strong>${nearer}</strong> is nearer than ${further}`}, by ${Math.abs(kld.value).toFixed(6)} ± ${kld.standardError.toFixed(6)} nats of mean KL divergence, with a confidence of ${confidenceText(confidence)}: two-sided, by Student's t of the paired differences of ${text.chunks} chunks.</p>`
+  return markup`<p>${confidence < 0.95 ? markup`The difference is not significant. As measured, <strong>${nearer}</strong> has a lower KL divergence than ${further}` : markup`<strong>${nearer}</strong> has a lower KL divergence than ${further}`}, by ${Math.abs(kld.value).toFixed(6)} ± ${kld.standardError.toFixed(6)} nats of mean KL divergence, with a confidence of ${confidenceText(confidence)}: two-sided, by Student's t of the paired differences of ${text.chunks} chunks.</p>`
 }
 
 function gateTable({ gates }: VerifyReport): Markup {
   return table(
-    [{ title: 'figure' }, { title: 'measured' }, { title: 'held as' }, { title: 'allowed' }, { title: '' }],
+    [{ title: 'figure' }, { title: 'measured' }, { title: 'tested' }, { title: 'allowed' }, { title: '' }],
     gates.map((gate) => ({
       cells: [
         gate.name,
         figureText(gate.figure ?? '', gate.value, gate.standardError),
         gate.edge === undefined || gate.confidence === undefined
-          ? 'the figure itself'
+          ? 'the figure'
           : markup`${gate.bound === 'least' ? 'at least' : 'at most'} ${figureText(gate.figure ?? '', gate.edge)} <span class="error">(${confidenceText(gate.confidence)})</span>`,
         limitText(gate),
         gate.passed ? markup`<span class="passed-mark">✓ passed</span>` : markup`<span class="failed-mark">✗ failed</span>`,
@@ -97,7 +97,7 @@ function gateTable({ gates }: VerifyReport): Markup {
   )
 }
 
-/** All that is known of the model and of the one it is compared with, by the names that gates use. */
+/** All figures of the model, and of the one that it is compared with, by the names that gates use. */
 function figureTable(report: VerifyReport): Markup {
   const { versus } = report
   const other = versus === undefined ? [] : [{ ...report, ...versus } as VerifyReport]
@@ -108,7 +108,7 @@ function figureTable(report: VerifyReport): Markup {
   const rows = [...figures].filter(([name]) => !/^(bits|size|versus\..*)$/.test(name))
   return table(
     [
-      { title: 'figure, with its standard error' },
+      { title: 'figure ± standard error' },
       { title: report.files[0]?.name ?? 'model' },
       ...other.map(() => ({ title: versus?.name ?? '' })),
       { title: 'name for --gate', left: true },

@@ -26,7 +26,7 @@ export function reportText(report: VerifyReport): string {
     ),
     '',
     `Perplexity ratio ${figure(report.perplexityRatio)} on ${text.name}, ${text.scoredTokens} tokens in ${text.chunks} chunks of ${text.contextLength}.`,
-    ...(external === undefined ? [] : [`${external.program} says ${external.perplexity.toFixed(4)} of the model.`]),
+    ...(external === undefined ? [] : [`Perplexity of the model by ${external.program}: ${external.perplexity.toFixed(4)}.`]),
     ...(divergence === undefined ? [] : divergenceLines(divergence)),
     ...(versus === undefined ? [] : [versusLine(versus, text.chunks), '']),
     ...gates.map((gate) => `${gate.passed ? 'PASSED' : 'FAILED'}: ${gate.name} ${gateValue(gate)}; ${limitText(gate)} allowed.`),
@@ -67,9 +67,9 @@ function divergenceLines({
 
 function versusLine({ name, kld, difference }: NonNullable<VerifyReport['versus']>, chunks: number): string {
   const { value, standardError } = difference.kld
-  const better = value < 0 ? 'The model is nearer to the reference' : `${name} is nearer to the reference`
+  const better = value < 0 ? 'The model has the lower KL divergence' : `${name} has the lower KL divergence`
   const confidence = `${Math.min(100 * difference.confidence, 99.99).toFixed(2)} %`
-  return `${name} has a KL divergence of ${divergenceText(kld)}. ${better}, by ${divergenceText({ value: Math.abs(value), standardError })} in pairs of ${chunks} chunks, with a confidence of ${confidence}.`
+  return `${name} has a KL divergence of ${divergenceText(kld)}. ${better}, by ${divergenceText({ value: Math.abs(value), standardError })} over ${chunks} paired chunks, with a confidence of ${confidence}.`
 }
 
 function divergenceText({ value, standardError }: Estimate): string {

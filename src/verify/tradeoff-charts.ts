@@ -24,8 +24,7 @@ export function kldTradeoff(models: readonly ComparedModel[]): Markup {
   const [least, greatest] = [Math.min(...values), Math.max(...values)]
   return tradeoff(models, {
     title: 'KL divergence',
-    description:
-      'Filled: no other model is both no larger and nearer to the reference; the line joins them. Hollow: another is. Whiskers are standard errors.',
+    description: 'Filled: Pareto-optimal, joined by the line. Hollow: dominated by another model. Whiskers are standard errors.',
     y: {
       title: 'mean KL divergence, nats',
       scale: values.length === 0 ? linear(0, 1) : logarithmic(least / 1.5, greatest * 1.5),
@@ -40,7 +39,7 @@ export function perplexityTradeoff(models: readonly ComparedModel[]): Markup {
   const values = models.map(({ perplexityRatio }) => perplexityRatio.value)
   return tradeoff(models, {
     title: 'Perplexity ratio',
-    description: "The model's perplexity over the reference's: 1 predicts this text as well.",
+    description: "The model's perplexity divided by the reference's; at 1 both predict this text equally well.",
     y: { title: 'perplexity ratio', scale: roundLinear(Math.min(1, ...values), Math.max(...values)) },
     of: ({ perplexityRatio }) => perplexityRatio,
   })
@@ -51,7 +50,7 @@ export function sameTopTradeoff(models: readonly ComparedModel[]): Markup {
   const values = models.map(({ divergence }) => divergence.sameTop.value)
   return tradeoff(models, {
     title: 'Same top token',
-    description: 'Share of the positions where model and reference hold the same token for the likeliest.',
+    description: 'Share of positions where model and reference have the same most likely token.',
     y: { title: 'same top token', scale: roundLinear(Math.min(...values), 1, percent) },
     of: ({ divergence }) => divergence.sameTop,
   })

@@ -38,8 +38,10 @@ describe('mq plan, the dry run of everything', () => {
 
   it('shows the same on the screen', async () => {
     const { stdout } = await runCommand(PlanCommand, [sample, '--preset', 'Q4_K_M', '--vram', '12MB'])
-    expect(stdout).toMatch(/^memory to run +weights +KV cache +compute +in all$/m)
-    expect(stdout).toMatch(/^File: 5\.\d+ MB \(\d+ bytes\)\. To run: with a f16 cache of 8192 tokens/m)
+    expect(stdout).toMatch(/^memory to run +weights +KV cache +compute +total$/m)
+    expect(stdout).toMatch(
+      /^File: 5\.\d+ MB \(\d+ bytes\)\. Memory to run: context length 8192, f16 KV cache, flash attention\. Time to quantize: /m,
+    )
     expect(stdout).toMatch(/^GPU of 12MB: /m)
   })
 

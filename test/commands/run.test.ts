@@ -82,7 +82,7 @@ describe.skipIf(!llama.available)(`mq run (${llama.name})`, () => {
     running.stdout.resume()
     running.kill('SIGINT')
     expect(await ended).toEqual([130, null])
-    expect(stderr).toMatch(/^mq: INTERRUPTED: Stopped before the answer of [^\n]+\n$/)
+    expect(stderr).toMatch(/^mq: INTERRUPTED: Stopped before text generation with [^\n]+\n$/)
   })
 
   test.each([

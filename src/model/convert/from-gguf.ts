@@ -48,7 +48,9 @@ export async function blueprintOfGguf(path: string, open?: OpenSource): Promise<
     notes: [
       ...(quantized === 0
         ? []
-        : [`The source is quantized already (${quantized} of ${gguf.tensors.length} tensors): what they lost stays lost.`]),
+        : [
+            `The source is already quantized (${quantized} of ${gguf.tensors.length} tensors): re-quantizing cannot restore lost precision.`,
+          ]),
       ...unknownKinds(tensors),
     ],
   }

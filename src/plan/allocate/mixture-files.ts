@@ -37,7 +37,7 @@ async function readFileAt(path: string): Promise<Mixture> {
   let json: unknown
   try {
     const { size } = await stat(path)
-    if (size > maxBytes) throw invalid(`it has ${size} bytes, and a mixture has at most ${maxBytes}`)
+    if (size > maxBytes) throw invalid(`it has ${size} bytes, more than the limit of ${maxBytes}`)
     json = JSON.parse(await readFile(path, 'utf8'))
   } catch (error) {
     if (error instanceof SyntaxError) throw invalid(`it is not JSON (${error.message})`, error)

@@ -80,7 +80,7 @@ const rule = v.pipe(
   }),
   v.check(
     (rule) => rule.roles !== undefined || rule.names !== undefined || rule.blocks !== undefined,
-    'it has none of roles, names and blocks, and would hold for all: that is what default is for',
+    'it has none of roles, names and blocks and would match every tensor; use default instead',
   ),
 )
 
@@ -98,7 +98,7 @@ const schema = v.pipe(
     ),
     rules: v.pipe(v.array(rule), v.maxLength(1000)),
   }),
-  v.check((file) => (file.default === undefined) !== (file.preset === undefined), 'it needs either default or preset'),
+  v.check((file) => (file.default === undefined) !== (file.preset === undefined), 'exactly one of default and preset is needed'),
 )
 
 /** A mixture from the JSON of its file, or what is wrong with it, and in which rule, counted from 1. */

@@ -4,14 +4,14 @@ import { elementCount, rowLength } from '../../recipe/index.js'
 import { candidatesFor, leastBitsPerWeight, type Writable } from './candidates.js'
 import type { OpenTensors } from './open-tensors.js'
 
-/** What keeps tensors from the least type there is. */
+/** Reason why a tensor cannot have the smallest type. */
 type Obstacle = 'kept' | 'named' | 'width' | 'floor' | 'tie'
 
-/** Obstacles that account for less of the least size than this are left out. */
+/** Obstacles below this share of the minimum size are not listed. */
 const leastShare = 0.01
 
 /**
- * What keeps a model from being smaller than its least types, the largest part first: tensors that stay F32, types that the user set,
+ * Lists what keeps the minimum size of a model up, the largest share first: tensors that stay F32, types that the user set,
  * rows that are not whole blocks, floors of roles, ties. Each with its share of the least size.
  */
 export function obstaclesText(blueprint: Blueprint, { settled, groups, leastBytes }: OpenTensors, writable: Writable): string {
@@ -46,10 +46,10 @@ export function obstaclesText(blueprint: Blueprint, { settled, groups, leastByte
 }
 
 const words: Readonly<Record<Obstacle, (tensors: readonly BlueprintTensor[]) => string>> = {
-  kept: (tensors) => `${count(tensors)} that always stay F32`,
+  kept: (tensors) => `${count(tensors)} that are always F32`,
   named: (tensors) => `${count(tensors)} whose type is set by name`,
   width: (tensors) =>
-    `${count(tensors)} whose rows (${distinct(tensors.map(rowLength))} values) are not whole blocks of a smaller type`,
+    `${count(tensors)} whose rows (${distinct(tensors.map(rowLength))} values) are no multiple of the block size of a smaller type`,
   floor: (tensors) => `the floors of ${distinct(tensors.map(({ role }) => role))}`,
   tie: (tensors) => `the floors and ties of ${distinct(tensors.map(({ role }) => role))}`,
 }

@@ -12,7 +12,7 @@ import { matchTensorTypes, specsOf, type TensorTypeOverride } from './tensor-typ
 
 export interface PlanMixtureOptions {
   readonly overrides?: readonly TensorTypeOverride[]
-  /** Whether quantization will have an importance matrix, which a few presets reckon with. */
+  /** Whether quantization will have an importance matrix, which a few presets depend on. */
   readonly importance?: boolean
   /** Whether a type can be written; by default all can. */
   readonly writable?: Writable
@@ -39,8 +39,8 @@ export function planMixture(blueprint: Blueprint, mixture: Mixture, options: Pla
       return { type: found.rule.type, reason: `Rule ${found.number} of ${mixture.name}${why}` }
     }
     const preset = base?.get(tensor.name)
-    if (preset !== undefined) return { type: preset, reason: `As ${mixture.preset}, on which ${mixture.name} builds` }
-    return { type: mixture.default ?? blueprint.sourceType, reason: `What ${mixture.name} gives all that no rule speaks of` }
+    if (preset !== undefined) return { type: preset, reason: `As in ${mixture.preset}, the base of ${mixture.name}` }
+    return { type: mixture.default ?? blueprint.sourceType, reason: `Default of ${mixture.name}, no rule matches` }
   }
   const assign = (tensor: BlueprintTensor): Assignment => {
     const settled = settledType(tensor, matches)

@@ -12,7 +12,7 @@ import { matchTensorTypes, specsOf, type TensorTypeOverride } from './tensor-typ
 
 export interface PlanPresetOptions {
   readonly overrides?: readonly TensorTypeOverride[]
-  /** Whether quantization will have an importance matrix, which a few presets reckon with. */
+  /** Whether quantization will have an importance matrix, which a few presets depend on. */
   readonly importance?: boolean
   /** Whether a type can be written; presets and overrides that need another are refused. By default all can. */
   readonly writable?: Writable
@@ -40,9 +40,9 @@ export function planPreset(blueprint: Blueprint, preset: string, options: PlanPr
     if (settled !== undefined) return settled
     const choice = choices.get(tensor.name)
     if (choice === undefined)
-      return { type: blueprint.sourceType, reason: 'Never quantized: as llama-quantize, it stays as the source has it.' }
+      return { type: blueprint.sourceType, reason: 'Not quantized, as in llama-quantize: the type of the source.' }
     const { type, rule } = choice
-    return fitted(type, tensor, rule === undefined ? `The type of ${name}` : `What ${name} gives ${rule} in this place`)
+    return fitted(type, tensor, rule === undefined ? `The type of ${name}` : `${name} gives ${rule} this type here`)
   }
   const plan = assemblePlan(blueprint, assign, {
     goal: { kind: 'preset', preset: name, ...specsOf(overrides) },

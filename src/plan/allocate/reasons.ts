@@ -10,18 +10,18 @@ export interface Option extends Choice {
 
 interface Subject {
   readonly tensor: BlueprintTensor
-  /** Those that get one type with it, itself among them. */
+  /** Tensors tied to it, itself among them. */
   readonly tensors: readonly BlueprintTensor[]
-  /** What the tensor is to the model. */
+  /** What the tensor does in the model. */
   readonly why: string
-  /** At the type that was chosen. */
+  /** With the chosen type. */
   readonly relativeError: number
 }
 
 /**
- * Why a tensor has its type, in a sentence.
+ * Explains in a sentence why a tensor has its type.
  * @param options from few bits to many.
- * @param pricePerByte what a byte would have to save to be worth its place.
+ * @param pricePerByte the marginal reduction of weighted error for each byte at the solution.
  */
 export function explainChoice(
   { tensor, tensors, why, relativeError }: Subject,
@@ -32,18 +32,18 @@ export function explainChoice(
   const tied = tensors.length === 1 ? '' : `, tied to ${tensors.length - 1} more`
   const subject = `${why.charAt(0).toUpperCase()}${why.slice(1)}${tied}`
   if (options.every((option) => isWide(option.type)))
-    return `${subject}: its rows of ${tensor.shape.at(-1)} values fit no smaller type.`
-  const error = relativeError === 0 ? 'no error' : `an error of ${percent(relativeError)}`
+    return `${subject}: its row length of ${tensor.shape.at(-1)} is no multiple of any block size.`
+  const error = relativeError === 0 ? 'no error' : `relative error ${percent(relativeError)}`
   const better = options.filter((option) => option.bytes > bytes && option.cost < cost)
   const next = better.reduce<Option | undefined>((best, option) => {
     return best === undefined || rate(option, bytes, cost) > rate(best, bytes, cost) ? option : best
   }, undefined)
-  if (next === undefined) return `${subject}: ${error}, and no type does better.`
+  if (next === undefined) return `${subject}: ${error}; a larger type does not lower it.`
   const share = pricePerByte === 0 ? 1 : rate(next, bytes, cost) / pricePerByte
   const worth =
     share < 1
-      ? `a byte in ${next.type} would save ${percent(share)} of what it saves elsewhere`
-      : `${next.type} does not fit the budget any more`
+      ? `${next.type} would save ${percent(share)} as much error for each byte as other tensors do`
+      : `${next.type} exceeds the budget`
   return `${subject}: ${error}; ${worth}.`
 }
 

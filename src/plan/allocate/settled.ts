@@ -12,12 +12,12 @@ export interface Assignment {
   readonly relativeError?: number
 }
 
-/** What no choice is left for: tensors that always stay F32, and those that the user has set a type for; undefined for the others. */
+/** The type of tensors without a choice: always F32, or set by the user by name; undefined for the others. */
 export function settledType(
   tensor: BlueprintTensor,
   overrides?: ReadonlyMap<string, TensorTypeOverride>,
 ): Assignment | undefined {
-  if (tensor.keepF32) return { type: 'F32', reason: 'Always F32: small, and every value counts.' }
+  if (tensor.keepF32) return { type: 'F32', reason: 'Always F32, like all norms, biases, routers and vectors.' }
   const override = overrides?.get(tensor.name)
   return override && fitted(override.type, tensor, `Set by name, ${override.spec}`)
 }
@@ -26,5 +26,9 @@ export function settledType(
 export function fitted(wanted: GgmlTypeName, tensor: BlueprintTensor, reason: string): Assignment {
   const type = fittingType(wanted, tensor)
   if (type === wanted) return { type, reason: `${reason}.` }
-  return { type, wanted, reason: `${reason}; rows of ${rowLength(tensor)} values are not whole blocks of ${wanted}.` }
+  return {
+    type,
+    wanted,
+    reason: `${reason}; rows of ${rowLength(tensor)} values are no multiple of the block size of ${wanted}, so this is the fallback.`,
+  }
 }

@@ -4,7 +4,7 @@ import { formatBytes, formatCount, formatTable } from '../../terminal/index.js'
 import type { Plan, PlanTensor } from '../plan.js'
 
 /**
- * A plan as a page of text: which types each role has, which types each block has, size, notes. The reasons are in the plan itself.
+ * A plan as text: types by role and by layer, size, notes. The reasons are in the plan itself.
  */
 export function showPlan(plan: Plan): string {
   const { goal, bitsPerWeight, dataBytes, tensors, notes } = plan
@@ -18,8 +18,8 @@ export function showPlan(plan: Plan): string {
     [{ title: 'role' }, ...sizeColumns, { title: 'types' }],
     [...byRole].map(([role, ofRole]) => [role, ...sizeCells(ofRole)]),
   )
-  const layerTable = formatTable([{ title: 'blocks', align: 'right' }, ...sizeColumns, { title: 'types' }], runs)
-  const total = `${bitsPerWeight.toFixed(4)} bits per weight, ${formatBytes(dataBytes)} of weights for ${goal}`
+  const layerTable = formatTable([{ title: 'layers', align: 'right' }, ...sizeColumns, { title: 'types' }], runs)
+  const total = `${bitsPerWeight.toFixed(4)} bits per weight, ${formatBytes(dataBytes)} of tensors, for ${goal}`
   return [roleTable, layerTable, [total, ...notes].join('\n')].join('\n\n')
 }
 
@@ -44,7 +44,7 @@ function typeCounts(tensors: readonly PlanTensor[]): string {
     .join(', ')
 }
 
-/** Blocks of the same sizes and types in one line, as `3-60`. */
+/** Merges layers of the same sizes and types into one line, such as `3-60`. */
 function mergeRuns(lines: readonly { readonly layer: number; readonly cells: readonly string[] }[]): string[][] {
   const runs: { first: number; last: number; cells: readonly string[] }[] = []
   for (const { layer, cells } of lines) {

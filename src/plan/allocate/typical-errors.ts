@@ -25,10 +25,10 @@ const typicalErrors: Partial<Record<GgmlTypeName, number>> = {
   Q8_0: 0.0000292,
 }
 
-/** What a plan made with them says. */
-export const typicalErrorsNote = 'Errors are typical of the types, a stand-in: no weights were looked at.'
+/** The note of a plan that was made with them. */
+export const typicalErrorsNote = 'Errors are typical values for each type: no weights were read.'
 
-/** Stands in for measuring where there are no weights. */
+/** A `Measure` that returns typical errors, for models whose weights cannot be read. */
 export const typicalMeasure: Measure = async function* ({ requests }) {
   yield { stage: 'measure', done: 1, total: 1, unit: 'tensors' }
   return new Map(

@@ -54,7 +54,7 @@ ${legend(width - margin.right + 24)}
 
 /** The picture in a page of its own, with what the model takes to run: one file that asks nothing of a network. */
 export function planPage(plan: DryRun, title: string): string {
-  const columns = ['memory to run', 'weights', 'KV cache', 'compute', 'in all'].map((words) => ({ title: words }))
+  const columns = ['memory to run', 'weights', 'KV cache', 'compute', 'total'].map((words) => ({ title: words }))
   const rows = plan.memory.map(({ name, weightsBytes, kvCacheBytes, computeBytes, outputBytes, totalBytes }) => ({
     cells: [name, ...[weightsBytes, kvCacheBytes, computeBytes + outputBytes, totalBytes].map(formatBytes)],
   }))

@@ -72,7 +72,7 @@ export async function beginOutput(options: OutputOptions): Promise<Output> {
     for (const name of found.partials) {
       if (name === basename(name) && name.endsWith('.partial')) await rm(join(folder, name), { force: true })
     }
-    if (!fresh) notes.push('An earlier run for this file was of another model, plan or version, and was thrown away.')
+    if (!fresh) notes.push('The partial output of an earlier run, of another model, plan or version, was discarded.')
   }
 
   let records: Journal

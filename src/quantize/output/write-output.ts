@@ -151,7 +151,7 @@ function count(work: Work, task: QuantizeTask, sums: ErrorSums | undefined, seco
 }
 
 function notesOf({ notes }: Output, resumedShare: number): string[] {
-  const resumed = `${(100 * resumedShare).toFixed(1)} % was there from an earlier run, and was checked.`
+  const resumed = `${(100 * resumedShare).toFixed(1)} % was written by an earlier run and verified.`
   return resumedShare === 0 ? [...notes] : [...notes, resumed]
 }
 

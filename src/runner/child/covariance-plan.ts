@@ -96,14 +96,14 @@ export function describePlan(
     const first = firstForm(input, wanted)
     const why =
       columns % 32 !== 0
-        ? 'its width is no multiple of 32'
+        ? 'column count is no multiple of 32'
         : formBytes(input, first) > formBytes(input, form)
-          ? 'to fit into the memory'
+          ? 'lowered to fit --memory'
           : form.kind === 'whole'
-            ? 'narrow enough to be kept whole'
+            ? 'narrow enough for the full covariance'
             : wanted === 'auto'
-              ? 'as wide inputs are kept'
-              : 'as asked for'
+              ? 'default for wide inputs'
+              : '--rank'
     const kind = routed ? 'experts' : matrices > 1 ? 'heads' : 'shared'
     groups.set(id, {
       columns,

@@ -180,7 +180,7 @@ test('what cannot be added is refused, and covariances that one file lacks are l
   expect(await mergeMatrices([a, plain], output)).toMatchObject({ inputs: 0, withoutCovariance: 1 })
   const calibration = await openCalibration(plain, model)
   expect(calibration.inputOf(up, 0)).toBeUndefined()
-  expect(calibration.notes.at(-1)).toContain('importance alone')
+  expect(calibration.notes.at(-1)).toContain('no error feedback')
   await calibration.close()
 })
 
@@ -267,7 +267,7 @@ describe.skipIf(!llama.available)(`mq imatrix --rank (${llama.name})`, () => {
       }
     }
     expect(calibration.importance('output.weight')).toHaveLength(256)
-    expect(statisticsText(await matrixStatistics(sketched))).toMatch(/blk\.0\.ffn_down\.weight +1 +768 +1 +32 directions/)
+    expect(statisticsText(await matrixStatistics(sketched))).toMatch(/blk\.0\.ffn_down\.weight +1 +768 +1 +rank 32/)
     await calibration.close()
     await low.close()
   })

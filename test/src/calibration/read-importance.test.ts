@@ -58,7 +58,7 @@ describe('an importance matrix', () => {
   test('of another model is refused, though some names and widths agree; one of more layers is not', async () => {
     const entry = { values: columns(256), counts: [10] }
     await writeMatrix({ 'blk.0.a.weight': entry, 'blk.0.c.weight': entry, 'blk.1.a.weight': entry })
-    const problem = '1 of the 2 weights that it knows are not there, blk.0.c.weight among them'
+    const problem = '1 of its 2 tensors are not in the model, such as blk.0.c.weight'
     await expect(readImportance(path, blueprint)).rejects.toMatchObject({ code: 'CALIBRATION_MISMATCH', details: { problem } })
     await writeMatrix({ 'blk.0.a.weight': entry, 'blk.1.a.weight': entry, 'blk.1.c.weight': entry })
     expect((await readImportance(path, blueprint)).notes).toHaveLength(1)
@@ -80,7 +80,7 @@ describe('an importance matrix', () => {
   test('changes what is written, and errors are reported with its weights, too', async () => {
     await writeMatrix({ 'blk.0.a.weight': { values: columns(256).map((x) => x ** 3), counts: [10] } })
     const { importance, notes } = await readImportance(path, blueprint)
-    expect(notes).toEqual(['The importance matrix says nothing of 1 of 2 tensors of the layers.'])
+    expect(notes).toEqual(['The importance matrix has no entry for 1 of the 2 matrices in the layers.'])
     const plan = smallPlan(blueprint, 'Q4_K')
     const error = async (name: string, options: { importance?: typeof importance }) => {
       const output = join(folder, name)

@@ -51,9 +51,9 @@ describe('the page', () => {
   })
 
   test('says what the gates say', () => {
-    expect(reportPage(withGates('kld<=1'), madeBy)).toContain('✓ Passed: the gate holds')
+    expect(reportPage(withGates('kld<=1'), madeBy)).toContain('✓ Passed: the gate')
     expect(reportPage(withGates('kld<=1', 'same-top>=99%'), madeBy)).toContain('✗ Failed: 1 of 2 gates')
-    expect(reportPage(exampleReport({}), madeBy)).toContain('no gate was asked for')
+    expect(reportPage(exampleReport({}), madeBy)).toContain('Measured, without gates')
   })
 
   test('draws a bar for every bin that holds tokens, and a dot for every chunk', () => {
@@ -74,7 +74,7 @@ describe('the page', () => {
     expect(text.split('<figure')).toHaveLength(7)
     expect(text).toContain('Paired differences by chunk')
     expect(text).toContain('other&lt;&amp;&gt;.gguf')
-    expect(text).toContain('<strong>m.gguf</strong> is nearer than other&lt;&amp;&gt;.gguf')
+    expect(text).toContain('<strong>m.gguf</strong> has a lower KL divergence than other&lt;&amp;&gt;.gguf')
   })
 
   test('is made of a report of an early version, too', () => {

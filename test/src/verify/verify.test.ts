@@ -79,7 +79,7 @@ describe.skipIf(!llama.available)(`verify (${llama.name})`, () => {
     expect(Math.abs(paired.versus?.kld.value ?? 1)).toBeLessThan(1e-5)
     expect(paired.versus?.difference.kld.value).toBeCloseTo(report.divergence?.kld.mean.value ?? 0, 5)
     expect(paired.versus?.difference.confidence).toBeGreaterThan(0.999)
-    expect(reportText(paired)).toMatch(/llama-kjv-F16-\d.gguf is nearer to the reference, by 0\.0002\d+ ± .* 99\.99 %\./)
+    expect(reportText(paired)).toMatch(/llama-kjv-F16-\d.gguf has the lower KL divergence, by 0\.0002\d+ ± .* 99\.99 %\./)
 
     const fewer = await finish(verify({ model, againstLogits: saveLogits, text, chunks: 2 }))
     expect(fewer.divergence?.kldOfChunks).toEqual(report.divergence?.kldOfChunks.slice(0, 2))

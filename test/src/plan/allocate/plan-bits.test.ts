@@ -100,7 +100,7 @@ describe('planBits', () => {
     const { tensors, notes, fileType } = await plan(small(), { bits: 20 })
     expect(new Set(tensors.map(({ type }) => type))).toEqual(new Set(['BF16', 'F32']))
     expect(fileType).toBe(32)
-    expect(notes).toEqual([expect.stringMatching(/^The types end at 16\.0\d+ bits per weight/)])
+    expect(notes).toEqual([expect.stringMatching(/^Bit allocation ends at 16\.0\d+ of 20 bits per weight/)])
   })
 
   it('says what the least is where the budget is impossible', async () => {
@@ -154,7 +154,7 @@ describe('planBits', () => {
     const writable = (type: GgmlTypeName): boolean => ['Q8_0', 'IQ4_NL', 'Q2_K'].includes(type)
     const { tensors } = await plan(odd, { bits: 5, writable })
     expect(tensors.map(({ type }) => type)).toEqual(['IQ4_NL', 'BF16', 'Q2_K'])
-    expect(tensors[1]?.reason).toContain('rows of 100 values fit no smaller type')
+    expect(tensors[1]?.reason).toContain('row length of 100 is no multiple of any block size')
   })
 
   it('is the same every time', async () => {

@@ -94,7 +94,7 @@ describe('after an interruption', () => {
     expect([...stages]).toEqual(['resume', 'quantize'])
     expect(result.resumedBytes).toBeGreaterThan(0.5 * result.dataBytes)
     expect(result.resumedBytes).toBeLessThan(result.dataBytes)
-    expect(result.notes).toEqual([expect.stringMatching(/^\d+\.\d % was there from an earlier run/)])
+    expect(result.notes).toEqual([expect.stringMatching(/^\d+\.\d % was written by an earlier run/)])
     expect(lasting(result)).toEqual(lasting(undisturbed.result))
     expect(await sha256(output)).toBe(undisturbed.hash)
     expect(await left()).toEqual(['model.gguf'])
@@ -170,7 +170,7 @@ describe('after an interruption', () => {
     const result = await finishWork(options)
     expect(result.resumedBytes).toBe(0)
     const spokenOf = what !== 'the wish to begin anew' && what !== 'a journal that is none'
-    expect(result.notes).toEqual(spokenOf ? [expect.stringMatching(/thrown away/)] : [])
+    expect(result.notes).toEqual(spokenOf ? [expect.stringMatching(/was discarded/)] : [])
     const otherBytes = 'plan' in options || 'importance' in options
     expect(await sha256(output)).toBe((otherBytes ? await whole(options) : undisturbed).hash)
     if (otherBytes) expect(await sha256(output)).not.toBe(undisturbed.hash)
