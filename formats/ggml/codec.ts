@@ -41,7 +41,8 @@ export interface Codec {
   /** Whether the codes of the type can be chosen with error feedback. */
   canFeedBack(type: GgmlTypeName): boolean
   /**
-   * Quantizes whole rows as `quantize` does, and then chooses the codes again so that what one column loses the others make up for.
+   * Quantizes whole rows as `quantize` does, and then chooses the codes again with error feedback: the error of each column is compensated in
+   * the columns that follow.
    * @param factor of the covariance of the weight's inputs, from `prepareFeedback`; its columns are `rowLength`.
    * @param options importance: by default the factor's own. effort: how far scales are searched while codes are chosen; the encoder's own
    *   search is the fast one, since more of it gains nothing here. reach: the same in steps of the scales, 0 to keep the encoder's. target, see: as in `quantize`.
@@ -61,7 +62,7 @@ export interface Codec {
     },
   ): Uint8Array
   /**
-   * What errors of rows of weights come to in the outputs: the sum of e H e^T, in f32 but for the last sum.
+   * Output error of weight errors: the sum of e H e^T over rows e, in f32 except for the last sum.
    * @param errors row-major, rows of the form's columns.
    * @param form of H, from `prepareOutputs`.
    */

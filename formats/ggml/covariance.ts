@@ -1,4 +1,4 @@
-/** How the inputs of a weight go together: H, the mean of x x^T over the inputs x that it sees, or what is known of it. */
+/** Input covariance H of a weight matrix, the mean of x x^T over its inputs x, or an approximation of it. */
 export type Covariance =
   | {
       /** H = diagonal + factors^T factors: n values, and k rows of n. Without factors only the diagonal is known. */

@@ -20,7 +20,7 @@ export interface FeedbackFactor {
  * Factorises the damped covariance of a weight's inputs, once for all weights that share them.
  *
  * Groups of columns (those of one scale) are processed from the greatest mean diagonal to the least, and so are the columns within a
- * group: what the strong columns lose is then made up for by many others.
+ * group: the errors of strong columns are then compensated by many others.
  * @param covariance n is a multiple of 32.
  * @param damping added to every entry of the diagonal, in units of its mean, 1e-6 to 1e6; 0.2 to 0.5 carries over to other text, 0.01
  *   fits this. Where the diagonal is all zeros every column counts the same.
@@ -33,7 +33,7 @@ export function prepareFeedback(
   damping: number,
   layouts: readonly FeedbackLayout[] = feedbackLayouts,
 ): FeedbackFactor {
-  // Covariances are sums in single precision: less damping would make up for errors that only rounding knows of.
+  // Covariances are sums in single precision: with less damping, feedback would compensate rounding errors.
   if (!(damping >= 1e-6 && damping <= 1e6)) throw new RangeError(`a damping of ${damping}`)
   const whole = 'full' in covariance
   const columns = whole ? Math.round(Math.sqrt(covariance.full.length)) : covariance.diagonal.length

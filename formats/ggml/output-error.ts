@@ -1,10 +1,10 @@
 import type { Covariance } from './covariance.js'
 
-/** A covariance made ready to say what errors of weights come to in the outputs: data, for any thread. */
+/** A covariance prepared for computing output errors, as data for any thread. */
 export interface OutputForm {
   /** Columns of the weights, n. */
   readonly columns: number
-  /** Who gives it promises that forms of one name are the same: a codec keeps the last one in the kernels' memory. */
+  /** Identity: forms of one name must be equal, since a codec keeps the last one in the kernels' memory. */
   readonly name?: string
   /** Whether the rows are H itself, or factors beside its diagonal. */
   readonly whole: boolean

@@ -1,8 +1,8 @@
 import type { Metadata, MetadataValue } from '../gguf/index.js'
 
 /**
- * What an importance matrix may hold beside its sums of squares: for each distinct input of the model's weights, sums over tokens that say
- * how its columns go together. llama.cpp looks for names that end in `.in_sum2` and `.counts` alone and passes the rest over.
+ * Input covariances in an importance matrix file: for each distinct input of the model's weight matrices, sums of x x^T over tokens, in full or
+ * as a low-rank sketch. llama.cpp reads names that end in `.in_sum2` and `.counts` and ignores the rest.
  *
  * An input is named after the first weight that takes it, KEY; `mq.covariance.weights` and `mq.covariance.inputs` are two lists of
  * strings of one length that give each weight's KEY. Inputs that differ by expert or head stack m matrices, others have m = 1. n is the
@@ -14,10 +14,10 @@ import type { Metadata, MetadataValue } from '../gguf/index.js'
  * | `KEY.cov_whole` | F32 | n (n + 1) / 2, m | sum of x x^T, upper triangle row by row: or else |
  * | `KEY.cov_squares` | F32 | n, m | its diagonal, and |
  * | `KEY.cov_sketch` | F32 | s, n, m | sum of x (x^T W), W = randomSigns(seed, n, s); may be missing |
- * | `KEY.cov_kept` | BF16 | n, rows | rows of text that no sum above has seen, those of the first matrix first; may be missing |
+ * | `KEY.cov_kept` | BF16 | n, rows | held-out activation rows, not part of the sums, those of the first matrix first; may be missing |
  * | `KEY.cov_kept_counts` | F32 | 1, m | how many of them each matrix has |
  *
- * `mq.covariance.version` is 1, `mq.covariance.seed` the signs' seed and `mq.covariance.rank` the directions that are to be kept of a
+ * `mq.covariance.version` is 1, `mq.covariance.seed` the signs' seed and `mq.covariance.rank` the rank to keep of a
  * sketch, u32 all. Sums and counts of two files add up.
  */
 export const covarianceNames = {
@@ -51,7 +51,7 @@ export interface CollectedInput {
   readonly squares?: Float32Array
   /** Sketches, [m][n][s]. */
   readonly sketch?: Float32Array
-  /** Rows that were not summed, and how many each matrix has. */
+  /** Held-out rows, and how many each matrix has. */
   readonly kept: Float32Array
   readonly keptCounts: readonly number[]
 }
@@ -60,14 +60,14 @@ export interface CollectedInput {
 export interface CollectedCovariance {
   /** Seed of the signs that sketches were made with. */
   readonly seed: number
-  /** Directions that are to be kept of sketches. */
+  /** Rank to keep of sketches. */
   readonly rank: number
   /** Weight -> name of its input. */
   readonly inputOf: ReadonlyMap<string, string>
   readonly inputs: ReadonlyMap<string, CollectedInput>
 }
 
-/** The keys that say which weights have which input. */
+/** The metadata keys that map weights to inputs. */
 export function covarianceMetadata({ seed, rank, inputOf }: Omit<CollectedCovariance, 'inputs'>): Metadata {
   const strings = (value: Iterable<string>): MetadataValue => ({ type: 'array', elementType: 'string', value: [...value] })
   return new Map([

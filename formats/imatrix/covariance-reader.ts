@@ -5,7 +5,7 @@ import { type GgufTensorInfo, readGguf } from '../gguf/index.js'
 import { quote } from '../quote.js'
 import { covarianceKeys, covarianceNames, covarianceVersion } from './covariance-form.js'
 
-/** What a file keeps of one input; see covariance-form.ts. */
+/** How a file stores one input covariance; see covariance-form.ts. */
 export interface InputShape {
   readonly columns: number
   /** Matrices that have inputs of their own: experts or heads. */
@@ -15,7 +15,7 @@ export interface InputShape {
   readonly width: number
   /** Rows that each matrix's sums are of. */
   readonly tokens: readonly number[]
-  /** Rows of text not summed that each matrix has. */
+  /** Held-out rows of each matrix. */
   readonly keptCounts: readonly number[]
 }
 
@@ -48,7 +48,7 @@ export interface MatrixSums {
 /** The covariance part of a file that is open. Sums are read when they are asked for. */
 export interface CovarianceFile {
   readonly seed: number
-  /** Directions that are to be kept of sketches. */
+  /** Rank to keep of sketches. */
   readonly rank: number
   /** Weight -> name of its input. */
   readonly inputOf: ReadonlyMap<string, string>
@@ -59,12 +59,12 @@ export interface CovarianceFile {
   squares(key: string, matrix: number): Promise<Pick<MatrixSums, 'whole' | 'squares'>>
   /** @throws FormatError IMATRIX_INVALID where sums are not finite; INPUT_TRUNCATED. */
   sums(key: string, matrix: number): Promise<MatrixSums>
-  /** Rows that were kept of one matrix, row-major. */
+  /** Held-out rows of one matrix, row-major. */
   kept(key: string, matrix: number): Promise<Float32Array>
 }
 
 /**
- * Reads what a file says of its covariances. undefined: it has none, as those of llama-imatrix.
+ * Reads the covariances of a file. @returns undefined if it has none, as files of llama-imatrix.
  * @throws FormatError IMATRIX_INVALID, GGUF_INVALID, INPUT_TRUNCATED.
  */
 export async function readCovariance(source: ByteSource): Promise<CovarianceFile | undefined> {
@@ -74,7 +74,8 @@ export async function readCovariance(source: ByteSource): Promise<CovarianceFile
   const version = metadata.get(covarianceKeys.version)
   if (version === undefined) return undefined
   const fail = (problem: string): FormatError => new FormatError('IMATRIX_INVALID', { file: source.name, problem })
-  if (version.value !== covarianceVersion) throw fail(`its covariance is of version ${quote(version.value)}, and 1 is known`)
+  if (version.value !== covarianceVersion)
+    throw fail(`the version of its covariances is ${quote(version.value)}; version 1 is supported`)
   const number = (key: string): number => {
     const found = metadata.get(key)
     if (found?.type !== 'uint32') throw fail(`it lacks ${key}`)

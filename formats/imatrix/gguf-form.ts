@@ -9,7 +9,7 @@ export const countsSuffix = '.counts'
 
 /**
  * Reads the GGUF form: for each weight `NAME.in_sum2` (sum of x^2, [columns, matrices]) and `NAME.counts` ([1, matrices]), F32.
- * A matrix that saw no token has nothing to say of its columns; it gets the mean of those that did.
+ * A matrix without tokens gets the mean of the others.
  * Source: tools/imatrix/imatrix.cpp of llama.cpp.
  * @throws FormatError IMATRIX_INVALID, and what readGguf throws.
  */

@@ -3,7 +3,7 @@ import { FormatError } from '../format-error.js'
 import { quote } from '../quote.js'
 import type { ImportanceEntry, ImportanceMatrix } from './types.js'
 
-/** Bounds of what is believed: more than any model has, less than would hurt. */
+/** Sanity limits: more than any model has. */
 const maxFileBytes = 2 ** 31
 const maxNameBytes = 4096
 

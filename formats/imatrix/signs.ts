@@ -1,5 +1,5 @@
 /**
- * A matrix of signs, +1 or -1, in which each follows from its place alone: whoever knows the seed can make it again.
+ * A matrix of pseudo-random signs, +1 or -1, each a function of seed and position.
  * @param columns a multiple of 8, at most 2^16.
  * @returns [rows][columns], row-major.
  */

@@ -1,4 +1,4 @@
-/** What is known of the inputs of one weight. */
+/** Activation statistics of one weight matrix, or of a stack of them. */
 export interface ImportanceEntry {
   /** Mean of x^2 for each column, one run of columns after the other for a stack of experts. */
   readonly meanSquares: Float32Array
@@ -6,7 +6,7 @@ export interface ImportanceEntry {
   readonly counts: readonly number[]
 }
 
-/** An importance matrix: for each weight, how strong its inputs were on a calibration text. */
+/** An importance matrix: mean squared activations of each weight matrix's input columns on a calibration text. */
 export interface ImportanceMatrix {
   /** GGUF tensor name -> its entry. */
   readonly entries: ReadonlyMap<string, ImportanceEntry>

@@ -12,12 +12,12 @@ export interface CollectedImportance {
   readonly chunks: number
   /** Tokens of a chunk. */
   readonly chunkLength: number
-  /** How the columns of the inputs go together, where that was collected. */
+  /** Input covariances, if they were collected. */
   readonly covariance?: CollectedCovariance
 }
 
 /**
- * Writes an importance matrix in the GGUF form; see readGgufForm, and covariance-form.ts for what may stand behind the importance. Weights
+ * Writes an importance matrix in the GGUF form; see readGgufForm, and covariance-form.ts for covariances. Weights
  * stand in the order of their names.
  * Source: IMatrixCollector::save_imatrix in tools/imatrix/imatrix.cpp of llama.cpp.
  */

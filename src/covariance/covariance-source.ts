@@ -6,11 +6,11 @@ import { type EmbeddingReaders, type Evaluate, embeddingCovariance } from './emb
 import { type Expansion, expandSums } from './expand-sums.js'
 import { addUses } from './tied-covariance.js'
 
-/** What a covariance is made from: data, so that any thread can make it. */
+/** The source of a covariance, as data, so that any thread can compute it. */
 export type CovarianceSource =
   | { readonly kind: 'known'; readonly covariance: Covariance }
   | { readonly kind: 'sums'; readonly place: SumsPlace; readonly expansion: Expansion }
-  /** Of the embedding: weights in the model's own files. */
+  /** Of the embedding: weights in the model's files. */
   | { readonly kind: 'readers'; readonly readers: EmbeddingReaders }
   /** Of a weight that is used in several places, each with its part of the damage. */
   | {

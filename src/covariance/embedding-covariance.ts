@@ -7,16 +7,16 @@ import { nystrom } from './nystrom.js'
 /** Gives rows of a recipe, which are the caller's to change. */
 export type Evaluate = (recipe: Recipe, start: number, end: number) => Promise<Float32Array>
 
-/** What the first block reads an embedding with. */
+/** The matrices of the first layer that read the embedding. */
 export interface EmbeddingReaders {
-  /** A vector: what each column is multiplied by before it is read. */
+  /** The norm's weights: each column is multiplied by one before it is read. */
   readonly norm: Recipe
   readonly readers: readonly Recipe[]
 }
 
-/** Embeddings of up to so many columns keep every product of two of them. */
+/** Up to this many columns the covariance is full. */
 const wholeColumns = 1024
-/** Of wider ones, so many directions, from a sketch of thrice as many. */
+/** Rank for wider embeddings, from a sketch of three times as many columns. */
 const rank = 128
 const seed = 1
 const valuesAtOnce = 2 ** 19
@@ -33,9 +33,9 @@ export function embeddingRank(columns: number): number | 'whole' {
 }
 
 /**
- * How errors of the embedding's columns go together in what the first block makes of them, as a covariance of inputs would say it of another
- * weight: sum over the readers of (W D)^T W D, D the norm's diagonal, each reader counting alike, with a mean of 1 on the diagonal.
- * What the first block writes is much louder than the embedding itself, so that this is nearly all that becomes of it.
+ * Metric of the embedding's errors after the first layer, used like an input covariance: sum over the matrices that read it of (W D)^T W D, D
+ * the diagonal of the norm, each normalized to a mean diagonal of 1. The first layer's output is much larger than the embedding itself, so
+ * that this covers nearly all of the error's effect.
  * @returns whole up to 1024 columns, else diagonal and 128 factors.
  */
 export async function embeddingCovariance({ norm, readers }: EmbeddingReaders, evaluate: Evaluate): Promise<Covariance> {

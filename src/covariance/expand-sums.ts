@@ -3,14 +3,14 @@ import type { MatrixSums } from '../../formats/imatrix/covariance-reader.js'
 import { randomSigns } from '../../formats/imatrix/signs.js'
 import { nystrom } from './nystrom.js'
 
-/** What it takes to make a covariance of sums, besides the sums. */
+/** Parameters to compute a covariance from sums. */
 export interface Expansion {
   readonly columns: number
   /** Of the sketch; 0 without. */
   readonly width: number
   /** Seed of the signs that it was made with. */
   readonly seed: number
-  /** Directions to keep of it. */
+  /** Rank to keep of it. */
   readonly rank: number
   /** Of a matrix that has siblings: their mean squares, and for how many tokens they count. */
   readonly siblings?: { readonly means: Float64Array; readonly tokens: number }

@@ -1,15 +1,15 @@
 /**
- * Buffers that are used again: a task takes what it needs, gives back what it no longer needs, and everything when it ends. So the memory
- * of a thread stays what its largest tasks need, and the garbage collector has nothing to do.
+ * Reusable buffers: a task takes buffers, releases single ones, and all of them when it ends. So the memory of a thread stays at what its
+ * largest tasks need, without garbage collection.
  */
 export interface BufferPool {
-  /** A buffer of `length` bytes, which hold anything. */
+  /** A buffer of `length` bytes with undefined content. */
   bytes(length: number): Uint8Array<ArrayBuffer>
   /** The same as f32. */
   floats(length: number): Float32Array<ArrayBuffer>
-  /** Gives back a buffer, if it is one of this buffers. */
+  /** Releases a buffer, if it belongs to this pool. */
   release(view: ArrayBufferView): void
-  /** Gives back all of them. */
+  /** Releases all buffers. */
   reset(): void
 }
 
@@ -20,7 +20,7 @@ const largestKept = 4 * 2 ** 20
 /** A free buffer serves a request of at least this share of it; smaller ones would hold too much. */
 const leastUse = 0.5
 
-/** An buffers without buffers yet. */
+/** An empty pool. */
 export function newBufferPool(): BufferPool {
   const taken = new Set<ArrayBufferLike>()
   let free: ArrayBuffer[] = []

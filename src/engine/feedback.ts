@@ -6,14 +6,14 @@ import { originOf } from './prepared-cache.js'
 import type { RunOptions } from './run-tasks.js'
 import type { PreparedKey, WorkerTask } from './task.js'
 
-/** How codes of a plan's tensors are chosen with what is known of their inputs. */
+/** Error feedback of a plan: covariances, and the damping of each tensor. */
 export interface Feedback {
   readonly calibration: KnownInputs
-  /** By tensor; 0 for none. */
+  /** Damping by tensor; 0 for no feedback. */
   readonly dampingOf: (tensor: string) => number
 }
 
-/** The feedback that a plan's tensors ask for; the default damping where one says nothing. */
+/** The error feedback of a plan; the default damping for tensors that have none. */
 export function feedbackOf(calibration: KnownInputs, plan: { readonly tensors: readonly DampedTensor[] }): Feedback {
   const dampings = new Map(plan.tensors.map(({ name, damping = defaultDamping }) => [name, damping]))
   return { calibration, dampingOf: (tensor) => dampings.get(tensor) ?? 0 }
@@ -21,14 +21,14 @@ export function feedbackOf(calibration: KnownInputs, plan: { readonly tensors: r
 
 interface DampedTensor {
   readonly name: string
-  /** In units of the covariance's mean diagonal; 0 for no feedback. */
+  /** Relative to the covariance's mean diagonal; 0 for no feedback. */
   readonly damping?: number
 }
 
-/** What tasks need of covariances, in bytes. */
+/** Memory that tasks need for prepared covariances, in bytes. */
 export interface NeedsMemory {
   readonly memory: FeedbackMemory
-  /** About what it takes to make one. */
+  /** Estimated bytes to prepare one. */
   readonly bytesOf: (key: PreparedKey) => number
 }
 

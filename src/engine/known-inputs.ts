@@ -5,39 +5,39 @@ import { rowLength } from '../recipe/index.js'
 import type { Importance } from './row-ranges.js'
 import type { PreparedKey, RowRun } from './task.js'
 
-/** What is known of the inputs of a model's weights, as src/imatrix opens it. */
+/** Covariances of the inputs of a model's weight matrices, from a calibration file or from the weights alone. */
 export interface KnownInputs {
-  /** Of the file. */
+  /** SHA-256 of the calibration file. */
   readonly digest: string
-  /** It follows from the weights of the model, without a calibration: no plan is tied to it. */
+  /** True if computed from the model's weights, without a calibration file: no plan is tied to it. */
   readonly weightsAlone?: true
   readonly importance: Importance
-  /** Names the input of one matrix (expert or head, counted from 0) of a tensor; undefined where only its importance is known. */
+  /** Key of the input of one matrix (expert or head, from 0) of a tensor; undefined where it has no covariance. */
   inputOf(tensor: string, matrix: number): string | undefined
-  /** Directions that are known of an input, beside the diagonal. */
+  /** Rank of an input's covariance, besides the diagonal. */
   rankOf(input: string): number | 'whole'
-  /** What the mean of x x^T over the inputs x of that name is made from. */
+  /** The data that E[x x^T] of that input is computed from. */
   source(input: string): Promise<CovarianceSource>
-  /** Rows of inputs, row-major, that the covariance does not know. */
+  /** Held-out activation rows of an input, row-major. */
   heldOut(input: string): Promise<Float32Array>
 }
 
-/** Where no other was chosen; docs/decisions/0009-error-feedback.md. */
+/** Damping where none was chosen; docs/decisions/0009-error-feedback.md. */
 export const defaultDamping = 0.3
 
-/** Whether covariances can be damped by so much; 0 stands for no feedback. */
+/** Whether a damping is valid; 0 means no error feedback. */
 export function isDamping(damping: number): boolean {
   return damping === 0 || (damping >= 1e-4 && damping <= 1e4)
 }
 
-/** Whether codes of a tensor can be chosen with feedback once its input is known. */
+/** Whether a type supports error feedback for rows of this length. */
 export function takesFeedback(type: GgmlTypeName, columns: number): boolean {
   return feedbackLayout(type) !== undefined && columns % 32 === 0
 }
 
 /**
- * What rows need that are stored in some types: with feedback where `damping` is not 0, and with errors in the outputs.
- * @returns undefined where nothing is known of the inputs.
+ * Prepared data that rows in some types need: for error feedback where `damping` is not 0, and for output errors.
+ * @returns undefined where the input has no covariance.
  */
 export function needsOf(
   { recipe, input }: RowRun,
@@ -51,12 +51,12 @@ export function needsOf(
   return [...factors, { input, form: 'outputs', damping: 0, columns }]
 }
 
-/** Values of the rows that are looked at of what was held out: 512 rows of 4096. */
+/** Limit for held-out values: 512 rows of 4096. */
 const heldOutValues = 2 ** 21
-/** About what they take while they are made ready: read, scaled, sent, laid out. */
+/** Estimated bytes while they are prepared: read, scaled, sent, laid out. */
 export const heldOutBytes = 4 * 4 * heldOutValues
 
-/** Rows of inputs that the covariance does not know, as many as are looked at, spread over all there are. */
+/** Held-out rows of an input, up to the limit, evenly spaced over all. */
 export async function heldOutRows(calibration: KnownInputs, input: string, columns: number): Promise<Float32Array> {
   const rows = await calibration.heldOut(input)
   const count = rows.length / columns

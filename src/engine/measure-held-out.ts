@@ -11,14 +11,14 @@ import { sampleMatrixOf } from './row-ranges.js'
 import { runTasks } from './run-tasks.js'
 import type { MeasureTask, PreparedKey } from './task.js'
 
-/** A matrix whose codes are to be chosen with several dampings. */
+/** A matrix to quantize with several dampings. */
 export interface HeldOutRequest {
-  /** Errors are summed up by this. */
+  /** Errors are summed by group. */
   readonly group: string
   readonly tensor: string
   readonly matrix: number
   readonly type: GgmlTypeName
-  /** 0 is no feedback. */
+  /** 0 means no error feedback. */
   readonly dampings: readonly number[]
 }
 
@@ -34,8 +34,7 @@ export interface HeldOutOptions {
 const sampledRows = 64
 
 /**
- * Errors of the outputs of some rows of weights, on inputs that no covariance knows: group -> damping -> relative error, summed over the
- * group's matrices. The same for any number of threads.
+ * Output errors of sampled weight rows on held-out activations: group -> damping -> relative error, summed over the group's matrices. The same for any number of threads.
  * @throws as `measure`.
  */
 export async function* measureHeldOut(options: HeldOutOptions): WithProgress<Map<string, Map<number, number>>> {

@@ -10,15 +10,14 @@ import { type Columns, type Importance, sampleTensor } from './row-ranges.js'
 import { runTasks } from './run-tasks.js'
 import { type MeasureTask, type RowRun, runElements } from './task.js'
 
-/** What a type does to a tensor, on a sample of its rows. */
+/** Quantization errors of a tensor in a type, on sampled rows. */
 export interface TypeDamage {
   /** Sum of w (x - x')^2 over sum of w x^2; 0 where the sample is all zeros. w is the column's importance, or 1. */
   readonly relativeError: number
   /** Mean of w (x - x')^2. */
   readonly errorPerWeight: number
   /**
-   * Error of the outputs, tr(E H E^T) / tr(W H W^T), H the covariance of the inputs, with codes chosen as they will be; absent where
-   * nothing is known of the inputs.
+   * Output error tr(E H E^T) / tr(W H W^T), with the input covariance H and codes chosen as in quantization; absent where H is not known.
    */
   readonly outputError?: number
   /** Power of the outputs, tr(W H W^T), over the weights: times those of a matrix, the mean of |W x|^2. The same for every type. */
@@ -43,27 +42,27 @@ export interface MeasureOptions {
   readonly requests: readonly MeasureRequest[]
   /** Worker threads; by default one for each core. */
   readonly threads?: number
-  /** What this process may hold in memory, all of it: see memory.ts. */
+  /** Memory limit of the whole process, in bytes: see memory.ts. */
   readonly memoryBytes?: number
   readonly importance?: Importance
-  /** Measures errors of the outputs too, and codes chosen with feedback; its importance holds where none is given. */
+  /** Input covariances, for output errors and error feedback; its importance matrix is used where none is given. */
   readonly calibration?: KnownInputs
   readonly signal?: AbortSignal
 }
 
-/** Tensor name -> type -> what the type does to it, for every pair that was asked for, in the order of the requests. */
+/** Tensor name -> type -> errors, for every requested pair, in the order of the requests. */
 export type Measurements = Map<string, Map<GgmlTypeName, TypeDamage>>
 
 const sampleElements = 2 ** 18
-/** Where an input is known errors go together over many columns, and vary little from row to row. */
+/** Rows to sample of a tensor with an input covariance: output errors vary little from row to row. */
 const sampledRows = 192
-/** Of experts with an input each, so many are looked at: what feedback needs to know of an input costs as much as many rows. */
+/** Experts to sample where each has an input covariance of its own: preparing one costs as much as many rows. */
 const sampledInputs = 4
 /** Values of a task: small enough that many types on one task do not leave the other threads idle. */
 const taskElements = 2 ** 17
 
 /**
- * Measures what types do to tensors by quantizing a sample of their rows: short runs evenly spaced over all experts. Only these rows are
+ * Measures quantization errors of candidate types on sampled rows of each tensor: short runs evenly spaced over all experts. Only these rows are
  * read. The same model, requests and importance or calibration give the same figures, whatever the threads.
  * @throws MqError TENSOR_NOT_FINITE, IMPORTANCE_MISMATCH, INTERRUPTED; FormatError GGML_ROW_MISALIGNED, GGML_TYPE_UNKNOWN.
  */
@@ -131,7 +130,7 @@ function workOf({ runs, types }: MeasureTask): number {
   return runs.reduce((sum, run) => sum + 4 * runElements(run), 0) * types.length
 }
 
-/** Adds the parts up in the order of the tasks, not of their ends, so that the figures are the same each time. */
+/** Adds partial sums in the order of the tasks, not of completion, so that the results are reproducible. */
 function gather(tasks: readonly MeasureTask[], sums: ReadonlyMap<MeasureTask, readonly ErrorSums[]>): Measurements {
   const totals = new Map<string, Map<GgmlTypeName, ErrorSums>>()
   for (const task of tasks) {

@@ -3,39 +3,39 @@ import { MqError } from '../errors/index.js'
 import { runElements, type WorkerTask } from './task.js'
 
 // Measured on Linux with Node 20; npm run bench -- pipeline --memory shows whether they hold.
-/** What the process may come to hold besides what it holds already: the journal, tasks on their way to threads, garbage. */
+/** Growth of the process besides tasks: journal, messages to threads, garbage. */
 const growthBytes = 40 * 2 ** 20
 /** A thread: its JavaScript heap, and the kernels' memory. */
 const threadBytes = 20 * 2 ** 20
-/** What most tasks hold; a few have rows that cannot be cut so small. */
+/** Memory of most tasks; a few have rows that cannot be split so small. */
 const ordinaryTaskBytes = 3 * 2 ** 20
 /** The limit where none is given, and where so much is enough for all threads. */
 const defaultMemoryBytes = 600e6
 /** Tasks of each thread for which there is room where no limit is given. */
 const ordinaryTasksEach = 2
 
-/** What is held of covariances besides tasks. */
+/** Memory for prepared covariances, besides tasks. */
 export interface FeedbackMemory {
   /** In each thread: tables and working memory of the kernels. */
   readonly threadBytes: number
-  /** Most that a task needs of covariances, while it is made. */
+  /** Largest prepared data that a task needs, while it is made. */
   readonly sharedBytes: number
 }
 
 /** How a limit on memory is shared out. */
 export interface MemoryShare {
   readonly threads: number
-  /** What all tasks under way may hold together. */
+  /** Bytes for all tasks in flight together. */
   readonly taskBytes: number
 }
 
 /**
- * Shares out what a process may hold in memory: what it holds already - Node, the program, the model's names and sizes -, so many threads
- * as there is room for, the rest for rows under way. A task that is larger than others runs when there is room for it.
+ * Distributes the memory limit of the process: what it uses already (Node, the program, the model's names and sizes), as many threads as
+ * fit, and the rest for rows in flight. A task that is larger than others runs when there is room for it.
  * @param memoryBytes the whole process, Node included; by default 600 MB, or more where all threads together need more.
  * @param threads at most so many; by default one for each core.
  * @param largestTask bytes of the largest task.
- * @param feedback what is needed besides where codes are chosen with feedback.
+ * @param feedback memory for error feedback.
  * @throws MqError MEMORY_TOO_SMALL where there is no room for one thread.
  */
 export function memoryShare(

@@ -1,8 +1,8 @@
 import { addErrorSums, type ErrorSums } from './error-sums.js'
 
 /**
- * Adds up parts that arrive in any order, in the order of their numbers: floating-point sums then come out the same however many
- * threads made them. Holds only what arrived too early.
+ * Adds parts that arrive in any order in the order of their numbers, so that floating-point sums do not depend on the number of threads.
+ * Holds only parts that arrived early.
  */
 export class OrderedSums {
   #total: ErrorSums | undefined

@@ -1,9 +1,9 @@
 import { heldOutBytes } from './known-inputs.js'
 import type { Prepared, PreparedKey } from './task.js'
 
-// What is made of covariances, in bytes. Ranks: how many directions are known beside the diagonal, or the whole of a covariance.
+// Bytes of data prepared from covariances, by rank, or 'whole' for a full covariance.
 
-/** What a thing takes that was made. */
+/** Bytes of prepared data. */
 export function sizeOf(prepared: Prepared): number {
   if ('panels' in prepared) return prepared.panels.byteLength
   if ('tables' in prepared) return Object.values(prepared.tables).reduce((sum, { byteLength }) => sum + byteLength, 0)
@@ -12,7 +12,7 @@ export function sizeOf(prepared: Prepared): number {
   return covariance.diagonal.byteLength + (covariance.factors?.byteLength ?? 0)
 }
 
-/** About what it takes to make one, and is left of it: what is read, what is worked with, what is made. */
+/** Estimated bytes to prepare data: input, working memory and result. */
 export function makingBytes({ form, columns }: PreparedKey, rank: number | 'whole'): number {
   switch (form) {
     case 'held-out':
@@ -27,7 +27,7 @@ export function makingBytes({ form, columns }: PreparedKey, rank: number | 'whol
   }
 }
 
-/** What a thread keeps of one input for its kernels: tables, panels of the outputs, room to work in. */
+/** Bytes that a thread's kernels keep for one input: tables, panels, working memory. */
 export function threadBytes(columns: number, rank: number | 'whole'): number {
   return tableBytes(columns, rank) + panelBytes(columns, rank) + workBytesEach * columns
 }

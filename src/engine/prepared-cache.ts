@@ -6,9 +6,9 @@ export interface PreparedCache {
   /** Bytes of what is in use, or being made. */
   readonly usedBytes: number
   has(key: PreparedKey): boolean
-  /** What more would be used with these. */
+  /** Additional bytes in use with these keys. */
   missingBytes(keys: readonly PreparedKey[]): number
-  /** Forgets what is not in use, the longest unused first, until all takes at most so many bytes or only what is used is left. */
+  /** Evicts unused data, least recently used first, until at most `bytes` are held or only data in use is left. */
   shrinkTo(bytes: number): void
   /** Makes what is not there, and holds it all until it is released. */
   take(keys: readonly PreparedKey[]): Promise<void>

@@ -22,7 +22,7 @@ interface Matrix {
   readonly input: string | undefined
 }
 
-/** What is known of a tensor's columns. */
+/** Importance and input covariances of a tensor's columns. */
 export interface Columns {
   readonly importance?: Importance | undefined
   /** Names the input of a matrix of a tensor, as Calibration does. */

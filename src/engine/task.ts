@@ -20,11 +20,11 @@ export interface RowRun {
   readonly tensorRow: number
   /** One weight for each column; without it every column counts the same. */
   readonly importance?: Float32Array
-  /** Calibration's name of what the rows are multiplied with; absent where nothing is known of it. */
+  /** Key of the rows' input covariance; absent where there is none. */
   readonly input?: string
 }
 
-/** Names something made of a covariance that tasks share. */
+/** Key of data prepared from a covariance, which tasks share. */
 export interface PreparedKey {
   readonly input: string
   /**
@@ -32,16 +32,16 @@ export interface PreparedKey {
    * is what the first two are made from.
    */
   readonly form: FeedbackLayout | 'outputs' | 'held-out' | 'covariance'
-  /** Of feedback. */
+  /** Damping of error feedback. */
   readonly damping: number
   /** Of the input. */
   readonly columns: number
 }
 
-/** What is made of a covariance; all of size in memory that threads share. */
+/** Data prepared from a covariance; large parts are in memory that threads share. */
 export type Prepared = FeedbackFactor | OutputForm | { readonly covariance: Covariance }
 
-/** Rows to be quantized and written: everything a worker has to know, as data. */
+/** Rows to quantize and write: everything that a worker needs, as data. */
 export interface QuantizeTask {
   readonly kind: 'quantize'
   /** Its number among all tasks of the output, counted from 0: what a journal knows it by. */
@@ -60,9 +60,9 @@ export interface QuantizeTask {
   readonly method: 'copy' | 'exact' | 'measure'
   /** Rows of the run, counted from its first, whose errors are measured. */
   readonly measured: { readonly start: number; readonly end: number }
-  /** What codes are chosen with, and what errors in the outputs are measured with; without it each weight goes to its nearest code. */
+  /** Prepared data for error feedback and output errors; without it each weight gets its nearest code. */
   readonly needs?: readonly PreparedKey[]
-  /** What tasks after this one will need. */
+  /** Prepared data that later tasks will need. */
   readonly nextNeeds?: readonly PreparedKey[]
 }
 
@@ -80,7 +80,7 @@ export interface MeasureTask {
 /** Work whose parts are reported one by one. */
 export type WorkerTask = QuantizeTask | MeasureTask
 
-/** A covariance to be made, or made ready for use. */
+/** Prepares a covariance. */
 export interface PrepareTask {
   readonly kind: 'prepare'
   readonly key: PreparedKey
@@ -101,12 +101,12 @@ export interface TaskResult {
 }
 
 /**
- * What a task came to. `sums`: one entry for the type of a QuantizeTask (none if not measured), one for each type of a MeasureTask.
+ * Result of a task. `sums`: one entry for the type of a QuantizeTask (none if not measured), one for each type of a MeasureTask.
  * `seconds`: time of computing. `checksum`: CRC-32 of what was written.
  */
 export type WorkerReply = (TaskResult & { readonly ok: true }) | { readonly ok: false; readonly failure: Failure }
 
-/** What is the same for all tasks of a pool. */
+/** Settings of all tasks of a pool. */
 export interface WorkerSetup {
   /** Blueprint.files. */
   readonly files: readonly string[]

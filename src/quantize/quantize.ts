@@ -26,22 +26,22 @@ import { tasksOf } from './tasks.js'
 export interface QuantizeOptions {
   readonly blueprint: Blueprint
   readonly plan: Plan
-  /** The GGUF file to be; the name of shards follows from it. */
+  /** The GGUF file to write; shards are named after it. */
   readonly output: string
-  /** Most bytes of tensor data in one file; what is more goes into shards. */
+  /** Maximum bytes of tensor data in one file; larger outputs are split into shards. */
   readonly splitMaxBytes?: number
   /** Worker threads; by default one for each core. */
   readonly threads?: number
-  /** What this process may hold in memory, all of it: see memory.ts. */
+  /** Memory limit of the whole process, in bytes: see src/engine/memory.ts. */
   readonly memoryBytes?: number
   readonly importance?: Importance
-  /** Chooses codes with error feedback where it knows the inputs; its importance holds where none is given. */
+  /** Input covariances for error feedback; its importance matrix is used where none is given. */
   readonly calibration?: KnownInputs
-  /** How hard the encoders search, by default `default`. The plan does not depend on it. */
+  /** Search effort of the encoders, by default `default`. The plan does not depend on it. */
   readonly effort?: Effort
-  /** Replaces a file that is there already. */
+  /** Overwrites an existing file. */
   readonly force?: boolean
-  /** Begins anew, whatever an earlier run has left. */
+  /** Discards the partial output of an earlier run instead of resuming it. */
   readonly fresh?: boolean
   readonly signal?: AbortSignal
 }
@@ -118,7 +118,7 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
   }
 }
 
-/** How many of the weights have codes that were chosen with feedback. */
+/** A note with the share of weights that error feedback was used for. */
 function shareNotes({ weightsAlone }: KnownInputs, tasks: Iterable<QuantizeTask>): string[] {
   let all = 0
   let fed = 0
@@ -136,7 +136,7 @@ function largestTask(tasks: Iterable<WorkerTask>): number {
   return most
 }
 
-/** Refuses a type that no kernel writes, or reads from the source, before the first byte and not in the middle. */
+/** Refuses types without a kernel to write or read them, before the first byte is written. */
 async function checkKernels({ tensors }: Blueprint, plan: Plan): Promise<void> {
   const codec = await openCodec()
   tensors.forEach(({ recipe }, index) => {

@@ -1,14 +1,14 @@
 import { keyText, type QuantizeTask } from '../engine/index.js'
 import { countTensorTasks, type TaskSource, tensorTasks } from './tasks.js'
 
-/** So many tasks at most are looked at ahead: each is some 500 bytes. */
+/** Maximum look-ahead in tasks, each some 500 bytes. */
 const mostAhead = 8192
 
 /**
- * The tasks of an output in the order in which they are best run: those of a layer that need the same of a covariance one after another,
- * so that little of it is alive at a time. They say what comes next.
+ * Orders the tasks of an output for running: those of a layer that need the same prepared covariance one after another, so that few are in
+ * memory at a time. Each task also names the needs of the next.
  * @param wanted which tasks are to be run.
- * @param groupsAhead for so many needs to come, what a thread can make while others still work.
+ * @param groupsAhead number of later needs to name, which threads can prepare while others still work.
  */
 export function* inRunningOrder(
   source: TaskSource,

@@ -4,14 +4,14 @@ import type { BlueprintTensor } from '../model/index.js'
 import type { PlacedTensor } from '../plan/index.js'
 import { elementCount, rowLength } from '../recipe/index.js'
 
-/** Values of a task: enough that handing it over costs nothing, few enough that many fit in memory and a kill loses little. */
+/** Values of a task: enough that the overhead is small, few enough that many fit in memory and a kill loses little. */
 export const taskElements = 2 ** 18
 
 /** Tensors of at most so many values are measured whole; of larger ones, one row in `sampledShare`. */
 const measuredWhole = 2 ** 20
 const sampledShare = 16
 
-/** What the tasks of an output follow from. */
+/** Everything that determines the tasks of an output. */
 export interface TaskSource {
   readonly tensors: readonly BlueprintTensor[]
   /** One for each tensor. */
@@ -19,7 +19,7 @@ export interface TaskSource {
   /** Where each part of the output is written. */
   readonly paths: readonly string[]
   readonly known: Columns
-  /** Of error feedback, by tensor; 0 for none. */
+  /** Damping of error feedback by tensor; 0 for none. */
   readonly dampingOf: (tensor: string) => number
 }
 

@@ -3,23 +3,23 @@ import { type ErrorSums, OrderedSums, type QuantizeTask } from '../engine/index.
 import type { PlacedTensor } from '../plan/index.js'
 
 /**
- * What became of a tensor. Errors are over every weight of a tensor of up to a million; of a larger one over one row in sixteen, the
- * same ones each time, spread over the whole.
+ * Statistics of a quantized tensor. Errors are over all weights of a tensor with up to a million, over one row in 16 of a larger one, always
+ * the same rows, evenly spaced.
  */
 export interface QuantizedTensor {
   readonly name: string
   readonly type: GgmlTypeName
   /** Sum of (x - x')^2 over sum of x^2; 0 where the type holds the source exactly. */
   readonly relativeError: number
-  /** The same with every column weighed by its importance; absent where there is none. */
+  /** The same with columns weighted by importance; absent where there is none. */
   readonly weightedRelativeError?: number
-  /** Relative error of the outputs, tr(E H E^T) / tr(W H W^T), on some rows; absent where nothing is known of the inputs. */
+  /** Output error tr(E H E^T) / tr(W H W^T) on sampled rows; absent without an input covariance. */
   readonly outputError?: number
   /** Cosine of the angle between the weights before and after. */
   readonly cosine: number
   /** Largest |x - x'|. */
   readonly maxError: number
-  /** Share of the weights that are farther out than their block reaches. */
+  /** Share of the weights that are clipped: beyond the range of their block. */
   readonly clippedShare: number
   /** How many weights were measured; 0 where the type holds the source exactly. */
   readonly measuredWeights: number
@@ -27,14 +27,14 @@ export interface QuantizedTensor {
   readonly seconds: number
 }
 
-/** What is known of each tensor while the work goes on. */
+/** Collects statistics of each tensor while tasks finish. */
 export interface TensorStatistics {
   add(task: QuantizeTask, sums: ErrorSums | undefined, seconds: number): void
   /** In the order of the file. */
   tensors(): QuantizedTensor[]
 }
 
-/** Begins with nothing known. */
+/** Starts empty. */
 export function newTensorStatistics(places: readonly PlacedTensor[]): TensorStatistics {
   const works = new Map(
     places.map(({ name, type }) => [name, { name, type, sums: new OrderedSums(), seconds: 0, weighted: false }]),

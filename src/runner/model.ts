@@ -43,11 +43,11 @@ export interface PerplexityOptions {
 }
 
 export interface ImatrixOptions {
-  /** What the file is to call the text. */
+  /** Name of the text in the file. */
   readonly dataset: string
-  /** Looks at the output's weight, too; by default not, as llama-imatrix. */
+  /** Collects statistics for output.weight, too; by default not, as llama-imatrix. */
   readonly output?: boolean
-  /** How much is to be kept of the inputs' covariances; by default nothing. */
+  /** Input covariances to collect; by default none. */
   readonly covariance?: CovarianceRequest
 }
 
@@ -59,7 +59,7 @@ export interface GenerateOptions {
   readonly raw?: boolean
   /** By default until the answer or the context ends. */
   readonly maxTokens?: number
-  /** 0: always the likeliest token. What is not given is as the model's makers say in its file, else as llama.cpp has it. */
+  /** Sampling temperature; 0 is greedy decoding. Defaults of all sampling parameters: those recommended in the file, else llama.cpp's. */
   readonly temperature?: number
   /** 0: all. */
   readonly topK?: number

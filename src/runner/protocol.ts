@@ -1,7 +1,7 @@
 import type { MqError, ToolErrorCode } from '../errors/index.js'
 
 /**
- * What this process and the child that holds llama.cpp say to each other. The child serves one command at a time, in order: to each it
+ * Messages between this process and the child process that runs llama.cpp. The child serves one command at a time, in order: to each it
  * sends any number of events and then one result, failure or `cancelled`.
  */
 export interface Operations {
@@ -36,7 +36,7 @@ export type Reply<Name extends OperationName = OperationName> =
 export type Failure =
   /** An error of the table. */
   | { readonly kind: 'coded'; readonly code: ToolErrorCode; readonly details: MqError['details'] }
-  /** llama.cpp said no; why stands in its log alone. */
+  /** A llama.cpp call failed; the reason is in its log. */
   | { readonly kind: 'llama' }
 
 export interface LoadRequest {
@@ -54,7 +54,7 @@ export interface LoadRequest {
   readonly gpuLayers: number
 }
 
-/** What llama.cpp says of a loaded model. */
+/** Properties of a loaded model. */
 export interface ModelInfo {
   /** GGUF architecture, such as `llama` or `deepseek2`. */
   readonly architecture: string
@@ -74,7 +74,7 @@ export interface ModelInfo {
   readonly eosToken: string
   /** Jinja source of tokenizer.chat_template. */
   readonly chatTemplate?: string
-  /** general.sampling.*: how its makers sample from it. */
+  /** Recommended sampling parameters, general.sampling.*. */
   readonly sampling: { readonly temperature?: number; readonly topK?: number; readonly topP?: number; readonly minP?: number }
   readonly llamaVersion: string
 }
@@ -128,7 +128,7 @@ export interface CompareLogitsRequest {
   readonly chunks?: number
 }
 
-/** What each scored token says of a model against saved base logits, in the order of the text. */
+/** Figures of each scored token of a model against saved base logits, in the order of the text. */
 export interface LogitsComparison {
   readonly contextLength: number
   readonly chunks: number
@@ -140,7 +140,7 @@ export interface LogitsComparison {
   readonly divergences: Float64Array
   /** p - p_base of the token in the text. */
   readonly probabilityChanges: Float32Array
-  /** 1 where both hold the same token for the likeliest. */
+  /** 1 where both have the same most likely token. */
   readonly sameTop: Uint8Array
 }
 
@@ -149,27 +149,27 @@ export interface ImatrixRequest extends PerplexityRequest {
   readonly path: string
   /** What the file calls the text. */
   readonly dataset: string
-  /** Looks at the inputs of output.weight, too. */
+  /** Collects statistics for output.weight, too. */
   readonly output: boolean
-  /** How much is kept of the inputs' covariances; absent: nothing. */
+  /** Input covariances to collect; absent: none. */
   readonly covariance?: CovarianceRequest
 }
 
 export interface CovarianceRequest {
-  /** Directions to keep of wide inputs; `auto`: by their width. */
+  /** Rank of the covariances; `auto`: by width. */
   readonly rank: number | 'auto'
   /** Bytes that all sums together may have. */
   readonly memory: number
 }
 
-/** Inputs of one kind, and how their covariances are kept. */
+/** Inputs of one kind, and the form of their covariances. */
 export interface CovarianceGroup {
   readonly columns: number
   /** Matrices that take inputs of their own, each with a covariance. */
   readonly matrices: number
   readonly kind: 'shared' | 'heads' | 'experts'
   readonly form: 'whole' | 'sketch' | 'diagonal'
-  /** Directions that a sketch is to give. */
+  /** Rank to keep of a sketch. */
   readonly rank: number
   /** Inputs of this kind. */
   readonly inputs: number
@@ -185,16 +185,16 @@ export interface ImatrixResult {
   readonly chunks: number
   /** Of each weight how many matrices it stacks, and how many of them no token reached. */
   readonly tensors: readonly { readonly name: string; readonly matrices: number; readonly unseen: number }[]
-  /** What is kept of covariances, by kind of input; empty where nothing is. */
+  /** Input covariances by kind of input; empty where there are none. */
   readonly covariance: readonly CovarianceGroup[]
-  /** Chunks that are in no covariance: rows of them are kept instead. */
+  /** Held-out chunks, which are not part of the covariances. */
   readonly chunksLeftOut: number
 }
 
 export interface GenerateRequest {
   readonly prompt: string
   readonly maxTokens: number
-  /** 0: always the likeliest token. */
+  /** 0: greedy decoding. */
   readonly temperature: number
   /** 0: all. */
   readonly topK: number

@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib'
 import * as v from 'valibot'
 import { type ErrorSums, listOfSums, noErrorSums, sumsLength, sumsOfList } from '../../engine/index.js'
 
-/** What is known of a range of rows that was written. */
+/** Record of a finished task. */
 export interface JournalRecord {
   /** The task's number among all of the output. */
   readonly task: number
@@ -13,7 +13,7 @@ export interface JournalRecord {
   readonly sums?: ErrorSums
 }
 
-/** What a journal is of. */
+/** Head of a journal. */
 export interface JournalHead {
   /** Digest of everything that the bytes depend on: see identity.ts. */
   readonly identity: string

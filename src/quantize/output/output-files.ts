@@ -6,7 +6,7 @@ import type { OutputLayout, OutputPart } from '../../plan/index.js'
 import { type Journal, writeJournal } from './journal.js'
 import { findJournal, indexRecords, type RecordIndex } from './journal-reader.js'
 
-/** Files on their way: each under another name until all are whole. */
+/** Output files in progress, under partial names until all are complete. */
 export interface Output {
   /** Where the bytes of each part are: its partial file, or, if an earlier run got so far, the file itself. */
   readonly paths: readonly string[]
@@ -15,13 +15,13 @@ export interface Output {
   readonly journal: Journal
   /** What an earlier run of the same work has left. */
   readonly earlier: RecordIndex | undefined
-  /** Things that the user should know. */
+  /** Notes for the user. */
   readonly notes: readonly string[]
   /** Flushes data, then the journal, so that a power cut costs no more than what came after. */
   sync(): Promise<void>
   /** Flushes the files to the disk and gives them their names: the first shard last, since it stands for all of them. */
   commit(): Promise<void>
-  /** Leaves what is done for a later run. */
+  /** Keeps the partial output for a later run. */
   keep(): Promise<void>
   /** Removes everything. */
   discard(): Promise<void>
@@ -40,13 +40,13 @@ export interface OutputOptions {
   readonly inputs: readonly string[]
   /** Replaces files that are there already. */
   readonly force: boolean
-  /** Throws away what an earlier run has left. */
+  /** Discards the partial output of an earlier run. */
   readonly fresh: boolean
 }
 
 /**
- * Begins the partial files at their full size, headers written, the rest zeros; or goes on with those of an earlier run, if its journal
- * says that it was the same work.
+ * Creates the partial files at their full size, headers written, the rest zeros; or continues with those of an earlier run, if its journal
+ * has the same identity.
  * @throws MqError OUTPUT_EXISTS, FILE_UNWRITABLE, DISK_FULL.
  */
 export async function beginOutput(options: OutputOptions): Promise<Output> {

@@ -9,12 +9,12 @@ import { openRecords, type RecordIndex } from './journal-reader.js'
 export interface EarlierTask {
   readonly task: QuantizeTask
   readonly record: JournalRecord
-  /** Whether the bytes are those that the journal speaks of. */
+  /** Whether the bytes match the journal's checksum. */
   readonly intact: boolean
 }
 
 /**
- * Reads what an earlier run has written, task by task in the order of the file, and checks it against the journal.
+ * Verifies the output of an earlier run against its journal, task by task in the order of the file.
  * @throws MqError INTERRUPTED.
  */
 export async function* earlierTasks(

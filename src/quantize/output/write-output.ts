@@ -28,7 +28,7 @@ export interface WriteOptions {
   /** The path that was asked for. */
   readonly path: string
   readonly threads: number
-  /** What all tasks under way may hold together. */
+  /** Memory for all tasks in flight together, in bytes. */
   readonly taskBytes: number
   readonly importance: Importance | undefined
   readonly feedback: Feedback | undefined
@@ -49,7 +49,7 @@ export interface Written {
 const syncEveryMs = 5000
 
 /**
- * Carries a layout out: takes up what an earlier run has left, does the tasks that are missing, gives the files their names.
+ * Writes the output of a layout: resumes an earlier run, runs the missing tasks, and renames the files.
  * @throws MqError as quantize; what is done is kept where doing the same again makes sense, and removed elsewhere.
  */
 export async function* writeOutput(options: WriteOptions): WithProgress<Written> {
@@ -76,7 +76,7 @@ export async function* writeOutput(options: WriteOptions): WithProgress<Written>
     await syncs.settled()
     await output.commit()
     whole = true
-    return { tensors: work.tally.tensors(), resumedBytes, notes: notesOf(output, resumedBytes / dataBytes) }
+    return { tensors: work.statistics.tensors(), resumedBytes, notes: notesOf(output, resumedBytes / dataBytes) }
   } catch (error) {
     const inTable = await output.inWords(error)
     useless = !worthKeeping.has(inTable.code)
@@ -90,13 +90,13 @@ export async function* writeOutput(options: WriteOptions): WithProgress<Written>
   }
 }
 
-/** What stopped the work has nothing to do with what is done already. */
+/** Errors after which the partial output remains valid. */
 const worthKeeping: ReadonlySet<string> = new Set(['INTERRUPTED', 'DISK_FULL', 'INTERNAL'])
 
-/** An output and how far it is. */
+/** An output and its progress. */
 interface Work {
   readonly output: Output
-  readonly tally: TensorStatistics
+  readonly statistics: TensorStatistics
   readonly finished: TaskSet
   doneBytes: number
 }
@@ -110,7 +110,7 @@ async function* takeUp(options: WriteOptions): WithProgress<Work> {
     taskCount,
     inputs: blueprint.files,
   })
-  const work: Work = { output, tally: newTensorStatistics(layout.tensors), finished: newTaskSet(taskCount), doneBytes: 0 }
+  const work: Work = { output, statistics: newTensorStatistics(layout.tensors), finished: newTaskSet(taskCount), doneBytes: 0 }
   const { earlier, paths, named } = output
   if (earlier === undefined) return work
   let taken = false
@@ -146,7 +146,7 @@ export function sourceOf(
 
 function count(work: Work, task: QuantizeTask, sums: ErrorSums | undefined, seconds: number): void {
   work.finished.add(task.number)
-  work.tally.add(task, sums, seconds)
+  work.statistics.add(task, sums, seconds)
   work.doneBytes += writtenBytes(task)
 }
 

@@ -6,25 +6,25 @@ export type Form = { readonly kind: 'whole' } | { readonly kind: 'sketch'; reado
 
 /** Rows up to this length are kept whole: their n^2 / 2 numbers are fewer than eight times those of a sketch. */
 const wholeColumns = 1024
-/** Kept directions of longer rows. */
+/** Default rank of wider inputs. */
 const autoRank = 64
 /**
- * Columns of a sketch for each direction that is kept of it. With three, feedback leaves 1 to 4 % more error than with the true
- * directions, with two 3 to 7 %, with one 13 to 21 %; see docs/decisions/0010-calibration.md.
+ * Columns of a sketch for each unit of rank (oversampling). With three, error feedback leaves 1 to 4 % more error than with the exact
+ * eigenvectors, with two 3 to 7 %, with one 13 to 21 %; see docs/decisions/0010-calibration.md.
  */
 const oversampling = 3
-/** A sketch of fewer columns is not worth its room. */
+/** Smallest useful number of columns of a sketch. */
 const leastWidth = 16
 
-/** Directions that are kept of inputs that are not kept whole. */
+/** Rank of inputs whose covariance is not full. */
 export function rankOf(rank: number | 'auto'): number {
   return rank === 'auto' ? autoRank : rank
 }
 
 /**
- * Chooses forms that fit into the memory together. Where they do not, the inputs that experts have of their own are kept by fewer
- * directions first: they are the most, and of the fewest tokens; then those of heads, then all others, the largest first.
- * @param rank directions to keep of every input; `auto`: by its width. @param memory bytes of all sums.
+ * Chooses forms that fit into the memory limit together. Ranks are lowered first for inputs of single experts (many, with few tokens), then
+ * for those of heads, then for all others, the largest first.
+ * @param rank of every input; `auto`: by its width. @param memory bytes of all sums.
  */
 export function planCovariance(
   inputs: ReadonlyMap<string, SurveyedInput>,
@@ -78,7 +78,7 @@ export function formBytes({ columns, matrices }: SurveyedInput, form: Form): num
   return 4 * matrices * (form.kind === 'whole' ? (columns * (columns + 1)) / 2 : columns * (form.width + 1))
 }
 
-/** What was chosen, inputs of one kind together. */
+/** The chosen forms, grouped by kind of input. */
 export function describePlan(
   inputs: ReadonlyMap<string, SurveyedInput>,
   forms: ReadonlyMap<string, Form>,

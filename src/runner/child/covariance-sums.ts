@@ -6,7 +6,7 @@ import type { InputRows } from './input-rows.js'
 import type { SurveyedInput } from './input-survey.js'
 import { type RowSample, sampleRows } from './row-sample.js'
 
-/** Rows that are kept of the chunks that are left out: of an input, or of each of the matrices that have inputs of their own. */
+/** Held-out rows to keep: of a shared input, or of each expert or head. */
 const keptRows = { shared: 128, own: 64 }
 
 /** Sums of one input as they grow. */
@@ -20,7 +20,7 @@ interface Growing {
   readonly samples: readonly RowSample[]
 }
 
-/** Sums of x x^T, or what of it is kept, over the inputs of a model. */
+/** Accumulates input covariances of a model, in full or as sketches. */
 export interface CovarianceSums {
   /** Adds rows of an input. @param heldOut whether they are to be sampled instead. */
   add(key: string, rows: InputRows, heldOut: boolean): void

@@ -19,14 +19,14 @@ import { planLanes } from './threads.js'
 /** Tokens of one decode, as many as llama.cpp computes at once: more would only hold more logits. */
 const batchTokens = 512
 
-/** Of so many batches the second is in no covariance. */
+/** One batch in this many (the second) is held out of the covariances. */
 const leaveOutEvery = 8
 /** Of the signs of sketches and of the rows that are kept. Files of one seed can be merged. */
 const seed = 1
 
 /**
- * Runs a text through the model, collects sums of squares of every weight's inputs, and what is asked for of their covariances, and
- * writes them as an importance matrix. Covariances leave every eighth batch of chunks out, importance does not.
+ * Runs the model over a text, collects the importance matrix and the requested input covariances, and writes them. Every eighth batch of
+ * chunks is held out of the covariances, but not of the importance matrix.
  * One context only: the order in which sums are made, and so their last bits, is the same at any number of threads.
  */
 export async function* imatrix(model: LoadedModel, request: ImatrixRequest): AsyncGenerator<PerplexityStep, ImatrixResult, void> {
@@ -161,7 +161,7 @@ function checked(
   return entries
 }
 
-/** What looks at the nodes of a graph. */
+/** An observer of a graph's nodes. */
 interface Watch {
   /** Whether a node is of interest, before it is computed. */
   wants(node: NativeTensor): boolean

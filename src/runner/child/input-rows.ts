@@ -1,7 +1,7 @@
 import { ggmlF32, ggmlOperation } from './structs.js'
 import type { NativeTensor } from './tensor.js'
 
-/** Rows that a multiplication takes, and which of its weight's matrices each is for. */
+/** Activation rows of a matrix multiplication, and the matrix (expert) that each is for. */
 export interface InputRows {
   /** Length of a row. */
   readonly columns: number
@@ -10,7 +10,7 @@ export interface InputRows {
   readonly starts: readonly (readonly number[])[]
 }
 
-/** Rows of fewer tokens are not looked at: llama-imatrix takes them for single steps of generation. */
+/** Batches of fewer tokens are ignored, as in llama-imatrix, which takes them for single steps of generation. */
 export const minTokens = 16
 
 /** Whether a node of the graph multiplies a weight of the layers, or the output's, with rows of a batch. */

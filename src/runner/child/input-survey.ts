@@ -11,12 +11,12 @@ export interface SurveyedInput {
   readonly routed: boolean
 }
 
-/** Which weights a graph multiplies with what. */
+/** Maps the weights of a graph to their inputs. */
 export interface InputSurvey {
   /** Weight -> name of its input: that of the first weight in the graph that takes it. */
   readonly inputOf: ReadonlyMap<string, string>
   readonly inputs: ReadonlyMap<string, SurveyedInput>
-  /** Looks at a node before it is computed. */
+  /** Observes a node before it is computed. */
   look(node: NativeTensor): void
 }
 

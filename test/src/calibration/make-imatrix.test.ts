@@ -47,7 +47,7 @@ describe.skipIf(!llama.available)(`mq imatrix (${llama.name})`, () => {
     expect(counts.reduce((sum, count) => sum + count, 0)).toBe(2 * 2 * 64)
     const unseen = report.unseenExperts.find(({ tensor }) => tensor === 'blk.1.ffn_up_exps.weight')?.unseen ?? 0
     expect(unseen).toBe(counts.filter((count) => count === 0).length)
-    expect(imatrixText(report)).toContain('48 weights on kjv-calibration.txt, 2 chunks of 64 tokens')
+    expect(imatrixText(report)).toContain('48 tensors on kjv-calibration.txt, 2 chunks of 64 tokens')
   })
 
   test('is the same from the checkpoint, for any number of threads, and with the output where it is asked for', async () => {

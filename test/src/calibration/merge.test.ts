@@ -91,5 +91,5 @@ test('statistics tell experts that saw little, and how uneven columns are', asyn
     { tensor: dense, columns: 4, matrices: 1, tokens: 2, leastTokens: 2, unseen: 0, mean: 1, peak: 4, evenness: 0.25 },
     { tensor: experts, columns: 2, matrices: 2, tokens: 4, leastTokens: 0, unseen: 1, mean: 1, peak: 1, evenness: 1 },
   ])
-  expect(statisticsText(statistics)).toContain('2 weights on show.gguf.txt, 1 chunks of 512 tokens.')
+  expect(statisticsText(statistics)).toContain('2 tensors on show.gguf.txt, 1 chunks of 512 tokens.')
 })

@@ -57,7 +57,7 @@ describe.skipIf(!llama.available)(`compare (${llama.name})`, () => {
     expect([files[0]?.name, name, measured]).toEqual(['renamed.gguf', 'renamed', false])
     expect(report.models[0]).toMatchObject(rest)
     expect(again.report.reference).toEqual(report.reference)
-    expect(compareText(again.report)).toContain('2 of 2 were measured before')
+    expect(compareText(again.report)).toContain('2 of 2 measurements are from the cache')
 
     // a third, that is needless: larger than the second, and no nearer
     await copyFile(await models.make('llama-kjv', 'F32'), within('whole.gguf'))

@@ -128,7 +128,7 @@ describe('rules', () => {
     [mixture([{ type: 'Q4_K', names: 'a', blocks: '5-3' }]), /rule 1: blocks: "5-3" is not a range/],
     [mixture([{ type: 'Q4_K' }]), /rule 1: it has none of roles, names and blocks/],
     [mixture([{ type: 'Q4_K', names: 'a', layer: 3 }]), /rule 1: layer: /],
-    [mixture([], {}), /it needs either default or preset/],
+    [mixture([], {}), /exactly one of default and preset is needed/],
     [mixture([], { preset: 'Q4_K_Z' }), /preset: there is no such preset/],
     [[], /version/],
   ])('refuses %j', async (json, problem) => {
