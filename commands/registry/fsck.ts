@@ -16,11 +16,11 @@ export default class RegistryFsck extends MqCommand {
       helpValue: 'DIR',
       description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
     }),
-    repair: Flags.boolean({ description: 'Replace what is damaged or missing by copies.' }),
+    repair: Flags.boolean({ description: 'Restore damaged or missing blobs from copies.' }),
     from: Flags.string({
       multiple: true,
       helpValue: 'DIR',
-      description: 'Folder to look for copies in.',
+      description: 'Folder to look for copies in. May be given several times. [default: none]',
       dependsOn: ['repair'],
     }),
   }

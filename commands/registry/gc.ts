@@ -18,9 +18,9 @@ export default class RegistryGc extends MqCommand {
       min: 0,
       max: 525_600,
       helpValue: 'MINUTES',
-      description: 'Age below which files stay, in minutes.',
+      description: 'Minimum age of files to delete, in minutes.',
     }),
-    'dry-run': Flags.boolean({ description: 'Say what would be deleted, and delete nothing.' }),
+    'dry-run': Flags.boolean({ description: 'List what would be deleted, but delete nothing.' }),
   }
 
   override async run(): Promise<Garbage> {

@@ -40,8 +40,7 @@ export function assemblePlan(
 function widthNotes(assigned: readonly Assignment[]): string[] {
   const missed = assigned.filter(({ wanted }) => wanted !== undefined)
   return [...groupBy(missed, ({ wanted, type }) => `${wanted} and got ${type}`)].map(
-    ([types, ofTypes]) =>
-      `${ofTypes.length} of ${assigned.length} tensors have rows that are no multiple of the block size of ${types} instead.`,
+    ([types, ofTypes]) => `${ofTypes.length} of ${assigned.length} tensors have rows that are not whole blocks of ${types}.`,
   )
 }
 
