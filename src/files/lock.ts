@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { readFile, readlink, rename, symlink, unlink } from 'node:fs/promises'
-import { hostname } from 'node:os'
+import { readlink, rename, symlink, unlink } from 'node:fs/promises'
 import { MqError } from '../errors/index.js'
+import { hasEnded, ownIdentity } from './process-identity.js'
 
 /**
- * Keeps other processes from writing the same output. The lock is a symbolic link that leads nowhere: its text, HOST:PID:START, appears
+ * Keeps other processes from writing the same output. The lock is a symbolic link that leads nowhere: its text, PLACE:PID:START, appears
  * with its name in one step and takes no room on a full disk. A lock whose process has ended is taken over; START tells it from a later
  * process of the same number.
  * @returns what gives the lock back.
@@ -12,11 +12,11 @@ import { MqError } from '../errors/index.js'
  */
 export async function lockOutput(output: string): Promise<() => Promise<void>> {
   const path = `${output}.partial.lock`
-  const own = await holderText(process.pid)
+  const own = await ownText()
   while (!(await tryTake(path, own))) {
     const holder = await holderOf(path)
     if (holder === undefined) continue
-    if (!(await hasEnded(holder))) throw MqError.of('OUTPUT_BUSY', { path: output, lock: path })
+    if (!(await isGone(holder))) throw MqError.of('OUTPUT_BUSY', { path: output, lock: path })
     await evict(path, holder)
   }
   return async () => {
@@ -47,11 +47,10 @@ async function holderOf(path: string): Promise<string | undefined> {
   }
 }
 
-/** Whether the process that a lock names is known to be gone. Of another machine's nothing is known. */
-async function hasEnded(holder: string): Promise<boolean> {
-  const [, host, pid] = /^(.*):(\d+):\d*$/.exec(holder) ?? []
-  if (host !== hostname() || pid === undefined) return false
-  return !isAlive(Number(pid)) || (await holderText(Number(pid))) !== holder
+/** Whether the process that a lock names is known to be gone. */
+async function isGone(holder: string): Promise<boolean> {
+  const [, place, pid, start] = /^([0-9a-f]{16}):(\d+):(\d*)$/.exec(holder) ?? []
+  return place !== undefined && pid !== undefined && (await hasEnded({ place, pid: Number(pid), start: start ?? '' }))
 }
 
 /** Moved aside first and looked at there: between looking and moving, another may have evicted it and taken the lock. */
@@ -67,22 +66,7 @@ async function evict(path: string, holder: string): Promise<void> {
   await unlink(aside)
 }
 
-async function holderText(pid: number): Promise<string> {
-  return `${hostname()}:${pid}:${await startOf(pid)}`
-}
-
-/** When a process started, in the kernel's own unit; empty where the system does not say. Source: proc(5), field 22 of /proc/PID/stat. */
-async function startOf(pid: number): Promise<string> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-  // The second field is a name in parentheses, which may hold anything.
-  return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? ''
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
+async function ownText(): Promise<string> {
+  const { place, pid, start } = await ownIdentity()
+  return `${place}:${pid}:${start}`
 }

@@ -3,8 +3,8 @@ import { access } from 'node:fs/promises'
 import { delimiter, join, resolve } from 'node:path'
 import { MqError } from '../errors/index.js'
 import type { WithProgress } from '../progress/index.js'
-import { parseEstimate, parseSetup, parseTooShort } from './external-output.js'
-import { LogTail } from './log-tail.js'
+import { parseEstimate, parseSetup } from './external-output.js'
+import { endLlamaProgram, runLlamaProgram } from './llama-program.js'
 import type { Perplexity } from './perplexity.js'
 
 /** Programs of llama.cpp that users have. */
@@ -50,43 +50,29 @@ export async function* externalPerplexity(
     ...(chunks === undefined ? [] : ['--chunks', `${chunks}`]),
     ...(threads === undefined ? [] : ['--threads', `${threads}`]),
   ]
-  const { execa } = await import('execa')
-  const running = execa(program, ['--model', model, '--file', textFile, '--ctx-size', `${contextLength}`, ...optional], {
-    all: true,
-    stdin: 'ignore',
-    reject: false,
-    buffer: false,
-    forceKillAfterDelay: 2000,
-    cancelSignal: signal,
-  })
-  const log = new LogTail()
+  const args = ['--model', model, '--file', textFile, '--ctx-size', `${contextLength}`, ...optional]
+  const what = `the perplexity of ${model}`
+  const running = runLlamaProgram(program, args, { model, textFile, did: `measured ${what}`, what }, signal)
   let total = 0
+  let lines: readonly string[] = []
   try {
-    for await (const text of running.all.setEncoding('utf8') as AsyncIterable<string>) {
-      log.push(text)
-      total ||= parseSetup(log.lines)?.chunks ?? 0
+    for (;;) {
+      const next = await running.next()
+      if (next.done === true) {
+        const estimate = parseEstimate(lines)
+        if (next.value.exitCode === 0 && estimate !== undefined) return { ...estimate, chunks: total, contextLength }
+        throw next.value.failure()
+      }
+      const { text, log } = next.value
+      lines = log.lines
+      total ||= parseSetup(lines)?.chunks ?? 0
       // each chunk is written as `[7]12.3456,`
       const done = Number(text.match(/\[(\d+)\][^[]*$/)?.[1] ?? 0)
       if (total > 0 && done > 0 && done <= total) yield { stage: 'perplexity', done, total, unit: 'chunks' }
     }
-    const { exitCode } = await running
-    if (signal?.aborted === true) throw MqError.of('INTERRUPTED', { what: `the perplexity of ${model}` })
-    const estimate = parseEstimate(log.lines)
-    if (exitCode === 0 && estimate !== undefined) return { ...estimate, chunks: total, contextLength }
-    throw failure(model, textFile, log, exitCode)
   } finally {
-    running.kill('SIGKILL')
+    await endLlamaProgram(running)
   }
-}
-
-function failure(model: string, textFile: string, log: LogTail, exitCode: number | undefined): MqError {
-  const short = parseTooShort(log.lines)
-  if (short !== undefined) return MqError.of('TEXT_TOO_SHORT', { file: textFile, ...short })
-  const problem = log.problem() ?? `it ended with status ${exitCode ?? 'unknown'} and without a result`
-  if (log.lines.some((line) => line.includes('unable to load model') || line.includes('failed to load model'))) {
-    return MqError.of('MODEL_REJECTED', { file: model, problem })
-  }
-  return MqError.of('LLAMA_CRASHED', { doing: `measured the perplexity of ${model}`, problem })
 }
 
 async function isExecutable(path: string): Promise<boolean> {

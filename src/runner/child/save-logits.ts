@@ -1,4 +1,3 @@
-import { statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import {
   createLogitsFile,
@@ -9,6 +8,7 @@ import {
   scoredOfChunk,
 } from '../../../formats/logits/index.js'
 import { MqError } from '../../errors/index.js'
+import { availableBytes } from '../../files/index.js'
 import type { PerplexityResult, PerplexityStep, SaveLogitsRequest } from '../protocol.js'
 import type { LoadedModel } from './model.js'
 import { aNumber, cutText, negativeLogLikelihood, type ScoredRows, scoreChunks } from './perplexity.js'
@@ -53,6 +53,6 @@ export async function* saveLogits(
 
 async function checkSpace(path: string, header: LogitsHeader): Promise<void> {
   const needed = logitsFileBytes(header)
-  const { bavail, bsize } = await statfs(dirname(path))
-  if (bavail * bsize < needed) throw MqError.of('DISK_FULL', { path, needed, available: bavail * bsize })
+  const available = await availableBytes(dirname(path))
+  if (available < needed) throw MqError.of('DISK_FULL', { path, needed, available })
 }

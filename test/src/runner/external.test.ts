@@ -53,7 +53,7 @@ describe.skipIf(process.platform === 'win32')('the programs of the user', () => 
 
   it.each([
     ['a model that it does not load', absent, 1, 'MODEL_REJECTED', /failed to open GGUF file 'nix.gguf'/],
-    ['a text that is too short', short, 0, 'TEXT_TOO_SHORT', /t\.txt has 14 tokens, and 1024 are needed/],
+    ['a text that is too short', short, 0, 'TEXT_TOO_SHORT', /t\.txt has 14 tokens, but 1024 are needed/],
     ['a crash', 'ggml.c:12: GGML_ASSERT(x) failed\n', 134, 'LLAMA_CRASHED', /GGML_ASSERT\(x\) failed/],
     ['an end without words', '', 3, 'LLAMA_CRASHED', /status 3/],
   ])('says what went wrong: %s', async (_, output, status, code, words) => {

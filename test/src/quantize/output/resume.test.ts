@@ -2,11 +2,12 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, open, readdir, readFile, rename, rm, stat, symlink, truncate, utimes, watch, writeFile } from 'node:fs/promises'
-import { hostname, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { writeImportanceMatrix } from '../../../../formats/imatrix/index.js'
+import { ownIdentity } from '../../../../src/files/index.js'
 import type { Blueprint } from '../../../../src/model/blueprint.js'
 import { makeBlueprint } from '../../../../src/model/convert/index.js'
 import type { Plan } from '../../../../src/plan/plan.js'
@@ -247,10 +248,11 @@ describe('two processes', () => {
   })
 
   test.each([
-    ['a process that is gone', () => `${hostname()}:999999999:5`],
-    ['an earlier process of the same number', () => `${hostname()}:${process.pid}:5`],
-  ])('the lock of %s is taken over', async (_, text) => {
-    await symlink(text(), `${output}.partial.lock`)
+    ['a process that is gone', 999999999],
+    ['an earlier process of the same number', process.pid],
+  ])('the lock of %s is taken over', async (_, pid) => {
+    const { place } = await ownIdentity()
+    await symlink(`${place}:${pid}:5`, `${output}.partial.lock`)
     await finishWork()
     expect(await left()).toEqual(['model.gguf'])
   })
