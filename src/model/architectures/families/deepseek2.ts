@@ -10,7 +10,7 @@ import type { Family } from '../types.js'
 /** DeepSeek V2 and V3 (R1): latent attention, many small experts. */
 export const deepseek2: Family = {
   architecture: 'deepseek2',
-  classes: ['DeepseekV2ForCausalLM', 'DeepseekV3ForCausalLM'],
+  classes: ['DeepseekV2ForCausalLM', 'DeepseekV3ForCausalLM', 'KimiK25ForConditionalGeneration'],
   fields: {
     defaults: { rms_norm_eps: 1e-6, rope_theta: 10_000, tie_word_embeddings: false },
     classDefaults: {
@@ -29,7 +29,10 @@ export const deepseek2: Family = {
       moe_layer_freq: [1],
       mscale: (value, { rope }) => value === rope.mscale_all_dim,
     },
-    inert: ['num_nextn_predict_layers', 'head_dim', 'qk_head_dim'],
+    inert: [
+      ...['num_nextn_predict_layers', 'head_dim', 'qk_head_dim'],
+      ...['ignore_index', 'media_placeholder_token_id', 'use_unified_vision_chunk'],
+    ],
   },
   keys: (config) => {
     const { latent, plain, rotated, valueLength } = latentDimensions(config)
