@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Packs small matrices as the makers of each storage do, and writes what their libraries would read back.
+"""Packs small matrices as the makers of each storage do, and writes the values that were packed. Runs none of their libraries.
 Usage: python3 make.py   (numpy). Each packer follows the library named beside it; values are worked out from the codes, before they are packed."""
 import base64, json, os
 import numpy as np

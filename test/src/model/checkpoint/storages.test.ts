@@ -8,7 +8,7 @@ import { type Checkpoint, openCheckpoint } from '../../../../src/model/checkpoin
 import { evaluateRows, readRecipe } from '../../../../src/recipe/index.js'
 import { openBlueprintFiles } from '../../../support/blueprint-files.js'
 
-/** Tensors as a library packs them, and the weights that it reads back: test/golden/storages/make.py. */
+/** Tensors as a library packs them, and the weights that were packed: test/golden/storages/make.py. */
 interface Case {
   readonly name: string
   readonly config: object
@@ -37,7 +37,7 @@ async function open({ config, tensors }: Case, without?: string): Promise<Checkp
   return openCheckpoint(folder)
 }
 
-describe('weights are those of the library that packed them, to the bit', () => {
+describe('weights are those that were packed, to the bit', () => {
   it.each(cases.map((one) => [one.name, one] as const))('%s', async (_, one) => {
     const checkpoint = await open(one)
     expect(checkpoint.names.toSorted()).toEqual([one.weight, 'norm.weight'])
