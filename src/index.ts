@@ -98,6 +98,7 @@ export {
 export {
   checkRegistry,
   collectGarbage,
+  createToken,
   type DamagedModel,
   defaultHost,
   defaultPort,
@@ -105,11 +106,14 @@ export {
   type Garbage,
   type ListedModel,
   listRegistry,
+  listTokens,
   type Published,
   publish,
   type RegistryCheck,
   removeModel,
+  removeToken,
   startRegistry,
+  type TokenInfo,
 } from './registry/index.js'
 export { type Generated, type GenerateOptions, type LlamaModel, loadModel } from './runner/index.js'
 export {

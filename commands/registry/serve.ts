@@ -1,13 +1,15 @@
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { Flags } from '@oclif/core'
-import { defaultHost, defaultPort, defaultRegistryDirectory, startRegistry } from '../../src/index.js'
+import { defaultHost, defaultPort, defaultRegistryDirectory, MqError, readSize, startRegistry } from '../../src/index.js'
 import { MqCommand } from '../base-command.js'
 
 export default class RegistryServe extends MqCommand {
   static override summary = 'Serve the local registry over HTTP until Ctrl-C.'
   static override description =
     `Clients of the Hugging Face hub can download from it: set HF_ENDPOINT to its address for llama.cpp (-hf NAMESPACE/NAME:TAG), huggingface_hub, hf and mq.
-There is no access control: anyone who can reach the port can read every model. By default it listens on this machine only.`
+Anyone who can reach the port can read every model; writing needs a token (\`mq registry token create --write\`). By default it listens on this machine only, and refuses requests whose Host is another.
+Clients of OCI registries (skopeo, oras, Docker Model Runner, ollama) find the same models under /v2.`
   static override examples = [
     '<%= config.bin %> registry serve',
     '<%= config.bin %> registry serve --registry /srv/models --host 0.0.0.0 --port 8484',
@@ -31,17 +33,32 @@ There is no access control: anyone who can reach the port can read every model. 
       helpValue: 'N',
       description: 'Port to listen on; 0 for any free port.',
     }),
+    'max-upload': Flags.string({
+      helpValue: 'SIZE',
+      description: 'Largest file that can be uploaded, such as 100GB. [default: 1 TiB]',
+    }),
+    'tls-cert': Flags.string({
+      helpValue: 'FILE',
+      description: 'Certificate for HTTPS, PEM. [default: plain HTTP]',
+      dependsOn: ['tls-key'],
+    }),
+    'tls-key': Flags.string({ helpValue: 'FILE', description: 'Private key of the certificate, PEM.', dependsOn: ['tls-cert'] }),
     quiet: Flags.boolean({ char: 'q', description: 'Do not log requests to stderr.' }),
   }
 
   override async run(): Promise<void> {
     const { flags } = await this.parse(RegistryServe)
     const registry = flags.registry ?? defaultRegistryDirectory()
+    const cert = flags['tls-cert']
+    const key = flags['tls-key']
+    const maxUpload = flags['max-upload']
     const running = await startRegistry({
       registry,
       host: flags.host,
       port: flags.port,
-      ...(!flags.quiet && { log: (line: string) => void process.stderr.write(`${line}\n`) }),
+      log: flags.quiet ? undefined : (line: string) => void process.stderr.write(`${line}\n`),
+      maxUploadBytes: maxUpload === undefined ? undefined : sizeOf(maxUpload),
+      tls: cert === undefined || key === undefined ? undefined : { cert: await readPem(cert), key: await readPem(key) },
     })
     // Said now and not at the end, for programs that wait for the address.
     this.log(`${running.url} serves ${registry}`)
@@ -49,4 +66,17 @@ There is no access control: anyone who can reach the port can read every model. 
     if (!this.signal.aborted) await once(this.signal, 'abort')
     await running.close()
   }
+}
+
+async function readPem(path: string): Promise<Buffer> {
+  return readFile(path).catch((error: unknown) => {
+    throw MqError.from(error, path)
+  })
+}
+
+function sizeOf(value: string): number {
+  const bytes = readSize(value)
+  if (bytes !== undefined) return bytes
+  const problem = 'it is not a size, such as 100GB'
+  throw MqError.of('FLAG_INVALID', { flag: 'max-upload', value, problem, command: 'registry serve' })
 }

@@ -385,6 +385,17 @@ export const toolErrors = {
     suggestion:
       '`mq registry fsck --repair` takes copies from elsewhere (--from FOLDER); what has none has to be published again.',
   },
+  TOKEN_UNKNOWN: { exit: 'usage', message: 'There is no token {id}.', suggestion: '`mq registry token ls` lists the tokens.' },
+  COMMIT_REFUSED: {
+    exit: 'input',
+    message: 'The commit was refused: {path}: {problem}.',
+    suggestion: 'Upload the file again, or choose another path.',
+  },
+  UPLOAD_REFUSED: {
+    exit: 'network',
+    message: 'The upload was refused: {problem}.',
+    suggestion: 'Try again, or raise the limits of `mq registry serve`.',
+  },
   REGISTRY_LIMIT: {
     exit: 'usage',
     message: '{name} cannot be stored: {problem}.',

@@ -1,3 +1,4 @@
+export { createToken, listTokens, removeToken, type TokenInfo } from './access/index.js'
 export { collectGarbage, type Garbage } from './collect-garbage.js'
 export { checkRegistry, type RegistryCheck, type RegistryFault } from './fsck.js'
 export { defaultHost, defaultPort, type RunningRegistry, startRegistry } from './http/server.js'

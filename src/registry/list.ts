@@ -76,10 +76,8 @@ export async function listModels(registry: string): Promise<readonly ListedModel
 
 async function describe(store: Store, repository: string, { tag, manifest, descriptor }: Tagged): Promise<ListedModel> {
   const { config, layers } = manifest
-  const known = Object.values<string>(mediaTypes).includes(config.mediaType)
-  const { format, architecture, quantization } = known
-    ? parseModelConfig(store, await readBytes(store, config), config.digest)
-    : {}
+  const known = config.mediaType === mediaTypes.ggufConfig || config.mediaType === mediaTypes.filesConfig
+  const { format, architecture, quantization } = known ? configOf(store, await readBytes(store, config), config.digest) : {}
   const files = layers.filter(({ annotations: notes }) => notes?.[annotations.title] !== undefined)
   return {
     name: `${repository}:${tag}`,
@@ -90,5 +88,14 @@ async function describe(store: Store, repository: string, { tag, manifest, descr
     sizeBytes: files.reduce((sum, { size }) => sum + size, 0),
     digest: descriptor.digest,
     verified: layers.some(({ mediaType }) => mediaType === mediaTypes.verifyReport),
+  }
+}
+
+/** What a client pushed under a media type of ours may be anything; its files are there all the same. */
+function configOf(store: Store, bytes: Uint8Array, digest: string): Partial<ReturnType<typeof parseModelConfig>> {
+  try {
+    return parseModelConfig(store, bytes, digest)
+  } catch {
+    return {}
   }
 }

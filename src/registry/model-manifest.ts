@@ -12,7 +12,7 @@ import {
 } from './store/index.js'
 
 /** The layer of one of a model's files. `title` is its path in the repository. */
-export function fileLayer(source: Source, title: string, { digest, size }: BlobIdentity): Descriptor {
+export function fileLayer(source: Pick<Source, 'format'>, title: string, { digest, size }: BlobIdentity): Descriptor {
   const notes = { [annotations.title]: title, ...(source.format === 'safetensors' && { [annotations.filePath]: title }) }
   return { mediaType: layerType(source, title), digest, size, annotations: notes }
 }
@@ -56,7 +56,7 @@ export async function addManifest(
   return { descriptor: { mediaType: mediaTypes.manifest, ...identity, artifactType: configType }, manifest }
 }
 
-function layerType({ format }: Source, title: string): string {
+function layerType({ format }: Pick<Source, 'format'>, title: string): string {
   if (format === 'gguf') return mediaTypes.gguf
   if (title.endsWith('.safetensors')) return mediaTypes.safetensors
   if (title.endsWith('.jinja')) return mediaTypes.chatTemplate

@@ -15,7 +15,7 @@ const { commands } = JSON.parse(await readFile(`${root}/oclif.manifest.json`, 'u
 /** What is wrong with a command line that a message names, such as `mq plan --help`; undefined where nothing is. */
 function problemOf(line: string): string | undefined {
   const words = line.split(/\s+/).slice(1)
-  const id = [words.slice(0, 2).join(':'), words[0] ?? ''].find((name) => Object.hasOwn(commands, name))
+  const id = [3, 2, 1].map((count) => words.slice(0, count).join(':')).find((name) => Object.hasOwn(commands, name))
   // `mq {command} --help`: the command that was called
   if (words[0] === '{command}') return words.slice(1).every((word) => word === '--help') ? undefined : 'more than --help'
   if (id === undefined) return 'there is no such command'

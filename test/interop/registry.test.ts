@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createToken } from '../../src/registry/index.js'
 import { foreign } from '../support/foreign.js'
 import { runMq } from '../support/run-mq.js'
 import { runningRegistry, type TestRegistry } from '../support/running-registry.js'
@@ -120,6 +121,73 @@ print(json.dumps({
       }
       const tags = await foreign.run('oras', ['repo', 'tags', '--oci-layout', 'registry/repositories/kjv/llama'], { cwd })
       expect(tags.stdout.trim().split('\n').sort()).toEqual(['F16', 'main'])
+    })
+  })
+
+  describe('clients that write', () => {
+    let token: string
+
+    beforeAll(async () => {
+      token = (await createToken(registry.directory, { name: 'clients', write: true, namespaces: ['kjv'] })).token
+    })
+
+    async function served(path: string): Promise<string> {
+      const response = await fetch(`${registry.url}${path}`)
+      expect(response.status).toBe(200)
+      return sha256(Buffer.from(await response.arrayBuffer()))
+    }
+
+    test.skipIf(!foreign.has('python3'))(
+      'huggingface_hub makes a repository, uploads files and a folder, and deletes',
+      async () => {
+        const { stdout } = await foreign.python(
+          `
+import json, os
+from huggingface_hub import HfApi, hf_hub_download
+api = HfApi(token=os.environ["TOKEN"])
+api.create_repo("kjv/python")
+api.create_repo("kjv/python", exist_ok=True)
+api.upload_file(path_or_fileobj="llama-kjv-F16.gguf", path_in_repo="llama-F16.gguf", repo_id="kjv/python")
+os.makedirs("up/sub", exist_ok=True)
+open("up/README.md", "w").write("---\\nlicense: mit\\n---\\n# A model\\n")
+open("up/sub/a.txt", "w").write("a")
+api.upload_folder(folder_path="up", repo_id="kjv/python")
+before = sorted(api.list_repo_files("kjv/python"))
+api.delete_file("sub/a.txt", repo_id="kjv/python")
+print(json.dumps([before, sorted(api.list_repo_files("kjv/python")), hf_hub_download("kjv/python", "llama-F16.gguf")]))`,
+          [],
+          {
+            cwd: registry.folder,
+            env: { HF_ENDPOINT: registry.url, HF_HOME: join(registry.folder, 'hf-write'), HF_HUB_DISABLE_XET: '1', TOKEN: token },
+          },
+        )
+        const [before, after] = JSON.parse(stdout.trim().split('\n').at(-1) as string)
+        expect(before).toEqual(['README.md', 'llama-F16.gguf', 'sub/a.txt'])
+        expect(after).toEqual(['README.md', 'llama-F16.gguf'])
+        expect(await served('/kjv/python/resolve/main/llama-F16.gguf')).toBe(sha256(gguf))
+      },
+    )
+
+    test.skipIf(!foreign.has('skopeo'))('skopeo copies a model in, byte for byte', async () => {
+      const cwd = registry.folder
+      const address = `docker://${new URL(registry.url).host}/kjv/skopeo:F16`
+      const flags = ['--dest-tls-verify=false', '--dest-creds', `any:${token}`]
+      await foreign.run('skopeo', ['copy', ...flags, 'oci:registry/repositories/kjv/llama:F16', address], { cwd })
+      const [source, copied] = await Promise.all(['llama', 'skopeo'].map((name) => served(`/v2/kjv/${name}/manifests/F16`)))
+      expect(copied).toBe(source)
+      expect(await served('/kjv/skopeo/resolve/F16/llama-F16.gguf')).toBe(sha256(gguf))
+    })
+
+    test.skipIf(!foreign.has('oras'))('oras pushes files, and is refused without a token', async () => {
+      const cwd = registry.folder
+      const { host } = new URL(registry.url)
+      const file = 'llama-kjv-F16.gguf:application/vnd.docker.ai.gguf.v3'
+      const push = (name: string, ...flags: string[]): Promise<unknown> =>
+        foreign.run('oras', ['push', '--plain-http', ...flags, `${host}/${name}`, file], { cwd })
+      await push('kjv/oras:F16', '-u', 'any', '-p', token)
+      expect(await served('/kjv/oras/resolve/main/llama-kjv-F16.gguf')).toBe(sha256(gguf))
+      await expect(push('kjv/refused:F16')).rejects.toThrow(/401|unauthorized|basic credential/i)
+      await expect(push('other/refused:F16', '-u', 'any', '-p', token)).rejects.toThrow(/403|denied/i)
     })
   })
 

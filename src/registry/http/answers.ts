@@ -13,9 +13,28 @@ export function hubError(context: HttpContext, code: HubErrorCode, message: stri
 }
 
 /** Error codes of the OCI distribution specification. */
-export type OciErrorCode = 'NAME_UNKNOWN' | 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN'
+export type OciErrorCode =
+  | 'BLOB_UNKNOWN'
+  | 'BLOB_UPLOAD_INVALID'
+  | 'BLOB_UPLOAD_UNKNOWN'
+  | 'DENIED'
+  | 'DIGEST_INVALID'
+  | 'MANIFEST_BLOB_UNKNOWN'
+  | 'MANIFEST_INVALID'
+  | 'MANIFEST_UNKNOWN'
+  | 'NAME_INVALID'
+  | 'NAME_UNKNOWN'
+  | 'SIZE_INVALID'
+  | 'TAG_INVALID'
+  | 'UNAUTHORIZED'
+  | 'UNSUPPORTED'
 
 /** An error as OCI clients read it. */
-export function ociError(context: HttpContext, code: OciErrorCode, message: string): Response {
-  return context.json({ errors: [{ code, message }] }, 404)
+export function ociError(
+  context: HttpContext,
+  status: 400 | 401 | 403 | 404 | 405 | 413,
+  code: OciErrorCode,
+  message: string,
+): Response {
+  return context.json({ errors: [{ code, message }] }, status)
 }

@@ -1,28 +1,72 @@
 import type { HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
 import { MqError } from '../../errors/index.js'
-import { openStore } from '../store/index.js'
-import { createCatalog } from './catalog.js'
+import type { HttpContext } from './answers.js'
 import { hubApi } from './hub-api.js'
-import { ociPull } from './oci.js'
+import { hubWrite } from './hub-write.js'
+import { ociFace } from './oci.js'
 import { logRequests } from './request-log.js'
 import { resolveFiles } from './resolve.js'
+import type { Services } from './services.js'
+import { auditWrites, checkHost } from './writers.js'
 
-/** The registry's HTTP faces over one folder. @param log takes one line for each finished request. */
-export function createApp(registry: string, log: ((line: string) => void) | undefined): Hono<{ Bindings: HttpBindings }> {
-  const catalog = createCatalog(openStore(registry))
+/** How long a request that uploads nothing may take to arrive. */
+const arrivesWithinMs = 60_000
+
+export interface AppOptions {
+  /** Address that the server listens on. */
+  readonly host: string
+  /** Takes one line for each finished request. */
+  readonly log?: ((line: string) => void) | undefined
+}
+
+/** The registry's HTTP faces over one folder. */
+export function createApp(services: Services, { host, log }: AppOptions): Hono<{ Bindings: HttpBindings }> {
   // Not strict: OCI clients ask for `/v2/`, with the slash.
   const app = new Hono<{ Bindings: HttpBindings }>({ strict: false })
   if (log !== undefined) app.use(logRequests(log))
-  app.route('/api/models', hubApi(catalog))
-  app.route('/v2', ociPull(catalog))
-  app.route('/', resolveFiles(catalog))
-  app.notFound((context) => context.json({ error: 'Not found' }, 404))
+  app.use(checkHost(host))
+  app.use(async (context, next) => {
+    const { incoming } = context.env
+    const timer = isUpload(context) ? undefined : setTimeout(() => incoming.complete || incoming.destroy(), arrivesWithinMs)
+    await next()
+    clearTimeout(timer)
+  })
+  app.use(auditWrites(services.store))
+  app.all('/v2', (context) => ociFace(context, services))
+  app.all('/v2/*', (context) => ociFace(context, services))
+  app.route('/', hubWrite(services))
+  app.route('/api/models', hubApi(services.catalog))
+  app.route('/', resolveFiles(services.catalog))
+  app.notFound((context) => {
+    const allowed = methodsOf(app, context)
+    if (allowed.length === 0) return context.json({ error: 'Not found' }, 404)
+    return context.json({ error: 'Method not allowed' }, 405, { Allow: allowed.join(', ') })
+  })
   app.onError((thrown, context) => {
     const error = MqError.from(thrown)
     log?.(`${error.code}: ${error.message}`)
+    const status = (
+      { UPLOAD_REFUSED: 413, COMMIT_REFUSED: 400, REGISTRY_LIMIT: 413, REGISTRY_BUSY: 503, DISK_FULL: 507 } as const
+    )[error.code as 'UPLOAD_REFUSED']
+    // Of a body that was not read to its end nothing more can be understood.
+    if (!context.env.incoming.complete) context.header('Connection', 'close')
     // Paths of this machine stay on this machine.
-    return context.json({ error: `The registry cannot answer: ${error.code}` }, 500, { 'X-Error-Code': error.code })
+    const text = status === 413 || status === 400 ? error.message : `The registry cannot answer: ${error.code}`
+    const forOci = context.req.path.startsWith('/v2') && { errors: [{ code: error.code, message: text }] }
+    return context.json({ error: text, ...forOci }, status ?? 500, { 'X-Error-Code': error.code })
   })
   return app
+}
+
+function isUpload(context: HttpContext): boolean {
+  return /^\/(?:lfs|v2)\//.test(context.req.path) && context.req.method !== 'GET'
+}
+
+/** The methods that an address has, for an answer to one that it has not. */
+function methodsOf(app: Hono<{ Bindings: HttpBindings }>, { req }: HttpContext): string[] {
+  const count = (method: string): number => app.router.match(method, req.path)[0].length
+  const always = count('NONE')
+  const allowed = ['GET', 'POST', 'PUT', 'DELETE'].filter((method) => count(method) > always)
+  return allowed.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method]))
 }

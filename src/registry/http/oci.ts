@@ -1,68 +1,204 @@
-import type { HttpBindings } from '@hono/node-server'
-import { Hono } from 'hono'
-import { blobPath, type Descriptor, isDigest, mediaTypes, readTags, type Tagged } from '../store/index.js'
+import { acceptsWrites } from '../access/index.js'
+import {
+  blobPath,
+  findRepository,
+  isDigest,
+  listRepositories,
+  type ModelName,
+  mediaTypes,
+  parseModelName,
+  type Repository,
+  readBytes,
+  readIndex,
+  type Store,
+  tagOf,
+} from '../store/index.js'
 import { type HttpContext, ociError } from './answers.js'
-import type { Catalog } from './catalog.js'
+import { pushBlob } from './oci-blobs.js'
+import { deleteManifest, putManifest } from './oci-manifests.js'
+import { blobsOf, type OciRoute, type Pointer } from './oci-repository.js'
+import { ollamaManifest } from './ollama.js'
 import { sendFile } from './send-file.js'
+import type { Services } from './services.js'
+import { identityOf, writerOf } from './writers.js'
 
-/** Reading by OCI clients, under /v2: manifests, blobs and tags. Source: the "Pull" section of the OCI distribution specification 1.1. */
-export function ociPull(catalog: Catalog): Hono<{ Bindings: HttpBindings }> {
-  const app = new Hono<{ Bindings: HttpBindings }>()
+const routePattern =
+  /^\/v2\/(.+)\/(?:(tags)\/list|(manifests)\/([^/]+)|(uploads|blobs\/uploads)\/?([^/]*)|(blobs)\/([^/]+)|(referrers)\/([^/]+))$/
 
-  app.get('/', (context) => context.json({}, 200, { 'Docker-Distribution-Api-Version': 'registry/2.0' }))
+const methods: Readonly<Record<OciRoute['kind'], readonly string[]>> = {
+  tags: ['GET', 'HEAD'],
+  manifests: ['GET', 'HEAD', 'PUT', 'DELETE'],
+  uploads: ['POST', 'PATCH', 'PUT', 'GET', 'DELETE'],
+  blobs: ['GET', 'HEAD'],
+  referrers: ['GET', 'HEAD'],
+}
 
-  app.get('/:namespace/:name/tags/list', async (context) => {
-    const tagged = await tagsOf(context, catalog)
-    if (tagged === undefined) return noRepository(context)
-    const name = `${context.req.param('namespace')}/${context.req.param('name')}`
-    return context.json({ name, tags: tagged.map(({ tag }) => tag).sort() })
+/** The OCI distribution API 1.1 under /v2: pull, push, tags, referrers, deletion of manifests, catalog. */
+export async function ociFace(context: HttpContext, services: Services): Promise<Response> {
+  const { method } = context.req
+  const path = safeDecode(context.req.path)
+  if (/^\/v2\/?$/.test(path)) return ping(context, services)
+  if (path === '/v2/_catalog') return catalogPage(context, services.store)
+  const route = parseRoute(path)
+  if (route === undefined) return ociError(context, 404, 'NAME_UNKNOWN', 'there is no such address')
+  const allowed = methods[route.kind]
+  if (!allowed.includes(method)) {
+    context.header('Allow', allowed.join(', '))
+    return ociError(context, 405, 'UNSUPPORTED', `${method} is not offered here`)
+  }
+  const model = modelOf(route.name)
+  const writes = route.kind === 'uploads' || !['GET', 'HEAD'].includes(method)
+  if (model === undefined)
+    return ociError(context, writes ? 400 : 404, writes ? 'NAME_INVALID' : 'NAME_UNKNOWN', 'it is no name of a model')
+  if (writes) {
+    const writer = await writerOf(context, services.store, model.namespace)
+    if (writer === 401) return challenge(context)
+    if (writer === 403) return ociError(context, 403, 'DENIED', 'the token may not write here')
+    if (route.kind === 'uploads') return pushBlob(context, services, route, model)
+    return method === 'PUT' ? putManifest(context, services, route, model) : deleteManifest(context, services, route, model)
+  }
+  const repository = await findRepository(services.store, model)
+  if (repository === undefined) return ociError(context, 404, 'NAME_UNKNOWN', 'there is no such repository')
+  if (route.kind === 'tags') return tagsPage(context, services.store, repository, route.name)
+  if (route.kind === 'manifests') return sendManifest(context, services, repository, model, route.reference)
+  if (route.kind === 'referrers') return referrers(context, services.store, repository, route.reference)
+  return sendBlob(context, services, repository, route)
+}
+
+function parseRoute(path: string): OciRoute | undefined {
+  const [, name = '', tags, manifests, manifest = '', uploads, upload = '', blobs, blob = '', refers, subject = ''] =
+    routePattern.exec(path) ?? []
+  if (tags !== undefined) return { kind: 'tags', name, reference: '' }
+  if (manifests !== undefined) return { kind: 'manifests', name, reference: manifest }
+  if (uploads !== undefined) return { kind: 'uploads', name: name.replace(/\/blobs$/, ''), reference: upload }
+  if (blobs !== undefined) return { kind: 'blobs', name, reference: blob }
+  return refers === undefined ? undefined : { kind: 'referrers', name, reference: subject }
+}
+
+function safeDecode(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
+}
+
+/** A name without a namespace is one of `library`, as Docker has it. */
+function modelOf(name: string): ModelName | undefined {
+  try {
+    const { namespace, name: own } = parseModelName(name.includes('/') ? name : `library/${name}`)
+    return { namespace, name: own }
+  } catch {
+    return undefined
+  }
+}
+
+function challenge(context: HttpContext): Response {
+  context.header('WWW-Authenticate', 'Basic realm="mq"')
+  return ociError(context, 401, 'UNAUTHORIZED', 'writing needs a token: `mq registry token create --write`')
+}
+
+/** Where writing is possible at all, clients learn here that they may log in: some send no credentials otherwise. */
+async function ping(context: HttpContext, { store }: Services): Promise<Response> {
+  const anonymous = context.req.header('authorization') === undefined
+  const known = anonymous ? undefined : await identityOf(context, store)
+  const empty = /^Basic Og==$/i.test(context.req.header('authorization') ?? '')
+  if (known === undefined && !empty && (await acceptsWrites(store))) return challenge(context)
+  return context.json({}, 200, { 'Docker-Distribution-Api-Version': 'registry/2.0' })
+}
+
+/** A page of sorted names by `n` and `last`, with a Link to the next. */
+function pageOf(context: HttpContext, names: readonly string[], path: string): string[] {
+  const { n, last } = context.req.query()
+  const most = n !== undefined && /^\d{1,9}$/.test(n) ? Number(n) : names.length
+  const after = last === undefined ? names : names.filter((name) => name > last)
+  const page = after.slice(0, most)
+  if (page.length > 0 && page.length < after.length) {
+    context.header('Link', `<${path}?n=${most}&last=${encodeURIComponent(page.at(-1) as string)}>; rel="next"`)
+  }
+  return page
+}
+
+async function catalogPage(context: HttpContext, store: Store): Promise<Response> {
+  const names = (await listRepositories(store)).map((name) => name.toLowerCase()).sort()
+  return context.json({ repositories: pageOf(context, names, '/v2/_catalog') })
+}
+
+async function tagsPage(context: HttpContext, store: Store, repository: Repository, name: string): Promise<Response> {
+  const { manifests } = await readIndex(store, repository)
+  const tags = [...new Set(manifests.flatMap((entry) => tagOf(entry) ?? []))].sort()
+  return context.json({ name, tags: pageOf(context, tags, `/v2/${name}/tags/list`) })
+}
+
+async function sendManifest(
+  context: HttpContext,
+  services: Services,
+  repository: Repository,
+  model: ModelName,
+  reference: string,
+): Promise<Response> {
+  const { store } = services
+  const { manifests } = await readIndex(store, repository)
+  const found = manifests.find((entry) => (isDigest(reference) ? entry.digest === reference : tagOf(entry) === reference))
+  if (found === undefined) return ociError(context, 404, 'MANIFEST_UNKNOWN', `there is no manifest ${reference.slice(0, 200)}`)
+  const bytes = await readBytes(store, found)
+  if (context.req.header('user-agent')?.startsWith('ollama/') === true) {
+    const answer = await ollamaManifest(context, services, bytes, found, model)
+    if (answer !== undefined) return answer
+  }
+  const headers = { 'Docker-Content-Digest': found.digest }
+  const contentType = found.mediaType
+  return sendFile(context, {
+    path: blobPath(store, found.digest),
+    digest: found.digest,
+    sizeBytes: found.size,
+    contentType,
+    headers,
   })
+}
 
-  app.get('/:namespace/:name/manifests/:reference', async (context) => {
-    const tagged = await tagsOf(context, catalog)
-    if (tagged === undefined) return noRepository(context)
-    const reference = context.req.param('reference')
-    await checkTag(context, catalog, reference)
-    const found = tagged.find(({ tag, descriptor }) => reference === tag || reference === descriptor.digest)
-    return found === undefined
-      ? ociError(context, 'MANIFEST_UNKNOWN', `there is no manifest ${reference.slice(0, 200)}`)
-      : send(context, catalog, found.descriptor, mediaTypes.manifest)
+async function sendBlob(context: HttpContext, services: Services, repository: Repository, route: OciRoute): Promise<Response> {
+  const { store, derived } = services
+  const digest = route.reference
+  const unknown = (): Response => ociError(context, 404, 'BLOB_UNKNOWN', `there is no blob ${digest.slice(0, 200)}`)
+  if (!isDigest(digest)) return unknown()
+  // ollama takes the rest of the file from the address in Location, without credentials.
+  const headers = { 'Docker-Content-Digest': digest, Location: `/v2/${route.name}/blobs/${digest}` }
+  const made = derived.get(digest)
+  if (made !== undefined)
+    return new Response(new Uint8Array(made), { headers: { ...headers, 'Content-Type': 'application/octet-stream' } })
+  // Only what this repository points to: a digest alone opens no other repository.
+  const found = (await blobsOf(store, repository)).find((blob) => blob.digest === digest)
+  if (found === undefined) return unknown()
+  const contentType = 'application/octet-stream'
+  return sendFile(context, { path: blobPath(store, digest), digest, sizeBytes: found.size, contentType, headers })
+}
+
+async function referrers(context: HttpContext, store: Store, repository: Repository, subject: string): Promise<Response> {
+  if (!isDigest(subject)) return ociError(context, 400, 'DIGEST_INVALID', 'it is no digest')
+  const { manifests } = await readIndex(store, repository)
+  const found = new Map<string, object>()
+  for (const entry of manifests) {
+    const parsed = JSON.parse((await readBytes(store, entry)).toString('utf8')) as Record<string, unknown>
+    if ((parsed['subject'] as Pointer | undefined)?.digest !== subject) continue
+    const config = parsed['config'] as Pointer | undefined
+    const artifactType = parsed['artifactType'] ?? config?.mediaType
+    const { mediaType, digest, size } = entry
+    const notes = parsed['annotations']
+    found.set(digest, {
+      mediaType,
+      digest,
+      size,
+      ...(artifactType !== undefined && { artifactType }),
+      ...(notes !== undefined && { annotations: notes }),
+    })
+  }
+  const wanted = context.req.query('artifactType')
+  if (wanted !== undefined) context.header('OCI-Filters-Applied', 'artifactType')
+  const list = [...found.values()].filter(
+    (entry) => wanted === undefined || (entry as { artifactType?: string }).artifactType === wanted,
+  )
+  return context.body(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.index, manifests: list }), 200, {
+    'Content-Type': mediaTypes.index,
   })
-
-  app.get('/:namespace/:name/blobs/:digest', async (context) => {
-    const tagged = await tagsOf(context, catalog)
-    if (tagged === undefined) return noRepository(context)
-    const digest = context.req.param('digest')
-    // Only what this repository points to: a digest alone opens no other repository.
-    const found = isDigest(digest) ? tagged.flatMap(blobsOf).find((blob) => blob.digest === digest) : undefined
-    return found === undefined
-      ? ociError(context, 'BLOB_UNKNOWN', `there is no blob ${digest.slice(0, 200)}`)
-      : send(context, catalog, found, 'application/octet-stream')
-  })
-
-  return app
-}
-
-async function tagsOf(context: HttpContext, catalog: Catalog): Promise<Tagged[] | undefined> {
-  const entry = await catalog.find(context.req.param('namespace') ?? '', context.req.param('name') ?? '')
-  return entry === undefined ? undefined : (await readTags(catalog.store, entry.repository)).tagged
-}
-
-/** @throws MqError REGISTRY_CORRUPT where the manifest of a tag is damaged. */
-async function checkTag(context: HttpContext, catalog: Catalog, reference: string): Promise<void> {
-  const entry = await catalog.find(context.req.param('namespace') ?? '', context.req.param('name') ?? '')
-  if (entry !== undefined) catalog.revision(entry, reference)
-}
-
-function noRepository(context: HttpContext): Response {
-  return ociError(context, 'NAME_UNKNOWN', 'there is no such repository')
-}
-
-function blobsOf({ manifest }: Tagged): Descriptor[] {
-  return [manifest.config, ...manifest.layers]
-}
-
-function send(context: HttpContext, { store }: Catalog, { digest, size }: Descriptor, contentType: string): Promise<Response> {
-  const headers = { 'Docker-Content-Digest': digest }
-  return sendFile(context, { path: blobPath(store, digest), digest, sizeBytes: size, contentType, headers })
 }

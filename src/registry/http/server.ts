@@ -5,6 +5,8 @@ import { listRepositories, openStore } from '../store/index.js'
 
 /** Time that running downloads get to end when the server is closed. */
 const graceMs = 1000
+/** A connection on which nothing moves for so long, such as that of a reader who has stalled, is closed. */
+const idleMs = 120_000
 
 export interface RegistryOptions {
   /** The registry's folder. */
@@ -14,7 +16,11 @@ export interface RegistryOptions {
   /** 0 for any free port. */
   readonly port?: number
   /** Takes one line for each finished request. */
-  readonly log?: (line: string) => void
+  readonly log?: ((line: string) => void) | undefined
+  /** The most bytes that one uploaded file may have; 1 TiB unless told otherwise. */
+  readonly maxUploadBytes?: number | undefined
+  /** Certificate and private key, PEM: then it speaks TLS. */
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined
 }
 
 /** A registry that answers. */
@@ -31,23 +37,36 @@ export const defaultPort = 8484
 
 /** Serves a registry's folder over HTTP. @throws MqError PORT_TAKEN where it cannot listen; FILE_UNREADABLE where the folder cannot be read. */
 export async function startRegistry(options: RegistryOptions): Promise<RunningRegistry> {
-  const { registry, host = defaultHost, port = defaultPort, log } = options
+  const { registry, host = defaultHost, port = defaultPort, log, maxUploadBytes: maxBytes = 2 ** 40, tls } = options
   // Said now, rather than to every client.
   await listRepositories(openStore(registry))
   // Loaded here, since no other command has use for them.
-  const [{ createAdaptorServer }, { createApp }] = await Promise.all([import('@hono/node-server'), import('./app.js')])
+  const [{ createAdaptorServer }, { createApp }, { createServices }, { createServer }] = await Promise.all([
+    import('@hono/node-server'),
+    import('./app.js'),
+    import('./services.js'),
+    import('node:https'),
+  ])
+  const services = createServices(registry, { maxBytes })
   const server = createAdaptorServer({
-    fetch: createApp(registry, log).fetch,
+    fetch: createApp(services, { host, log }).fetch,
     overrideGlobalObjects: false,
-    serverOptions: { maxHeaderSize: 16 << 10, headersTimeout: 15_000, requestTimeout: 60_000, keepAliveTimeout: 30_000 },
+    ...(tls !== undefined && { createServer }),
+    // An upload may take hours; bodies of other requests are timed by the app, and idle connections by the server.
+    serverOptions: { maxHeaderSize: 16 << 10, headersTimeout: 15_000, requestTimeout: 0, keepAliveTimeout: 30_000, ...tls },
   }) as Server
+  server.setTimeout(idleMs)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(MqError.of('PORT_TAKEN', { port, host, problem: error.message }, { cause: error })))
     server.listen(port, host, resolve)
   })
   const bound = (server.address() as AddressInfo).port
   const shown = host.includes(':') ? `[${host}]` : host
-  return { url: `http://${shown}:${bound}`, port: bound, close: () => closeServer(server) }
+  return {
+    url: `${tls === undefined ? 'http' : 'https'}://${shown}:${bound}`,
+    port: bound,
+    close: () => closeServer(server).then(() => services.close()),
+  }
 }
 
 async function closeServer(server: Server): Promise<void> {

@@ -26,6 +26,7 @@ export {
 export {
   type DamagedTag,
   type Revisions,
+  readManifest,
   readRevisions,
   readTags,
   type Snapshot,
@@ -33,5 +34,6 @@ export {
   type Tagged,
 } from './snapshot.js'
 export { blobsDirectory, defaultRegistryDirectory, openStore, prepareStore, type Store } from './store.js'
-export { sweepTemporaries, temporaryPath } from './temporary.js'
-export { emptyTrash, moveToTrash } from './trash.js'
+export { sweepTemporaries, temporaryPath, writeAtomically } from './temporary.js'
+export { emptyTrash, fetchFromTrash, moveToTrash } from './trash.js'
+export { bodyOf, createUploads, type Upload, type Uploads } from './uploads.js'

@@ -31,6 +31,9 @@ export const annotations = {
 /** Bounds of what is read back from disk or from a client. */
 export const limits = { manifestBytes: 4 << 20, indexBytes: 16 << 20, manifests: 10_000, layers: 10_000 } as const
 
+/** Manifests of files: the OCI's, and Docker's, in which ollama pushes. */
+export const manifestTypes = [mediaTypes.manifest, 'application/vnd.docker.distribution.manifest.v2+json'] as const
+
 const digestSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/))
 const annotationsSchema = v.record(v.pipe(v.string(), v.maxLength(512)), v.pipe(v.string(), v.maxLength(65_536)))
 
@@ -44,7 +47,7 @@ const descriptorSchema = v.looseObject({
 
 const manifestSchema = v.looseObject({
   schemaVersion: v.literal(2),
-  mediaType: v.optional(v.literal(mediaTypes.manifest)),
+  mediaType: v.optional(v.picklist(manifestTypes)),
   artifactType: v.optional(v.string()),
   config: descriptorSchema,
   layers: v.pipe(v.array(descriptorSchema), v.maxLength(limits.layers)),

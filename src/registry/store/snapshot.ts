@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
+import { shardName } from '../../../formats/gguf/index.js'
 import { MqError } from '../../errors/index.js'
 import { isRelativePath } from '../../files/index.js'
 import { readBytes } from './blobs.js'
-import { annotations, type Descriptor, limits, type Manifest, mediaTypes, parseManifest, tagOf } from './manifest.js'
+import { annotations, type Descriptor, limits, type Manifest, manifestTypes, parseManifest, tagOf } from './manifest.js'
 import { type Repository, readIndex } from './repository.js'
 import type { Store } from './store.js'
 
@@ -58,7 +59,7 @@ export async function readTags(store: Store, repository: Repository): Promise<{ 
   const tags = new Map<string, Omit<Tagged, 'tag' | 'manifest'>>()
   for (const [order, descriptor] of manifests.entries()) {
     const tag = tagOf(descriptor)
-    if (tag !== undefined && descriptor.mediaType === mediaTypes.manifest) tags.set(tag, { descriptor, order })
+    if (tag !== undefined && isManifest(descriptor)) tags.set(tag, { descriptor, order })
   }
   const tagged: Tagged[] = []
   const damaged: DamagedTag[] = []
@@ -73,6 +74,10 @@ export async function readTags(store: Store, repository: Repository): Promise<{ 
     }),
   )
   return { tagged: tagged.sort(byTag), damaged }
+}
+
+function isManifest({ mediaType }: Descriptor): boolean {
+  return manifestTypes.some((type) => type === mediaType)
 }
 
 /** The manifest of a descriptor. Rejects with REGISTRY_CORRUPT. */
@@ -92,13 +97,35 @@ export async function readManifest(store: Store, descriptor: Descriptor): Promis
   return manifest
 }
 
-/** The files of a tag, in the order of its manifest. */
-function snapshotOf({ layers }: Manifest): Snapshot {
-  const files = layers.flatMap(({ annotations: notes, mediaType, digest, size }) => {
-    const path = notes?.[annotations.title]
+/** Layers that are files although no title says how they are called: those that Docker's model runner and ollama push. */
+const unnamedFiles: Readonly<Record<string, 'model' | 'mmproj'>> = {
+  'application/vnd.docker.ai.gguf.v3': 'model',
+  'application/vnd.docker.ai.mmproj': 'mmproj',
+  'application/vnd.ollama.image.model': 'model',
+  'application/vnd.ollama.image.projector': 'mmproj',
+}
+
+/** The files of a tag, in the order of its manifest. Of several unnamed models each is a shard. */
+function snapshotOf({ layers }: Manifest, name: string, tag: string): Snapshot {
+  const stem = `${name}-${tag}`
+  const unnamed = layers.filter((layer) => titleOf(layer) === undefined)
+  const models = unnamed.filter(({ mediaType }) => unnamedFiles[mediaType] === 'model')
+  const nameOf = (layer: Descriptor): string | undefined => {
+    const kind = unnamedFiles[layer.mediaType]
+    if (kind === 'mmproj') return `mmproj-${stem}.gguf`
+    if (kind === undefined) return undefined
+    return models.length > 1 ? shardName(stem, models.indexOf(layer), models.length) : `${stem}.gguf`
+  }
+  const files = layers.flatMap((layer) => {
+    const path = titleOf(layer) ?? nameOf(layer)
+    const { mediaType, digest, size } = layer
     return path !== undefined && isRelativePath(path) ? [{ path, mediaType, digest, sizeBytes: size }] : []
   })
   return { commit: commitOf(files), files }
+}
+
+function titleOf({ annotations: notes }: Descriptor): string | undefined {
+  return notes?.[annotations.title]
 }
 
 /**
@@ -110,7 +137,7 @@ export async function readRevisions(store: Store, repository: Repository): Promi
   const files = new Map<string, { file: SnapshotFile; rank: number }>()
   const tags = new Map<string, Snapshot>()
   for (const { tag, manifest, order } of tagged) {
-    const snapshot = snapshotOf(manifest)
+    const snapshot = snapshotOf(manifest, repository.name.slice(repository.name.indexOf('/') + 1), tag)
     const rank = tag === 'main' ? Number.POSITIVE_INFINITY : order
     tags.set(tag, snapshot)
     for (const file of snapshot.files) {

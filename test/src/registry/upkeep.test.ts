@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, mkdir, readdir, readFile, rename, rm, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -9,6 +10,7 @@ import { finish } from '../../../src/progress/index.js'
 import {
   checkRegistry,
   collectGarbage,
+  createToken,
   type Garbage,
   listModels,
   listRegistry,
@@ -250,6 +252,54 @@ describe('kill -9', () => {
       expect(await faults(at.registry)).toEqual([])
       expect((await readdir(join(at.registry, 'tmp'))).filter((name) => !name.endsWith('.pin'))).toEqual([])
       expect(await readdir(join(at.registry, 'locks'))).toEqual([])
+    },
+    240_000,
+  )
+})
+
+describe('kill -9 of the server', () => {
+  test.each(['push', 'commit'])(
+    'during a %s, at 20 moments, breaks no tag and loses no blob',
+    async (what) => {
+      await using at = await registryWith('kjv/a:one')
+      const { token } = await createToken(at.registry, { name: 'writer', write: true })
+      const headers = { authorization: `Bearer ${token}` }
+      const write = async (url: string, content: Buffer): Promise<void> => {
+        const digest = `sha256:${createHash('sha256').update(content).digest('hex')}`
+        const call = (path: string, init: RequestInit): Promise<Response> =>
+          fetch(path.startsWith('http') ? path : `${url}${path}`, { headers, ...init })
+        if (what === 'push') {
+          await call(`/v2/kjv/a/blobs/uploads/?digest=${digest}`, { method: 'POST', body: content })
+          const layer = { mediaType: 'application/vnd.docker.ai.gguf.v3', digest, size: content.byteLength }
+          const body = JSON.stringify({ schemaVersion: 2, config: layer, layers: [layer] })
+          const type = { 'content-type': 'application/vnd.oci.image.manifest.v1+json' }
+          await call('/v2/kjv/a/manifests/two', { method: 'PUT', body, headers: { ...headers, ...type } })
+        } else {
+          const value = { path: 'a.bin', content: content.toString('base64'), encoding: 'base64' }
+          await call('/api/models/kjv/a/commit/main', { method: 'POST', body: JSON.stringify({ key: 'file', value }) })
+        }
+      }
+      let whole = 0
+      for (let round = 0; round <= 20; round++) {
+        const child = spawn(process.execPath, [entry, 'registry', 'serve', '--registry', at.registry, '--port', '0', '-q'], {
+          stdio: ['ignore', 'pipe', 'ignore'],
+        })
+        const [line] = (await once(child.stdout, 'data')) as [Buffer]
+        const url = String(line).split(' ')[0] as string
+        const content = Buffer.alloc(4 << 20, `${what}${round}`)
+        const started = performance.now()
+        const writing = write(url, content).catch(() => undefined)
+        // The first is left alone: how long it takes says where the moments are.
+        if (round === 0) await writing
+        else await new Promise((resolve) => setTimeout(resolve, whole * Math.random()))
+        whole ||= performance.now() - started
+        child.kill('SIGKILL')
+        await Promise.all([once(child, 'exit'), writing])
+        expect((await listRegistry(at.registry)).damaged).toEqual([])
+        expect(await faults(at.registry)).toEqual([])
+        expect((await listModels(at.registry)).map(({ name }) => name)).toContain('kjv/a:one')
+      }
+      expect(await listModels(at.registry)).toHaveLength(2)
     },
     240_000,
   )

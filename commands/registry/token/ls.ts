@@ -1,0 +1,31 @@
+import { Flags } from '@oclif/core'
+import { defaultRegistryDirectory, formatTable, listTokens, type TokenInfo } from '../../../src/index.js'
+import { MqCommand } from '../../base-command.js'
+
+export default class RegistryTokenLs extends MqCommand {
+  static override summary = 'List the tokens of the local registry.'
+  static override examples = ['<%= config.bin %> registry token ls']
+
+  static override flags = {
+    registry: Flags.string({
+      helpValue: 'DIR',
+      description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
+    }),
+  }
+
+  override async run(): Promise<{ tokens: TokenInfo[] }> {
+    const { flags } = await this.parse(RegistryTokenLs)
+    const tokens = await listTokens(flags.registry ?? defaultRegistryDirectory())
+    const titles = ['id', 'name', 'scopes', 'namespaces', 'created', 'expires'].map((title) => ({ title }))
+    const rows = tokens.map(({ id, name, scopes, namespaces, createdAt, expiresAt }) => [
+      id,
+      name,
+      scopes.join(', '),
+      namespaces.join(', ') || 'all',
+      createdAt.slice(0, 10),
+      expiresAt?.slice(0, 10) ?? 'never',
+    ])
+    this.log(tokens.length === 0 ? 'There are no tokens: nobody can write over HTTP.' : formatTable(titles, rows))
+    return { tokens }
+  }
+}

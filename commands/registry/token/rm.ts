@@ -1,0 +1,26 @@
+import { Args, Flags } from '@oclif/core'
+import { defaultRegistryDirectory, removeToken } from '../../../src/index.js'
+import { MqCommand } from '../../base-command.js'
+
+export default class RegistryTokenRm extends MqCommand {
+  static override summary = 'Revoke a token of the local registry.'
+  static override examples = ['<%= config.bin %> registry token rm 1a2b3c4d']
+
+  static override args = {
+    id: Args.string({ required: true, description: 'As `mq registry token ls` shows it.' }),
+  }
+
+  static override flags = {
+    registry: Flags.string({
+      helpValue: 'DIR',
+      description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
+    }),
+  }
+
+  override async run(): Promise<{ removed: string }> {
+    const { args, flags } = await this.parse(RegistryTokenRm)
+    await removeToken(flags.registry ?? defaultRegistryDirectory(), args.id)
+    this.log(`${args.id} revoked`)
+    return { removed: args.id }
+  }
+}
