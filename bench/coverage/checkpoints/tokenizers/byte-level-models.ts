@@ -692,6 +692,43 @@ const models = {
       trust_remote_code: true,
     },
   },
+  mpt: {
+    pre: 'mpt',
+    given: true,
+    normalizer: nfc,
+    joinedMerges: true,
+    addedFirst: true,
+    added: ['<|endoftext|>', '<|padding|>'],
+    config: {
+      add_prefix_space: false,
+      bos_token: '<|endoftext|>',
+      clean_up_tokenization_spaces: true,
+      eos_token: '<|endoftext|>',
+      model_max_length: 2048,
+      tokenizer_class: 'GPTNeoXTokenizer',
+      unk_token: '<|endoftext|>',
+    },
+  },
+  solarOpen: {
+    pre: 'solar-open',
+    given: true,
+    addedFirst: true,
+    added: ['<unk>', '<|startoftext|>', '<|im_start|>', '<|endoftext|>', '<|im_end|>', '<|think:start|>', '<|think:end|>'],
+    config: {
+      ...fast,
+      bos_token: '<|im_start|>',
+      eos_token: '<|endoftext|>',
+      pad_token: '<|endoftext|>',
+      chat_template: turns('<|im_start|>', '<|im_end|>'),
+    },
+  },
+  youtu: {
+    pre: 'youtu',
+    given: true,
+    added: ['<|begin_of_text|>', '<|end_of_text|>', '<|User|>', '<|Assistant|>'],
+    template: { before: '<|begin_of_text|>' },
+    config: { ...fast, bos_token: '<|begin_of_text|>', eos_token: '<|end_of_text|>', pad_token: '<|end_of_text|>' },
+  },
 } satisfies Readonly<Record<string, Model>>
 
 /** The part of a specification that its tokenizer makes. */
