@@ -105,7 +105,7 @@ describe('what is wrong is said in one line', () => {
     await file.close()
     const { exitCode, stderr } = await runMq(['convert', source, '-o', join(folder, 'model.gguf')])
     expect(exitCode).toBe(3)
-    expect(stderr).toMatch(/^mq: TENSOR_NOT_FINITE: The tensor \S+ holds NaN or infinite weights \(first in row \d+\)/)
+    expect(stderr).toMatch(/^mq: TENSOR_NOT_FINITE: The tensor \S+ has NaN or infinite weights, first in row \d+\./)
     expect(await readdir(folder)).toEqual(['model'])
   })
 })

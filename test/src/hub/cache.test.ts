@@ -23,7 +23,7 @@ describe('what is cached', () => {
     const notices: string[] = []
     const onProgress = ({ notice }: Progress): void => void (notice !== undefined && notices.push(notice))
     expect(await finish(pullGguf('ns/model:Q8_0', options), onProgress)).toEqual({ path })
-    expect(notices.join()).toContain('does not answer')
+    expect(notices.join()).toContain('cannot be reached')
     expect(notices.join()).toContain('ns/model:Q8_0')
     await expect(finish(pullGguf('ns/model:Q4_K_M', options))).rejects.toMatchObject({ code: 'NETWORK' })
     // What is there in part is not there.
