@@ -30,8 +30,12 @@ export const deepseek2: Family = {
       mscale: (value, { rope }) => value === rope.mscale_all_dim,
     },
     inert: [
-      ...['num_nextn_predict_layers', 'head_dim', 'qk_head_dim'],
-      ...['ignore_index', 'media_placeholder_token_id', 'use_unified_vision_chunk'],
+      'num_nextn_predict_layers',
+      'head_dim',
+      'qk_head_dim',
+      'ignore_index',
+      'media_placeholder_token_id',
+      'use_unified_vision_chunk',
     ],
   },
   keys: (config) => {
