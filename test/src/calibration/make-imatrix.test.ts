@@ -67,11 +67,13 @@ describe.skipIf(!llama.available)(`mq imatrix (${llama.name})`, () => {
   })
 
   test('refuses a model that computes no numbers', async () => {
-    const model = await models.make('llama-kjv', 'F16')
-    const file = await openGguf(model)
+    const whole = await models.make('llama-kjv', 'F16')
+    const file = await openGguf(whole)
     await file.close()
     const norm = file.tensors.find(({ name }) => name === 'blk.2.ffn_norm.weight') ?? expect.fail('no norm')
-    const bytes = await readFile(model)
+    const bytes = await readFile(whole)
+    // a file of its own: the sample is shared by hard links
+    const model = join(folder, 'not-finite.gguf')
     await writeFile(model, bytes.fill(0xff, norm.start, norm.end))
     const work = makeImatrix({ toGguf: asGguf, model, text, output: join(folder, 'none.gguf'), chunks: 2, contextLength: 64 })
     await expect(finish(work)).rejects.toMatchObject({
