@@ -101,7 +101,7 @@ test('a GGUF source gives what the checkpoint gives, and one that is quantized a
 
   // The same type again is a copy.
   const again = await quantize('direct.gguf', '--type', 'q8_0', '-o', 'again.gguf')
-  expect(again.notes).toEqual([expect.stringContaining('quantized already')])
+  expect(again.notes).toEqual([expect.stringContaining('already quantized')])
   expect(await sha256(join(folder, 'again.gguf'))).toBe(await sha256(join(folder, 'direct.gguf')))
 })
 
