@@ -78,7 +78,7 @@ describe('the blueprint of a GGUF file', () => {
       { name: down.name, shape: [2, 32], role: 'ffn-down', layer: 0, keepF32: false },
       { name: up.name, shape: [1, 2], role: 'ffn-up', layer: 0, keepF32: false },
     ])
-    expect(blueprint.notes).toEqual([expect.stringContaining('quantized already (1 of 3 tensors)')])
+    expect(blueprint.notes).toEqual([expect.stringContaining('already quantized (1 of 3 tensors)')])
 
     await using files = await openBlueprintFiles(blueprint)
     const values = await Promise.all(
