@@ -85,7 +85,7 @@ describe('budgets', () => {
     [
       ['--fit', '4MiB', '--ctx', '512'],
       'BUDGET_IMPOSSIBLE',
-      /at a context of 512 is below the minimum for this model: [\d.]+MB, of which [\d.]+MB are for/,
+      /at a context of 512 is below the minimum for this model: [\d.]+MB, of which [\d.]+MB are KV cache and compute buffers/,
     ],
     [['--bits', '3', '--floor', 'heads=Q4_K'], 'FLAG_INVALID', /no role heads; there are attention, dense, .*attention-k/],
     [['--bits', '3', '--floor', 'experts=Q4_K'], 'FLAG_INVALID', /the model has no experts/],
