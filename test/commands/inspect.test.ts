@@ -26,7 +26,7 @@ test('--json prints what the headers say', async () => {
 test('an error is one line and an exit status', async () => {
   expect(await runCommand(Inspect, ['samples/none.gguf'])).toEqual({
     stdout: '',
-    stderr: 'mq: FILE_MISSING: samples/none.gguf does not exist. Check the path.\n',
+    stderr: 'mq: FILE_MISSING: samples/none.gguf does not exist. Check the path or URL.\n',
     exitCode: 3,
   })
 })
