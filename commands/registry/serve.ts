@@ -42,7 +42,11 @@ Clients of OCI registries (skopeo, oras, Docker Model Runner, ollama) find the s
       description: 'Certificate for HTTPS, PEM. [default: plain HTTP]',
       dependsOn: ['tls-key'],
     }),
-    'tls-key': Flags.string({ helpValue: 'FILE', description: 'Private key of the certificate, PEM.', dependsOn: ['tls-cert'] }),
+    'tls-key': Flags.string({
+      helpValue: 'FILE',
+      description: 'Private key of the certificate, PEM. [default: none]',
+      dependsOn: ['tls-cert'],
+    }),
     quiet: Flags.boolean({ char: 'q', description: 'Do not log requests to stderr.' }),
   }
 

@@ -54,7 +54,7 @@ describe.skipIf(!llama.available)(`mq compare (${llama.name})`, () => {
     [
       ['empty', '--against', 'reference.gguf'],
       3,
-      /^mq: CHECKPOINT_EMPTY: empty contains no model that can be used: there is no \*\.gguf/,
+      /^mq: CHECKPOINT_EMPTY: empty contains no model that can be used: it has no \*\.gguf/,
     ],
     [['none.gguf', '--against', 'reference.gguf'], 3, /^mq: FILE_MISSING: none\.gguf does not exist/],
     [['quantized'], 2, /^mq: USAGE: /],
