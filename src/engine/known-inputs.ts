@@ -3,6 +3,7 @@ import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { CovarianceSource } from '../covariance/index.js'
 import { rowLength } from '../recipe/index.js'
 import type { Importance } from './row-ranges.js'
+import { spreadRows } from './spread-rows.js'
 import type { PreparedKey, RowRun } from './task.js'
 
 /** Covariances of the inputs of a model's weight matrices, from a calibration file or from the weights alone. */
@@ -59,13 +60,5 @@ export const heldOutBytes = 4 * 4 * heldOutValues
 /** Held-out rows of an input, up to the limit, evenly spaced over all. */
 export async function heldOutRows(calibration: KnownInputs, input: string, columns: number): Promise<Float32Array> {
   const rows = await calibration.heldOut(input)
-  const count = rows.length / columns
-  const most = Math.floor(Math.min(512, heldOutValues / columns))
-  if (count <= most) return rows
-  const some = new Float32Array(most * columns)
-  for (let row = 0; row < most; row++) {
-    const from = Math.floor(((row + 0.5) * count) / most) * columns
-    some.set(rows.subarray(from, from + columns), row * columns)
-  }
-  return some
+  return spreadRows(rows, columns, Math.floor(Math.min(512, heldOutValues / columns)))
 }

@@ -14,6 +14,7 @@ import { addErrorSums, clippedCount, type ErrorSums, errorSums, noErrorSums, noO
 import { contentKey } from './executor.js'
 import { failureOf } from './failure.js'
 import { filesInPlace, readRange } from './file-access.js'
+import { spreadRows } from './spread-rows.js'
 import type {
   MeasureTask,
   Prepared,
@@ -188,17 +189,6 @@ function errorOf(before: Float32Array, after: Float32Array, form: OutputForm): n
   const errors = new Float32Array(before.length)
   for (let i = 0; i < errors.length; i++) errors[i] = (before[i] as number) - (after[i] as number)
   return codec.outputError(errors, form)
-}
-
-function spreadRows(rows: Float32Array, columns: number, most: number): Float32Array {
-  const count = rows.length / columns
-  if (count <= most) return rows
-  const some = new Float32Array(most * columns)
-  for (let row = 0; row < most; row++) {
-    const from = Math.floor(((row + 0.5) * count) / most) * columns
-    some.set(rows.subarray(from, from + columns), row * columns)
-  }
-  return some
 }
 
 async function measure(

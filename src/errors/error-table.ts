@@ -1,5 +1,7 @@
 import type { FormatErrorCode } from '../../formats/format-error.js'
 
+// Long because it is the one table of all errors: code, exit status, message, suggestion.
+
 /** Exit statuses, by what went wrong. */
 export const exitStatus = {
   /** The command line is not valid, or asks for something impossible. */

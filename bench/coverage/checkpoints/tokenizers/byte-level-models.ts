@@ -1,6 +1,8 @@
 import type { Json } from '../spec.js'
 import { type Added, byteLevel } from './byte-level.js'
 
+// Long because it is one table: an entry for each published tokenizer, read by name.
+
 type Files = Readonly<Record<string, unknown>>
 
 /** A chat template of a turn's start and end. */
