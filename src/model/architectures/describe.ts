@@ -38,7 +38,7 @@ async function describeFamily(family: Family, checkpoint: Checkpoint, className:
   const rename = (name: string): string => quirks.rename?.(plainName(name), config) ?? plainName(name)
   for (const name of checkpoint.names) tensors.add(rename(name))
   const keys = await family.keys(config)
-  const expected = new Map(family.tensors(config).map((row) => [row.name, row] as const))
+  const expected = new Map((await family.tensors(config)).map((row) => [row.name, row] as const))
   const computed = quirks.computed?.(config) ?? []
   const layers = quirks.layers?.(config) ?? config.get(count, ...names.layers)
   const vocabularySize = config.get(size, 'vocab_size')

@@ -18,6 +18,25 @@ export function isTied(config: ModelConfig): boolean {
   return config.find(flag, 'tie_word_embeddings') === true
 }
 
+/**
+ * The configuration of a model by its class: one whose name ends in `Model` has no output matrix. llama.cpp would then write text with
+ * the token embedding in its place, which the user is told.
+ */
+export function withHead(config: ModelConfig): ModelConfig {
+  if (!config.className.endsWith('Model')) return config
+  if (!isTied(config)) {
+    config.notes.push(
+      `${config.className} has no output matrix: the file is for embeddings, and text that it generates means nothing.`,
+    )
+  }
+  return config.with({ tie_word_embeddings: true })
+}
+
+/** A name of a tensor with `model.` before it, which checkpoints of classes without an output matrix leave out. */
+export function withRoot(name: string): string {
+  return /^(layers|embed_tokens|norm)\./.test(name) ? `model.${name}` : name
+}
+
 /** What stands outside the blocks: token embedding, last norm, output matrix. */
 export function endRows(
   config: ModelConfig,

@@ -2,6 +2,7 @@ import { groupedAttention } from './attention.js'
 import { type Dimensions, dimensionsOf } from './base.js'
 import { countOrNone, flag, listOf, type ModelConfig, size } from './config.js'
 import { decoderRows } from './decoder.js'
+import { withHead } from './ends.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from './feed-forward.js'
 import { type Row, tensor } from './rows.js'
 import type { FieldRule } from './types.js'
@@ -22,19 +23,12 @@ export const windowed: Readonly<Record<string, FieldRule>> = {
 }
 export const qwenInert = ['sliding_window', 'max_window_layers']
 
-/** Embedding models lack the outer name. */
-export function withRoot(name: string): string {
-  return /^(layers|embed_tokens|norm)\./.test(name) ? `model.${name}` : name
-}
-
 export function normedAttention(dimensions: Dimensions): Row[] {
   return groupedAttention(dimensions, { headNorm: dimensions.headLength })
 }
 
 export function denseRows(config: ModelConfig, attention: (dimensions: Dimensions) => Row[]): Row[] {
-  // An embedding model has no output matrix.
-  const ends = config.className.endsWith('Model') ? config.with({ tie_word_embeddings: true }) : config
-  return decoderRows(ends, { attention })
+  return decoderRows(withHead(config), { attention })
 }
 
 /** Not every layer need have experts: those that mlp_only_layers names have not, nor those between the steps. */

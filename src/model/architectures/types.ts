@@ -125,7 +125,7 @@ export interface Family {
   /** Metadata in the order of llama.cpp's converter, without the `{arch}.` prefix; those of `general.` and `tokenizer.` in full. */
   readonly keys: (config: ModelConfig) => readonly Entry[] | Promise<readonly Entry[]>
   /** Every tensor that a checkpoint may hold, and what becomes of it. */
-  readonly tensors: (config: ModelConfig) => readonly Row[]
+  readonly tensors: (config: ModelConfig) => readonly Row[] | Promise<readonly Row[]>
   /** Roles of tensors that only this family has, by the middle of their GGUF names. */
   readonly roles?: Readonly<Record<string, TensorRole>>
   /** Absent where src/footprint does not model the architecture. */

@@ -6,6 +6,7 @@ import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import { type Checkpoint, type CheckpointFolder, openCheckpoint } from '../checkpoint/index.js'
 import { keepsFloat32, layerOfTensor, roleOfTensor } from '../roles.js'
 import { generalMetadata } from './general-metadata.js'
+import { readModelCard } from './model-card.js'
 
 /** What a user may say of a checkpoint that its files do not. */
 export interface BlueprintOptions {
@@ -25,10 +26,11 @@ export async function blueprintOfCheckpoint(
   const placed = placeTensors(checkpoint, model)
   const tensors = placed.tensors.map((tensor) => blueprintTensor(tensor.name, tensor.recipe, model.architecture))
   const tokenizer = await readTokenizer(checkpoint, model, pre)
+  const { card, notes: cardNotes } = await readModelCard(checkpoint)
   const metadata = new Map<string, MetadataValue>([
     ['general.architecture', text(model.architecture)],
     ...model.firstKeys,
-    ...(await generalMetadata(checkpoint, model.architecture, tensors, name)),
+    ...(await generalMetadata(checkpoint, model.architecture, tensors, { given: name, card })),
     ...model.keys,
     ['general.quantization_version', uint32(2)],
     ...tokenizer.entries,
@@ -41,7 +43,7 @@ export async function blueprintOfCheckpoint(
     files: checkpoint.files,
     tensors,
     sourceType: checkpoint.sourceType,
-    notes: [...checkpoint.notes, ...model.notes, ...placed.notes, ...tokenizer.notes, ...unknownKinds(tensors)],
+    notes: [...checkpoint.notes, ...model.notes, ...placed.notes, ...tokenizer.notes, ...cardNotes, ...unknownKinds(tensors)],
   }
 }
 

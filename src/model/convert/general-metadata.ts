@@ -2,6 +2,7 @@ import type { MetadataValue } from '../../../formats/gguf/index.js'
 import type { Shape } from '../../recipe/index.js'
 import { float32, text } from '../architectures/index.js'
 import { type Checkpoint, isHash } from '../checkpoint/index.js'
+import { cardMetadata } from './model-card.js'
 import { type NameParts, nameParts, titleOf } from './model-name.js'
 import { parameterCount, sizeLabel } from './size-label.js'
 
@@ -23,18 +24,20 @@ const sampling: readonly (readonly [string, (value: number) => MetadataValue, ..
 ]
 
 /**
- * The keys under `general.` that say what the model is: architecture, sampling advice, name and size.
+ * The keys under `general.` that say what the model is: architecture, sampling advice, name, size and origin.
  * @param given the model's name, `ORG/NAME` or `NAME`; by default that of config.json (`_name_or_path`), and what it leaves open, of the
  * folder.
+ * @param card the front matter of README.md.
  */
 export async function generalMetadata(
   checkpoint: Checkpoint,
   architecture: string,
   tensors: readonly { readonly name: string; readonly shape: Shape }[],
-  given?: string,
+  { given, card = {} }: { readonly given?: string | undefined; readonly card?: Readonly<Record<string, unknown>> } = {},
 ): Promise<[string, MetadataValue][]> {
   const generation = (await checkpoint.readJson('generation_config.json')) ?? {}
-  const parts = readNames(checkpoint, parameterCount(tensors), given)
+  const parameters = parameterCount(tensors)
+  const parts = readNames(checkpoint, parameters, given)
   const optional = (key: string, value: string | undefined): [string, MetadataValue][] =>
     value === undefined ? [] : [[`general.${key}`, text(value)]]
   return [
@@ -52,6 +55,7 @@ export async function generalMetadata(
     ...optional('finetune', parts.finetune),
     ...optional('basename', parts.basename),
     ['general.size_label', text(parts.sizeLabel ?? sizeLabel(tensors))],
+    ...cardMetadata(card, parameters),
   ]
 }
 

@@ -121,9 +121,12 @@ export function qwenRerankerFiles(): Files {
     ['y', 'es'],
     ['n', 'o'],
   ])
+  // The two answers move the special tokens up.
+  const generation = rest['generation_config.json'] as Json
   return {
     ...rest,
     'tokenizer.json': tokenizer,
+    'generation_config.json': { ...generation, bos_token_id: 290, eos_token_id: [292, 290], pad_token_id: 290 },
     'README.md': '---\nlicense: apache-2.0\npipeline_tag: text-ranking\n---\n# Qwen3-Reranker-0.6B\n',
   }
 }

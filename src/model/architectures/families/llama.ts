@@ -1,6 +1,7 @@
 import { type Dimensions, dimensionsOf } from '../base.js'
 import { type Fields, type ModelConfig, size } from '../config.js'
 import { biasOf, decoderRows } from '../decoder.js'
+import { withHead, withRoot } from '../ends.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { headLength, llamaDefaults, llamaKeys } from '../llama.js'
 import { bool } from '../metadata.js'
@@ -15,7 +16,7 @@ const mixtralDefaults = { rms_norm_eps: 1e-5, rope_theta: 1e6, num_local_experts
 /** Llama and those that share its layout to the last tensor, Mixtral's experts among them. */
 export const llama: Family = {
   architecture: 'llama',
-  classes: ['LlamaForCausalLM', 'LLaMAForCausalLM', 'MistralForCausalLM', 'MixtralForCausalLM'],
+  classes: ['LlamaForCausalLM', 'LLaMAForCausalLM', 'MistralForCausalLM', 'MixtralForCausalLM', 'LlamaModel'],
   fields: {
     defaults: llamaDefaults,
     classDefaults: { MistralForCausalLM: mistralDefaults, MixtralForCausalLM: { ...mistralDefaults, ...mixtralDefaults } },
@@ -28,7 +29,7 @@ export const llama: Family = {
     if (length % 2 !== 0) throw config.invalid(`head_dim is ${length}, which is odd`)
     const experts = boundedExperts(config, layers)
     const bias = biasOf(config, 'mlp_bias')
-    return decoderRows(config, {
+    return decoderRows(withHead(config), {
       attention: { bias: biasOf(config, 'attention_bias'), interleave: true },
       feedForward: (dimensions) =>
         experts > 0
@@ -38,6 +39,7 @@ export const llama: Family = {
   },
   footprint: { attention: 'grouped', normalizedExperts: true },
   quirks: {
+    rename: withRoot,
     isSeventyBillion: (layers, heads, keyValueHeads) => layers === 80 && heads !== keyValueHeads,
     computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength),
     adjustTokenizer,

@@ -1,15 +1,24 @@
 import { baseKeys } from '../base.js'
+import { withRoot } from '../ends.js'
 import { poolingKeys } from '../pooling.js'
-import { denseRows, normedAttention, qwenDefaults, qwenInert, windowed, withRoot } from '../qwen.js'
+import { denseRows, normedAttention, qwenDefaults, qwenInert, windowed } from '../qwen.js'
+import { rerankerAnswers, rerankerKeys, rerankerRows } from '../reranker.js'
 import type { Family } from '../types.js'
 
-/** Qwen3: norms of each head's queries and keys in place of biases. */
+/** Qwen3, its embedding models and rerankers: norms of each head's queries and keys in place of biases. */
 export const qwen3: Family = {
   architecture: 'qwen3',
   classes: ['Qwen3ForCausalLM', 'Qwen3Model'],
   fields: { defaults: { ...qwenDefaults, head_dim: 128 }, supported: windowed, inert: qwenInert },
-  keys: async (config) => [...baseKeys(config), ...(await poolingKeys(config))],
-  tensors: (config) => denseRows(config, normedAttention),
+  keys: async (config) => {
+    const answers = await rerankerAnswers(config)
+    return [...baseKeys(config), ...(answers === undefined ? await poolingKeys(config) : rerankerKeys)]
+  },
+  tensors: async (config) => {
+    const rows = denseRows(config, normedAttention)
+    const answers = await rerankerAnswers(config)
+    return answers === undefined ? rows : rerankerRows(config, rows, answers)
+  },
   footprint: { attention: 'grouped' },
   quirks: { rename: withRoot },
 }
