@@ -36,7 +36,7 @@ The output is written as NAME.partial and renamed when it is complete. An interr
     const blueprint = await blueprintOf(args.path, flags)
     const type = flags.type === 'auto' ? blueprint.sourceType : types[flags.type]
     const plan = planUniform(blueprint, type)
-    const output = await outputPath(flags.output, outputName(blueprint.metadata, type))
+    const output = await outputPath(flags.output, outputName(blueprint.metadata, type, { mtpOnly: flags['mtp-only'] }))
     const result = await this.follow(quantize({ blueprint, plan, output, ...options }))
     const report = quantizeReport(args.path, blueprint, plan, result)
     this.log(quantizeText(report))

@@ -18,6 +18,7 @@ import { MqCommand } from './base-command.js'
 import { runOptions } from './shared/budget-flags.js'
 import { goals, planFlags, planWith, readInputs, requestOf, withoutWeights } from './shared/plan-flags.js'
 import { parseSize } from './shared/quantities.js'
+import { sourceOptions } from './shared/work-flags.js'
 
 export default class PlanCommand extends MqCommand {
   static override summary = 'Plan the type of every tensor, with reasons, file size and memory to run.'
@@ -85,10 +86,9 @@ The plan file holds the reason for each type, can be edited, and is run with \`m
     if (picture !== undefined) checkPictureName(picture)
     const request = await requestOf(flags, 'plan')
     const { blueprint, hasWeights } = await openModel(path, {
+      ...sourceOptions(flags),
       signal: this.signal,
-      pre: flags.pre,
       endpoint: flags.endpoint,
-      name: flags.name,
     })
     if (output !== undefined) await checkTarget(output, blueprint.files, force)
     if (picture !== undefined) await checkTarget(picture, blueprint.files, force)

@@ -63,7 +63,8 @@ Errors in the summary are relative squared errors: over all weights of a tensor 
     const { force, splitMaxBytes } = write
     const request = await requestOf(flags, 'quantize', { plan: flags.plan, splitMaxBytes })
     const blueprint = await blueprintOf(args.path, flags)
-    const output = await outputPath(flags.output, outputName(blueprint.metadata, encodingOf(request)))
+    const name = outputName(blueprint.metadata, encodingOf(request), { mtpOnly: flags['mtp-only'] })
+    const output = await outputPath(flags.output, name)
     // Before the plan, which may take its time. The names of shards follow from the plan.
     if (!dryRun) await checkOutput(output, blueprint.files, force || splitMaxBytes !== undefined)
     if (savePlan !== undefined) await checkTarget(savePlan, blueprint.files, force)

@@ -36,7 +36,10 @@ export function coverageText(rows: readonly CoverageRow[]): string {
 }
 
 function coverageLine({ state, detail, loads, ppl, upstreamPpl, transformersPpl, ...row }: CoverageRow): string {
-  const what = state === 'equal' ? 'equal' : `${state}: ${detail ?? ''}`
+  const what =
+    state === 'equal'
+      ? ['equal', ...(loads === false || detail === undefined ? [] : [detail])].join(' ')
+      : `${state}: ${detail ?? ''}`
   const perplexities = [ppl, upstreamPpl, transformersPpl].map((value) => value?.toFixed(3) ?? '-').join('/')
   const verdict = loads === undefined ? 'not loaded' : loads ? 'loads' : `does not load: ${detail ?? ''}`
   return [row.class, row.name, what, verdict, perplexities, ...(row.transformers === undefined ? [] : [row.transformers])].join(

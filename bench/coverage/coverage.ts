@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { foreign } from '../foreign.js'
+import { betterReason, comparable } from './better.js'
 import { type CheckpointSpec, writeCheckpointOf } from './checkpoints/index.js'
 import { digestGguf, firstDifference, type GgufDigest } from './digest.js'
 import { goldenTypes, readGolden, writeGolden } from './golden.js'
@@ -144,10 +145,14 @@ async function compare({ spec, className, folder }: Case, theirs: Digests | stri
       return { ...row, state: 'failed', detail: `${theirs ?? ''} (${own})` }
     }
     if (refusal !== undefined) return { ...row, state: 'refused', detail: `${refusal.code}: ${refusal.message}` }
-    const difference = firstDifference(await digestGguf(output), theirs[type])
+    const [mine, their] = [await digestGguf(output), theirs[type]].map((digest) => comparable(spec.name, digest)) as [
+      GgufDigest,
+      GgufDigest,
+    ]
+    const difference = firstDifference(mine, their)
     if (difference !== undefined) return { ...row, state: 'differs', detail: `${type}: ${difference}` }
   }
-  return { ...row, state: 'equal' }
+  return { ...row, state: 'equal', detail: betterReason(spec.name) }
 }
 
 async function sampleText(): Promise<string> {

@@ -23,6 +23,13 @@ export const workFlags = {
     description:
       'Name of the pre-tokenizer in llama.cpp, such as llama-bpe, for a checkpoint whose pre-tokenizer is not recognised. [default: detected]',
   }),
+  'no-mtp': Flags.boolean({
+    description: 'Leave out layers for multi-token prediction (MTP, NextN), as --no-mtp of llama.cpp.',
+    exclusive: ['mtp-only'],
+  }),
+  'mtp-only': Flags.boolean({
+    description: 'Convert only the layers for multi-token prediction, as a draft model, as --mtp of llama.cpp.',
+  }),
   name: Flags.string({
     helpValue: 'NAME',
     description:
@@ -71,10 +78,17 @@ export function writeOptions(
   return { force, fresh, splitMaxBytes: size === undefined ? undefined : parseSize(size, 'split-max-size', command) }
 }
 
+/** What `workFlags` say of a checkpoint that its files do not. */
+export function sourceOptions({
+  pre,
+  name,
+  'no-mtp': without,
+  'mtp-only': only,
+}: Pick<FlagsOf<typeof workFlags>, 'pre' | 'name' | 'no-mtp' | 'mtp-only'>): NonNullable<Parameters<typeof makeBlueprint>[1]> {
+  return { pre, name, mtp: without ? 'without' : only ? 'only' : undefined }
+}
+
 /** The blueprint of the model at `path`. @throws what makeBlueprint throws. */
-export function blueprintOf(
-  path: string,
-  { pre, name }: { readonly pre?: string | undefined; readonly name?: string | undefined },
-): ReturnType<typeof makeBlueprint> {
-  return makeBlueprint(path, { pre, name })
+export function blueprintOf(path: string, flags: Parameters<typeof sourceOptions>[0]): ReturnType<typeof makeBlueprint> {
+  return makeBlueprint(path, sourceOptions(flags))
 }

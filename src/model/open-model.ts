@@ -21,15 +21,15 @@ export interface ModelHeaders {
  */
 export async function readModelHeaders(
   name: string,
-  { pre, name: given, ...connection }: ModelOptions = {},
+  { pre, name: given, mtp, ...connection }: ModelOptions = {},
 ): Promise<ModelHeaders> {
   if (!isRemoteModel(name)) {
-    return { blueprint: await makeBlueprint(name, { pre, name: given }), hasWeights: true }
+    return { blueprint: await makeBlueprint(name, { pre, name: given, mtp }), hasWeights: true }
   }
   const model = await openRemoteModel(name, connection)
   const blueprint =
     model.kind === 'checkpoint'
-      ? await blueprintOfCheckpoint(model.folder, { pre, name: given })
+      ? await blueprintOfCheckpoint(model.folder, { pre, name: given, mtp })
       : await blueprintOfGguf(model.path, model.open)
   return { blueprint, hasWeights: false }
 }

@@ -6,15 +6,17 @@ import type { Metadata } from '../../formats/gguf/index.js'
  * The name that llama.cpp gives a GGUF file: `{basename or name}-{size}-{finetune}-{version}-{ENCODING}.gguf`, without what the metadata
  * lack. What could not stand in a file name becomes a dash. Source: naming_convention of gguf-py/gguf/utility.py, llama.cpp v0.5.0.
  * @param encoding the type or mixture, such as `Q4_K_M`; empty for none.
+ * @param options mtpOnly: of the layers for multi-token prediction alone, whose name begins with `mtp-` and has no size.
  */
-export function outputName(metadata: Metadata, encoding: string): string {
+export function outputName(metadata: Metadata, encoding: string, { mtpOnly = false }: { mtpOnly?: boolean } = {}): string {
   const text = (key: string): string => {
     const entry = metadata.get(`general.${key}`)
     return entry?.type === 'string' ? entry.value.trim() : ''
   }
   const parts = [
+    mtpOnly ? 'mtp' : '',
     text('basename') || text('name') || 'ggml-model',
-    text('size_label'),
+    mtpOnly ? '' : text('size_label'),
     text('finetune'),
     text('version'),
     encoding,

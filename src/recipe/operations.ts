@@ -8,6 +8,7 @@ import { expandOperation } from './operations/expand.js'
 import { ggmlOperation } from './operations/ggml.js'
 import { interleaveHalvesOperation } from './operations/interleave-halves.js'
 import { lookupOperation } from './operations/lookup.js'
+import { negativeExpOperation } from './operations/negative-exp.js'
 import { plainOperation } from './operations/plain.js'
 import { reshapeOperation } from './operations/reshape.js'
 import { sliceOperation } from './operations/slice.js'
@@ -32,6 +33,7 @@ export const operations: { readonly [Op in keyof RecipeNodes]: Operation<RecipeN
   stack: stackOperation,
   concat: concatOperation,
   add: addOperation,
+  'negative-exp': negativeExpOperation,
   constant: constantOperation,
   unpack: unpackOperation,
   'take-columns': takeColumnsOperation,

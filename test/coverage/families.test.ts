@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { betterKeys } from '../../bench/coverage/better.js'
 import { checkpointSpecs, writeCheckpointOf } from '../../bench/coverage/checkpoints/index.js'
 import { digestGguf, firstDifference, type GgufDigest } from '../../bench/coverage/digest.js'
 import { goldenTypes, readGolden } from '../../bench/coverage/golden.js'
@@ -9,16 +10,6 @@ import { convertOurs } from '../../bench/coverage/ours.js'
 
 /** What a family, storage or kind of tokenizer that is not there yet is refused with: its cases are skipped, and run as soon as it is. */
 const notYet = new Set(['ARCHITECTURE_UNKNOWN', 'STORAGE_UNSUPPORTED', 'TOKENIZER_UNSUPPORTED', 'PRE_TOKENIZER_UNKNOWN'])
-
-/** Keys by which files of some cases differ from llama.cpp's. */
-const differs = new Map<string, readonly string[]>([
-  // llama.cpp's converter forgets it for this class alone; its quantizer writes it.
-  ['gpt-neox', ['general.file_type']],
-  ...['qwen2', 'qwen3', 'qwen3-yarn', 'qwen2-moe', 'qwen3-moe'].map((name) => [name, ['tokenizer.ggml.normalizer.nfc']] as const),
-  ['deepseek', ['tokenizer.ggml.tokens']],
-  // Only generation_config.json names it.
-  ['dots1', ['tokenizer.ggml.bos_token_id']],
-])
 
 /** Cases that are known to differ, and in what. One that has become equal is to be taken out of the list. */
 const known = JSON.parse(await readFile(new URL('./not-equal-yet.json', import.meta.url), 'utf8')) as Record<string, string>
@@ -46,7 +37,7 @@ describe("a tiny checkpoint becomes what llama.cpp's converter makes of it, to t
       expect(refusal).toBeUndefined()
       // In the order of the file, for the order of keys and tensors is the converter's, too.
       const keysOf = (keys: Readonly<Record<string, string>>): [string, string][] =>
-        Object.entries(keys).filter(([key]) => differs.get(spec.name)?.includes(key) !== true)
+        Object.entries(keys).filter(([key]) => !betterKeys(spec.name).includes(key))
       expect(keysOf(found?.keys ?? {})).toEqual(keysOf(golden[type].keys))
       expect(Object.entries(found?.tensors ?? {})).toEqual(Object.entries(golden[type].tensors))
       await rm(output)

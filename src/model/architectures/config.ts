@@ -21,6 +21,8 @@ export interface ModelConfig {
   readonly read: ReadonlySet<string>
   /** Sentences that the user should see. */
   readonly notes: string[]
+  /** What becomes of layers for multi-token prediction. */
+  readonly mtp: MtpExport
   /** The first of the named fields that is there. @throws MqError CONFIG_INVALID where none is, or it is of another kind. */
   get<const Schema extends v.GenericSchema>(schema: Schema, ...names: readonly string[]): v.InferOutput<Schema>
   /** The same; undefined where none is there or it is null. @throws MqError CONFIG_INVALID where it is of another kind. */
@@ -50,16 +52,20 @@ function fieldsOf(value: unknown): Fields | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : undefined
 }
 
+/** Layers for multi-token prediction (MTP): with the model, left out, or without it, as a draft model. */
+export type MtpExport = 'with' | 'without' | 'only'
+
 /** What makeConfig has to know besides the fields. */
 export interface ConfigContext {
   readonly checkpoint: Checkpoint
   readonly className: string
   readonly tensors: ReadonlySet<string>
+  readonly mtp: MtpExport
 }
 
 /** config.json in the form that families read. */
 export function makeConfig(fields: Fields, context: ConfigContext, read = new Set<string>(), notes: string[] = []): ModelConfig {
-  const { checkpoint, className, tensors } = context
+  const { checkpoint, className, tensors, mtp } = context
   let rope: Rope | undefined
   const invalid = (problem: string): MqError => configError(checkpoint, problem)
   const find: ModelConfig['find'] = (schema, ...names) => {
@@ -73,6 +79,7 @@ export function makeConfig(fields: Fields, context: ConfigContext, read = new Se
     fields,
     read,
     notes,
+    mtp,
     get rope() {
       rope ??= readRope(config)
       return rope

@@ -1,10 +1,11 @@
 import { MqError } from '../../errors/index.js'
 import type { Checkpoint } from '../checkpoint/index.js'
 import { names } from './base.js'
-import { count, type Fields, flatFields, makeConfig, size } from './config.js'
+import { count, type Fields, flatFields, type MtpExport, makeConfig, size } from './config.js'
 import { families, familyOfClass } from './find-family.js'
 import { judgeConfig } from './judge-config.js'
 import { leaveOutMedia } from './media.js'
+import { checkMtp, leaveOutMtp } from './mtp.js'
 import { isComputedBuffer, silently } from './rows.js'
 import { noteOtherHead } from './tied-output.js'
 import type { Entry, Family, FieldTable, Model } from './types.js'
@@ -14,9 +15,9 @@ export const knownClasses: readonly string[] = [...new Set(families.flatMap(({ c
 
 /**
  * What the checkpoint's architecture makes of its config.json.
- * @throws MqError ARCHITECTURE_UNKNOWN, CONFIG_INVALID.
+ * @throws MqError ARCHITECTURE_UNKNOWN, CONFIG_INVALID; OPTION_INVALID where `mtp` does not go with it.
  */
-export async function describeModel(checkpoint: Checkpoint): Promise<Model> {
+export async function describeModel(checkpoint: Checkpoint, { mtp = 'with' }: { mtp?: MtpExport } = {}): Promise<Model> {
   const { architectures } = checkpoint.config
   const named: unknown = Array.isArray(architectures) ? architectures[0] : undefined
   const family = typeof named === 'string' ? familyOfClass(named, flatFields(checkpoint.config)) : undefined
@@ -27,18 +28,20 @@ export async function describeModel(checkpoint: Checkpoint): Promise<Model> {
       known: knownClasses.join(', '),
     })
   }
-  return describeFamily(family, checkpoint, named)
+  checkMtp(family, mtp)
+  return describeFamily(family, checkpoint, named, mtp)
 }
 
-async function describeFamily(family: Family, checkpoint: Checkpoint, className: string): Promise<Model> {
+async function describeFamily(family: Family, checkpoint: Checkpoint, className: string, mtp: MtpExport): Promise<Model> {
   const { architecture, fields: table = {}, quirks = {} } = family
   const fields = filledIn(flatFields(checkpoint.config), table, className)
   const tensors = new Set<string>()
-  const config = makeConfig(fields, { checkpoint, className, tensors })
+  const config = makeConfig(fields, { checkpoint, className, tensors, mtp })
   const rename = (name: string): string => quirks.rename?.(plainName(name), config) ?? plainName(name)
   for (const name of checkpoint.names) tensors.add(rename(name))
   const keys = await family.keys(config)
-  const expected = new Map((await family.tensors(config)).map((row) => [row.name, row] as const))
+  const rows = (await family.tensors(config)).filter(({ name }) => leaveOutMtp(config, name) === undefined)
+  const expected = new Map(rows.map((row) => [row.name, row] as const))
   const computed = quirks.computed?.(config) ?? []
   const layers = quirks.layers?.(config) ?? config.get(count, ...names.layers)
   const vocabularySize = config.get(size, 'vocab_size')
@@ -60,7 +63,8 @@ async function describeFamily(family: Family, checkpoint: Checkpoint, className:
     rename,
     leaveOut: (name) => {
       if (isComputedBuffer(name) || head.leftOut.has(name)) return silently
-      return quirks.leaveOut?.(rename(name), config) ?? leaveOutMedia(name)
+      const known = rename(name)
+      return quirks.leaveOut?.(known, config) ?? leaveOutMtp(config, known) ?? leaveOutMedia(name)
     },
     ...(adjustTokenizer !== undefined && {
       adjustTokenizer: (entries, tokenizerConfig) => adjustTokenizer(entries, tokenizerConfig, config),

@@ -1,3 +1,4 @@
+export type { MtpExport } from './config.js'
 export { describeModel } from './describe.js'
 export { familyOfArchitecture } from './find-family.js'
 export { float32, text, uint32 } from './metadata.js'

@@ -105,6 +105,8 @@ export interface Quirks {
   readonly computed?: (config: ModelConfig) => readonly NamedTensor[]
   /** Keys that llama.cpp's converter writes before all but general.architecture. */
   readonly firstKeys?: (config: ModelConfig) => readonly Entry[] | Promise<readonly Entry[]>
+  /** Whether layers for multi-token prediction, which stand behind the others, can be left out or converted alone: see mtp.ts. */
+  readonly separableMtp?: boolean
   /** Blocks of the output, where they are not num_hidden_layers. */
   readonly layers?: (config: ModelConfig) => number
   /** Whether the file has no place for an output matrix: the embedding serves as one. */

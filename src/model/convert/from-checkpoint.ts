@@ -1,7 +1,7 @@
 import type { MetadataValue } from '../../../formats/gguf/index.js'
 import { type TokenizerMetadata, tokenizerMetadata } from '../../../formats/tokenizer/index.js'
 import type { Recipe } from '../../recipe/index.js'
-import { describeModel, type Model, placeTensors, text, uint32 } from '../architectures/index.js'
+import { describeModel, type Model, type MtpExport, placeTensors, text, uint32 } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import { type Checkpoint, type CheckpointFolder, openCheckpoint } from '../checkpoint/index.js'
 import { keepsFloat32, layerOfTensor, roleOfTensor } from '../roles.js'
@@ -14,15 +14,17 @@ export interface BlueprintOptions {
   readonly pre?: string | undefined
   /** The model's name for the metadata and the output's name, `ORG/NAME` or `NAME`. No use for a GGUF. */
   readonly name?: string | undefined
+  /** What becomes of layers for multi-token prediction; by default they are kept where llama.cpp's converter keeps them. No use for a GGUF. */
+  readonly mtp?: MtpExport | undefined
 }
 
 /** The blueprint of a checkpoint. @throws as makeBlueprint. */
 export async function blueprintOfCheckpoint(
   place: string | CheckpointFolder,
-  { pre, name }: BlueprintOptions = {},
+  { pre, name, mtp }: BlueprintOptions = {},
 ): Promise<Blueprint> {
   const checkpoint = await openCheckpoint(place)
-  const model = await describeModel(checkpoint)
+  const model = await describeModel(checkpoint, mtp === undefined ? {} : { mtp })
   const placed = placeTensors(checkpoint, model)
   const tensors = placed.tensors.map((tensor) => blueprintTensor(tensor.name, tensor.recipe, model.architecture))
   const tokenizer = await readTokenizer(checkpoint, model, pre)

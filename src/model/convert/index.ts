@@ -13,7 +13,7 @@ export { blueprintOfGguf } from './from-gguf.js'
  * weights.
  * @param path a checkpoint folder (config.json, *.safetensors, tokenizer.json), a GGUF file, or any shard of one.
  * @throws MqError FILE_MISSING, CHECKPOINT_EMPTY, CHECKPOINT_FILE, CONFIG_INVALID, ARCHITECTURE_UNKNOWN, STORAGE_UNSUPPORTED, TENSOR_MISSING,
- * TENSOR_UNEXPECTED, TENSOR_SHAPE; FormatError for what is wrong within a file.
+ * TENSOR_UNEXPECTED, TENSOR_SHAPE, OPTION_INVALID; FormatError for what is wrong within a file.
  */
 export async function makeBlueprint(path: string, options: BlueprintOptions = {}): Promise<Blueprint> {
   const found = await stat(path).catch((error: unknown) => {
@@ -22,6 +22,10 @@ export async function makeBlueprint(path: string, options: BlueprintOptions = {}
   if (found.isDirectory()) return blueprintOfCheckpoint(path, options)
   if (/\.(?:safetensors|json|bin|pt|pth|model|jinja)$/.test(path)) {
     throw MqError.of('CHECKPOINT_FILE', { path, folder: dirname(path) })
+  }
+  if (options.mtp !== undefined) {
+    const problem = 'the layers of a GGUF file stay together; use the checkpoint'
+    throw MqError.of('OPTION_INVALID', { option: 'mtp', value: options.mtp, problem })
   }
   return blueprintOfGguf(path)
 }

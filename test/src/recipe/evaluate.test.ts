@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Codec } from '../../../formats/ggml/codec.js'
+import { exponential } from '../../../src/recipe/exponential.js'
 import {
   add,
   blockScale,
@@ -13,6 +14,7 @@ import {
   type FileRange,
   interleaveHalves,
   lookup,
+  negativeExp,
   plain,
   preferredRowStep,
   type Recipe,
@@ -79,6 +81,8 @@ function valueAt(recipe: Recipe, index: readonly number[]): number {
       return Math.fround(recipe.values[flat(recipe.shape, index)] as number)
     case 'add':
       return Math.fround(valueAt(recipe.input, index) + recipe.value)
+    case 'negative-exp':
+      return -exponential(valueAt(recipe.input, index))
     case 'reshape':
       return valueAt(recipe.input, unflat(recipe.input.shape, flat(recipe.shape, index)))
     case 'slice':
@@ -147,6 +151,7 @@ const anyRecipe: fc.Arbitrary<Recipe> = fc.letrec<{ recipe: Recipe }>((tie) => (
     fc.array(small, { minLength: 1, maxLength: 4 }).chain((shape) => fc.nat(50).map((at) => leaf(shape, at))),
     small.map((length) => constant(Array.from({ length }, (_, index) => index / 3))),
     fc.tuple(tie('recipe'), small).map(([input, value]) => add(input, value)),
+    tie('recipe').map(negativeExp),
     tie('recipe').map((input) => reshape(input, input.shape.toReversed())),
     tie('recipe').map((input) => reshape(input, [elementCount(input.shape)])),
     tie('recipe').map((input) => (input.shape.length < 2 ? reshape(input, [1, ...input.shape]) : transpose(input))),

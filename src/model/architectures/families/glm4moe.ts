@@ -4,7 +4,8 @@ import { count, countOrNone, flag, type ModelConfig, size } from '../config.js'
 import { endRows } from '../ends.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
-import { blocks, linear, norm, type Row, tensor } from '../rows.js'
+import { predictionLayers, predictionRows } from '../mtp.js'
+import { blocks, norm, type Row, tensor } from '../rows.js'
 import { setTokenIds, tokenId } from '../special-token-ids.js'
 import type { Entry, Family } from '../types.js'
 import { rotatedLength } from './glm4.js'
@@ -42,7 +43,7 @@ export const glm4moe: Family = {
     ['expert_gating_func', uint32(2)],
     ...floatKey(config, 'expert_weights_scale', 'routed_scaling_factor'),
     ...present('expert_weights_norm', config.find(flag, 'norm_topk_prob'), bool),
-    ...countKey(config, 'nextn_predict_layers', 'num_nextn_predict_layers'),
+    ...(config.mtp === 'without' ? [] : countKey(config, 'nextn_predict_layers', 'num_nextn_predict_layers')),
   ],
   tensors: (config) => {
     const dimensions = dimensionsOf(config)
@@ -61,12 +62,13 @@ export const glm4moe: Family = {
       ]),
     ]
   },
-  quirks: { layers: layersOf, adjustTokenizer },
+  quirks: { layers: layersOf, separableMtp: true, adjustTokenizer },
 }
 
 /** Those that predict further tokens stand behind the others. */
 function layersOf(config: ModelConfig): number {
-  return config.get(count, 'num_hidden_layers') + (config.find(countOrNone, 'num_nextn_predict_layers') ?? 0)
+  const predictions = config.find(countOrNone, 'num_nextn_predict_layers') ?? 0
+  return config.get(count, 'num_hidden_layers') + predictionLayers(config, predictions)
 }
 
 function attention(config: ModelConfig, dimensions: Dimensions): Row[] {
@@ -82,18 +84,6 @@ function expertRows(config: ModelConfig, experts: number, hidden: number): Row[]
     tensor('mlp.gate.e_score_correction_bias', 'exp_probs_b.bias', [experts]),
     ...routedExperts('mlp.experts', experts, hidden, width),
     ...(shared > 0 ? gatedFeedForward('mlp.shared_experts', hidden, shared * width, { bias: false, suffix: '_shexp' }) : []),
-  ]
-}
-
-/** What a layer has besides that predicts a further token (multi-token prediction, NextN). */
-function predictionRows(hidden: number, vocabulary: number): Row[] {
-  return [
-    ...linear('eh_proj', 'nextn.eh_proj', [hidden, 2 * hidden], { bias: false }),
-    norm('enorm', 'nextn.enorm', hidden),
-    norm('hnorm', 'nextn.hnorm', hidden),
-    norm('shared_head.norm', 'nextn.shared_head_norm', hidden),
-    tensor('embed_tokens.weight', 'nextn.embed_tokens.weight', [vocabulary, hidden], { optional: true }),
-    tensor('shared_head.head.weight', 'nextn.shared_head_head.weight', [vocabulary, hidden], { optional: true }),
   ]
 }
 
