@@ -5,7 +5,7 @@ const better: Readonly<Record<string, readonly [reason: string, ...keys: string[
   'gpt-neox': ["the converter forgets it for this class alone, and llama.cpp's quantizer writes it", 'general.file_type'],
   deepseek: ['a name for each row', 'tokenizer.ggml.tokens'],
   ...Object.fromEntries(
-    ['dots1', 'qwen3.5', 'qwen3.5-text', 'qwen3.5-moe', 'qwen3.5-moe-text'].map((name) => [
+    ['dots1', 'qwen3.5', 'qwen3.5-text', 'qwen3.5-moe', 'qwen3.5-moe-text', 'qwen3.5-no-mtp'].map((name) => [
       name,
       ['only generation_config.json names it', 'tokenizer.ggml.bos_token_id'],
     ]),

@@ -12,7 +12,8 @@ export async function convertOurs(
   try {
     const at = options.indexOf('--pre')
     const pre = at === -1 ? undefined : options[at + 1]
-    const blueprint = await makeBlueprint(folder, pre === undefined ? {} : { pre })
+    const mtp = options.includes('--no-mtp') ? 'without' : options.includes('--mtp-only') ? 'only' : undefined
+    const blueprint = await makeBlueprint(folder, { pre, mtp })
     await finish(quantize({ blueprint, plan: planUniform(blueprint, types[type]), output, threads: 1 }))
     return undefined
   } catch (error) {

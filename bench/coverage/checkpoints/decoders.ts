@@ -12,6 +12,7 @@ import {
   qwenRerankerFiles,
 } from './tokenizers/published.js'
 import { rwkvWorldFiles } from './tokenizers/rwkv-world.js'
+import { gatedDelta } from './value-rules.js'
 
 const llama2 = { files: llama2Files(), pre: 'default' }
 const llama3 = { files: llama3Files, pre: 'llama-bpe' }
@@ -40,13 +41,6 @@ const phi3 = { files: phi3Files(), pre: 'default' }
 /** Norms that multiply by 1 + weight. */
 const normsAroundZero: readonly ValueRule[] = [[/norm\.weight$/, 0, 0.1]]
 
-/** Norms of Qwen3-Next and its kin, but that of the linear attention, multiply by 1 + weight; decays are logarithms of 1 to 16. */
-const gatedDelta: readonly ValueRule[] = [
-  [/linear_attn\.norm\.weight$/, 1, 0.1],
-  [/norm\.weight$|pre_fc_norm_\w+\.weight$/, 0, 0.1],
-  [/A_log$/, 1.5, 0.5],
-  [/visual/, 0, 0.1],
-]
 const mxfp4Scales: readonly ValueRule[] = [[/_scales$/, 124, 1]]
 /** Decays are logarithms of 1 to 16, steps lie around softplus^-1 of a tenth, convolutions are short. */
 const mamba: readonly ValueRule[] = [

@@ -1,5 +1,6 @@
 import { decoderSpecs } from './decoders.js'
 import { encoderSpecs } from './encoders.js'
+import { furtherDecoderSpecs } from './further-decoders.js'
 import { moreDecoderSpecs } from './more-decoders.js'
 import type { CheckpointSpec } from './spec.js'
 
@@ -7,4 +8,9 @@ export type { CheckpointSpec } from './spec.js'
 export { writeCheckpointOf } from './write.js'
 
 /** Tiny checkpoints of the classes that llama.cpp's converter takes. */
-export const checkpointSpecs: readonly CheckpointSpec[] = [...decoderSpecs, ...encoderSpecs, ...moreDecoderSpecs]
+export const checkpointSpecs: readonly CheckpointSpec[] = [
+  ...decoderSpecs,
+  ...encoderSpecs,
+  ...moreDecoderSpecs,
+  ...furtherDecoderSpecs,
+]

@@ -23,6 +23,8 @@ export interface CheckpointSpec {
   readonly classes: readonly [string, ...string[]]
   /** What general.architecture will be. */
   readonly arch: string
+  /** Name of the case whose folder has its config.json and tensors; by default its own. */
+  readonly checkpoint?: string
   /** Element type of the tensors whose line names none; by default BF16. */
   readonly dtype?: SafetensorsDtype
   readonly values?: readonly ValueRule[]

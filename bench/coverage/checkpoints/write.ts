@@ -21,7 +21,7 @@ function folderName({ name }: CheckpointSpec): string {
 export async function writeCheckpointOf(spec: CheckpointSpec, parent: string, className = spec.classes[0]): Promise<string> {
   const folder = join(parent, folderName(spec))
   await mkdir(folder, { recursive: true })
-  const source = join(projectRoot, 'bench', 'coverage', 'checkpoints', 'cases', spec.name)
+  const source = join(projectRoot, 'bench', 'coverage', 'checkpoints', 'cases', spec.checkpoint ?? spec.name)
   const [config, table] = await Promise.all([
     readFile(join(source, 'config.json'), 'utf8'),
     readFile(join(source, 'tensors.txt'), 'utf8'),

@@ -218,7 +218,7 @@ const isShared = (name: string): boolean => /^(eh_proj|enorm|hnorm|shared_head)\
 
 /** These norms, too, multiply by 1 + weight. */
 const shiftedNorm = (row: Row): Row =>
-  /norm\.weight$/.test(row.name) ? { ...row, place: (input) => row.place(plusOne(input)) } : row
+  row.name.endsWith('norm.weight') ? { ...row, place: (input) => row.place(plusOne(input)) } : row
 
 /** Full attention, whose queries come with a gate of the same length, head by head. */
 function gatedAttention(dimensions: Pick<Dimensions, 'hidden' | 'heads' | 'keyValueHeads' | 'headLength'>): Row[] {

@@ -1,0 +1,9 @@
+import type { ValueRule } from './spec.js'
+
+/** Norms of Qwen3-Next and its kin, but that of the linear attention, multiply by 1 + weight; decays are logarithms of 1 to 16. */
+export const gatedDelta: readonly ValueRule[] = [
+  [/linear_attn\.norm\.weight$/, 1, 0.1],
+  [/norm\.weight$|pre_fc_norm_\w+\.weight$/, 0, 0.1],
+  [/A_log$/, 1.5, 0.5],
+  [/visual/, 0, 0.1],
+]
