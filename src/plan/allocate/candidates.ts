@@ -1,6 +1,6 @@
 import { fitsRow, type GgmlTypeName, ggmlType } from '../../../formats/ggml/types.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
-import { rowLength } from '../../recipe/index.js'
+import { bitsPerValue, holdsMxfp4, rowLength } from '../../recipe/index.js'
 
 /** Whether there is a kernel that writes the type. */
 export type Writable = (type: GgmlTypeName) => boolean
@@ -31,15 +31,31 @@ const quantizedCandidates: readonly GgmlTypeName[] = [
   'Q8_0',
 ]
 
-/** The type of the blocks that a GGUF holds of a tensor, where it is quantized already; they can be copied as they are. */
+/**
+ * The type that stores a tensor just as the source holds it, where it is quantized already: that of a GGUF's blocks, which are copied, or
+ * MXFP4, whose kernel finds each block again. Undefined for other storages of a checkpoint, which no type of ggml equals.
+ */
 export function quantizedSource({ recipe }: BlueprintTensor): GgmlTypeName | undefined {
-  return recipe.op === 'ggml' && !isWide(recipe.type) ? recipe.type : undefined
+  if (recipe.op === 'ggml') return isWide(recipe.type) ? undefined : recipe.type
+  return holdsMxfp4(recipe) ? 'MXFP4' : undefined
+}
+
+/** What the scales of ggml's blocks may take beyond the scales of a source: half a bit for each value, as in Q8_0 and Q4_0. */
+const scaleBits = 0.5
+
+/**
+ * Bits per weight that a budget spends on a tensor at most, where a checkpoint holds fewer than 16: those of the source, rounded up to whole
+ * codes with ggml's scales. 8.5 for FP8 and 8-bit integers, 4.5 for GPTQ, AWQ and bitsandbytes of 4 bits. Undefined where there is no limit.
+ */
+export function mostBits({ recipe }: BlueprintTensor): number | undefined {
+  const held = bitsPerValue(recipe)
+  return held > 0 && held < 15.9 ? Math.ceil(held / scaleBits) * scaleBits : undefined
 }
 
 /**
  * Types that a tensor of these rows may get, from few bits to many. Values one by one, of 16 bits or 32, are among them only where rows do
  * not fit 8 bits in blocks or the floor is above these: Q8_0 is lossless for any purpose. Of what is quantized already no type has more
- * bits, since nothing would be gained.
+ * bits (mostBits), since nothing would be gained.
  * @param floor the least bits per weight, but for what the source holds.
  */
 export function candidatesFor(tensor: BlueprintTensor, { sourceType }: Blueprint, writable: Writable, floor = 0): GgmlTypeName[] {
@@ -48,6 +64,15 @@ export function candidatesFor(tensor: BlueprintTensor, { sourceType }: Blueprint
   const source = quantizedSource(tensor)
   if (source !== undefined)
     return [...quantized.filter((type) => bitsPerWeight(type) < bitsPerWeight(source)).toSorted(byBits), source]
+  const most = mostBits(tensor)
+  if (most !== undefined) {
+    const within = quantizedCandidates.filter((type) => fitsRow(type, length) && writable(type) && bitsPerWeight(type) <= most)
+    const above = within.filter((type) => bitsPerWeight(type) >= floor).toSorted(byBits)
+    if (above.length > 0) return above
+    // What the source holds is less than the floor, or rows fit no type within it.
+    const highest = within.toSorted(byBits).at(-1)
+    if (highest !== undefined) return [highest]
+  }
   const suffices = quantized.some((type) => bitsPerWeight(type) >= losslessBits)
   const wide: readonly GgmlTypeName[] = suffices ? [] : sourceType === 'F32' ? ['F16', 'F32'] : [sourceType]
   return [...quantized, ...wide].toSorted(byBits)

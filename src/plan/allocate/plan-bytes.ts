@@ -9,6 +9,7 @@ import type { PlanGoal } from '../goal.js'
 import type { Plan } from '../plan.js'
 import { assemblePlan, countElements } from './assemble.js'
 import { knownError, quantizedSource, type Writable } from './candidates.js'
+import { heldTypes, isLimited, limitNotes, limitReason } from './held-types.js'
 import { obstaclesText } from './obstacles.js'
 import { groupBytes, type OpenOptions, type OpenTensors, openTensors } from './open-tensors.js'
 import { explainChoice, type Option } from './reasons.js'
@@ -155,8 +156,13 @@ export function chooseTypes(
       return { type, bytes: groupBytes(tensors, type, alignment), cost }
     }),
   )
-  const whole = sourceBytes(blueprint, groups, alignment)
-  if (whole + settledBytes <= budget) return withoutLoss(blueprint, settled, { goal })
+  const held = heldTypes(blueprint, groups)
+  const whole = groups.reduce((sum, { tensors }) => {
+    return (
+      sum + tensors.reduce((bytes, tensor) => bytes + groupBytes([tensor], held.get(tensor.name) as GgmlTypeName, alignment), 0)
+    )
+  }, 0)
+  if (whole + settledBytes <= budget) return asHeld(blueprint, { settled, groups }, held, errors, goal)
   const solved = spend(items, budget - settledBytes, settledBytes)
   const assignments = new Map(settled)
   groups.forEach(({ tensors }, index) => {
@@ -179,6 +185,7 @@ export function chooseTypes(
   const notes = [
     ...(reached < (1 - closeEnough) * budget ? [roomNote(sizes, next)] : []),
     ...smallBlockNotes(blueprint, assignments),
+    ...limitNotes(groups, (name) => assignments.get(name)?.type),
   ]
   const assign = ({ name }: BlueprintTensor): Assignment => assignments.get(name) as Assignment
   return assemblePlan(blueprint, assign, { goal, notes })
@@ -196,23 +203,30 @@ function smallBlockNotes({ tensors }: Blueprint, assignments: ReadonlyMap<string
   return [`${limited.length} of ${tensors.length} tensors have rows that are not whole blocks of 256 values, and got ${types}.`]
 }
 
-/** What the source holds a tensor in. */
-function heldIn(tensor: BlueprintTensor, { sourceType }: Blueprint): GgmlTypeName {
-  return quantizedSource(tensor) ?? sourceType
-}
-
-/** Bytes of tensors as the source holds them. */
-function sourceBytes(blueprint: Blueprint, groups: OpenTensors['groups'], alignment: number | undefined): number {
-  const tensors = groups.flatMap((group) => group.tensors)
-  return tensors.reduce((bytes, tensor) => bytes + groupBytes([tensor], heldIn(tensor, blueprint), alignment), 0)
-}
-
-/** The plan that stores every open tensor as the source holds it. */
-function withoutLoss(blueprint: Blueprint, settled: OpenTensors['settled'], { goal }: Pick<Budget, 'goal'>): Plan {
-  const reason = 'Stored as the source holds it: the budget has room for all of the model.'
-  const kept = (tensor: BlueprintTensor): Assignment => ({ type: heldIn(tensor, blueprint), relativeError: 0, reason })
-  const plan = assemblePlan(blueprint, (tensor) => settled.get(tensor.name) ?? kept(tensor), { goal, notes: [] })
-  return { ...plan, notes: [`The types end at ${plan.bitsPerWeight.toFixed(3)} bits per weight, without loss.`] }
+/** The plan that stores every open tensor as the source holds it, or as nearly as its types allow. */
+function asHeld(
+  blueprint: Blueprint,
+  { settled, groups }: Pick<OpenTensors, 'settled' | 'groups'>,
+  held: ReadonlyMap<string, GgmlTypeName>,
+  errors: TypeErrors,
+  goal: PlanGoal,
+): Plan {
+  const keep = (tensor: BlueprintTensor): Assignment => {
+    const type = held.get(tensor.name) as GgmlTypeName
+    if (!isLimited(tensor)) {
+      return { type, relativeError: 0, reason: 'Stored as the source holds it: the budget has room for all of the model.' }
+    }
+    const measured = errors.get(tensor.name)?.get(type)
+    return {
+      type,
+      relativeError: knownError(type, tensor, blueprint) ?? measured?.outputError ?? measured?.relativeError ?? 0,
+      reason: limitReason(tensor),
+    }
+  }
+  const plan = assemblePlan(blueprint, (tensor) => settled.get(tensor.name) ?? keep(tensor), { goal, notes: [] })
+  const limited = limitNotes(groups, (name) => held.get(name))
+  const end = limited.length > 0 ? '' : ', without loss'
+  return { ...plan, notes: [`The types end at ${plan.bitsPerWeight.toFixed(3)} bits per weight${end}.`, ...limited] }
 }
 
 function roomNote(
