@@ -8,6 +8,7 @@ import { expandOperation } from './operations/expand.js'
 import { ggmlOperation } from './operations/ggml.js'
 import { interleaveHalvesOperation } from './operations/interleave-halves.js'
 import { lookupOperation } from './operations/lookup.js'
+import { multiplyOperation } from './operations/multiply.js'
 import { negativeExpOperation } from './operations/negative-exp.js'
 import { plainOperation } from './operations/plain.js'
 import { reshapeOperation } from './operations/reshape.js'
@@ -33,6 +34,7 @@ export const operations: { readonly [Op in keyof RecipeNodes]: Operation<RecipeN
   stack: stackOperation,
   concat: concatOperation,
   add: addOperation,
+  multiply: multiplyOperation,
   'negative-exp': negativeExpOperation,
   constant: constantOperation,
   unpack: unpackOperation,

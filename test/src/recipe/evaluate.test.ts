@@ -14,6 +14,7 @@ import {
   type FileRange,
   interleaveHalves,
   lookup,
+  multiply,
   negativeExp,
   plain,
   preferredRowStep,
@@ -83,6 +84,8 @@ function valueAt(recipe: Recipe, index: readonly number[]): number {
       return Math.fround(valueAt(recipe.input, index) + recipe.value)
     case 'negative-exp':
       return -exponential(valueAt(recipe.input, index))
+    case 'multiply':
+      return Math.fround(valueAt(recipe.input, index) * recipe.value)
     case 'reshape':
       return valueAt(recipe.input, unflat(recipe.input.shape, flat(recipe.shape, index)))
     case 'slice':
@@ -152,6 +155,7 @@ const anyRecipe: fc.Arbitrary<Recipe> = fc.letrec<{ recipe: Recipe }>((tie) => (
     small.map((length) => constant(Array.from({ length }, (_, index) => index / 3))),
     fc.tuple(tie('recipe'), small).map(([input, value]) => add(input, value)),
     tie('recipe').map(negativeExp),
+    fc.tuple(tie('recipe'), small).map(([input, value]) => multiply(input, value + 0.1)),
     tie('recipe').map((input) => reshape(input, input.shape.toReversed())),
     tie('recipe').map((input) => reshape(input, [elementCount(input.shape)])),
     tie('recipe').map((input) => (input.shape.length < 2 ? reshape(input, [1, ...input.shape]) : transpose(input))),
@@ -231,6 +235,20 @@ describe('evaluateRows', () => {
       }),
       { numRuns: 400 },
     )
+  })
+
+  it('computes the exponential to the bit that torch does', async () => {
+    // torch 2.14: x = torch.linspace(-3, 3, 8), -torch.exp(x)
+    const x = [
+      -3.0, -2.142857074737549, -1.2857142686843872, -0.4285714030265808, 0.4285714030265808, 1.2857142686843872,
+      2.142857074737549, 3.0,
+    ]
+    const expected = [
+      -0.049787066876888275, -0.11731917411088943, -0.27645304799079895, -0.6514390707015991, -1.5350630283355713,
+      -3.617250680923462, -8.52375602722168, -20.08553695678711,
+    ]
+    expect(await all(negativeExp(constant(x)))).toEqual(expected)
+    expect(await all(negativeExp(constant([-200, 0, 200])))).toEqual([-0, -1, Number.NEGATIVE_INFINITY])
   })
 
   it("permutes heads as llama.cpp's permute does", async () => {
