@@ -1,9 +1,11 @@
 import type { GgufDigest } from './digest.js'
 
-/** Keys in which our file differs from that of llama.cpp's converter on purpose, and why: see docs/decisions. */
-const better: Readonly<Record<string, readonly [reason: string, ...keys: string[]]>> = {
+/** Keys and tensors in which our file differs from that of llama.cpp's converter on purpose, and why: see docs/decisions. */
+const better: Readonly<Record<string, readonly [reason: string, ...names: string[]]>> = {
   'gpt-neox': ["the converter forgets it for this class alone, and llama.cpp's quantizer writes it", 'general.file_type'],
   deepseek: ['a name for each row', 'tokenizer.ggml.tokens'],
+  bamba: ['half of each head is rotated, and the converter reorders all of it', 'blk.1.attn_q.weight', 'blk.1.attn_k.weight'],
+  'nemotron3-super-mtp': ['routers are F32 in all layers', 'blk.6.ffn_gate_inp.weight'],
   ...Object.fromEntries(
     ['dots1', 'qwen3.5', 'qwen3.5-text', 'qwen3.5-moe', 'qwen3.5-moe-text', 'qwen3.5-no-mtp'].map((name) => [
       name,
@@ -12,8 +14,8 @@ const better: Readonly<Record<string, readonly [reason: string, ...keys: string[
   ),
 }
 
-/** The keys of a case that are ours on purpose; none for most. */
-export function betterKeys(name: string): readonly string[] {
+/** The keys and tensors of a case that are ours on purpose; none for most. */
+export function betterNames(name: string): readonly string[] {
   return better[name]?.slice(1) ?? []
 }
 
@@ -23,8 +25,10 @@ export function betterReason(name: string): string | undefined {
   return found === undefined ? undefined : `but ${found.slice(1).join(', ')}: ${found[0]}`
 }
 
-/** A digest without the keys that differ on purpose. */
+/** A digest without what differs on purpose. */
 export function comparable(name: string, digest: GgufDigest): GgufDigest {
-  const left = new Set(betterKeys(name))
-  return { ...digest, keys: Object.fromEntries(Object.entries(digest.keys).filter(([key]) => !left.has(key))) }
+  const left = new Set(betterNames(name))
+  const without = (entries: Readonly<Record<string, string>>): Record<string, string> =>
+    Object.fromEntries(Object.entries(entries).filter(([key]) => !left.has(key)))
+  return { keys: without(digest.keys), tensors: without(digest.tensors) }
 }

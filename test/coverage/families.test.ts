@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { betterKeys } from '../../bench/coverage/better.js'
+import { betterNames } from '../../bench/coverage/better.js'
 import { checkpointSpecs, writeCheckpointOf } from '../../bench/coverage/checkpoints/index.js'
 import { digestGguf, firstDifference, type GgufDigest } from '../../bench/coverage/digest.js'
 import { goldenTypes, readGolden } from '../../bench/coverage/golden.js'
@@ -36,10 +36,10 @@ describe("a tiny checkpoint becomes what llama.cpp's converter makes of it, to t
       if (difference !== undefined && spec.name in known) return skip(`${known[spec.name]}: ${difference}`)
       expect(refusal).toBeUndefined()
       // In the order of the file, for the order of keys and tensors is the converter's, too.
-      const keysOf = (keys: Readonly<Record<string, string>>): [string, string][] =>
-        Object.entries(keys).filter(([key]) => !betterKeys(spec.name).includes(key))
-      expect(keysOf(found?.keys ?? {})).toEqual(keysOf(golden[type].keys))
-      expect(Object.entries(found?.tensors ?? {})).toEqual(Object.entries(golden[type].tensors))
+      const entriesOf = (entries: Readonly<Record<string, string>>): [string, string][] =>
+        Object.entries(entries).filter(([name]) => !betterNames(spec.name).includes(name))
+      expect(entriesOf(found?.keys ?? {})).toEqual(entriesOf(golden[type].keys))
+      expect(entriesOf(found?.tensors ?? {})).toEqual(entriesOf(golden[type].tensors))
       await rm(output)
     }
     await rm(folder, { recursive: true, force: true })

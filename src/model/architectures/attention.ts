@@ -1,22 +1,32 @@
-import { add, interleaveHalves, type Recipe } from '../../recipe/index.js'
+import { add, concat, interleaveHalves, type Recipe, slice } from '../../recipe/index.js'
 import type { Dimensions } from './base.js'
 import { linear, norm, type Row } from './rows.js'
 
 /** Gemma's norms multiply by 1 + weight; llama.cpp's by the weight. */
 export const plusOne = (weight: Recipe): Recipe => add(weight, 1)
 
-/** ggml turns neighbours, transformers turns halves of a head. */
+/** ggml turns neighbours, transformers turns halves of a head. @param rotated values at the beginning of each head that are turned. */
 export const interleaved =
-  (heads: number) =>
-  (input: Recipe): Recipe =>
-    interleaveHalves(input, heads)
+  (heads: number, rotated?: number) =>
+  (input: Recipe): Recipe => {
+    const [rows = 0] = input.shape
+    if (rotated === undefined || rotated === rows / heads) return interleaveHalves(input, heads)
+    return concat(
+      Array.from({ length: heads }, (_, head) => {
+        const start = (head * rows) / heads
+        const turned = slice(input, 0, start, start + rotated)
+        const rest = slice(input, 0, start + rotated, start + rows / heads)
+        return concat([interleaveHalves(turned, 1), rest])
+      }),
+    )
+  }
 
 export interface GroupedOptions {
   /** Whether the projections have biases; those of output where they differ. */
   readonly bias?: boolean | 'optional'
   readonly outputBias?: boolean | 'optional'
-  /** Whether rows of queries and keys are put in ggml's order of rotation. */
-  readonly interleave?: boolean
+  /** Whether rows of queries and keys are put in ggml's order of rotation; a number where only so many values of each head are turned. */
+  readonly interleave?: boolean | number
   /** Length of the norms of queries and keys; absent where there are none. */
   readonly headNorm?: number
   readonly keyNorm?: number
@@ -46,7 +56,8 @@ export function groupedAttention(
   const { q, k, v, o, qNorm, kNorm } = { ...attentionNames, ...options.names }
   const queries = heads * headLength
   const keys = keyValueHeads * headLength
-  const turned = (count: number) => (interleave ? { transform: interleaved(count) } : {})
+  const turned = (count: number) =>
+    interleave === false ? {} : { transform: interleaved(count, interleave === true ? undefined : interleave) }
   const normed = normTransform === undefined ? {} : { transform: normTransform }
   return [
     ...linear(`${from}.${q}`, 'attn_q', [queries, hidden], { bias, ...turned(heads) }),

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { MqError } from '../../errors/index.js'
+import type { Shape } from '../../recipe/index.js'
 import type { Checkpoint } from '../checkpoint/index.js'
 import { type Rope, readRope } from './rope.js'
 
@@ -31,6 +32,8 @@ export interface ModelConfig {
   with(fields: Fields): ModelConfig
   /** Whether the checkpoint holds a tensor, by the name that the family knows it by. */
   hasTensor(name: string): boolean
+  /** The shape of a tensor of the checkpoint, by the same name; undefined where there is none. */
+  shapeOf(name: string): Shape | undefined
   /** CONFIG_INVALID for this checkpoint. */
   invalid(problem: string): MqError
 }
@@ -59,7 +62,8 @@ export type MtpExport = 'with' | 'without' | 'only'
 export interface ConfigContext {
   readonly checkpoint: Checkpoint
   readonly className: string
-  readonly tensors: ReadonlySet<string>
+  /** The checkpoint's names of tensors, by those that the family knows them by. */
+  readonly tensors: ReadonlyMap<string, string>
   readonly mtp: MtpExport
 }
 
@@ -92,6 +96,10 @@ export function makeConfig(fields: Fields, context: ConfigContext, read = new Se
     },
     with: (changed) => makeConfig({ ...fields, ...changed }, context, read, notes),
     hasTensor: (name) => tensors.has(name),
+    shapeOf: (name) => {
+      const stored = tensors.get(name)
+      return stored === undefined ? undefined : checkpoint.shapeOf(stored)
+    },
     invalid,
   }
   return config

@@ -35,16 +35,16 @@ export async function describeModel(checkpoint: Checkpoint, { mtp = 'with' }: { 
 async function describeFamily(family: Family, checkpoint: Checkpoint, className: string, mtp: MtpExport): Promise<Model> {
   const { architecture, fields: table = {}, quirks = {} } = family
   const fields = filledIn(flatFields(checkpoint.config), table, className)
-  const tensors = new Set<string>()
+  const tensors = new Map<string, string>()
   const config = makeConfig(fields, { checkpoint, className, tensors, mtp })
   const rename = (name: string): string => quirks.rename?.(plainName(name), config) ?? plainName(name)
-  for (const name of checkpoint.names) tensors.add(rename(name))
+  for (const name of checkpoint.names) tensors.set(rename(name), name)
   const keys = await family.keys(config)
   const rows = (await family.tensors(config)).filter(({ name }) => leaveOutMtp(config, name) === undefined)
   const expected = new Map(rows.map((row) => [row.name, row] as const))
   const computed = quirks.computed?.(config) ?? []
   const layers = quirks.layers?.(config) ?? config.get(count, ...names.layers)
-  const vocabularySize = config.get(size, 'vocab_size')
+  const vocabularySize = quirks.vocabulary?.(config) ?? config.get(size, 'vocab_size')
   const head = await noteOtherHead(config, quirks, [...expected.values()], rename)
   const notes = [...config.notes, ...judgeConfig(config, table), ...head.notes]
   const { adjustTokenizer } = quirks

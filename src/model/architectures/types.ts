@@ -109,6 +109,8 @@ export interface Quirks {
   readonly separableMtp?: boolean
   /** Blocks of the output, where they are not num_hidden_layers. */
   readonly layers?: (config: ModelConfig) => number
+  /** Rows of the embedding, where they need not be as many as vocab_size says. */
+  readonly vocabulary?: (config: ModelConfig) => number
   /** Whether the file has no place for an output matrix: the embedding serves as one. */
   readonly alwaysTied?: boolean
   /** Whether llama.cpp's converter leaves an output matrix out that equals a tied embedding. */

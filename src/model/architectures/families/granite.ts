@@ -11,7 +11,7 @@ import type { Entry, Family, FieldTable } from '../types.js'
 import { adjustTokenizer } from './llama.js'
 
 /** Source: the Config classes of transformers. */
-const fields: FieldTable = {
+export const fields: FieldTable = {
   defaults: {
     attention_multiplier: 1,
     embedding_multiplier: 1,
@@ -67,7 +67,7 @@ export const graniteMoe: Family = {
   quirks,
 }
 
-function graniteKeys(config: ModelConfig): Entry[] {
+export function graniteKeys(config: ModelConfig): Entry[] {
   // llama.cpp's converter leaves a multiplier of 0 out.
   const scale = (key: string, field: string): Entry[] => {
     const value = config.find(finite, field)
@@ -87,7 +87,7 @@ function boundedLayers(config: ModelConfig): number {
   return boundedExperts(config, 0)
 }
 
-function expertRows(experts: number, { hidden, feedForward: width }: Dimensions): Row[] {
+export function expertRows(experts: number, { hidden, feedForward: width }: Dimensions): Row[] {
   return [
     tensor('block_sparse_moe.router.layer.weight', 'ffn_gate_inp.weight', [experts, hidden]),
     split('block_sparse_moe.input_linear.weight', [experts, 2 * width, hidden], (both) => [
@@ -98,12 +98,13 @@ function expertRows(experts: number, { hidden, feedForward: width }: Dimensions)
   ]
 }
 
-function sharedRows(width: number, hidden: number): Row[] {
+/** @param suffix of the output's names: none where there are no other experts. */
+export function sharedRows(width: number, hidden: number, suffix = '_shexp'): Row[] {
   return [
     split('shared_mlp.input_linear.weight', [2 * width, hidden], (both) => [
-      { name: 'ffn_gate_shexp.weight', recipe: slice(both, 0, 0, width) },
-      { name: 'ffn_up_shexp.weight', recipe: slice(both, 0, width, 2 * width) },
+      { name: `ffn_gate${suffix}.weight`, recipe: slice(both, 0, 0, width) },
+      { name: `ffn_up${suffix}.weight`, recipe: slice(both, 0, width, 2 * width) },
     ]),
-    tensor('shared_mlp.output_linear.weight', 'ffn_down_shexp.weight', [hidden, width]),
+    tensor('shared_mlp.output_linear.weight', `ffn_down${suffix}.weight`, [hidden, width]),
   ]
 }

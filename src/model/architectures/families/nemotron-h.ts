@@ -1,0 +1,276 @@
+import { groupedAttention } from '../attention.js'
+import { baseKeys, countKey, counts, type Dimensions, dimensionsOf, floatKey, names, present } from '../base.js'
+import { count, countOrNone, type Fields, flag, listOf, type ModelConfig, size, word } from '../config.js'
+import { endRows } from '../ends.js'
+import { boundedExperts } from '../feed-forward.js'
+import { bool, uint32 } from '../metadata.js'
+import { predictionLayers } from '../mtp.js'
+import { plainFeedForward } from '../plain-feed-forward.js'
+import { blocks, linear, norm, type Row, stackedExperts, tensor, within } from '../rows.js'
+import { type Mamba2Dimensions, mamba2, stepFields, unclippedStep } from '../state-space.js'
+import type { Entry, Family, FieldTable } from '../types.js'
+import { paddedVocabulary } from '../vocabulary.js'
+
+const kinds = { M: 'mamba', '*': 'attention', '-': 'mlp', E: 'moe' } as const
+type Kind = (typeof kinds)[keyof typeof kinds]
+
+/** Other words for them in lists. */
+const listed: Readonly<Record<string, Kind>> = {
+  mamba: 'mamba',
+  linear_attention: 'mamba',
+  attention: 'attention',
+  full_attention: 'attention',
+  mlp: 'mlp',
+  moe: 'moe',
+}
+
+const table: FieldTable = {
+  defaults: {
+    conv_kernel: 4,
+    n_groups: 8,
+    num_key_value_heads: 8,
+    ssm_state_size: 128,
+    tie_word_embeddings: false,
+  },
+  derived: ({ layers_block_type: list, hybrid_override_pattern: pattern }: Fields): Fields => ({
+    ...(Array.isArray(list) && { num_hidden_layers: list.length }),
+    ...(typeof pattern === 'string' && { num_hidden_layers: pattern.length }),
+  }),
+  supported: {
+    mlp_hidden_act: ['relu2'],
+    mamba_hidden_act: ['silu'],
+    mamba_proj_bias: [false],
+    use_conv_bias: [true],
+    time_step_limit: unclippedStep,
+    partial_rotary_factor: () => true,
+    mtp_hybrid_override_pattern: ['*E'],
+    moe_shared_expert_overlap: [true, false],
+  },
+  // Its attention knows no positions.
+  inert: [
+    ...stepFields,
+    'chunk_size',
+    'expand',
+    'num_logits_to_keep',
+    'rescale_prenorm_residual',
+    'residual_in_fp32',
+    'time_step_rank',
+    'moe_aux_loss_coeff',
+    'mtp_layers_block_type',
+  ],
+}
+
+const quirks: Family['quirks'] = {
+  rename: oneName,
+  separableMtp: true,
+  vocabulary,
+  layers: layersOf,
+  preNames: { tekken: 'pixtral' },
+  leaveOut: (name, config) =>
+    name.startsWith('mtp.') && (storedPredictions(config) === 0 || config.mtp === 'without')
+      ? 'of layers for multi-token prediction'
+      : undefined,
+}
+
+/** Nemotron-H: a layer is Mamba 2, attention, or a feed-forward part. */
+export const nemotronH: Family = {
+  architecture: 'nemotron_h',
+  classes: ['NemotronHForCausalLM'],
+  applies: (fields) => !hasExperts(fields),
+  fields: { ...table, inert: [...(table.inert ?? []), 'moe_intermediate_size'] },
+  keys: (config) => [
+    ...hybridKeys(config),
+    ['feed_forward_length', widths(config, 'mlp', config.get(size, ...names.feedForward))],
+  ],
+  tensors: rows,
+  quirks,
+}
+
+/** Nemotron 3: the same with experts, which may work on a shorter vector (latent experts), and a layer that predicts a further token. */
+export const nemotronHMoe: Family = {
+  architecture: 'nemotron_h_moe',
+  classes: ['NemotronHForCausalLM'],
+  applies: hasExperts,
+  fields: { ...table, inert: [...(table.inert ?? []), 'intermediate_size', 'moe_latent_size'] },
+  keys: (config) => [
+    ...hybridKeys(config),
+    ['feed_forward_length', widths(config, 'moe', config.get(size, 'moe_intermediate_size'))],
+    ...countKey(config, 'expert_used_count', 'num_experts_per_tok'),
+    ...countKey(config, 'expert_feed_forward_length', 'moe_intermediate_size'),
+    ...countKey(config, 'expert_shared_feed_forward_length', 'moe_shared_expert_intermediate_size'),
+    ...countKey(config, 'expert_count', 'n_routed_experts'),
+    ...countKey(config, 'expert_shared_count', 'n_shared_experts'),
+    ...present('expert_weights_norm', config.find(flag, 'norm_topk_prob'), bool),
+    ...floatKey(config, 'expert_weights_scale', 'routed_scaling_factor'),
+    ...countKey(config, 'expert_group_count', 'n_group'),
+    ...countKey(config, 'moe_latent_size', 'moe_latent_size'),
+    ...(predictionsOf(config) > 0 ? [['nextn_predict_layers', uint32(predictionsOf(config))] as const] : []),
+  ],
+  tensors: rows,
+  roles: { ffn_latent_down: 'other', ffn_latent_up: 'other' },
+  quirks,
+}
+
+function hasExperts({ num_experts_per_tok: used }: Fields): boolean {
+  return used !== undefined && used !== null
+}
+
+/** Layers of the output that predict a further token. */
+function predictionsOf(config: ModelConfig): number {
+  return predictionLayers(config, storedPredictions(config))
+}
+
+/** Layers of the checkpoint that predict a further token; llama.cpp knows one. @throws MqError CONFIG_INVALID. */
+function storedPredictions(config: ModelConfig): number {
+  const layers = config.find(countOrNone, 'num_nextn_predict_layers') ?? 0
+  if (layers > 1) throw config.invalid(`num_nextn_predict_layers is ${layers}, and llama.cpp has at most 1 here`)
+  return hasExperts(config.fields) ? layers : 0
+}
+
+/**
+ * The name that the tables here have: blocks of the checkpoint have three names. The two parts of a layer that predicts a further token,
+ * attention and experts, are one layer behind the others.
+ */
+function oneName(name: string, config: ModelConfig): string {
+  if (name.startsWith('mtp.') && storedPredictions(config) > 0) {
+    const layer = `model.layers.${kindsOf(config).length}.`
+    return name.replace(/^mtp\.layers\.1\.norm\./, `${layer}moe_norm.`).replace(/^mtp\.layers\.[01]\./, layer)
+  }
+  return name.replace(/^backbone\.layers\./, 'model.layers.').replace(/^backbone\.embedding\./, 'backbone.embeddings.')
+}
+
+function layersOf(config: ModelConfig): number {
+  return kindsOf(config).length + predictionsOf(config)
+}
+
+/** What each layer is. @throws MqError CONFIG_INVALID. */
+function kindsOf(config: ModelConfig): Kind[] {
+  const list = config.find(listOf(word), 'layers_block_type')
+  const pattern = config.find(word, 'hybrid_override_pattern')
+  const words = pattern === undefined ? list : pattern.split('')
+  if (words === undefined) throw config.invalid('neither hybrid_override_pattern nor layers_block_type says what the layers are')
+  const layers = config.get(count, ...names.layers)
+  if (words.length !== layers) throw config.invalid(`it names the kinds of ${words.length} layers, and has ${layers}`)
+  return words.map((name) => {
+    const kind = pattern === undefined ? listed[name] : (kinds as Readonly<Record<string, Kind>>)[name]
+    if (kind === undefined) throw config.invalid(`a layer is of the kind ${JSON.stringify(name)}, which mq does not know`)
+    return kind
+  })
+}
+
+function vocabulary(config: ModelConfig): number {
+  return paddedVocabulary(config, 8, 'backbone.embeddings.weight')
+}
+
+function stateSpaceOf(config: ModelConfig): Mamba2Dimensions {
+  const heads = config.get(count, 'mamba_num_heads')
+  const inner = heads * config.get(count, 'mamba_head_dim')
+  const groups = config.get(count, 'n_groups')
+  if (!Number.isInteger(inner / groups)) throw config.invalid('mamba_num_heads, mamba_head_dim and n_groups do not fit')
+  return {
+    hidden: config.get(size, 'hidden_size'),
+    inner,
+    state: config.get(size, 'ssm_state_size'),
+    kernel: config.get(count, 'conv_kernel'),
+    heads,
+    groups,
+  }
+}
+
+/** One value for each layer: that of its kind, 0 for the others; a layer that predicts has attention and experts. */
+function widths(config: ModelConfig, kind: Kind, width: number): Entry[1] {
+  const predicting = kind === 'mlp' ? [] : Array.from({ length: predictionsOf(config) }, () => width)
+  return counts([...kindsOf(config).map((each) => (each === kind ? width : 0)), ...predicting])
+}
+
+function hybridKeys(config: ModelConfig): Entry[] {
+  const { inner, kernel, state, heads, groups } = stateSpaceOf(config)
+  const { hidden, heads: queries, keyValueHeads } = dimensionsOf(config)
+  const headLength = config.get(count, 'head_dim', 'attention_head_dim')
+  return [
+    ...baseKeys(config.with({ num_hidden_layers: layersOf(config), head_dim: undefined, attention_head_dim: undefined })),
+    ...countKey(config, 'vocab_size', 'vocab_size'),
+    // Nothing is rotated; llama.cpp's converter writes the usual length.
+    ['rope.dimension_count', uint32(Math.floor(hidden / queries))],
+    ['ssm.conv_kernel', uint32(kernel)],
+    ['ssm.state_size', uint32(state)],
+    ['ssm.group_count', uint32(groups)],
+    ['ssm.inner_size', uint32(inner)],
+    ['ssm.time_step_rank', uint32(heads)],
+    ['attention.head_count_kv', widths(config, 'attention', keyValueHeads)],
+    ['rope.scaling.finetuned', bool(false)],
+    ['context_length', uint32(2 ** 20)],
+    ['attention.key_length', uint32(headLength)],
+    ['attention.value_length', uint32(headLength)],
+  ]
+}
+
+function rows(config: ModelConfig): Row[] {
+  const all = kindsOf(config)
+  const dimensions = { ...dimensionsOf(config), headLength: config.get(count, 'head_dim', 'attention_head_dim') }
+  const { hidden } = dimensions
+  const moe = (experts: number): Row[] => (experts > 0 ? expertRows(config, experts, hidden) : [])
+  const predicting = predictionsOf(config)
+  const experts = hasExperts(config.fields)
+    ? boundedExperts(config, all.filter((kind) => kind === 'moe').length + predicting, 'n_routed_experts')
+    : 0
+  const parts = {
+    mamba: () => mamba2('mixer', stateSpaceOf(config), { convolutionBias: true }),
+    attention: () => attentionRows(dimensions),
+    mlp: () => plainFeedForward('mixer', hidden, config.get(size, ...names.feedForward), { bias: false }),
+    moe: () => moe(experts),
+  }
+  return [
+    ...endRows(
+      config,
+      { hidden, vocabulary: vocabulary(config) },
+      { root: 'backbone.', embedding: 'embeddings', norm: 'norm_f' },
+    ),
+    ...blocks('model.layers', all.length, (layer) => [norm('norm', 'attn_norm', hidden), ...parts[all[layer] as Kind]()]),
+    ...(predicting === 0 ? [] : predictionRows(dimensions, all.length, moe(experts))),
+  ]
+}
+
+function attentionRows(dimensions: Dimensions): Row[] {
+  return groupedAttention(dimensions, { bias: false, interleave: true, from: 'mixer' })
+}
+
+/** Experts of two matrices with a squared ReLU between, one that every token passes, and where they are latent a way in and out. */
+function expertRows(config: ModelConfig, experts: number, hidden: number): Row[] {
+  const width = config.get(size, 'moe_intermediate_size')
+  const shared = config.get(size, 'moe_shared_expert_intermediate_size') * (config.find(countOrNone, 'n_shared_experts') ?? 1)
+  const latent = config.find(size, 'moe_latent_size')
+  const inner = latent ?? hidden
+  const matrix = (name: string) => (expert: number) => `mixer.experts.${expert}.${name}.weight`
+  return [
+    tensor('mixer.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),
+    tensor('mixer.gate.e_score_correction_bias', 'exp_probs_b.bias', [experts]),
+    ...stackedExperts(experts, [
+      { from: matrix('down_proj'), to: 'ffn_down_exps.weight', shape: [inner, width] },
+      { from: matrix('up_proj'), to: 'ffn_up_exps.weight', shape: [width, inner] },
+    ]),
+    ...linear('mixer.shared_experts.up_proj', 'ffn_up_shexp', [shared, hidden], { bias: false }),
+    ...linear('mixer.shared_experts.down_proj', 'ffn_down_shexp', [hidden, shared], { bias: false }),
+    ...(latent === undefined
+      ? []
+      : [
+          ...linear('mixer.fc1_latent_proj', 'ffn_latent_down', [latent, hidden], { bias: false }),
+          ...linear('mixer.fc2_latent_proj', 'ffn_latent_up', [hidden, latent], { bias: false }),
+        ]),
+  ]
+}
+
+/** The layer that predicts a further token: attention, then experts. */
+function predictionRows(dimensions: Dimensions, layer: number, experts: readonly Row[]): Row[] {
+  const { hidden } = dimensions
+  return within(`model.layers.${layer}`, `blk.${layer}`, [
+    norm('enorm', 'nextn.enorm', hidden),
+    norm('hnorm', 'nextn.hnorm', hidden),
+    ...linear('eh_proj', 'nextn.eh_proj', [hidden, 2 * hidden], { bias: false }),
+    norm('norm', 'attn_norm', hidden),
+    ...attentionRows(dimensions),
+    norm('moe_norm', 'post_attention_norm', hidden),
+    ...experts,
+    norm('final_layernorm', 'nextn.shared_head_norm', hidden),
+  ])
+}
