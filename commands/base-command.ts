@@ -1,5 +1,7 @@
 import { Command, Errors } from '@oclif/core'
-import { finish, MqError, ProgressBar, type WithProgress } from '../src/index.js'
+import { MqError } from '../src/errors/index.js'
+import { finish, type WithProgress } from '../src/progress/index.js'
+import { ProgressBar } from '../src/terminal/index.js'
 
 /**
  * Base class of all commands: `--json`, one line for an error, a progress bar for long work, cancellation on Ctrl-C.

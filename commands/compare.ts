@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core'
-import { type CompareReport, checkTarget, compare, comparePage, compareText, writeWhole } from '../src/index.js'
+import { checkTarget, writeWhole } from '../src/files/index.js'
+import { type CompareReport, compareModels as compare, comparePage, compareText } from '../src/verify/index.js'
 import { MqCommand } from './base-command.js'
 import Verify from './verify.js'
 

@@ -1,5 +1,7 @@
 import { Args, Flags } from '@oclif/core'
-import { outputName, outputPath, planUniform, type QuantizeReport, quantize, quantizeReport, quantizeText } from '../src/index.js'
+import { outputName, outputPath } from '../src/model/index.js'
+import { planUniform } from '../src/plan/index.js'
+import { type QuantizeReport, quantize, reportOf as quantizeReport, reportText as quantizeText } from '../src/quantize/index.js'
 import { MqCommand } from './base-command.js'
 import { blueprintOf, workFlags, workOptions, writeFlags, writeOptions } from './shared/work-flags.js'
 

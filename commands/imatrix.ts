@@ -1,5 +1,8 @@
 import { Args, Flags } from '@oclif/core'
-import { calibrate, type ImatrixReport, imatrixText, MqError, outputPath } from '../src/index.js'
+import { calibrate } from '../src/calibrate.js'
+import { type ImatrixReport, imatrixText } from '../src/calibration/index.js'
+import { MqError } from '../src/errors/index.js'
+import { outputPath } from '../src/model/index.js'
 import { MqCommand } from './base-command.js'
 import { parseSize } from './shared/quantities.js'
 

@@ -1,13 +1,6 @@
 import { Args, Flags } from '@oclif/core'
-import {
-  formatBytes,
-  formatCount,
-  formatTable,
-  groupTensors,
-  type InspectedValue,
-  type Inspection,
-  inspect,
-} from '../src/index.js'
+import { groupTensors, type InspectedValue, type Inspection, inspectModel as inspect } from '../src/model/inspect/index.js'
+import { formatBytes, formatCount, formatTable } from '../src/terminal/index.js'
 import { MqCommand } from './base-command.js'
 
 const maxValueLength = 80

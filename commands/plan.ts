@@ -1,19 +1,19 @@
 import { Args, Flags, type Interfaces } from '@oclif/core'
+import { MqError } from '../src/errors/index.js'
+import { checkTarget } from '../src/files/index.js'
+import { readModelHeaders as openModel } from '../src/model/index.js'
 import {
   checkPictureName,
-  checkTarget,
   type DryRun,
   dryRun,
   dryRunText,
-  MqError,
-  openModel,
   type PlanChoices,
   planChoices,
   planChoicesText,
   showPlan,
   writePicture,
   writePlan,
-} from '../src/index.js'
+} from '../src/plan/index.js'
 import { MqCommand } from './base-command.js'
 import { runOptions } from './shared/budget-flags.js'
 import { goals, planFlags, planWith, readInputs, requestOf, withoutWeights } from './shared/plan-flags.js'

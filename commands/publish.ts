@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core'
-import { defaultRegistryDirectory, formatBytes, type Published, publish } from '../src/index.js'
+import { defaultRegistryDirectory, type Published, publish } from '../src/registry/index.js'
+import { formatBytes } from '../src/terminal/index.js'
 import { MqCommand } from './base-command.js'
 
 export default class Publish extends MqCommand {

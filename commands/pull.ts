@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import { Args, Flags } from '@oclif/core'
-import { formatBytes, type Pulled, pull } from '../src/index.js'
+import { type Pulled, pullRepository as pull } from '../src/hub/index.js'
+import { formatBytes } from '../src/terminal/index.js'
 import { MqCommand } from './base-command.js'
 
 export default class Pull extends MqCommand {

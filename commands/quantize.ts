@@ -1,18 +1,9 @@
 import { Args, Flags } from '@oclif/core'
-import {
-  checkOutput,
-  checkPlanMemory,
-  checkTarget,
-  efforts,
-  encodingOf,
-  outputName,
-  outputPath,
-  type QuantizeReport,
-  quantize,
-  quantizeReport,
-  quantizeText,
-  writePlan,
-} from '../src/index.js'
+import { efforts } from '../formats/ggml/effort.js'
+import { checkOutput, checkTarget } from '../src/files/index.js'
+import { outputName, outputPath } from '../src/model/index.js'
+import { checkPlanMemory, encodingOf, writePlan } from '../src/plan/index.js'
+import { type QuantizeReport, quantize, reportOf as quantizeReport, reportText as quantizeText } from '../src/quantize/index.js'
 import { MqCommand } from './base-command.js'
 import { goals, planFlags, planWith, readInputs, requestOf } from './shared/plan-flags.js'
 import { blueprintOf, writeFlags, writeOptions } from './shared/work-flags.js'

@@ -1,15 +1,10 @@
 import { addAbortSignal } from 'node:stream'
 import { text as readAll } from 'node:stream/consumers'
 import { Args, Flags } from '@oclif/core'
-import {
-  formatSeconds,
-  type Generated,
-  type GenerateOptions,
-  type LlamaModel,
-  loadModel,
-  locateModel,
-  MqError,
-} from '../src/index.js'
+import { MqError } from '../src/errors/index.js'
+import { locateModel } from '../src/locate-model.js'
+import { type Generated, type GenerateOptions, type LlamaModel, loadModel } from '../src/runner/index.js'
+import { formatSeconds } from '../src/terminal/index.js'
 import { MqCommand } from './base-command.js'
 
 /** What `--json` prints. */

@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path'
 import { Args, Flags } from '@oclif/core'
+import { checkTarget, writeWhole } from '../src/files/index.js'
 import {
-  checkTarget,
   figures,
   type Gate,
   gateError,
@@ -9,11 +9,10 @@ import {
   reportPath,
   type VerifyReport,
   verify,
-  verifyPage,
-  verifyText,
+  reportPage as verifyPage,
+  reportText as verifyText,
   writeReport,
-  writeWhole,
-} from '../src/index.js'
+} from '../src/verify/index.js'
 import { MqCommand } from './base-command.js'
 import { parsePositive, parseShare } from './shared/quantities.js'
 

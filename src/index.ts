@@ -1,6 +1,7 @@
 /**
  * mq as a library, and its table of contents: each step of the way from a checkpoint to a model that runs is a function. Every command
- * parses flags, calls these and shows the result. docs/library.md has a script that uses them.
+ * parses flags, calls these and shows the result; it imports them from the faces of their folders, which loads less. docs/library.md has a
+ * script that uses them.
  *
  * Long work is an async generator of `Progress` events whose return value is the result; `finish(work)` runs it to the end. Errors that a
  * user can do something about are `MqError`, with a code of docs/errors.md.
@@ -8,7 +9,7 @@
 
 // 5. Quantize: write what a plan says
 export { type Effort, efforts } from '../formats/ggml/effort.js'
-// 3. Calibrate it: importance matrix and covariances of its inputs
+// 3. Calibrate: importance matrix, and covariances of the inputs
 export { type CalibrateOptions, calibrate } from './calibrate.js'
 export {
   embeddingInputs,
@@ -23,12 +24,13 @@ export {
   readImportance,
   statisticsText,
 } from './calibration/index.js'
+// 4. Plan: which tensor gets which type
 export { isDamping } from './engine/index.js'
 // Shared ground: errors, progress, files, how figures are written
 export { MqError } from './errors/index.js'
 export { checkOutput, checkTarget, writeWhole } from './files/index.js'
-// 4. Plan: which tensor gets which type
 export { cacheTypes, type RunOptions } from './footprint/index.js'
+// 8. Run it
 export { generate } from './generate.js'
 // 1. Get a model
 export {
@@ -44,15 +46,10 @@ export {
   pullRepository as pull,
   removeCached,
 } from './hub/index.js'
-// 8. Run it
 export { type LocateOptions, locateModel } from './locate-model.js'
 // 2. Open it: headers alone, no weights
 export {
   type Blueprint,
-  groupTensors,
-  type InspectedValue,
-  type Inspection,
-  inspectModel as inspect,
   type ModelHeaders,
   type ModelOptions,
   makeBlueprint,
@@ -60,6 +57,7 @@ export {
   outputPath,
   readModelHeaders as openModel,
 } from './model/index.js'
+export { groupTensors, type InspectedValue, type Inspection, inspectModel as inspect } from './model/inspect/index.js'
 export {
   type BudgetRequest,
   checkPictureName,
@@ -94,7 +92,7 @@ export {
   reportOf as quantizeReport,
   reportText as quantizeText,
 } from './quantize/index.js'
-// 7. Publish it
+// 7. Publish
 export {
   checkRegistry,
   collectGarbage,

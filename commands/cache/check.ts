@@ -1,5 +1,7 @@
 import { Flags } from '@oclif/core'
-import { type CacheCheck, cacheDirectory, checkCache, formatBytes, MqError } from '../../src/index.js'
+import { MqError } from '../../src/errors/index.js'
+import { type CacheCheck, cacheDirectory, checkCache } from '../../src/hub/index.js'
+import { formatBytes } from '../../src/terminal/index.js'
 import { MqCommand } from '../base-command.js'
 
 export default class CacheCheckCommand extends MqCommand {

@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core'
-import { type CachedModel, cacheDirectory, formatBytes, formatTable, listCache } from '../../src/index.js'
+import { type CachedModel, cacheDirectory, listCache } from '../../src/hub/index.js'
+import { formatBytes, formatTable } from '../../src/terminal/index.js'
 import { MqCommand } from '../base-command.js'
 
 export default class CacheLs extends MqCommand {

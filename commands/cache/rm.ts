@@ -1,5 +1,7 @@
 import { Args, Flags } from '@oclif/core'
-import { type CachedModel, cacheDirectory, formatBytes, MqError, removeCached } from '../../src/index.js'
+import { MqError } from '../../src/errors/index.js'
+import { type CachedModel, cacheDirectory, removeCached } from '../../src/hub/index.js'
+import { formatBytes } from '../../src/terminal/index.js'
 import { MqCommand } from '../base-command.js'
 
 export default class CacheRm extends MqCommand {

@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core'
-import { type MergeReport, mergeMatrices, mergeText } from '../../src/index.js'
+import { type MergeReport, mergeMatrices, mergeText } from '../../src/calibration/index.js'
 import { MqCommand } from '../base-command.js'
 
 export default class ImatrixMerge extends MqCommand {

@@ -1,5 +1,5 @@
 import { Args } from '@oclif/core'
-import { type MatrixStatistics, matrixStatistics, statisticsText } from '../../src/index.js'
+import { type MatrixStatistics, matrixStatistics, statisticsText } from '../../src/calibration/index.js'
 import { MqCommand } from '../base-command.js'
 
 export default class ImatrixShow extends MqCommand {

@@ -1,5 +1,7 @@
 import { Flags } from '@oclif/core'
-import { checkRegistry, defaultRegistryDirectory, formatBytes, MqError, type RegistryCheck } from '../../src/index.js'
+import { MqError } from '../../src/errors/index.js'
+import { checkRegistry, defaultRegistryDirectory, type RegistryCheck } from '../../src/registry/index.js'
+import { formatBytes } from '../../src/terminal/index.js'
 import { MqCommand } from '../base-command.js'
 
 export default class RegistryFsck extends MqCommand {

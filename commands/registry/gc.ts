@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core'
-import { collectGarbage, defaultRegistryDirectory, formatBytes, type Garbage } from '../../src/index.js'
+import { collectGarbage, defaultRegistryDirectory, type Garbage } from '../../src/registry/index.js'
+import { formatBytes } from '../../src/terminal/index.js'
 import { MqCommand } from '../base-command.js'
 
 export default class RegistryGc extends MqCommand {

@@ -1,12 +1,6 @@
 import { Flags } from '@oclif/core'
-import {
-  type DamagedModel,
-  defaultRegistryDirectory,
-  formatBytes,
-  formatTable,
-  type ListedModel,
-  listRegistry,
-} from '../../src/index.js'
+import { type DamagedModel, defaultRegistryDirectory, type ListedModel, listRegistry } from '../../src/registry/index.js'
+import { formatBytes, formatTable } from '../../src/terminal/index.js'
 import { MqCommand } from '../base-command.js'
 
 export default class RegistryLs extends MqCommand {

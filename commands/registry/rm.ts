@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core'
-import { defaultRegistryDirectory, removeModel } from '../../src/index.js'
+import { defaultRegistryDirectory, removeModel } from '../../src/registry/index.js'
 import { MqCommand } from '../base-command.js'
 
 export default class RegistryRm extends MqCommand {

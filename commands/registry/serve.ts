@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { Flags } from '@oclif/core'
-import { defaultHost, defaultPort, defaultRegistryDirectory, MqError, readSize, startRegistry } from '../../src/index.js'
+import { MqError } from '../../src/errors/index.js'
+import { defaultHost, defaultPort, defaultRegistryDirectory, startRegistry } from '../../src/registry/index.js'
+import { readSize } from '../../src/terminal/index.js'
 import { MqCommand } from '../base-command.js'
 
 export default class RegistryServe extends MqCommand {

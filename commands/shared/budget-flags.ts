@@ -1,5 +1,7 @@
 import { Flags, type Interfaces } from '@oclif/core'
-import { type BudgetRequest, cacheTypes, MqError, type RunOptions } from '../../src/index.js'
+import { MqError } from '../../src/errors/index.js'
+import { cacheTypes, type RunOptions } from '../../src/footprint/index.js'
+import { type BudgetRequest } from '../../src/plan/index.js'
 import { parsePositive, parseSize } from './quantities.js'
 
 /** The run that memory is estimated for: what the model needs besides its weights. */

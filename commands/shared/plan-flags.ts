@@ -1,22 +1,20 @@
 import { Flags, type Interfaces } from '@oclif/core'
+import { embeddingInputs, openCalibration, readImportance } from '../../src/calibration/index.js'
+import { isDamping } from '../../src/engine/index.js'
+import { MqError } from '../../src/errors/index.js'
+import { type Blueprint } from '../../src/model/index.js'
 import {
-  type Blueprint,
-  embeddingInputs,
-  isDamping,
-  MqError,
   makePlan,
-  openCalibration,
   type Plan,
   type PlanningOptions,
   type PlanRequest,
-  readImportance,
   readMixture,
   readPlan,
   sensitivityEstimates,
   typicalErrorsNote,
   typicalMeasure,
-  type WithProgress,
-} from '../../src/index.js'
+} from '../../src/plan/index.js'
+import { type WithProgress } from '../../src/progress/index.js'
 import { budgetFlags, budgetOf, budgets, laterGoals } from './budget-flags.js'
 import { workFlags, workOptions } from './work-flags.js'
 

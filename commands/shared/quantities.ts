@@ -1,4 +1,5 @@
-import { MqError, readPositive, readShare, readSize } from '../../src/index.js'
+import { MqError } from '../../src/errors/index.js'
+import { readPositive, readShare, readSize } from '../../src/terminal/index.js'
 
 /** Bytes of the size that a flag was given. @throws MqError FLAG_INVALID. */
 export function parseSize(text: string, flag: string, command: string): number {

@@ -1,5 +1,5 @@
 import { Flags, type Interfaces } from '@oclif/core'
-import { makeBlueprint } from '../../src/index.js'
+import { makeBlueprint } from '../../src/model/index.js'
 import { parseSize } from './quantities.js'
 
 type FlagsOf<T extends Interfaces.FlagInput> = Interfaces.InferredFlags<T>

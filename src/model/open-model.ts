@@ -1,6 +1,5 @@
 import type { Blueprint } from './blueprint.js'
 import { type BlueprintOptions, blueprintOfCheckpoint, blueprintOfGguf, makeBlueprint } from './convert/index.js'
-import { isRemoteModel, openRemoteModel } from './remote-model.js'
 
 export interface ModelOptions extends BlueprintOptions {
   /** Address of the hub or registry that `hf:` names are looked up at. */
@@ -26,10 +25,17 @@ export async function readModelHeaders(
   if (!isRemoteModel(name)) {
     return { blueprint: await makeBlueprint(name, { pre, name: given, mtp }), hasWeights: true }
   }
+  // Only when it is needed: what speaks HTTP takes time to load.
+  const { openRemoteModel } = await import('./remote-model.js')
   const model = await openRemoteModel(name, connection)
   const blueprint =
     model.kind === 'checkpoint'
       ? await blueprintOfCheckpoint(model.folder, { pre, name: given, mtp })
       : await blueprintOfGguf(model.path, model.open)
   return { blueprint, hasWeights: false }
+}
+
+/** Whether a name means a model that is not on this machine: `hf:NS/NAME`, or an http address. */
+function isRemoteModel(name: string): boolean {
+  return /^(?:hf:|https?:\/\/)/i.test(name)
 }

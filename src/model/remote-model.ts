@@ -19,11 +19,6 @@ export type RemoteModel =
   | { readonly kind: 'checkpoint'; readonly folder: CheckpointFolder }
   | { readonly kind: 'gguf'; readonly path: string; readonly open: (path: string) => Promise<ByteSource> }
 
-/** Whether a name means a model that is not on this machine: `hf:NS/NAME`, or an http address. */
-export function isRemoteModel(name: string): boolean {
-  return /^(?:hf:|https?:\/\/)/i.test(name)
-}
-
 /**
  * Opens a model from afar.
  * @param name `hf:NS/NAME[:TAG][@REVISION]` at the endpoint; an address of a repository, `https://HOST/NS/NAME`, with `/tree/REVISION` or

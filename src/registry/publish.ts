@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { MqError } from '../errors/index.js'
 import type { WithProgress } from '../progress/index.js'
-import { readReport, reportPath, type VerifyReport } from '../verify/index.js'
+import type { VerifyReport } from '../verify/index.js'
 import { addManifest, fileLayer, reportLayer } from './model-manifest.js'
 import { inspectSource, type Source } from './source.js'
 import {
@@ -115,6 +115,7 @@ async function* storeAndTag(options: PublishOptions, publication: Publication): 
   }
 
   if (report !== undefined) {
+    const { reportPath } = await import('../verify/index.js')
     if (!force && !describes(report.content, layers)) throw mismatch(report.path, source)
     const title = reportPath(source.format === 'gguf' ? (layers[0]?.annotations?.[annotations.title] ?? model.name) : model.name)
     layers.push(reportLayer(title, await addBytes(store, encodeJson(report.content), pin)))
@@ -170,6 +171,8 @@ async function findReport(
   given: string | undefined,
   source: Source,
 ): Promise<{ path: string; content: VerifyReport } | undefined> {
+  // Loaded here, since other work with a registry has no use for it.
+  const { readReport, reportPath } = await import('../verify/index.js')
   const first = source.files[0]?.source
   const beside = first !== undefined && source.format === 'gguf' ? reportPath(first) : undefined
   if (given !== undefined) return { path: given, content: await readReport(given) }

@@ -2,7 +2,6 @@ import { mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { inStage, type WithProgress } from '../progress/index.js'
-import { asGguf } from '../quantize/index.js'
 import { loadModel } from '../runner/index.js'
 import type { IdentifiedReference } from './describe-files.js'
 import type { FileIdentity } from './report.js'
@@ -46,6 +45,8 @@ export interface BaseLogitsOptions {
 export async function* makeBaseLogits(options: BaseLogitsOptions): WithProgress<BaseLogits> {
   const { reference: against, text, contextLength, chunks, save, threads, signal } = options
   const common = { threads, signal }
+  // Loaded here: a comparison with base logits that are there already has no use for it.
+  const { asGguf } = await import('../quantize/index.js')
   const reference = yield* asGguf(against.path, 'convert the reference', common)
   const folder = save === undefined ? await mkdtemp(join(tmpdir(), 'mq-logits-')) : undefined
   const path = save ?? join(folder as string, 'base.logits')

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import Inspect from '../../commands/inspect.js'
-import { inspectModel } from '../../src/model/inspect.js'
+import { inspectModel } from '../../src/model/inspect/index.js'
 import { runCommand } from '../support/run-command.js'
 
 const sample = 'samples/llama-kjv/model.safetensors'

@@ -1,5 +1,5 @@
 import { Flags } from '@oclif/core'
-import { createToken, defaultRegistryDirectory, type TokenInfo } from '../../../src/index.js'
+import { createToken, defaultRegistryDirectory, type TokenInfo } from '../../../src/registry/index.js'
 import { MqCommand } from '../../base-command.js'
 
 export default class RegistryTokenCreate extends MqCommand {

@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core'
-import { defaultRegistryDirectory, formatTable, listTokens, type TokenInfo } from '../../../src/index.js'
+import { defaultRegistryDirectory, listTokens, type TokenInfo } from '../../../src/registry/index.js'
+import { formatTable } from '../../../src/terminal/index.js'
 import { MqCommand } from '../../base-command.js'
 
 export default class RegistryTokenLs extends MqCommand {

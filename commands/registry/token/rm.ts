@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core'
-import { defaultRegistryDirectory, removeToken } from '../../../src/index.js'
+import { defaultRegistryDirectory, removeToken } from '../../../src/registry/index.js'
 import { MqCommand } from '../../base-command.js'
 
 export default class RegistryTokenRm extends MqCommand {

@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type MetadataValue, shardMetadata, shardName, writeGguf } from '../../../formats/gguf/index.js'
-import { inspectModel } from '../../../src/model/inspect.js'
+import { type MetadataValue, shardMetadata, shardName, writeGguf } from '../../../../formats/gguf/index.js'
+import { inspectModel } from '../../../../src/model/inspect/index.js'
 
 let folder: string
 beforeAll(async () => {

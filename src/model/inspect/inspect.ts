@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { fileSource } from '../../formats/byte-source.js'
-import { type MetadataTypeName, type MetadataValue, openGguf } from '../../formats/gguf/index.js'
-import { readSafetensorsHeader, type SafetensorsHeader } from '../../formats/safetensors/index.js'
-import { localFolder, readHeaders, readJsonFile } from './checkpoint/index.js'
+import { fileSource } from '../../../formats/byte-source.js'
+import { type MetadataTypeName, type MetadataValue, openGguf } from '../../../formats/gguf/index.js'
+import { readSafetensorsHeader, type SafetensorsHeader } from '../../../formats/safetensors/index.js'
+import { localFolder, readHeaders, readJsonFile } from '../checkpoint/index.js'
 
 /** Values of a long metadata array that are shown. */
 const shownValues = 8

@@ -1,4 +1,4 @@
-import { groupBy } from '../collections/index.js'
+import { groupBy } from '../../collections/index.js'
 
 /** What tensors of one group have in common. */
 interface Groupable {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { groupTensors } from '../../../src/model/tensor-groups.js'
+import { groupTensors } from '../../../../src/model/inspect/index.js'
 
 const tensor = (name: string, type = 'F16', shape: readonly number[] = [2, 2]) => ({ name, type, shape, sizeBytes: 8 })
 
