@@ -7,9 +7,37 @@
  * user can do something about are `MqError`, with a code of docs/errors.md.
  */
 
-// 5. Quantize: write what a plan says
-export { type Effort, efforts } from '../formats/ggml/effort.js'
+// 1. Get a model
+
+export {
+  type CacheCheck,
+  type CachedModel,
+  type CacheFault,
+  cacheDirectory,
+  checkCache,
+  listCache,
+  type Pulled,
+  type PullOptions,
+  pullGguf,
+  pullRepository as pull,
+  removeCached,
+} from './hub/index.js'
+
+// 2. Open it: headers alone, no weights
+
+export {
+  type Blueprint,
+  type ModelHeaders,
+  type ModelOptions,
+  makeBlueprint,
+  outputName,
+  outputPath,
+  readModelHeaders as openModel,
+} from './model/index.js'
+export { groupTensors, type InspectedValue, type Inspection, inspectModel as inspect } from './model/inspect/index.js'
+
 // 3. Calibrate: importance matrix, and covariances of the inputs
+
 export { type CalibrateOptions, calibrate } from './calibrate.js'
 export {
   embeddingInputs,
@@ -24,40 +52,11 @@ export {
   readImportance,
   statisticsText,
 } from './calibration/index.js'
+
 // 4. Plan: which tensor gets which type
+
 export { isDamping } from './engine/index.js'
-// Shared ground: errors, progress, files, how figures are written
-export { MqError } from './errors/index.js'
-export { checkOutput, checkTarget, writeWhole } from './files/index.js'
 export { cacheTypes, type RunOptions } from './footprint/index.js'
-// 8. Run it
-export { generate } from './generate.js'
-// 1. Get a model
-export {
-  type CacheCheck,
-  type CachedModel,
-  type CacheFault,
-  cacheDirectory,
-  checkCache,
-  listCache,
-  type Pulled,
-  type PullOptions,
-  pullGguf,
-  pullRepository as pull,
-  removeCached,
-} from './hub/index.js'
-export { type LocateOptions, locateModel } from './locate-model.js'
-// 2. Open it: headers alone, no weights
-export {
-  type Blueprint,
-  type ModelHeaders,
-  type ModelOptions,
-  makeBlueprint,
-  outputName,
-  outputPath,
-  readModelHeaders as openModel,
-} from './model/index.js'
-export { groupTensors, type InspectedValue, type Inspection, inspectModel as inspect } from './model/inspect/index.js'
 export {
   type BudgetRequest,
   checkPictureName,
@@ -83,7 +82,10 @@ export {
   writePicture,
   writePlan,
 } from './plan/index.js'
-export { finish, type Progress, type WithProgress } from './progress/index.js'
+
+// 5. Quantize: write what a plan says
+
+export { type Effort, efforts } from '../formats/ggml/effort.js'
 export {
   type QuantizeOptions,
   type QuantizeReport,
@@ -92,7 +94,28 @@ export {
   reportOf as quantizeReport,
   reportText as quantizeText,
 } from './quantize/index.js'
+
+// 6. Verify: perplexity, KL divergence, gates, reports
+
+export {
+  type CompareReport,
+  compareModels as compare,
+  comparePage,
+  compareText,
+  figures,
+  type Gate,
+  gateError,
+  parseGate,
+  reportPage as verifyPage,
+  reportPath,
+  reportText as verifyText,
+  type VerifyReport,
+  verify,
+  writeReport,
+} from './verify/index.js'
+
 // 7. Publish
+
 export {
   checkRegistry,
   collectGarbage,
@@ -113,7 +136,18 @@ export {
   startRegistry,
   type TokenInfo,
 } from './registry/index.js'
+
+// 8. Run it
+
+export { generate } from './generate.js'
+export { type LocateOptions, locateModel } from './locate-model.js'
 export { type Generated, type GenerateOptions, type LlamaModel, loadModel } from './runner/index.js'
+
+// Shared ground: errors, progress, files, how figures are written
+
+export { MqError } from './errors/index.js'
+export { checkOutput, checkTarget, writeWhole } from './files/index.js'
+export { finish, type Progress, type WithProgress } from './progress/index.js'
 export {
   formatBytes,
   formatCount,
@@ -124,20 +158,3 @@ export {
   readShare,
   readSize,
 } from './terminal/index.js'
-// 6. Verify: perplexity, KL divergence, gates, reports
-export {
-  type CompareReport,
-  compareModels as compare,
-  comparePage,
-  compareText,
-  figures,
-  type Gate,
-  gateError,
-  parseGate,
-  reportPage as verifyPage,
-  reportPath,
-  reportText as verifyText,
-  type VerifyReport,
-  verify,
-  writeReport,
-} from './verify/index.js'
