@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises'
+import { readFully } from './file-bytes.js'
 import { FormatError } from './format-error.js'
 
 /**
@@ -43,12 +44,8 @@ export async function fileSource(path: string): Promise<ByteSource> {
     async slice(start, end) {
       checkRange(path, start, end, size)
       const bytes = new Uint8Array(end - start)
-      let filled = 0
-      while (filled < bytes.byteLength) {
-        const { bytesRead } = await handle.read(bytes, filled, bytes.byteLength - filled, start + filled)
-        if (bytesRead === 0) throw truncated(path, end, start + filled)
-        filled += bytesRead
-      }
+      const filled = await readFully(handle, bytes, start)
+      if (filled < bytes.byteLength) throw truncated(path, end, start + filled)
       return bytes
     },
     close: () => handle.close(),

@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { fileSource } from '../../formats/byte-source.js'
 import { type CovarianceFile, type InputShape, readCovariance } from '../../formats/imatrix/index.js'
 import type { CovarianceSource } from '../covariance/index.js'
 import type { Importance } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
+import { hashFile } from '../files/index.js'
 import type { Blueprint, BlueprintTensor } from '../model/index.js'
 import { rowLength } from '../recipe/index.js'
 import { expansionOf, type PooledInputs, pooledSquares } from './covariance.js'
@@ -47,7 +46,7 @@ export async function openCalibration(path: string, blueprint: Pick<Blueprint, '
   const source = await fileSource(path)
   try {
     const file = await readCovariance(source)
-    const digest = await digestOf(path)
+    const { sha256: digest } = await hashFile(path)
     const embedding = embeddingInputs(blueprint)
     if (file === undefined) {
       return {
@@ -168,10 +167,4 @@ function parseKey(file: CovarianceFile, key: string): { name: string; matrix: nu
 
 function unknownKey(key: string): never {
   throw new RangeError(`the calibration has no input ${key}`)
-}
-
-async function digestOf(path: string): Promise<string> {
-  const hash = createHash('sha256')
-  for await (const part of createReadStream(path)) hash.update(part as Buffer)
-  return hash.digest('hex')
 }

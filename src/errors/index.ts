@@ -56,8 +56,8 @@ export class MqError extends Error {
     const where = errorPath ?? path
     // Only outputs are called so, until they are whole.
     const output = /^(.*?)(?:\.[0-9a-f-]{36})?\.partial$/.exec(where)?.[1]
-    if (output !== undefined && code !== undefined && unwritable[code] !== undefined) {
-      return new MqError('FILE_UNWRITABLE', { path: output, problem: unwritable[code] }, options)
+    if (output !== undefined && code !== undefined && writingProblems[code] !== undefined) {
+      return new MqError('FILE_UNWRITABLE', { path: output, problem: writingProblems[code] }, options)
     }
     switch (code) {
       case 'ENOENT':
@@ -68,7 +68,7 @@ export class MqError extends Error {
       case 'EACCES':
       case 'EPERM':
       case 'EROFS':
-        return syscall !== undefined && writingCalls.has(syscall)
+        return isWritingCall(syscall)
           ? new MqError('FILE_UNWRITABLE', { path: where, problem: 'permission denied' }, options)
           : new MqError('FILE_UNREADABLE', { path: where, problem: 'permission denied' }, options)
       case 'EIO':
@@ -84,18 +84,30 @@ export class MqError extends Error {
   }
 }
 
-/** System calls that change a disk. */
 const writingCalls: ReadonlySet<string> = new Set(
-  'mkdir mkdtemp rename write pwrite unlink rmdir symlink link copyfile ftruncate fsync'.split(' '),
+  'mkdir mkdtemp rename write pwrite unlink rmdir symlink link copyfile ftruncate fsync fdatasync'.split(' '),
 )
 
-/** Why a file cannot be made. */
-const unwritable: Readonly<Record<string, string>> = {
+/** Whether a system call changes a disk. */
+export function isWritingCall(syscall: string | undefined): boolean {
+  return syscall !== undefined && writingCalls.has(syscall)
+}
+
+const writingProblems: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EPERM: 'permission denied',
   EROFS: 'its disk is read-only',
   ENOENT: 'its folder does not exist',
   ENOTDIR: 'part of its path is not a folder',
+  EISDIR: 'it is a folder',
+  ENAMETOOLONG: 'its name is too long',
+  EFBIG: 'its disk does not take files so large',
+  EIO: 'its disk reports an error',
+}
+
+/** Why a file cannot be written. @param code of Node's error. */
+export function problemOfWriting(code: string | undefined): string {
+  return writingProblems[code ?? ''] ?? code ?? 'for no known reason'
 }
 
 function fill(template: string, details: Details): string {

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { access, stat, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { MqError } from '../errors/index.js'
+import { isWritingCall, MqError, problemOfWriting } from '../errors/index.js'
 
 /** The name of a file that is not whole yet. */
 export function partialName(path: string): string {
@@ -18,7 +18,7 @@ export async function checkTarget(path: string, inputs: readonly string[], force
   if (folderStats === undefined) throw unwritable(path, `the folder ${folder} does not exist`)
   if (!folderStats.isDirectory()) throw unwritable(path, `${folder} is not a folder`)
   await access(folder, constants.W_OK).catch((error: NodeJS.ErrnoException) => {
-    throw unwritable(path, wordsOf(error.code), error)
+    throw unwritable(path, problemOfWriting(error.code), error)
   })
   const target = await statOf(path)
   if (target === undefined) return
@@ -55,8 +55,23 @@ export async function availableBytes(folder: string): Promise<number> {
   return bavail * bsize
 }
 
-/** System calls that only the output sees. */
-const writingCalls: ReadonlySet<string | undefined> = new Set(['write', 'ftruncate', 'fsync', 'fdatasync', 'rename', 'symlink'])
+/**
+ * Checks that there is room for what is to be written.
+ * @param folder that is there, on the disk in question.
+ * @param needed bytes.
+ * @param path that the error names.
+ * @throws MqError DISK_FULL.
+ */
+export async function checkSpace(folder: string, needed: number, path: string = folder): Promise<void> {
+  const available = await availableBytes(folder)
+  if (available < needed) throw MqError.of('DISK_FULL', { path, needed, available })
+}
+
+/** Whether an error says that there is no room: on the disk, or for this user. */
+export function isDiskFull(thrown: unknown): boolean {
+  const { code } = thrown as NodeJS.ErrnoException
+  return code === 'ENOSPC' || code === 'EDQUOT'
+}
 
 /**
  * An error of writing as one of the table, with figures for a full disk.
@@ -65,13 +80,12 @@ const writingCalls: ReadonlySet<string | undefined> = new Set(['write', 'ftrunca
  */
 export async function inWords(thrown: unknown, path: string, needed: number, own?: ReadonlySet<string>): Promise<MqError> {
   const { code, syscall, path: at } = thrown as NodeJS.ErrnoException
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
+  if (isDiskFull(thrown)) {
     const available = await availableBytes(dirname(path))
     return MqError.of('DISK_FULL', { path, needed, available }, { cause: thrown })
   }
-  if (code === 'EFBIG') return unwritable(path, 'its disk does not take files so large', thrown)
-  if (writingCalls.has(syscall) || (at !== undefined && own?.has(at) === true)) return unwritable(path, wordsOf(code), thrown)
-  return MqError.from(thrown, path)
+  const isOwn = at !== undefined && own?.has(at) === true
+  return isWritingCall(syscall) || isOwn ? unwritable(path, problemOfWriting(code), thrown) : MqError.from(thrown, path)
 }
 
 async function statOf(path: string): Promise<Awaited<ReturnType<typeof stat>> | undefined> {
@@ -80,22 +94,8 @@ async function statOf(path: string): Promise<Awaited<ReturnType<typeof stat>> | 
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') return undefined
-    throw unwritable(path, wordsOf(code), error)
+    throw unwritable(path, problemOfWriting(code), error)
   }
-}
-
-const words: Readonly<Record<string, string>> = {
-  EACCES: 'permission denied',
-  EPERM: 'permission denied',
-  EROFS: 'its disk is read-only',
-  ENOENT: 'its folder does not take files',
-  ENOTDIR: 'part of its path is not a folder',
-  ENAMETOOLONG: 'its name is too long',
-  EIO: 'its disk reports an error',
-}
-
-function wordsOf(code: string | undefined): string {
-  return words[code ?? ''] ?? code ?? 'for no known reason'
 }
 
 function unwritable(path: string, problem: string, cause?: unknown): MqError {

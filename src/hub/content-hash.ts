@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto'
-import { open } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
 import type { RemoteFile } from './listing.js'
 
 const chunkBytes = 4 << 20
@@ -17,19 +17,10 @@ export async function hashPrefix(
   { signal, onBytes }: { readonly signal: AbortSignal; readonly onBytes?: (count: number) => void },
 ): Promise<void> {
   if (length === 0) return
-  const handle = await open(path, 'r')
-  try {
-    const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, length))
-    for (let done = 0; done < length; ) {
-      signal.throwIfAborted()
-      const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.byteLength, length - done), done)
-      if (bytesRead === 0) return
-      hash.update(buffer.subarray(0, bytesRead))
-      done += bytesRead
-      onBytes?.(bytesRead)
-    }
-  } finally {
-    await handle.close()
+  const pieces = createReadStream(path, { end: length - 1, highWaterMark: chunkBytes, signal })
+  for await (const piece of pieces as AsyncIterable<Buffer>) {
+    hash.update(piece)
+    onBytes?.(piece.byteLength)
   }
 }
 

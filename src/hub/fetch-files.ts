@@ -2,7 +2,7 @@ import { mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import pLimit from 'p-limit'
 import { MqError } from '../errors/index.js'
-import { availableBytes } from '../files/index.js'
+import { checkSpace } from '../files/index.js'
 import type { WithProgress } from '../progress/index.js'
 import { follow } from './abort.js'
 import { byteProgress, waitNotice } from './byte-progress.js'
@@ -93,8 +93,7 @@ async function requireSpace(directory: string, files: readonly RemoteFile[]): Pr
     })
     needed += sizeBytes - Math.max(...(await Promise.all(sizes)))
   }
-  const available = await availableBytes(directory)
-  if (available < needed) throw MqError.of('DISK_FULL', { path: directory, needed, available })
+  await checkSpace(directory, needed)
 }
 
 async function makeFolder(directory: string): Promise<void> {

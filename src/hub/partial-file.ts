@@ -2,6 +2,7 @@ import type { Hash } from 'node:crypto'
 import { randomUUID } from 'node:crypto'
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { writeFully } from '../../formats/file-bytes.js'
 import { MqError } from '../errors/index.js'
 import { type HeldLock, inWords, partialName, sharedLock } from '../files/index.js'
 import { contentHash, hasContent, hashPrefix } from './content-hash.js'
@@ -120,10 +121,7 @@ export async function openPartialFile(
     },
     async append(chunk) {
       try {
-        for (let written = 0; written < chunk.byteLength; ) {
-          const { bytesWritten } = await handle.write(chunk, written, chunk.byteLength - written, length + written)
-          written += bytesWritten
-        }
+        await writeFully(handle, chunk, length)
       } catch (error) {
         throw await inWords(error, path, file.sizeBytes - length)
       }

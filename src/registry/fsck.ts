@@ -1,14 +1,14 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MqError } from '../errors/index.js'
+import { hashFile } from '../files/index.js'
 import { cacheDirectory } from '../hub/index.js'
 import type { WithProgress } from '../progress/index.js'
 import {
   adoptBlob,
   blobPath,
   blobsDirectory,
+  copyAndHash,
   type Descriptor,
   descriptorsIn,
   findRepository,
@@ -67,7 +67,8 @@ export async function* checkRegistry(options: FsckOptions): WithProgress<Registr
     yield { stage: 'check', done, total, unit: 'bytes', item: name.slice(0, 12) }
     const digest = `sha256:${name}`
     if (!isDigest(digest)) bad.set(join(blobsDirectory(store), name), 'it is no blob: blobs are named by their SHA-256')
-    else if ((await hashOf(blobPath(store, digest), signal)) !== digest) bad.set(digest, 'its content has changed')
+    else if (`sha256:${(await hashFile(blobPath(store, digest), signal)).sha256}` !== digest)
+      bad.set(digest, 'its content has changed')
     done += sizeBytes
   }
   const names = new Set(present.map(({ name }) => `sha256:${name}`))
@@ -145,17 +146,10 @@ async function replace(
   for (const path of await candidates(digest, size, [...from, cacheDirectory()])) {
     const temporary = await temporaryPath(store)
     try {
-      const hash = createHash('sha256')
-      const target = await open(temporary, 'wx')
-      try {
-        for await (const chunk of createReadStream(path, signal === undefined ? {} : { signal })) {
-          hash.update(chunk as Buffer)
-          await target.write(chunk as Buffer)
-        }
-      } finally {
-        await target.close()
-      }
-      if (`sha256:${hash.digest('hex')}` !== digest) continue
+      const work = copyAndHash(path, temporary, signal)
+      let step = await work.next()
+      while (step.done !== true) step = await work.next()
+      if (step.value !== digest) continue
       await adoptBlob(store, temporary, digest)
       return true
     } finally {
@@ -186,11 +180,4 @@ async function setAside(store: Store, digest: string): Promise<void> {
   const folder = join(store.directory, 'damaged')
   await mkdir(folder, { recursive: true })
   await rename(blobPath(store, digest), join(folder, digest.slice('sha256:'.length)))
-}
-
-async function hashOf(path: string, signal: AbortSignal | undefined): Promise<string> {
-  const hash = createHash('sha256')
-  const stream = createReadStream(path, { highWaterMark: 4 << 20, ...(signal !== undefined && { signal }) })
-  for await (const chunk of stream) hash.update(chunk as Buffer)
-  return `sha256:${hash.digest('hex')}`
 }

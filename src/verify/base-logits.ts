@@ -1,6 +1,7 @@
-import { mkdtemp, rename, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
+import { partialName } from '../files/index.js'
 import { inStage, type WithProgress } from '../progress/index.js'
 import { loadModel } from '../runner/index.js'
 import type { IdentifiedReference } from './describe-files.js'
@@ -50,15 +51,13 @@ export async function* makeBaseLogits(options: BaseLogitsOptions): WithProgress<
   const reference = yield* asGguf(against.path, 'convert the reference', common)
   const folder = save === undefined ? await mkdtemp(join(tmpdir(), 'mq-logits-')) : undefined
   const path = save ?? join(folder as string, 'base.logits')
-  const partial = `${path}.partial`
   const dispose = async (): Promise<void> => {
     if (folder !== undefined) await rm(folder, { recursive: true, force: true })
   }
   try {
     await using model = await loadModel(reference.path, common)
-    const work = model.saveLogits(partial, text, { contextLength, chunks })
+    const work = model.saveLogits(path, text, { contextLength, chunks })
     const { negativeLogLikelihoods } = yield* inStage('perplexity of the reference', work)
-    await rename(partial, path)
     return {
       path,
       name: basename(resolve(against.path)),
@@ -69,7 +68,8 @@ export async function* makeBaseLogits(options: BaseLogitsOptions): WithProgress<
       dispose,
     }
   } catch (error) {
-    await rm(partial, { force: true })
+    // What is left where the child ended.
+    await rm(partialName(path), { force: true })
     await dispose()
     throw error
   } finally {

@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { openGguf } from '../../formats/gguf/index.js'
 import { MqError } from '../errors/index.js'
+import { hashFile } from '../files/index.js'
 import type { FileIdentity } from './report.js'
 
 /** What a model is made of. */
@@ -61,18 +60,6 @@ export async function describeReference(path: string, signal?: AbortSignal): Pro
 /** Name, digest and size of each file. @throws MqError FILE_MISSING, FILE_UNREADABLE, INTERRUPTED. */
 export async function identify(paths: readonly string[], signal?: AbortSignal): Promise<FileIdentity[]> {
   const files: FileIdentity[] = []
-  for (const path of paths) {
-    const hash = createHash('sha256')
-    let sizeBytes = 0
-    try {
-      for await (const piece of createReadStream(path, { highWaterMark: 1 << 20, signal })) {
-        hash.update(piece as Buffer)
-        sizeBytes += (piece as Buffer).byteLength
-      }
-    } catch (error) {
-      throw MqError.from(error, path)
-    }
-    files.push({ name: basename(path), sha256: hash.digest('hex'), sizeBytes })
-  }
+  for (const path of paths) files.push({ name: basename(path), ...(await hashFile(path, signal)) })
   return files
 }

@@ -1,4 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises'
+import { readFully } from '../../../formats/file-bytes.js'
 import {
   decodeHead,
   decodeRecord,
@@ -121,10 +122,8 @@ async function readRecords(
 
 /** Fills `bytes`: nobody else writes here while the lock is held. */
 async function readBytes(file: FileHandle, position: number, bytes: Buffer<ArrayBuffer>): Promise<Buffer<ArrayBuffer>> {
-  for (let filled = 0; filled < bytes.length; ) {
-    const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, position + filled)
-    if (bytesRead === 0) throw new RangeError(`a file ends at ${position + filled} where ${position + bytes.length} was its size`)
-    filled += bytesRead
-  }
+  const filled = await readFully(file, bytes, position)
+  if (filled < bytes.length)
+    throw new RangeError(`a file ends at ${position + filled} where ${position + bytes.length} was its size`)
   return bytes
 }

@@ -1,4 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises'
+import { writeFully } from '../../../formats/file-bytes.js'
 import { encodeHead, encodeRecord, type JournalHead, type JournalRecord } from './journal-format.js'
 import type { RecordIndex } from './journal-reader.js'
 
@@ -45,11 +46,8 @@ function journalIn(file: FileHandle, start: number): Journal {
       while (waiting.length > 0) {
         const bytes = Buffer.concat(waiting)
         waiting = []
-        for (let written = 0; written < bytes.length; ) {
-          const { bytesWritten } = await file.write(bytes, written, bytes.length - written, position)
-          written += bytesWritten
-          position += bytesWritten
-        }
+        await writeFully(file, bytes, position)
+        position += bytes.length
       }
     } catch (error) {
       failure = error

@@ -1,7 +1,8 @@
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { MqError } from '../../errors/index.js'
-import { availableBytes, checkTarget, inWords, journalName, partialName } from '../../files/index.js'
+import { readFully, writeFully } from '../../../formats/file-bytes.js'
+import type { MqError } from '../../errors/index.js'
+import { checkSpace, checkTarget, inWords, journalName, partialName } from '../../files/index.js'
 import type { OutputLayout, OutputPart } from '../../plan/index.js'
 import { type Journal, writeJournal } from './journal.js'
 import { findJournal, indexRecords, type RecordIndex } from './journal-reader.js'
@@ -80,8 +81,7 @@ export async function beginOutput(options: OutputOptions): Promise<Output> {
     // Emptied before room is asked for: what they hold is of no use.
     if (earlier === undefined) for (const file of partials) await withFile(file, 'w', async () => undefined)
     const needed = await missingBytes(parts.filter((_, index) => !named.has(index)))
-    const available = await availableBytes(folder)
-    if (needed > available) throw MqError.of('DISK_FULL', { path, needed, available })
+    await checkSpace(folder, needed, path)
     for (const [index, { header, fileBytes }] of parts.entries()) {
       if (!named.has(index)) await prepare(partials[index] as string, header, fileBytes)
     }
@@ -138,7 +138,7 @@ async function alreadyNamed(
     const size = (await stat(path).catch(() => undefined))?.size
     if (size !== fileBytes || (await exists(partialName(path)))) continue
     const front = Buffer.alloc(header.length)
-    await withFile(path, 'r', (handle) => handle.read(front, 0, front.length, 0))
+    await withFile(path, 'r', (handle) => readFully(handle, front, 0))
     if (front.equals(header)) named.add(index)
   }
   return named
@@ -146,9 +146,7 @@ async function alreadyNamed(
 
 async function prepare(path: string, header: Uint8Array, fileBytes: number): Promise<void> {
   await withFile(path, (await exists(path)) ? 'r+' : 'w', async (file) => {
-    for (let written = 0; written < header.length; ) {
-      written += (await file.write(header, written, header.length - written, written)).bytesWritten
-    }
+    await writeFully(file, header, 0)
     await file.truncate(fileBytes)
   })
 }

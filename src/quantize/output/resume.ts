@@ -1,5 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
+import { readFully } from '../../../formats/file-bytes.js'
 import type { QuantizeTask } from '../../engine/index.js'
 import { MqError } from '../../errors/index.js'
 import { writtenBytes } from '../tasks.js'
@@ -38,7 +39,11 @@ export async function* earlierTasks(
       const length = writtenBytes(task)
       if (buffer.length < length) buffer = Buffer.alloc(length)
       const bytes = buffer.subarray(0, length)
-      yield { task, record, intact: (await readFully(current.file, bytes, task.offset)) && crc32(bytes) === record.checksum }
+      yield {
+        task,
+        record,
+        intact: (await readFully(current.file, bytes, task.offset)) === length && crc32(bytes) === record.checksum,
+      }
     }
   } finally {
     await records.close()
@@ -53,14 +58,4 @@ interface OpenPart {
 
 async function openPart(path: string): Promise<OpenPart> {
   return { path, file: await open(path, 'r') }
-}
-
-/** False where the file ends before. */
-async function readFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<boolean> {
-  for (let filled = 0; filled < bytes.length; ) {
-    const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, position + filled)
-    if (bytesRead === 0) return false
-    filled += bytesRead
-  }
-  return true
 }

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { constants, copyFile, type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { constants, copyFile, type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { writeFully } from '../../../formats/file-bytes.js'
 import { MqError } from '../../errors/index.js'
-import { availableBytes } from '../../files/index.js'
+import { checkSpace } from '../../files/index.js'
 import type { Descriptor } from './manifest.js'
 import type { Pin } from './pins.js'
 import { blobsDirectory, type Store, syncDirectory } from './store.js'
@@ -64,7 +65,7 @@ export async function* addFile(
   try {
     const before = await stat(path)
     const cloned = await tryClone(path, temporary)
-    if (!cloned) await requireSpace(store, path, before.size)
+    if (!cloned) await checkSpace(blobsDirectory(store), before.size, `${store.directory} (for ${basename(path)})`)
     const digest = cloned ? yield* hashFile(temporary, signal) : yield* copyAndHash(path, temporary, signal)
     const after = await stat(path)
     if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) {
@@ -95,12 +96,6 @@ async function tryClone(path: string, temporary: string): Promise<boolean> {
   }
 }
 
-async function requireSpace(store: Store, path: string, needed: number): Promise<void> {
-  await mkdir(blobsDirectory(store), { recursive: true })
-  const available = await availableBytes(blobsDirectory(store))
-  if (available < needed) throw MqError.of('DISK_FULL', { path: `${store.directory} (for ${basename(path)})`, needed, available })
-}
-
 async function* hashFile(path: string, signal: AbortSignal | undefined): AsyncGenerator<number, string, void> {
   const source = await open(path, 'r')
   try {
@@ -110,7 +105,12 @@ async function* hashFile(path: string, signal: AbortSignal | undefined): AsyncGe
   }
 }
 
-async function* copyAndHash(
+/**
+ * Copies a file to a temporary one of the store, hashing it in the same pass. Yields the bytes done so far.
+ * @returns the digest, `sha256:HEX`.
+ * @throws Node's own errors; an AbortError.
+ */
+export async function* copyAndHash(
   path: string,
   temporary: string,
   signal: AbortSignal | undefined,
@@ -141,7 +141,7 @@ async function* pass(
   while (bytesRead > 0) {
     signal?.throwIfAborted()
     const chunk = current.subarray(0, bytesRead)
-    const writing = target === undefined ? undefined : writeAll(target, chunk, done)
+    const writing = target === undefined ? undefined : writeFully(target, chunk, done)
     const reading = source.read(spare, 0, chunkBytes, done + chunk.byteLength)
     hash.update(chunk)
     done += chunk.byteLength
@@ -151,13 +151,6 @@ async function* pass(
     yield done
   }
   return `sha256:${hash.digest('hex')}`
-}
-
-async function writeAll(target: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
-  for (let filled = 0; filled < chunk.byteLength; ) {
-    const { bytesWritten } = await target.write(chunk, filled, chunk.byteLength - filled, position + filled)
-    filled += bytesWritten
-  }
 }
 
 /** Syncs a finished file and makes it read-only: content under a digest never changes. */

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { writeWholeFile } from '../../../formats/whole-file.js'
 import { hasEnded, ownIdentity } from '../../files/index.js'
 import { type Store, syncDirectory, temporaryDirectory } from './store.js'
 
@@ -15,20 +16,8 @@ export async function temporaryPath(store: Store, kind = 'part'): Promise<string
 
 /** Puts `bytes` at `path` at once: written aside, synced, renamed. A reader sees the old content or the new. */
 export async function writeAtomically(store: Store, path: string, bytes: Uint8Array | string): Promise<void> {
-  const temporary = await temporaryPath(store)
-  try {
-    const handle = await open(temporary, 'wx')
-    try {
-      await handle.writeFile(bytes)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await rename(temporary, path)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
-  }
+  const content = Buffer.from(bytes)
+  await writeWholeFile(path, (append) => append(content), await temporaryPath(store))
   await syncDirectory(dirname(path))
 }
 

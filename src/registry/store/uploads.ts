@@ -1,10 +1,11 @@
 import { createHash, type Hash, randomUUID } from 'node:crypto'
 import { type FileHandle, open, rm } from 'node:fs/promises'
+import { writeFully } from '../../../formats/file-bytes.js'
 import { MqError } from '../../errors/index.js'
-import { availableBytes } from '../../files/index.js'
+import { inWords, isDiskFull } from '../../files/index.js'
 import { adoptBlob } from './blobs.js'
 import type { Pin } from './pins.js'
-import { blobsDirectory, type Store } from './store.js'
+import type { Store } from './store.js'
 import { temporaryPath } from './temporary.js'
 
 const idleForMs = 3_600_000
@@ -88,18 +89,13 @@ async function openUpload(
         for await (const chunk of body) {
           if (size + chunk.byteLength > maxBytes)
             throw MqError.of('UPLOAD_REFUSED', { problem: `it is larger than ${maxBytes} bytes` })
-          for (let written = 0; written < chunk.byteLength; ) {
-            const result = await handle.write(chunk, written, chunk.byteLength - written, size + written)
-            written += result.bytesWritten
-          }
+          await writeFully(handle, chunk, size)
           hash.update(chunk)
           size += chunk.byteLength
           upload.touchedAt = Date.now()
         }
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
-        const available = await availableBytes(blobsDirectory(store))
-        throw MqError.of('DISK_FULL', { path: store.directory, needed: size, available }, { cause: error })
+        throw isDiskFull(error) ? await inWords(error, path, size) : error
       } finally {
         busy = false
       }

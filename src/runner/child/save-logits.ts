@@ -1,14 +1,6 @@
 import { dirname } from 'node:path'
-import {
-  createLogitsFile,
-  encodeRow,
-  type LogitsHeader,
-  logitsFileBytes,
-  rowUnits,
-  scoredOfChunk,
-} from '../../../formats/logits/index.js'
-import { MqError } from '../../errors/index.js'
-import { availableBytes } from '../../files/index.js'
+import { createLogitsFile, encodeRow, logitsFileBytes, rowUnits, scoredOfChunk } from '../../../formats/logits/index.js'
+import { checkSpace } from '../../files/index.js'
 import type { PerplexityResult, PerplexityStep, SaveLogitsRequest } from '../protocol.js'
 import type { LoadedModel } from './model.js'
 import { aNumber, cutText, negativeLogLikelihood, type ScoredRows, scoreChunks } from './perplexity.js'
@@ -25,7 +17,7 @@ export async function* saveLogits(
   const { contextLength, count } = chunks
   const { vocabulary } = model.info
   const header = { contextLength, vocabulary, chunks: count, tokens: chunks.tokens.slice(0, count * contextLength) }
-  await checkSpace(request.path, header)
+  await checkSpace(dirname(request.path), logitsFileBytes(header), request.path)
   const file = await createLogitsFile(request.path, header)
   const negativeLogLikelihoods = new Float64Array(count * scoredOfChunk(contextLength))
   const units = rowUnits(vocabulary)
@@ -45,14 +37,9 @@ export async function* saveLogits(
   }
   try {
     for await (const chunksDone of scoreChunks(model, chunks, score)) yield { chunksDone, chunks: count }
+    await file.finish()
   } finally {
-    await file.close()
+    await file.discard()
   }
   return { tokens: chunks.tokens.length, chunks: count, negativeLogLikelihoods }
-}
-
-async function checkSpace(path: string, header: LogitsHeader): Promise<void> {
-  const needed = logitsFileBytes(header)
-  const available = await availableBytes(dirname(path))
-  if (available < needed) throw MqError.of('DISK_FULL', { path, needed, available })
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -88,7 +88,8 @@ describe('a file', () => {
     const file = await createLogitsFile(path, header)
     await file.writeRows(1, Uint16Array.of(1, 2, 3, 4, 5, 6, 7, 0))
     await file.writeRows(0, Uint16Array.of(0, 0x3f00, 0, 0xc100, 16, 2, 0, 0))
-    await file.close()
+    await expect(stat(path)).rejects.toMatchObject({ code: 'ENOENT' })
+    await file.finish()
     const bytes = await readFile(path)
     expect(bytes).toHaveLength(logitsFileBytes(header))
     const expected = oneRow({ chunks: 2, tokens: [0, 1, 2, 1, 2, 2, 2, 2] })
