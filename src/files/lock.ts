@@ -1,72 +1,142 @@
 import { randomUUID } from 'node:crypto'
-import { readlink, rename, symlink, unlink } from 'node:fs/promises'
-import { MqError } from '../errors/index.js'
-import { hasEnded, ownIdentity } from './process-identity.js'
+import { type FileHandle, link, lstat, open, rename, rm, writeFile } from 'node:fs/promises'
+import { hasEnded, ownIdentity, type ProcessIdentity } from './process-identity.js'
+
+const heartbeatMs = 10_000
+/** A lock that does not change for so long, while somebody watches, has lost its holder. */
+const silentForMs = 60_000
+/** One that is older than this when it is first seen has lost it, too. Much more than clocks of two machines differ. */
+const abandonedAfterMs = 15 * 60_000
+
+/** A lock that this process holds. */
+export interface HeldLock {
+  /** Whose it was before. From a `silent` holder it was taken without knowing that the holder is gone. */
+  readonly takenFrom: 'nobody' | 'ended' | 'silent'
+  /** Whether it is still ours: a process that was stopped for a while may have lost it. Ask right before the change is made. */
+  isHeld(): Promise<boolean>
+  release(): Promise<void>
+}
+
+interface Holder extends ProcessIdentity {
+  readonly token: string
+}
+
+/** What one look at a lock of another's found. */
+interface Sight {
+  readonly holder: Holder | undefined
+  readonly token: string
+  readonly modifiedMs: number
+}
 
 /**
- * Keeps other processes from writing the same output. The lock is a symbolic link that leads nowhere: its text, PLACE:PID:START, appears
- * with its name in one step and takes no room on a full disk. A lock whose process has ended is taken over; START tells it from a later
- * process of the same number.
- * @returns what gives the lock back.
- * @throws MqError OUTPUT_BUSY; Node's own errors where the folder cannot be written.
+ * A lock on a file, for processes, containers and machines that share a disk, on file systems without links of any kind. The file is made
+ * with O_EXCL and touched every ten seconds while it is held. A lock whose holder is known to have ended is taken over at once, one whose
+ * holder cannot be seen from here when it has not been touched for a minute.
+ * @param path of the lock itself; its folder must exist.
+ * @returns a function that tries to take it, to be called again and again by who wants to wait: watching takes more than one look. It
+ * resolves to undefined while another holds the lock.
+ * @throws Node's own errors where the folder cannot be written.
  */
-export async function lockOutput(output: string): Promise<() => Promise<void>> {
-  const path = `${output}.partial.lock`
-  const own = await ownText()
-  while (!(await tryTake(path, own))) {
-    const holder = await holderOf(path)
-    if (holder === undefined) continue
-    if (!(await isGone(holder))) throw MqError.of('OUTPUT_BUSY', { path: output, lock: path })
-    await evict(path, holder)
-  }
+export function sharedLock(path: string): () => Promise<HeldLock | undefined> {
+  let seen: { sight: Sight; since: number } | undefined
   return async () => {
-    if ((await holderOf(path)) === own) await unlink(path)
+    const fresh = await take(path, 'nobody')
+    if (fresh !== undefined) return fresh
+    const sight = await look(path)
+    if (sight === undefined) return take(path, 'nobody')
+    if (seen?.sight.token !== sight.token || seen.sight.modifiedMs !== sight.modifiedMs)
+      seen = { sight, since: performance.now() }
+    const ended = sight.holder !== undefined && (await hasEnded(sight.holder))
+    const silent = performance.now() - seen.since > silentForMs || Date.now() - sight.modifiedMs > abandonedAfterMs
+    if (!ended && !silent) return undefined
+    if (!(await evict(path, sight))) return undefined
+    return take(path, ended ? 'ended' : 'silent')
   }
 }
 
-async function tryTake(path: string, own: string): Promise<boolean> {
+async function take(path: string, takenFrom: HeldLock['takenFrom']): Promise<HeldLock | undefined> {
+  const token = randomUUID()
+  const text = JSON.stringify({ ...(await ownIdentity()), token })
+  let handle: FileHandle
   try {
-    await symlink(own, path)
-    return true
+    handle = await open(path, 'wx')
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined
     throw error
   }
+  // Only this handle is touched: if another has taken the lock over, its file is left alone.
+  const beat = setInterval(() => {
+    const now = new Date()
+    handle.utimes(now, now).catch(() => undefined)
+  }, heartbeatMs)
+  beat.unref()
+  const isHeld = async (): Promise<boolean> => (await look(path))?.token === token
+  const release = async (): Promise<void> => {
+    clearInterval(beat)
+    await handle.close()
+    if (await isHeld()) await rm(path, { force: true })
+  }
+  try {
+    await handle.writeFile(text)
+  } catch (error) {
+    clearInterval(beat)
+    await handle.close()
+    await rm(path, { force: true })
+    throw error
+  }
+  return { takenFrom, isHeld, release }
 }
 
-/** Undefined where the lock is gone by now. */
-async function holderOf(path: string): Promise<string | undefined> {
+/** Undefined where the lock is gone by now. What cannot be read as one of ours has an empty token. */
+async function look(path: string): Promise<Sight | undefined> {
   try {
-    return await readlink(path)
+    // Opened, not only looked at: network file systems answer from a cache otherwise.
+    const handle = await open(path, 'r')
+    try {
+      const { mtimeMs } = await handle.stat()
+      const holder = parse(await handle.readFile('utf8'))
+      return { holder, token: holder?.token ?? '', modifiedMs: mtimeMs }
+    } finally {
+      await handle.close()
+    }
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT') return undefined
-    // A file of that name that is not a lock of ours.
-    if (code === 'EINVAL') return ''
-    throw error
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    // A symbolic link to nothing is a lock of another kind: held, by whom is not known here.
+    const entry = await lstat(path).catch(() => undefined)
+    return entry === undefined ? undefined : { holder: undefined, token: 'link', modifiedMs: Date.now() }
   }
 }
 
-/** Whether the process that a lock names is known to be gone. */
-async function isGone(holder: string): Promise<boolean> {
-  const [, place, pid, start] = /^([0-9a-f]{16}):(\d+):(\d*)$/.exec(holder) ?? []
-  return place !== undefined && pid !== undefined && (await hasEnded({ place, pid: Number(pid), start: start ?? '' }))
+function parse(text: string): Holder | undefined {
+  try {
+    const { place, pid, start, token } = JSON.parse(text) as Partial<Holder>
+    if (typeof place !== 'string' || typeof pid !== 'number' || typeof start !== 'string' || typeof token !== 'string')
+      return undefined
+    return { place, pid, start, token }
+  } catch {
+    return undefined
+  }
 }
 
 /** Moved aside first and looked at there: between looking and moving, another may have evicted it and taken the lock. */
-async function evict(path: string, holder: string): Promise<void> {
+async function evict(path: string, judged: Sight): Promise<boolean> {
   const aside = `${path}.${randomUUID()}`
   try {
     await rename(path, aside)
   } catch {
-    return
+    return false
   }
-  const moved = await holderOf(aside)
-  if (moved !== undefined && moved !== holder) await tryTake(path, moved)
-  await unlink(aside)
+  const moved = await look(aside)
+  const right = moved === undefined || moved.token === judged.token
+  if (!right) await putBack(aside, path, moved)
+  await rm(aside, { force: true })
+  return right
 }
 
-async function ownText(): Promise<string> {
-  const { place, pid, start } = await ownIdentity()
-  return `${place}:${pid}:${start}`
+async function putBack(aside: string, path: string, { holder }: Sight): Promise<void> {
+  try {
+    await link(aside, path)
+  } catch {
+    await writeFile(path, JSON.stringify(holder), { flag: 'wx' }).catch(() => undefined)
+  }
 }

@@ -32,6 +32,11 @@ export async function checkTarget(path: string, inputs: readonly string[], force
   if (!force) throw MqError.of('OUTPUT_EXISTS', { path })
 }
 
+/** The lock of who writes an output; see sharedLock. */
+export function lockName(path: string): string {
+  return `${partialName(path)}.lock`
+}
+
 /** Where the record of finished ranges of an output lies. */
 export function journalName(path: string): string {
   return `${partialName(path)}.journal`

@@ -4,7 +4,7 @@ import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { writeFully } from '../../formats/file-bytes.js'
 import { MqError } from '../errors/index.js'
-import { type HeldLock, inWords, partialName, sharedLock } from '../files/index.js'
+import { type HeldLock, inWords, lockName, partialName, sharedLock } from '../files/index.js'
 import { contentHash, hasContent, hashPrefix } from './content-hash.js'
 import type { RemoteFile } from './listing.js'
 
@@ -35,7 +35,7 @@ interface Claim {
  */
 export async function claimPartial({ path, file, signal, onWait }: Claim): Promise<PartialPlace | undefined> {
   const partial = partialName(path)
-  const tryLock = sharedLock(`${partial}.lock`)
+  const tryLock = sharedLock(lockName(path))
   let [size, since, waited] = [-1, performance.now(), false]
   for (;;) {
     const lock = await tryLock()
@@ -67,7 +67,7 @@ function lockedPlace(path: string, lock: HeldLock): PartialPlace {
     },
     async finish(handle) {
       if (!(await lock.isHeld()) || !(await isSame(partial, handle)))
-        throw MqError.of('OUTPUT_BUSY', { path, lock: `${partial}.lock` })
+        throw MqError.of('OUTPUT_BUSY', { path, lock: lockName(path) })
       await rename(partial, path)
     },
   }

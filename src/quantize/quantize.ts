@@ -15,13 +15,13 @@ import {
   type WorkerTask,
 } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
-import { checkTarget, inWords, lockOutput } from '../files/index.js'
+import { checkTarget, type HeldLock, inWords, lockName, sharedLock } from '../files/index.js'
 import type { Blueprint } from '../model/index.js'
 import { checkPlan, layoutOutput, type Plan } from '../plan/index.js'
 import type { WithProgress } from '../progress/index.js'
-import type { QuantizedTensor } from '../quantize/tensor-statistics.js'
 import { sourceOf, writeOutput } from './output/write-output.js'
 import { tasksOf } from './tasks.js'
+import type { QuantizedTensor } from './tensor-statistics.js'
 
 export interface QuantizeOptions {
   readonly blueprint: Blueprint
@@ -105,17 +105,25 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
 
   // The folder; whether a file may be replaced is asked with the lock held.
   await checkTarget(first, blueprint.files, true)
-  const unlock = await lockOutput(path).catch(async (error: unknown) => {
-    throw await inWords(error, path, layout.sizeBytes)
-  })
+  const lock = await lockOutput(path, layout.sizeBytes)
   try {
-    const written = yield* writeOutput({ ...source, needs, dataBytes, path, effort, force, fresh, signal, ...share })
+    const written = yield* writeOutput({ ...source, needs, dataBytes, path, lock, effort, force, fresh, signal, ...share })
     const seconds = (performance.now() - startedAt) / 1000
     const notes = [...written.notes, ...(calibration === undefined ? [] : shareNotes(calibration, tasksOf(sourceOf(source, []))))]
     return { path: first, files, sizeBytes: layout.sizeBytes, dataBytes, bitsPerWeight, ...written, notes, seconds }
   } finally {
-    await unlock()
+    await lock.release()
   }
+}
+
+/** Keeps other processes from writing the same output. @throws MqError OUTPUT_BUSY, FILE_UNWRITABLE, DISK_FULL. */
+async function lockOutput(path: string, sizeBytes: number): Promise<HeldLock> {
+  const lock = lockName(path)
+  const held = await sharedLock(lock)().catch(async (error: unknown) => {
+    throw await inWords(error, path, sizeBytes, new Set([lock]))
+  })
+  if (held === undefined) throw MqError.of('OUTPUT_BUSY', { path, lock })
+  return held
 }
 
 /** A note with the share of weights that error feedback was used for. */

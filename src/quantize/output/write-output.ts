@@ -8,14 +8,15 @@ import {
   type QuantizeTask,
   runTasks,
 } from '../../engine/index.js'
+import type { HeldLock } from '../../files/index.js'
 import type { Blueprint } from '../../model/index.js'
 import type { OutputLayout } from '../../plan/index.js'
 import type { WithProgress } from '../../progress/index.js'
-import { inRunningOrder } from '../../quantize/running-order.js'
-import { newTensorStatistics, type QuantizedTensor, type TensorStatistics } from '../../quantize/tensor-statistics.js'
+import { inRunningOrder } from '../running-order.js'
 import { countTasks, type TaskSource, taskElements, tasksOf, writtenBytes } from '../tasks.js'
+import { newTensorStatistics, type QuantizedTensor, type TensorStatistics } from '../tensor-statistics.js'
+import { beginOutput, type Output } from './begin-output.js'
 import { identityOf } from './identity.js'
-import { beginOutput, type Output } from './output-files.js'
 import { earlierTasks } from './resume.js'
 import { newTaskSet, type TaskSet } from './task-set.js'
 
@@ -27,6 +28,8 @@ export interface WriteOptions {
   readonly effort: Effort
   /** The path that was asked for. */
   readonly path: string
+  /** Keeps other processes from writing the same output. */
+  readonly lock: HeldLock
   readonly threads: number
   /** Memory for all tasks in flight together, in bytes. */
   readonly taskBytes: number

@@ -275,7 +275,9 @@ describe('places that cannot be written', () => {
       await mount('64k')
       const blueprint = await smallModel(folder, [{ name: 'a.weight', shape: [400, 64] }])
       const work = finish(quantize({ blueprint, plan: smallPlan(blueprint, 'F32'), output }))
-      const details = { path: output, needed: expect.toSatisfy((n) => n > 102_400), available: 65_536 }
+      // The lock takes a page or so.
+      const available = expect.toSatisfy((n) => n > 40_000 && n <= 65_536)
+      const details = { path: output, needed: expect.toSatisfy((n) => n > 102_400), available }
       await expect(work).rejects.toMatchObject({ code: 'DISK_FULL', details })
       expect(await left()).toEqual([])
     })

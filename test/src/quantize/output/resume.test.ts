@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, open, readdir, readFile, rename, rm, stat, symlink, truncate, utimes, watch, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, readdir, readFile, rename, rm, stat, truncate, utimes, watch, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -252,14 +252,42 @@ describe('two processes', () => {
     ['an earlier process of the same number', process.pid],
   ])('the lock of %s is taken over', async (_, pid) => {
     const { place } = await ownIdentity()
-    await symlink(`${place}:${pid}:5`, `${output}.partial.lock`)
+    await writeFile(`${output}.partial.lock`, JSON.stringify({ place, pid, start: '5', token: 'theirs' }))
     await finishWork()
     expect(await left()).toEqual(['model.gguf'])
   })
 
+  const elsewhere = JSON.stringify({ place: '0'.repeat(16), pid: 1, start: '1', token: 'theirs' })
+
   test('the lock of another machine holds', async () => {
-    await symlink('elsewhere:1:1', `${output}.partial.lock`)
+    await writeFile(`${output}.partial.lock`, elsewhere)
     await expect(finishWork()).rejects.toMatchObject({ code: 'OUTPUT_BUSY' })
+  })
+
+  test('the lock of another machine that has been silent is taken over, without what that may still write', async () => {
+    await interruptAt(0.3)
+    const [partial] = (await left()).filter((name) => name.endsWith('.partial'))
+    const theirs = await open(join(folder, partial as string), 'r+')
+    await writeFile(`${output}.partial.lock`, elsewhere)
+    const old = new Date(Date.now() - 3_600_000)
+    await utimes(`${output}.partial.lock`, old, old)
+    const result = await finishWork()
+    expect(result.resumedBytes).toBe(0)
+    expect(result.notes).toContain('The partial output of an earlier run, which may not have ended, was discarded.')
+    const before = await readFile(output)
+    await theirs.write(new Uint8Array(64).fill(1), 0, 64, 0)
+    await theirs.close()
+    expect(Buffer.compare(await readFile(output), before)).toBe(0)
+    expect(await left()).toEqual(['model.gguf'])
+  })
+
+  test('a process that has lost its lock neither finishes nor removes what is there', async () => {
+    const first = quantize({ blueprint, plan, output, threads: 1 })
+    await first.next()
+    await writeFile(`${output}.partial.lock`, elsewhere)
+    await expect(finish(first)).rejects.toMatchObject({ code: 'OUTPUT_BUSY' })
+    expect((await left()).toSorted()).toEqual(['model.gguf.partial', 'model.gguf.partial.journal', 'model.gguf.partial.lock'])
+    await rm(`${output}.partial.lock`)
   })
 })
 
