@@ -16,8 +16,8 @@ export interface LogitsWriter {
 export async function createLogitsFile(path: string, header: LogitsHeader): Promise<LogitsWriter> {
   const { contextLength, vocabulary, chunks, tokens } = header
   if (tokens.length !== contextLength * chunks) throw new RangeError(`${tokens.length} tokens in ${chunks} chunks`)
-  const { handle, finish, discard } = await beginFile(path)
-  const write = (bytes: Uint8Array, position: number): Promise<void> => writeFully(handle, bytes, position)
+  const file = await beginFile(path)
+  const write = (bytes: Uint8Array, position: number): Promise<void> => writeFully(file.handle, bytes, position)
   try {
     const fixed = Buffer.alloc(fixedBytes)
     fixed.write(magic, 'latin1')
@@ -26,12 +26,12 @@ export async function createLogitsFile(path: string, header: LogitsHeader): Prom
     await write(fixed, 0)
     await write(new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength), fixedBytes)
   } catch (error) {
-    await discard()
+    await file.discard()
     throw error
   }
   return {
     writeRows: (first, rows) => write(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength), rowOffset(header, first)),
-    finish,
-    discard,
+    finish: () => file.finish(),
+    discard: () => file.discard(),
   }
 }
