@@ -7,11 +7,17 @@ export function parseSetup(lines: Lines): { readonly chunks: number } | undefine
   return match && { chunks: Number(match[1]) }
 }
 
+/** The perplexity of a text, and its standard error, which only the last line gives. */
+export interface Estimate {
+  readonly perplexity: number
+  readonly standardError?: number
+}
+
 /**
  * `Final estimate: PPL = 40.4321 +/- 0.64579`, or, where that is missing, the last chunk's `[99]40.4321,`: llama-perplexity 0.7.0 ends
  * now and then before its log is written out.
  */
-export function parseEstimate(lines: Lines): { readonly perplexity: number; readonly standardError?: number } | undefined {
+export function parseEstimate(lines: Lines): Estimate | undefined {
   const final = find(lines, /Final estimate: PPL = ([\d.e+-]+) \+\/- ([\d.e+-]+)/)
   if (final !== undefined) return { perplexity: Number(final[1]), standardError: Number(final[2]) }
   const { chunks } = parseSetup(lines) ?? {}

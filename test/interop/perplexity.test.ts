@@ -2,7 +2,7 @@ import { copyFile, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { finish } from '../../src/progress/index.js'
-import { parseEstimate } from '../../src/runner/external-output.js'
+import { type Estimate, parseEstimate } from '../../src/runner/external-output.js'
 import { loadModel } from '../../src/runner/index.js'
 import { foreign } from '../support/foreign.js'
 import { llama, sampleModels, samplePath } from '../support/sample-models.js'
@@ -28,7 +28,7 @@ describe.skipIf(skipped)(`llama-perplexity and its kin (${foreign.available ? ll
   /** llama-perplexity 0.7.0 ends now and then before the end of its log is written out: then it is asked again. */
   async function ask<Answer>(read: (output: string) => Answer | undefined, model: string, ...args: string[]): Promise<Answer> {
     for (let attempt = 0; attempt < 5; attempt += 1) {
-      const answer = read(await run('llama-perplexity', model, '--threads', '1', '--chunks', '8', ...args))
+      const answer = read(await run('llama-perplexity', model, '--threads', '1', '--chunks', '4', ...args))
       if (answer !== undefined) return answer
     }
     throw new Error('llama-perplexity does not answer')
@@ -50,11 +50,16 @@ describe.skipIf(skipped)(`llama-perplexity and its kin (${foreign.available ? ll
     const path = await models.make(sample, type)
     // without --no-repack it ends in an assertion on processors with AMX: see src/runner/extra-buffers.ts
     const repack = sample === 'deepseek-kjv-moe' ? ['--no-repack'] : []
-    const theirs = await ask((output) => parseEstimate(output.split('\n')), basename(path), '--file', 'text.txt', ...repack)
+    // without its last line there is no standard error
+    const whole = (output: string): Required<Estimate> | undefined => {
+      const estimate = parseEstimate(output.split('\n'))
+      return estimate?.standardError === undefined ? undefined : { ...estimate, standardError: estimate.standardError }
+    }
+    const theirs = await ask(whole, basename(path), '--file', 'text.txt', ...repack)
     await using model = await loadModel(path)
-    const ours = await finish(model.perplexity(text, { chunks: 8 }))
+    const ours = await finish(model.perplexity(text, { chunks: 4 }))
     expect(Math.abs(ours.perplexity / theirs.perplexity - 1)).toBeLessThan(tolerance)
-    expect(Math.abs(ours.standardError / (theirs.standardError ?? Number.NaN) - 1)).toBeLessThan(tolerance)
+    expect(Math.abs(ours.standardError / theirs.standardError - 1)).toBeLessThan(tolerance)
   })
 
   it('reads texts into the tokens of llama-tokenize', async () => {
