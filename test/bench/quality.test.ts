@@ -35,7 +35,7 @@ test('bits are compared with the smallest preset that is not smaller', async () 
   expect(await at('deepseek-kjv-moe')).toEqual(['IQ3_XS', 'Q2_K', 'IQ2_XXS'])
 })
 
-test('a lab makes each file once, within its bytes, and measures it on each text', { timeout: 120_000 }, async () => {
+test('a lab makes each file once, within its bytes, and measures it on each text', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'mq-quality-test-'))
   const cached = new Map<string, Prediction>()
   const cache: MeasurementCache = {

@@ -34,7 +34,7 @@ let r1: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mq-headers-'))
   r1 = await writeDeepseekR1(join(folder, 'DeepSeek-R1'))
-}, 30_000)
+})
 
 afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
@@ -56,7 +56,7 @@ describe('DeepSeek-R1, 671 billion weights, from its headers', () => {
       ).toBeGreaterThan(experts + 1)
     }
     expect(made.notes.join('\n')).toMatch(/typical values for each type/)
-  }, 60_000)
+  })
 
   it('is read from afar without its weights', async () => {
     await using hub = await folderHub(r1)
@@ -65,7 +65,7 @@ describe('DeepSeek-R1, 671 billion weights, from its headers', () => {
     expect({ tensors, dataBytes }).toEqual({ tensors: here.tensors, dataBytes: here.dataBytes })
     // Headers and index are 20 MB of a repository of 672 GB.
     expect(hub.sentBytes()).toBeLessThan(30e6)
-  }, 60_000)
+  })
 })
 
 describe('a dense model of 70 billion weights, from its header', () => {
