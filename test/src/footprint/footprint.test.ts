@@ -129,21 +129,13 @@ describe.skipIf(llamaBuffers === undefined)("footprint against llama.cpp's own r
     })
   }
 
-  it.each(Object.entries(shapes))(
-    '%s',
-    async (name, header) => {
-      expect(await differences(name, header)).toEqual([])
-    },
-    30_000,
-  )
+  it.each(Object.entries(shapes))('%s', async (name, header) => {
+    expect(await differences(name, header)).toEqual([])
+  })
 
-  it.each(Object.entries(configs))(
-    '%s',
-    async (name, config) => {
-      expect(await differences(name, await hollowModel(config))).toEqual([])
-    },
-    60_000,
-  )
+  it.each(Object.entries(configs))('%s', async (name, config) => {
+    expect(await differences(name, await hollowModel(config))).toEqual([])
+  })
 
   it.each(['samples/llama-kjv', 'samples/deepseek-kjv-moe'])('%s', async (path) => {
     expect(await differences(path, await makeBlueprint(path))).toEqual([])
