@@ -1,9 +1,9 @@
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
-import { onlyMoves, type Recipe } from '../recipe/index.js'
+import { blocksOf, onlyMoves, type Recipe } from '../recipe/index.js'
 
-/** Whether a tensor is copied: the source is a GGUF file that has it in the target type. */
+/** Whether a tensor is copied: the source has its blocks in the target type. */
 export function isCopy(recipe: Recipe, type: GgmlTypeName): boolean {
-  return recipe.op === 'ggml' && recipe.type === type
+  return (recipe.op === 'ggml' && recipe.type === type) || blocksOf(recipe)?.type === type
 }
 
 /** Whether a type stores every value of a recipe without loss, so that there is no error to measure. */

@@ -8,7 +8,7 @@ import { type OutputForm, prepareOutputs } from '../../formats/ggml/output-error
 import { type GgmlTypeName, ggmlBytes, ggmlType } from '../../formats/ggml/types.js'
 import { covarianceFrom } from '../covariance/index.js'
 import { MqError } from '../errors/index.js'
-import { evaluateRows, rowLength } from '../recipe/index.js'
+import { blocksOf, evaluateRows, type ReadRange, rowLength } from '../recipe/index.js'
 import { type BufferPool, newBufferPool } from './buffer-pool.js'
 import { addErrorSums, clippedCount, type ErrorSums, errorSums, noErrorSums, noOutputs } from './error-sums.js'
 import { contentKey } from './executor.js'
@@ -240,8 +240,16 @@ function checkFinite(tensor: string, { recipe, tensorRow }: RowRun, values: Floa
 }
 
 /** The bytes of rows as their file has them. */
-function storedBlocks({ recipe, start, end }: RowRun, buffers: BufferPool): Promise<Uint8Array> {
-  if (recipe.op !== 'ggml') throw new RangeError(`nothing to copy in ${recipe.op}`)
+async function storedBlocks({ recipe, start, end }: RowRun, buffers: BufferPool): Promise<Uint8Array> {
+  if (recipe.op !== 'ggml') {
+    const stored = blocksOf(recipe)
+    if (stored === undefined) throw new RangeError(`nothing to copy in ${recipe.op}`)
+    const read: ReadRange = (range) => readRange(files, range, buffers)
+    const values = await evaluateRows(stored.bytes, start, end, read, codec, buffers)
+    const bytes = Uint8Array.from(values)
+    buffers.release(values)
+    return bytes
+  }
   const { file, start: first } = recipe.range
   const rowBytes = ggmlBytes(recipe.type, rowLength(recipe))
   return readRange(files, { file, start: first + start * rowBytes, end: first + end * rowBytes }, buffers)

@@ -1,3 +1,4 @@
+import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { Metadata } from '../../formats/gguf/types.js'
 import type { Recipe, Shape } from '../recipe/index.js'
 
@@ -42,6 +43,8 @@ export interface BlueprintTensor {
   /** Always F32, whatever the output type (1-D, norms, router). */
   readonly keepF32: boolean
   readonly recipe: Recipe
+  /** The ggml type that a checkpoint was trained and saved in, bit for bit (MXFP4): a conversion keeps it. */
+  readonly storedType?: GgmlTypeName
 }
 
 /** Everything that is to be written, but for the types: no weight has been read to make it. */

@@ -1,7 +1,7 @@
 import { fileTypes } from '../../formats/gguf/index.js'
 import type { Blueprint } from '../model/index.js'
 import { assemblePlan } from './allocate/assemble.js'
-import { fitted, settledType } from './allocate/settled.js'
+import { keptOrFitted, settledType } from './allocate/settled.js'
 import type { Plan } from './plan.js'
 
 /** Types that a whole model can be converted to without measuring. */
@@ -9,12 +9,12 @@ export type UniformType = 'F32' | 'F16' | 'BF16' | 'Q8_0'
 
 /**
  * The plan of a plain conversion: every tensor in one type, but F32 where the model needs it and F16 where rows are not whole blocks.
- * The rules are those of llama.cpp's converter.
+ * The rules are those of llama.cpp's converter: what a checkpoint has in MXFP4 stays so.
  */
 export function planUniform(blueprint: Blueprint, type: UniformType): Plan {
-  return assemblePlan(blueprint, (tensor) => settledType(tensor) ?? fitted(type, tensor, `All weights are ${type}`), {
+  return assemblePlan(blueprint, (tensor) => settledType(tensor) ?? keptOrFitted(type, tensor, `All weights are ${type}`), {
     goal: { kind: 'type', type },
-    fileType: fileTypes[type],
+    fileType: fileTypes[blueprint.tensors.some(({ storedType }) => storedType === 'MXFP4') ? 'MXFP4_MOE' : type],
     notes: blueprint.notes,
   })
 }

@@ -9,11 +9,13 @@ import { ggmlOperation } from './operations/ggml.js'
 import { interleaveHalvesOperation } from './operations/interleave-halves.js'
 import { lookupOperation } from './operations/lookup.js'
 import { multiplyOperation } from './operations/multiply.js'
+import { mxfp4Operation } from './operations/mxfp4.js'
 import { negativeExpOperation } from './operations/negative-exp.js'
 import { plainOperation } from './operations/plain.js'
 import { reshapeOperation } from './operations/reshape.js'
 import { sliceOperation } from './operations/slice.js'
 import { stackOperation } from './operations/stack.js'
+import { strideRowsOperation } from './operations/stride-rows.js'
 import { takeColumnsOperation } from './operations/take-columns.js'
 import { transposeOperation } from './operations/transpose.js'
 import { unpackOperation } from './operations/unpack.js'
@@ -36,6 +38,8 @@ export const operations: { readonly [Op in keyof RecipeNodes]: Operation<RecipeN
   add: addOperation,
   multiply: multiplyOperation,
   'negative-exp': negativeExpOperation,
+  'stride-rows': strideRowsOperation,
+  mxfp4: mxfp4Operation,
   constant: constantOperation,
   unpack: unpackOperation,
   'take-columns': takeColumnsOperation,

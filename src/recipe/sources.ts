@@ -7,7 +7,7 @@ import { elementCount, rowLength } from './shape.js'
 function sourcesOf(recipe: Recipe): readonly Source[] {
   const operation = operationOf(recipe)
   const own = operation.source(recipe)
-  return own === undefined ? operation.operands(recipe).flatMap(sourcesOf) : [own]
+  return [...(own === undefined ? [] : [own]), ...operation.operands(recipe).flatMap(sourcesOf)]
 }
 
 /** Bytes of files that a recipe reads. */

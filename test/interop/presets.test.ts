@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { checkpointSpecs, writeCheckpointOf } from '../../bench/coverage/checkpoints/index.js'
 import type { Blueprint } from '../../src/model/blueprint.js'
 import { makeBlueprint } from '../../src/model/convert/index.js'
 import { planPreset } from '../../src/plan/allocate/index.js'
@@ -13,13 +14,21 @@ import { foreign } from '../support/foreign.js'
 /** `[ 1/39] NAME - [..], type = bf16, size = .. (q6_K)`: the type at the end, or the one it has where it is left alone. */
 const line = /\[ *\d+\/ *\d+\] +(\S+) +- \[[^\]]*\], type = +(\w+), [^[]*?size = [^\n]*?(?:\((\w+)\))?\s*\n/g
 
-describe.skipIf(!foreign.available).each(['llama-kjv', 'deepseek-kjv-moe'])(`presets of %s (${foreign.name})`, (sample) => {
+/** Samples, and tiny checkpoints of families whose tensors have names and places of their own. */
+const models = ['llama-kjv', 'deepseek-kjv-moe', 'qwen3-next', 'qwen3.5', 'qwen3.5-moe', 'gpt-oss-bf16']
+
+async function sourceOf(name: string, folder: string): Promise<string> {
+  const spec = checkpointSpecs.find((spec) => spec.name === name)
+  return spec === undefined ? `samples/${name}` : await writeCheckpointOf(spec, folder)
+}
+
+describe.skipIf(!foreign.available).each(models)(`presets of %s (${foreign.name})`, (model) => {
   let folder = ''
   let blueprint: Blueprint
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'mq-presets-'))
-    blueprint = await makeBlueprint(`samples/${sample}`)
+    blueprint = await makeBlueprint(await sourceOf(model, folder))
     await finish(quantize({ blueprint, plan: planUniform(blueprint, 'BF16'), output: join(folder, 'bf16.gguf') }))
   })
   afterAll(() => rm(folder, { recursive: true, force: true }))

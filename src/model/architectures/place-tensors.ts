@@ -1,5 +1,5 @@
 import { MqError } from '../../errors/index.js'
-import { sameShape, showShape } from '../../recipe/index.js'
+import { blocksOf, sameShape, showShape } from '../../recipe/index.js'
 import type { Checkpoint } from '../checkpoint/index.js'
 import { silently } from './rows.js'
 import type { Model, NamedTensor } from './types.js'
@@ -12,7 +12,7 @@ export interface PlacedTensors {
 
 /**
  * Turns every tensor of the checkpoint into those of the output, in the order of llama.cpp's converter: computed ones, then as the
- * checkpoint's names come.
+ * checkpoint's names come; but first of all those whose blocks stay as they are.
  * @throws MqError TENSOR_MISSING, TENSOR_UNEXPECTED, TENSOR_SHAPE, STORAGE_UNSUPPORTED.
  */
 export function placeTensors(checkpoint: Checkpoint, model: Model): PlacedTensors {
@@ -41,5 +41,10 @@ export function placeTensors(checkpoint: Checkpoint, model: Model): PlacedTensor
     if (required && !seen.has(name)) throw MqError.of('TENSOR_MISSING', { path: checkpoint.path, tensor: name })
   }
   leftOut.delete(silently)
-  return { tensors, notes: [...leftOut].map(([reason, count]) => `Left out ${count} tensor${count === 1 ? '' : 's'} ${reason}.`) }
+  const isKept = ({ recipe }: NamedTensor): boolean => blocksOf(recipe) !== undefined
+  const ordered = [...tensors.filter(isKept), ...tensors.filter((tensor) => !isKept(tensor))]
+  return {
+    tensors: ordered,
+    notes: [...leftOut].map(([reason, count]) => `Left out ${count} tensor${count === 1 ? '' : 's'} ${reason}.`),
+  }
 }

@@ -1,6 +1,6 @@
 import type { MetadataValue } from '../../../formats/gguf/index.js'
 import { type TokenizerMetadata, tokenizerMetadata } from '../../../formats/tokenizer/index.js'
-import type { Recipe } from '../../recipe/index.js'
+import { blocksOf, type Recipe } from '../../recipe/index.js'
 import { describeModel, type Model, type MtpExport, placeTensors, text, uint32 } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import { type Checkpoint, type CheckpointFolder, openCheckpoint } from '../checkpoint/index.js'
@@ -26,7 +26,10 @@ export async function blueprintOfCheckpoint(
   const checkpoint = await openCheckpoint(place)
   const model = await describeModel(checkpoint, mtp === undefined ? {} : { mtp })
   const placed = placeTensors(checkpoint, model)
-  const tensors = placed.tensors.map((tensor) => blueprintTensor(tensor.name, tensor.recipe, model.architecture))
+  const tensors = placed.tensors.map((tensor): BlueprintTensor => {
+    const storedType = blocksOf(tensor.recipe)?.type
+    return { ...blueprintTensor(tensor.name, tensor.recipe, model.architecture), ...(storedType !== undefined && { storedType }) }
+  })
   const tokenizer = await readTokenizer(checkpoint, model, pre)
   const { card, notes: cardNotes } = await readModelCard(checkpoint)
   const metadata = new Map<string, MetadataValue>([

@@ -1,6 +1,6 @@
 import { fitsRow, type GgmlTypeName, ggmlType } from '../../../formats/ggml/types.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
-import { bitsPerValue, holdsMxfp4, rowLength } from '../../recipe/index.js'
+import { bitsPerValue, blocksOf, holdsMxfp4, rowLength } from '../../recipe/index.js'
 
 /** Whether there is a kernel that writes the type. */
 export type Writable = (type: GgmlTypeName) => boolean
@@ -32,12 +32,11 @@ const quantizedCandidates: readonly GgmlTypeName[] = [
 ]
 
 /**
- * The type that stores a tensor just as the source holds it, where it is quantized already: that of a GGUF's blocks, which are copied, or
- * MXFP4, whose kernel finds each block again. Undefined for other storages of a checkpoint, which no type of ggml equals.
+ * The type that stores a tensor just as the source holds it, where it is quantized already: that of its blocks, which are copied, or MXFP4 in
+ * another order, whose kernel finds each block again. Undefined for other storages of a checkpoint, which no type of ggml equals.
  */
 export function quantizedSource({ recipe }: BlueprintTensor): GgmlTypeName | undefined {
-  if (recipe.op === 'ggml') return isWide(recipe.type) ? undefined : recipe.type
-  return holdsMxfp4(recipe) ? 'MXFP4' : undefined
+  return blocksOf(recipe)?.type ?? (holdsMxfp4(recipe) ? 'MXFP4' : undefined)
 }
 
 /** What the scales of ggml's blocks may take beyond the scales of a source: half a bit for each value, as in Q8_0 and Q4_0. */

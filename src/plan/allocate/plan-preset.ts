@@ -7,7 +7,7 @@ import { assemblePlan } from './assemble.js'
 import { isWide, type Writable } from './candidates.js'
 import { presetTypes } from './preset-types.js'
 import { type Preset, presetName, presetNames, presets } from './presets.js'
-import { type Assignment, fitted, settledType } from './settled.js'
+import { type Assignment, keptOrFitted, settledType } from './settled.js'
 import { matchTensorTypes, specsOf, type TensorTypeOverride } from './tensor-types.js'
 
 export interface PlanPresetOptions {
@@ -42,7 +42,7 @@ export function planPreset(blueprint: Blueprint, preset: string, options: PlanPr
     if (choice === undefined)
       return { type: blueprint.sourceType, reason: 'Not quantized, as in llama-quantize: the type of the source.' }
     const { type, rule } = choice
-    return fitted(type, tensor, rule === undefined ? `The type of ${name}` : `${name} gives ${rule} this type here`)
+    return keptOrFitted(type, tensor, rule === undefined ? `The type of ${name}` : `${name} gives ${rule} this type here`)
   }
   const plan = assemblePlan(blueprint, assign, {
     goal: { kind: 'preset', preset: name, ...specsOf(overrides) },

@@ -3,7 +3,7 @@ import type { Blueprint } from '../../model/index.js'
 import type { Plan } from '../plan.js'
 import { assemblePlan } from './assemble.js'
 import { isWide, type Writable } from './candidates.js'
-import { fitted, settledType } from './settled.js'
+import { keptOrFitted, settledType } from './settled.js'
 import { matchTensorTypes, specsOf, type TensorTypeOverride, weightType } from './tensor-types.js'
 
 export interface PlanTypeOptions {
@@ -25,8 +25,12 @@ export function planType(blueprint: Blueprint, type: string, options: PlanTypeOp
     throw MqError.of('OPTION_INVALID', { option: 'type', value: type, problem: 'it is not a type for weights' })
   }
   const matches = matchTensorTypes(blueprint, overrides, writable)
-  return assemblePlan(blueprint, (tensor) => settledType(tensor, matches) ?? fitted(asked, tensor, `All weights are ${asked}`), {
-    goal: { kind: 'type', type: asked, ...specsOf(overrides) },
-    notes: [],
-  })
+  return assemblePlan(
+    blueprint,
+    (tensor) => settledType(tensor, matches) ?? keptOrFitted(asked, tensor, `All weights are ${asked}`),
+    {
+      goal: { kind: 'type', type: asked, ...specsOf(overrides) },
+      notes: [],
+    },
+  )
 }

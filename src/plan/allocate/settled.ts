@@ -1,4 +1,4 @@
-import type { GgmlTypeName } from '../../../formats/ggml/types.js'
+import { type GgmlTypeName, ggmlType } from '../../../formats/ggml/types.js'
 import type { BlueprintTensor } from '../../model/index.js'
 import { rowLength } from '../../recipe/index.js'
 import { fittingType, type TensorTypeOverride } from './tensor-types.js'
@@ -20,6 +20,14 @@ export function settledType(
   if (tensor.keepF32) return { type: 'F32', reason: 'Always F32, like all norms, biases, routers and vectors.' }
   const override = overrides?.get(tensor.name)
   return override && fitted(override.type, tensor, `Set by name, ${override.spec}`)
+}
+
+/** As `fitted`, but the type in which the checkpoint has the tensor where that has no more bits. */
+export function keptOrFitted(wanted: GgmlTypeName, tensor: BlueprintTensor, reason: string): Assignment {
+  const { storedType: type } = tensor
+  const assignment = fitted(wanted, tensor, reason)
+  if (type === undefined || ggmlType(type).bitsPerWeight > ggmlType(assignment.type).bitsPerWeight) return assignment
+  return { type, reason: `Kept bit for bit in ${type}, which the checkpoint has it in.` }
 }
 
 /** The type that is wanted, or the nearest that the tensor's rows are whole blocks of. @param reason a sentence without its full stop. */

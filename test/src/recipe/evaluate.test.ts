@@ -25,6 +25,7 @@ import {
   type Shape,
   slice,
   stack,
+  strideRows,
   takeColumns,
   transpose,
   unpack,
@@ -115,6 +116,10 @@ function valueAt(recipe: Recipe, index: readonly number[]): number {
     }
     case 'expand':
       return valueAt(recipe.input, [Math.floor(first / recipe.blockRows), Math.floor((rest[0] as number) / recipe.blockColumns)])
+    case 'stride-rows': {
+      const axis = index.length - 2
+      return valueAt(recipe.input, index.with(axis, (index[axis] as number) * recipe.step + recipe.first))
+    }
     case 'take-columns':
       return valueAt(recipe.input, [first, valueAt(recipe.index, rest)])
     case 'lookup': {
@@ -131,6 +136,7 @@ function valueAt(recipe: Recipe, index: readonly number[]): number {
       const [row, column] = (recipe.transposed ? index.toReversed() : index) as [number, number]
       return bitsAt(recipe, row, column)
     }
+    case 'mxfp4':
     case 'ggml':
       throw new Error('not here')
   }
@@ -156,6 +162,10 @@ const anyRecipe: fc.Arbitrary<Recipe> = fc.letrec<{ recipe: Recipe }>((tie) => (
     fc.tuple(tie('recipe'), small).map(([input, value]) => add(input, value)),
     tie('recipe').map(negativeExp),
     fc.tuple(tie('recipe'), small).map(([input, value]) => multiply(input, value + 0.1)),
+    fc.tuple(tie('recipe'), small, fc.nat()).map(([input, step, first]) => {
+      const entries = Array.from({ length: step }, (_, index) => add(input, index))
+      return strideRows(reshape(stack(entries), [step * rowCount(input), rowLength(input)]), first % step, step)
+    }),
     tie('recipe').map((input) => reshape(input, input.shape.toReversed())),
     tie('recipe').map((input) => reshape(input, [elementCount(input.shape)])),
     tie('recipe').map((input) => (input.shape.length < 2 ? reshape(input, [1, ...input.shape]) : transpose(input))),

@@ -1,5 +1,4 @@
-import { combine, expand, reshape, sameShape, showShape } from '../../../recipe/index.js'
-import { fourBitFloats } from './four-bit-floats.js'
+import { mxfp4 as mxfp4Recipe, sameShape, showShape } from '../../../recipe/index.js'
 import { type Module, requireShape, shapeError, storageOfModules } from './modules.js'
 import type { StorageKind, StoredTensors } from './types.js'
 
@@ -42,10 +41,7 @@ function moduleOf(stored: StoredTensors, anchor: string): Module {
     build() {
       const scaleShape = requireShape(stored, weight + scalesSuffix)
       if (!sameShape(scaleShape, blocks)) throw shapeError(weight + scalesSuffix, scaleShape, showShape(blocks))
-      const count = blocks.reduce((product, size) => product * size, 1)
-      const wide = [count, blockSize]
-      const scales = reshape(stored.as(weight + scalesSuffix, 'F8_E8M0'), [count, 1])
-      return reshape(combine('product', fourBitFloats(stored, anchor, wide), expand(scales, 1, blockSize, wide)), shape)
+      return mxfp4Recipe(stored.packed(anchor), stored.packed(weight + scalesSuffix), shape)
     },
   }
 }

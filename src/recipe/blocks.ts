@@ -1,0 +1,64 @@
+import { type GgmlTypeName, ggmlBytes } from '../../formats/ggml/types.js'
+import { concat } from './operations/concat.js'
+import { mxfp4 } from './operations/mxfp4.js'
+import { plain } from './operations/plain.js'
+import { reshape } from './operations/reshape.js'
+import { slice } from './operations/slice.js'
+import { stack } from './operations/stack.js'
+import { strideRows } from './operations/stride-rows.js'
+import type { Recipe, Shape } from './recipe.js'
+import { rowLength } from './shape.js'
+
+/** Blocks of a ggml type that a source holds of a tensor. */
+export interface StoredBlocks {
+  readonly type: GgmlTypeName
+  /** Evaluates to their bytes as numbers, row by row: rows of the tensor are rows of it. */
+  readonly bytes: Recipe
+}
+
+const numbers: ReadonlySet<GgmlTypeName> = new Set(['F32', 'F16', 'BF16', 'F64', 'I8', 'I16', 'I32', 'I64'])
+
+/** The blocks that a source holds of a tensor, where a recipe does no more than put whole rows of them elsewhere; undefined for all others. */
+export function blocksOf(recipe: Recipe): StoredBlocks | undefined {
+  switch (recipe.op) {
+    case 'ggml': {
+      const { type, range, shape } = recipe
+      return numbers.has(type) ? undefined : { type, bytes: plain('U8', range, byteShape(type, shape)) }
+    }
+    case 'mxfp4': {
+      const { codes, scales, as, shape } = recipe
+      return as === 'blocks' ? undefined : { type: 'MXFP4', bytes: mxfp4(codes, scales, byteShape('MXFP4', shape), 'blocks') }
+    }
+    case 'reshape':
+      return rowLength(recipe.input) === rowLength(recipe)
+        ? moved([recipe.input], (type, [input]) => reshape(input as Recipe, byteShape(type, recipe.shape)))
+        : undefined
+    case 'slice':
+      return moved([recipe.input], (_, [input]) => slice(input as Recipe, recipe.axis, recipe.start, recipe.end))
+    case 'stride-rows':
+      return moved([recipe.input], (_, [input]) => strideRows(input as Recipe, recipe.first, recipe.step))
+    case 'stack':
+      return recipe.shape.length < 2 ? undefined : moved(recipe.inputs, (_, inputs) => stack(inputs))
+    case 'concat':
+      return recipe.shape.length < 2 ? undefined : moved(recipe.inputs, (_, inputs) => concat(inputs))
+    default:
+      return undefined
+  }
+}
+
+function byteShape(type: GgmlTypeName, shape: Shape): Shape {
+  return [...shape.slice(0, -1), ggmlBytes(type, shape.at(-1) ?? 0)]
+}
+
+function moved(inputs: readonly Recipe[], move: (type: GgmlTypeName, bytes: Recipe[]) => Recipe): StoredBlocks | undefined {
+  const found = inputs.map(blocksOf)
+  const type = found[0]?.type
+  if (type === undefined || found.some((blocks) => blocks?.type !== type)) return undefined
+  return {
+    type,
+    bytes: move(
+      type,
+      found.flatMap((blocks) => blocks?.bytes ?? []),
+    ),
+  }
+}
