@@ -50,7 +50,7 @@ export function tiedInputs(
  * No weight is read here: a worker makes the covariance.
  * @returns undefined where embeddingReaders finds none, and where the embedding is the output matrix too.
  */
-export function embeddingInputs(model: Pick<Blueprint, 'tensors'>): KnownInputs | undefined {
+export function embeddingInputs(model: Pick<Blueprint, 'architecture' | 'tensors'>): KnownInputs | undefined {
   const read = embeddingReaders(model)
   if (read === undefined || read.isTied) return undefined
   const { embedding, readers } = read

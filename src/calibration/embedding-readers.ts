@@ -1,5 +1,5 @@
 import type { EmbeddingReaders } from '../covariance/index.js'
-import type { Blueprint, TensorRole } from '../model/index.js'
+import { type Blueprint, familyOfArchitecture, type TensorRole } from '../model/index.js'
 import { type Recipe, rowLength } from '../recipe/index.js'
 
 const queriesInOne: readonly TensorRole[] = ['attention-q', 'attention-k', 'attention-v', 'attention-qkv']
@@ -15,13 +15,36 @@ export interface ReadEmbedding {
   readonly isTied: boolean
 }
 
-/** The embedding and what the first block reads it with; undefined where its first reader is not attention behind a norm. */
-export function embeddingReaders({ tensors }: Pick<Blueprint, 'tensors'>): ReadEmbedding | undefined {
+const besideAttention: readonly TensorRole[] = ['ffn-gate', 'ffn-up']
+
+/** Tensors outside the blocks that do not change what the first block reads. */
+const elsewhere: ReadonlySet<string> = new Set([
+  'token_embd',
+  'output',
+  'output_norm',
+  'rope_freqs',
+  'rope_factors_long',
+  'rope_factors_short',
+])
+
+/**
+ * The embedding and what the first block reads it with: attention behind a norm, and beside it the feed-forward part of families that read
+ * both from there. Undefined where its first reader is another, or where positions or a norm of its own come between.
+ */
+export function embeddingReaders({
+  architecture,
+  tensors,
+}: Pick<Blueprint, 'architecture' | 'tensors'>): ReadEmbedding | undefined {
   const embedding = tensors.find(({ role }) => role === 'embedding')
+  if (tensors.some(({ name, layer }) => layer === undefined && !elsewhere.has(name.replace(/\.(weight|bias)$/, ''))))
+    return undefined
   const norm = tensors.find(({ name }) => name === 'blk.0.attn_norm.weight')
   if (embedding === undefined || norm === undefined) return undefined
   const first = tensors.filter(({ layer, name }) => layer === 0 && name.endsWith('.weight'))
-  const roles = first.some(({ role }) => role === 'attention-q-a') ? queriesInTwo : queriesInOne
+  const queries = first.some(({ role }) => role === 'attention-q-a') ? queriesInTwo : queriesInOne
+  const parallel = familyOfArchitecture(architecture)?.footprint?.parallel
+  const isBeside = parallel === 'without-norm' ? first.every(({ name }) => !name.endsWith('ffn_norm.weight')) : parallel === true
+  const roles = isBeside ? [...queries, ...besideAttention] : queries
   const columns = rowLength(embedding)
   const readers = first.filter((tensor) => roles.includes(tensor.role) && rowLength(tensor) === columns)
   if (readers.length === 0 || rowLength(norm) !== columns || columns % 32 !== 0) return undefined

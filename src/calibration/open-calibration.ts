@@ -41,7 +41,10 @@ export interface Calibration {
  * @throws MqError IMPORTANCE_MISMATCH, CALIBRATION_MISMATCH where it is of another model, FILE_MISSING and the like; FormatError IMATRIX_INVALID, GGUF_INVALID,
  *   INPUT_TRUNCATED.
  */
-export async function openCalibration(path: string, blueprint: Pick<Blueprint, 'tensors'>): Promise<Calibration> {
+export async function openCalibration(
+  path: string,
+  blueprint: Pick<Blueprint, 'architecture' | 'tensors'>,
+): Promise<Calibration> {
   const { importance, notes } = await readImportance(path, blueprint)
   const source = await fileSource(path)
   try {

@@ -19,7 +19,8 @@ export interface ModelImportance {
  * @throws MqError IMPORTANCE_MISMATCH, CALIBRATION_MISMATCH where it is of another model, FILE_MISSING and the like; FormatError IMATRIX_INVALID, GGUF_INVALID,
  *   INPUT_TRUNCATED.
  */
-export async function readImportance(path: string, { tensors }: Pick<Blueprint, 'tensors'>): Promise<ModelImportance> {
+export async function readImportance(path: string, model: Pick<Blueprint, 'architecture' | 'tensors'>): Promise<ModelImportance> {
+  const { tensors } = model
   const { entries } = await readMatrix(path)
   const importance = new Map([...entries].map(([name, entry]) => [name, shrunkMeanSquares(entry)]))
   const found = tensors.flatMap((tensor) => {
@@ -35,7 +36,7 @@ export async function readImportance(path: string, { tensors }: Pick<Blueprint, 
   if (found.length === 0 && first !== undefined) {
     throw MqError.of('IMPORTANCE_MISMATCH', { tensor: first.name, problem: `${path} has no tensor of this model` })
   }
-  checkModel(path, importance.keys(), { tensors })
+  checkModel(path, importance.keys(), model)
   const layers = tensors.filter(({ keepF32, layer }) => !keepF32 && layer !== undefined)
   const missing = layers.filter(({ name }) => !importance.has(name)).length
   return {

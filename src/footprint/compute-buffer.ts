@@ -36,6 +36,7 @@ export function computeBufferBytes(shape: ModelShape, options: ComputeOptions): 
     tokens,
     context,
     flashAttention,
+    fusedQueries: shape.fusedQueries,
     positions: input(4, tokens),
     mask: input(flashAttention ? 2 : 4, context, tokens),
     keyRows: input(8, tokens),
@@ -46,20 +47,26 @@ export function computeBufferBytes(shape: ModelShape, options: ComputeOptions): 
 
   let state = embedded
   for (let layer = 0; layer < shape.layers; layer++) {
-    const normed = norm(state)
+    const normed = norm(state, shape.norm)
     let attended =
       attention.kind === 'grouped'
         ? groupedAttention(inputs, attention, normed, hidden)
         : latentAttention(inputs, attention, normed, hidden)
     let residual = state
-    if (layer === shape.layers - 1) {
+    const isLast = layer === shape.layers - 1
+    if (isLast) {
       attended = compute([hidden, tokens], attended, outputRows)
       residual = compute([hidden, tokens], residual, outputRows)
     }
+    if (shape.parallel) {
+      const beside = afterAttention(inputs, shape, layer, isLast ? compute([hidden, tokens], normed, outputRows) : normed)
+      state = elementwise(elementwise(beside, residual), attended)
+      continue
+    }
     const middle = elementwise(attended, residual)
-    state = elementwise(afterAttention(inputs, shape, layer, norm(middle)), middle)
+    state = elementwise(afterAttention(inputs, shape, layer, norm(middle, shape.norm)), middle)
   }
-  const result = norm(state)
+  const result = norm(state, shape.norm)
   result.output = true
   const logits = compute([vocabulary, tokens], result)
   logits.output = true
@@ -81,7 +88,7 @@ function rotations({ attention }: ModelShape, cacheType: CacheType = 'F16'): Pic
 
 function afterAttention(inputs: GraphInputs, shape: ModelShape, layer: number, values: GraphTensor): GraphTensor {
   const { experts, feedForward: width } = shape
-  if (experts === undefined || !shape.hasExperts(layer)) return feedForward(values, width)
+  if (experts === undefined || !shape.hasExperts(layer)) return feedForward(values, width, shape.gating)
   const routed = expertLayer(inputs, experts, values)
   return experts.sharedWidth === 0 ? routed : elementwise(routed, feedForward(values, experts.sharedWidth))
 }

@@ -1,5 +1,5 @@
 import { compute, elementwise, type Graph, type GraphTensor, half, store, swapMiddle, view } from './graph.js'
-import type { ExpertLayers, GroupedAttention, LatentAttention } from './model-shape.js'
+import type { ExpertLayers, GroupedAttention, LatentAttention, ModelShape } from './model-shape.js'
 
 /** What all layers of one graph share. */
 export interface GraphInputs {
@@ -8,6 +8,8 @@ export interface GraphInputs {
   readonly tokens: number
   readonly context: number
   readonly flashAttention: boolean
+  /** Whether queries, keys and values are projected by one matrix. */
+  readonly fusedQueries: boolean
   readonly positions: GraphTensor
   readonly mask: GraphTensor
   readonly keyRows: GraphTensor
@@ -17,27 +19,30 @@ export interface GraphInputs {
   readonly valueRotation?: GraphTensor
 }
 
-/** Normalized and scaled by a weight: two steps, each over the one before where nothing else reads it. */
-export function norm(values: GraphTensor): GraphTensor {
-  return elementwise(elementwise(values))
+/**
+ * Normalized, scaled by a weight and shifted by a bias: each step over the one before where nothing else reads it. Only RMSNorm may itself
+ * be written over its input (ggml_op_can_inplace of ggml/src/ggml-alloc.c).
+ */
+export function norm(values: GraphTensor, { kind, steps }: ModelShape['norm'] = { kind: 'rms', steps: 1 }): GraphTensor {
+  let state = kind === 'rms' ? elementwise(values) : compute(values.dimensions, values)
+  for (let step = 0; step < steps; step++) state = elementwise(state)
+  return state
 }
 
 /** Source: build_qkv and build_attn of src/llama-graph.cpp, llama.cpp v0.5.0. */
 export function groupedAttention(inputs: GraphInputs, shape: GroupedAttention, values: GraphTensor, hidden: number): GraphTensor {
   const { graph, tokens, positions } = inputs
   const { heads, keyValueHeads, keyLength, valueLength } = shape
-  const queries = rotate(
-    elementwise(view(compute([heads * keyLength, tokens], values), [keyLength, heads, tokens]), positions),
-    inputs.keyRotation,
-  )
-  const keys = rotate(
-    elementwise(view(compute([keyValueHeads * keyLength, tokens], values), [keyLength, keyValueHeads, tokens]), positions),
-    inputs.keyRotation,
-  )
-  const ofValues = rotate(
-    view(compute([keyValueHeads * valueLength, tokens], values), [valueLength, keyValueHeads, tokens]),
-    inputs.valueRotation,
-  )
+  const columns = [heads * keyLength, keyValueHeads * keyLength, keyValueHeads * valueLength]
+  const fused = inputs.fusedQueries ? compute([columns.reduce((sum, count) => sum + count, 0), tokens], values) : undefined
+  const projected = (length: number, count: number): GraphTensor => {
+    if (fused === undefined) return view(compute([length * count, tokens], values), [length, count, tokens])
+    const rowBytes = fused.strides[1]
+    return view(fused, [length, count, tokens], [4, 4 * length, rowBytes, rowBytes * tokens])
+  }
+  const queries = rotate(elementwise(projected(keyLength, heads), positions), inputs.keyRotation)
+  const keys = rotate(elementwise(projected(keyLength, keyValueHeads), positions), inputs.keyRotation)
+  const ofValues = rotate(projected(valueLength, keyValueHeads), inputs.valueRotation)
   graph.expand(queries)
   graph.expand(ofValues)
   graph.expand(keys)
@@ -110,8 +115,10 @@ function attend(inputs: GraphInputs, queries: GraphTensor, heads: number, length
 }
 
 /** Gate, up and down. Source: build_ffn of src/llama-graph.cpp, llama.cpp v0.5.0. */
-export function feedForward(values: GraphTensor, width: number): GraphTensor {
+export function feedForward(values: GraphTensor, width: number, gating: ModelShape['gating'] = 'apart'): GraphTensor {
   const [hidden, tokens] = values.dimensions
+  if (gating === 'none') return compute([hidden, tokens], elementwise(compute([width, tokens], values)))
+  if (gating === 'fused') return compute([hidden, tokens], compute([width, tokens], compute([2 * width, tokens], values)))
   const gate = compute([width, tokens], values)
   return compute([hidden, tokens], compute([width, tokens], gate, compute([width, tokens], values)))
 }

@@ -48,6 +48,14 @@ export interface ModelShape {
   readonly attention: GroupedAttention | LatentAttention
   /** Width of dense layers. */
   readonly feedForward: number
+  /** How dense layers make their inner values: a gate beside the up-projection, both in one matrix, or no gate. */
+  readonly gating: 'apart' | 'fused' | 'none'
+  /** Whether queries, keys and values are projected by one matrix. */
+  readonly fusedQueries: boolean
+  /** Steps of a norm after values are normalized: multiplied by a weight, a bias added. LayerNorm needs memory of its own, RMSNorm none. */
+  readonly norm: { readonly kind: 'rms' | 'layer'; readonly steps: number }
+  /** Whether the feed-forward part reads what attention reads: both are added to the residual stream together. */
+  readonly parallel: boolean
   readonly experts?: ExpertLayers
   /** Whether a layer has routed experts. */
   hasExperts(layer: number): boolean
@@ -85,6 +93,10 @@ export function modelShape({ architecture, layers, metadata, tensors }: Blueprin
   const withExperts = new Set(tensors.filter(({ role }) => role === 'expert-down').map(({ layer }) => layer))
   const biased = tensors.some(({ name }) => name.includes('exp_probs_b'))
   const dense = tensors.filter(({ role }) => role === 'ffn-down').map(({ shape }) => shape.at(-1) ?? 0)
+  const width = dense.reduce((most, width) => Math.max(most, width), 0)
+  const up = tensors.find(({ role }) => role === 'ffn-up')?.shape[0]
+  const gate = tensors.some(({ role }) => role === 'ffn-gate')
+  const has = (suffix: string): boolean => tensors.some(({ name }) => name.endsWith(suffix))
   const shared = tensors.find(({ role }) => role === 'shared-expert-down')?.shape.at(-1) ?? 0
   const expert = tensors.find(({ role }) => role === 'expert-down')?.shape
   const count = expert?.[0]
@@ -95,7 +107,14 @@ export function modelShape({ architecture, layers, metadata, tensors }: Blueprin
     hidden,
     vocabulary,
     attention,
-    feedForward: dense.reduce((most, width) => Math.max(most, width), 0),
+    feedForward: width,
+    gating: gate ? 'apart' : up === 2 * width ? 'fused' : 'none',
+    fusedQueries: tensors.some(({ role }) => role === 'attention-qkv'),
+    norm: {
+      kind: number('attention.layer_norm_epsilon') === undefined ? 'rms' : 'layer',
+      steps: Number(has('attn_norm.weight')) + Number(has('attn_norm.bias')),
+    },
+    parallel: traits.parallel === 'without-norm' ? !has('ffn_norm.weight') : (traits.parallel ?? false),
     ...(expert !== undefined &&
       count !== undefined && {
         experts: {

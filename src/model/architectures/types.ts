@@ -81,6 +81,8 @@ export interface FootprintTraits {
   readonly attention: 'grouped' | 'latent'
   /** Whether llama.cpp divides the chosen experts' weights by their sum; `key` where `expert_weights_norm` says so. */
   readonly normalizedExperts?: boolean | 'key'
+  /** Whether attention and the feed-forward part stand side by side: always, or in models without a norm between them. */
+  readonly parallel?: boolean | 'without-norm'
 }
 
 /** What is special about an architecture, and belongs to no other part. */

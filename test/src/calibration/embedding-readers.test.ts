@@ -15,7 +15,7 @@ function tensor(name: string, role: TensorRole, rows: number, columns: number, s
   return { name, role, ...layer, shape, keepF32: rows === 1, recipe: { op: 'constant', values, shape } }
 }
 
-function model(columns: number, ...more: BlueprintTensor[]): Pick<Blueprint, 'tensors'> {
+function model(columns: number, ...more: BlueprintTensor[]): Pick<Blueprint, 'architecture' | 'tensors'> {
   const tensors = [
     tensor('token_embd.weight', 'embedding', 4, columns, 1),
     tensor('output.weight', 'output', 4, columns, 2),
@@ -24,7 +24,7 @@ function model(columns: number, ...more: BlueprintTensor[]): Pick<Blueprint, 'te
     tensor('blk.0.attn_k.weight', 'attention-k', 3, columns, 5),
     ...more,
   ]
-  return { tensors }
+  return { architecture: 'llama', tensors }
 }
 
 /** Power of what the readers make of an error of the embedding, each over its mean for an error of one column, halved over both. */
@@ -85,10 +85,41 @@ describe('embeddingReaders', () => {
   })
 
   it('says whether an embedding is the output matrix too, and leaves one alone that nothing known reads', () => {
+    const { architecture, tensors } = model(64)
+    expect(embeddingReaders({ architecture, tensors })?.isTied).toBe(false)
+    expect(embeddingReaders({ architecture, tensors: tensors.filter(({ role }) => role !== 'output') })?.isTied).toBe(true)
+    expect(embeddingReaders({ architecture, tensors: tensors.filter(({ role }) => role !== 'norm') })).toBeUndefined()
+    expect(
+      embeddingReaders({ architecture, tensors: tensors.filter(({ role }) => !role.startsWith('attention')) }),
+    ).toBeUndefined()
+  })
+
+  it('asks the family what else the first block reads it with', () => {
+    const up = tensor('blk.0.ffn_up.weight', 'ffn-up', 8, 64, 6)
+    const shapesFor = (architecture: string, ...more: BlueprintTensor[]): (readonly number[])[] | undefined =>
+      embeddingReaders({ architecture, tensors: model(64, up, ...more).tensors })?.readers.readers.map(({ shape }) => shape)
+    expect(shapesFor('llama')).toEqual([
+      [6, 64],
+      [3, 64],
+    ])
+    // Falcon's feed-forward part reads what attention reads.
+    expect(shapesFor('falcon')).toEqual([
+      [6, 64],
+      [3, 64],
+      [8, 64],
+    ])
+    expect(shapesFor('stablelm')).toEqual([
+      [6, 64],
+      [3, 64],
+      [8, 64],
+    ])
+    expect(shapesFor('stablelm', tensor('blk.0.ffn_norm.weight', 'norm', 1, 64, 7))).toEqual([
+      [6, 64],
+      [3, 64],
+    ])
+    // GPT-2's first block reads the sum of an embedding and a position.
     const { tensors } = model(64)
-    expect(embeddingReaders({ tensors })?.isTied).toBe(false)
-    expect(embeddingReaders({ tensors: tensors.filter(({ role }) => role !== 'output') })?.isTied).toBe(true)
-    expect(embeddingReaders({ tensors: tensors.filter(({ role }) => role !== 'norm') })).toBeUndefined()
-    expect(embeddingReaders({ tensors: tensors.filter(({ role }) => !role.startsWith('attention')) })).toBeUndefined()
+    const position = { ...tensor('position_embd.weight', 'other', 4, 64, 7), layer: undefined }
+    expect(embeddingReaders({ architecture: 'gpt2', tensors: [...tensors, position] })).toBeUndefined()
   })
 })

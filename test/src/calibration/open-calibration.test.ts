@@ -40,6 +40,7 @@ const n = 32
 const tensor = (name: string, shape: readonly number[]) =>
   ({ name, shape, role: 'other', layer: 1, keepF32: false, recipe: { op: 'zeros', shape } }) as never
 const model = {
+  architecture: 'llama',
   tensors: [tensor(gate, [2, 8, n]), tensor(up, [2, 8, n]), tensor(expert, [2, 8, n]), tensor('output.weight', [8, n])],
 }
 
@@ -109,6 +110,7 @@ test('weights of one input have its key, experts with inputs of their own each a
 
 test('an expert that saw few tokens has the diagonal of all, and none of what goes together by chance', async () => {
   const calibration = await openCalibration(await write('experts.gguf', { [expert]: whole(2, 4, 0) }), {
+    architecture: 'llama',
     tensors: [tensor(up, [2, 8, n]), tensor(expert, [3, 8, n])],
   })
   const [first, unseen] = [await covarianceOf(calibration, `${expert}#0`), await covarianceOf(calibration, `${expert}#2`)]
@@ -187,7 +189,7 @@ test('what cannot be added is refused, and covariances that one file lacks are l
 test('values of latent attention take the inputs of keys and values in one matrix', async () => {
   const path = await write('latent.gguf', { 'blk.1.attn_kv_b.weight': whole(3) })
   const [values, keys] = [tensor('blk.1.attn_v_b.weight', [4, 16, n]), tensor('blk.1.attn_k_b.weight', [4, n, 16])]
-  const calibration = await openCalibration(path, { tensors: [tensor(up, [2, 8, n]), values, keys] })
+  const calibration = await openCalibration(path, { architecture: 'llama', tensors: [tensor(up, [2, 8, n]), values, keys] })
   expect(calibration.inputOf('blk.1.attn_v_b.weight', 3)).toBe('blk.1.attn_kv_b.weight')
   expect(calibration.inputOf('blk.1.attn_k_b.weight', 3)).toBeUndefined()
   await calibration.close()
@@ -196,7 +198,7 @@ test('values of latent attention take the inputs of keys and values in one matri
 test('files of another model and damaged ones are refused', async () => {
   const path = await write('other.gguf', { [gate]: whole(3), [expert]: whole(2, 4) })
   const other = [tensor(gate, [2, 8, n]), tensor(up, [2, 8, n]), tensor(expert, [3, 8, n])]
-  await expect(openCalibration(path, { tensors: other })).rejects.toMatchObject({
+  await expect(openCalibration(path, { architecture: 'llama', tensors: other })).rejects.toMatchObject({
     code: 'IMPORTANCE_MISMATCH',
     details: { tensor: expert },
   })

@@ -23,5 +23,6 @@ export const arcee: Family = {
       attention: { interleave: true },
       feedForward: ({ hidden, feedForward }) => plainFeedForward('mlp', hidden, feedForward),
     }),
+  footprint: { attention: 'grouped' },
   quirks: { computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength), adjustTokenizer },
 }

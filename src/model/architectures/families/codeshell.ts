@@ -68,5 +68,6 @@ export const codeshell: Family = {
       ]),
     ]
   },
+  footprint: { attention: 'grouped' },
   quirks: { layers: (config) => config.get(count, 'n_layer') },
 }

@@ -39,6 +39,7 @@ export const cohere: Family = {
         ...(config.find(flag, 'use_qk_norm') === true ? headNorms(dimensions) : []),
       ],
     }),
+  footprint: { attention: 'grouped', parallel: true },
 }
 
 /** Command R7B: as Command R, with a window and rotation in three of four layers. */

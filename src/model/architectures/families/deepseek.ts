@@ -43,4 +43,5 @@ export const deepseek: Family = {
             ],
     })
   },
+  footprint: { attention: 'grouped', normalizedExperts: false },
 }

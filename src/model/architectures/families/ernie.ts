@@ -27,6 +27,7 @@ export const ernie: Family = {
           : groupedAttention(dimensions, { bias: false }),
       feedForward: (dimensions, layer) => denseRows(config, dimensions, layer),
     }),
+  footprint: { attention: 'grouped' },
   quirks,
 }
 

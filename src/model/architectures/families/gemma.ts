@@ -51,6 +51,7 @@ export const gemma: Family = {
       norm('input_layernorm', 'attn_norm', hidden, shifted),
       norm('post_attention_layernorm', 'ffn_norm', hidden, shifted),
     ]),
+  footprint: { attention: 'grouped' },
   quirks: { alwaysTied: true, adjustTokenizer: withoutPrefix },
 }
 

@@ -38,6 +38,7 @@ export const glm4: Family = {
         ...linear('mlp.down_proj', 'ffn_down', [hidden, feedForward], { bias: false }),
       ],
     }),
+  footprint: { attention: 'grouped' },
   quirks: { adjustTokenizer },
 }
 

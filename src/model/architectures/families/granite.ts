@@ -41,6 +41,7 @@ export const granite: Family = {
   fields,
   keys: graniteKeys,
   tensors: (config) => decoderRows(config, { attention: { interleave: true } }),
+  footprint: { attention: 'grouped' },
   quirks,
 }
 
@@ -64,6 +65,7 @@ export const graniteMoe: Family = {
       ],
     })
   },
+  footprint: { attention: 'grouped', normalizedExperts: true },
   quirks,
 }
 

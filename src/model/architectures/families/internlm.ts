@@ -34,6 +34,7 @@ export const internlm2: Family = {
       ]),
     ]
   },
+  footprint: { attention: 'grouped' },
   quirks: { adjustTokenizer },
 }
 

@@ -26,4 +26,5 @@ export const jais2: Family = {
       attention: { bias: true },
       feedForward: ({ hidden, feedForward }) => plainFeedForward('mlp', hidden, feedForward, { bias: true }),
     }),
+  footprint: { attention: 'grouped' },
 }

@@ -24,4 +24,5 @@ export const minicpm: Family = {
     ]
   },
   tensors: (config) => decoderRows(config, { attention: { bias: false, interleave: true } }),
+  footprint: { attention: 'grouped' },
 }

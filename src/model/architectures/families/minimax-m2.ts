@@ -40,5 +40,6 @@ export const minimaxM2: Family = {
       ],
     })
   },
+  footprint: { attention: 'grouped', normalizedExperts: true },
   quirks: { preNames: { 'gpt-4o': 'minimax-m2' } },
 }

@@ -26,5 +26,6 @@ export const mistral3: Family = {
       : []),
   ],
   tensors: (config) => decoderRows(config, { attention: { bias: false, interleave: true } }),
+  footprint: { attention: 'grouped' },
   quirks: { computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength) },
 }

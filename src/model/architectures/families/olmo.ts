@@ -31,6 +31,7 @@ export const olmo: Family = {
     decoderRows(config, { norms: () => [], attention: { bias: false, interleave: true } }).filter(
       ({ name }) => name !== 'model.norm.weight',
     ),
+  footprint: { attention: 'grouped' },
 }
 
 /** OLMo 2 and 3: norms after each part and of whole queries and keys; OLMo 3 has windows in three of four layers. */

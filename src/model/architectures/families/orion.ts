@@ -34,4 +34,5 @@ export const orion: Family = {
       ],
       attention: { bias: false },
     }),
+  footprint: { attention: 'grouped' },
 }

@@ -31,4 +31,5 @@ export const qwen2moe: Family = {
       ],
     )
   },
+  footprint: { attention: 'grouped' },
 }

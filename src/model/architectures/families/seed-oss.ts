@@ -27,4 +27,5 @@ export const seedOss: Family = {
       ],
       attention: { bias: biasOf(config, 'attention_bias'), outputBias: false },
     }),
+  footprint: { attention: 'grouped' },
 }

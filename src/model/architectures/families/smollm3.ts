@@ -27,5 +27,6 @@ export const smollm3: Family = {
   },
   keys: llamaKeys,
   tensors: (config) => decoderRows(config, { attention: { interleave: true } }),
+  footprint: { attention: 'grouped' },
   quirks: { computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength), adjustTokenizer },
 }

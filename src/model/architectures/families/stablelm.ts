@@ -50,6 +50,7 @@ export const stablelm: Family = {
           : []),
       ],
     }),
+  footprint: { attention: 'grouped', parallel: 'without-norm' },
 }
 
 /** Source: set_gguf_parameters of conversion/stablelm.py, whose older models do not say it. */

@@ -35,4 +35,5 @@ export const starcoder2: Family = {
       feedForward: ({ hidden, feedForward }) =>
         plainFeedForward('mlp', hidden, feedForward, { bias: true, names: ['c_fc', 'c_proj'] }),
     }),
+  footprint: { attention: 'grouped' },
 }
