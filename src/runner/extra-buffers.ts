@@ -11,8 +11,9 @@ export async function allowsExtraBuffers(path: string): Promise<boolean> {
   try {
     const file = await openGguf(path)
     await file.close()
-    const architecture = String(file.metadata.get('general.architecture')?.value)
-    const has = (key: string): boolean => Number(file.metadata.get(`${architecture}.attention.${key}`)?.value ?? 0) > 0
+    const architecture = file.metadata.get('general.architecture')
+    if (architecture?.type !== 'string') return true
+    const has = (key: string): boolean => Number(file.metadata.get(`${architecture.value}.attention.${key}`)?.value ?? 0) > 0
     return !(has('key_length_mla') && has('value_length_mla'))
   } catch {
     return true

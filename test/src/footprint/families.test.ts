@@ -15,24 +15,30 @@ const cases =
 
 /** Sizes as real models have them, by the fields of config.json. */
 const sizes: Readonly<Record<string, number>> = {
-  ...{ hidden_size: 4096, n_embd: 4096, d_model: 4096, intermediate_size: 14_336, n_inner: 16_384, ffn_hidden_size: 14_336 },
-  ...{
-    num_attention_heads: 32,
-    n_head: 32,
-    num_key_value_heads: 8,
-    head_dim: 128,
-    num_hidden_layers: 3,
-    n_layer: 3,
-    vocab_size: 100_352,
-  },
-  ...{
-    max_position_embeddings: 65_536,
-    n_positions: 65_536,
-    moe_intermediate_size: 1024,
-    num_experts: 64,
-    num_local_experts: 64,
-  },
-  ...{ n_routed_experts: 64, num_experts_per_tok: 6, shared_expert_intermediate_size: 2048, shared_intermediate_size: 2048 },
+  hidden_size: 4096,
+  n_embd: 4096,
+  d_model: 4096,
+  intermediate_size: 14_336,
+  n_inner: 16_384,
+  ffn_hidden_size: 14_336,
+
+  num_attention_heads: 32,
+  n_head: 32,
+  num_key_value_heads: 8,
+  head_dim: 128,
+  num_hidden_layers: 3,
+  n_layer: 3,
+  vocab_size: 100_352,
+
+  max_position_embeddings: 65_536,
+  n_positions: 65_536,
+  moe_intermediate_size: 1024,
+  num_experts: 64,
+  num_local_experts: 64,
+  n_routed_experts: 64,
+  num_experts_per_tok: 6,
+  shared_expert_intermediate_size: 2048,
+  shared_intermediate_size: 2048,
 }
 
 function realSizes(config: object): Record<string, unknown> {
