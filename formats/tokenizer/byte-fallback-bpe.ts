@@ -6,15 +6,7 @@ import { normalizerSteps } from './normalizer.js'
 import { preTokenizerSteps } from './pre-tokenizer.js'
 import { type ScoredVocabulary, scoredMetadata } from './scored-vocabulary.js'
 import type { TokenizerKind, TokenizerMetadata } from './types.js'
-import {
-  looksSpecial,
-  placeholder,
-  readVocabularyIds,
-  requireUnique,
-  tokenTypes,
-  userDefinedText,
-  vocabularySize,
-} from './vocabulary.js'
+import { buildVocabulary, readVocabularyIds, tokenTypes } from './vocabulary.js'
 
 /** SentencePiece's BPE as tokenizer.json writes it, with bytes for unknown characters: model `llama`. */
 export const byteFallbackBpe: TokenizerKind = {
@@ -103,35 +95,26 @@ function mergeOrder(
 
 function vocabularyOf(
   ids: ReadonlyMap<string, number>,
-  addedTokens: readonly AddedToken[],
+  added: readonly AddedToken[],
   order: ReadonlyMap<string, number>,
   model: JsonObject,
   size: number | undefined,
   file: string,
 ): ScoredVocabulary {
-  const byId = new Map([...ids].map(([text, id]) => [id, text]))
-  const added = new Map(addedTokens.map((token) => [token.id, token]))
-  for (const { id, content } of addedTokens) byId.set(id, content)
-  const count = vocabularySize([...byId.keys()], size, file)
-  const texts = new Set(byId.values())
-  const tokens: string[] = []
-  const scores: number[] = []
-  const types: number[] = []
-  const put = (text: string, score: number, type: number): void => {
-    tokens.push(text)
-    scores.push(score)
-    types.push(type)
-  }
-  for (let id = 0; id < count; id++) {
-    const text = byId.get(id)
-    const entry = added.get(id)
-    if (text === undefined) put(placeholder(id, texts), -10_000, tokenTypes.unused)
-    else if (text === model['unk_token']) put(text, 0, tokenTypes.unknown)
-    else if (/^<0x[0-9A-Fa-f]{2}>$/.test(text)) put(text, 0, tokenTypes.byte)
-    else if (entry === undefined) put(text, -(order.get(text) ?? order.size), tokenTypes.normal)
-    else if (entry.special || looksSpecial(text)) put(text, -1000, tokenTypes.control)
-    else put(userDefinedText(text, texts), -1000, tokenTypes.userDefined)
-  }
-  requireUnique(tokens, file)
-  return { tokens, scores, types }
+  const { tokens, types } = buildVocabulary(ids, added, size, file, (text) => {
+    if (text === model['unk_token']) return tokenTypes.unknown
+    return /^<0x[0-9A-Fa-f]{2}>$/.test(text) ? tokenTypes.byte : undefined
+  })
+  const scores = tokens.map((text, id) => {
+    const type = types[id] as number
+    return type === tokenTypes.normal ? -(order.get(text) ?? order.size) : (fixedScores.get(type) ?? 0)
+  })
+  return { tokens, types, scores }
 }
+
+/** As llama.cpp's converter scores tokens that no merge makes; 0 for bytes and the unknown token. */
+const fixedScores: ReadonlyMap<number, number> = new Map([
+  [tokenTypes.unused, -10_000],
+  [tokenTypes.control, -1000],
+  [tokenTypes.userDefined, -1000],
+])

@@ -39,6 +39,7 @@ export function readVocabularyIds(model: JsonObject, file: string): ReadonlyMap<
  * The list of tokens: added tokens are special or the user's, ids without a token become unused `[PADn]`.
  * @param ids of the model's own tokens.
  * @param size rows of the model's embedding; by default as many as there are tokens.
+ * @param typeOf the kind of a text that has one by what it is, added or not, such as a byte.
  * @throws FormatError TOKENIZER_INVALID where an id lies beyond the size, or two ids have one text.
  */
 export function buildVocabulary(
@@ -46,6 +47,7 @@ export function buildVocabulary(
   addedTokens: readonly AddedToken[],
   size: number | undefined,
   file: string,
+  typeOf: (token: string) => number | undefined = () => undefined,
 ): Vocabulary {
   const byId = new Map([...ids].map(([text, id]) => [id, text]))
   const added = new Map(addedTokens.map((token) => [token.id, token]))
@@ -54,22 +56,19 @@ export function buildVocabulary(
   const texts = new Set(byId.values())
   const tokens: string[] = []
   const types: number[] = []
+  const put = (token: string, type: number): void => {
+    tokens.push(token)
+    types.push(type)
+  }
   for (let id = 0; id < count; id++) {
     const token = byId.get(id)
     const entry = added.get(id)
-    if (token === undefined) {
-      tokens.push(placeholder(id, texts))
-      types.push(tokenTypes.unused)
-    } else if (entry === undefined) {
-      tokens.push(token)
-      types.push(tokenTypes.normal)
-    } else if (entry.special || looksSpecial(token)) {
-      tokens.push(token)
-      types.push(tokenTypes.control)
-    } else {
-      tokens.push(userDefinedText(token, texts))
-      types.push(tokenTypes.userDefined)
-    }
+    const own = token === undefined ? undefined : typeOf(token)
+    if (token === undefined) put(placeholder(id, texts), tokenTypes.unused)
+    else if (own !== undefined) put(token, own)
+    else if (entry === undefined) put(token, tokenTypes.normal)
+    else if (entry.special || looksSpecial(token)) put(token, tokenTypes.control)
+    else put(userDefinedText(token, texts), tokenTypes.userDefined)
   }
   requireUnique(tokens, file)
   return { tokens, types }
