@@ -40,7 +40,6 @@ export { groupTensors, type InspectedValue, type Inspection, inspectModel as ins
 
 export { type CalibrateOptions, calibrate } from './calibrate.js'
 export {
-  embeddingInputs,
   type ImatrixReport,
   imatrixText,
   type MatrixStatistics,

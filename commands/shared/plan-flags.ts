@@ -1,5 +1,5 @@
 import { Flags, type Interfaces } from '@oclif/core'
-import { embeddingInputs, openCalibration, readImportance } from '../../src/calibration/index.js'
+import { openCalibration, readImportance } from '../../src/calibration/index.js'
 import { isDamping } from '../../src/engine/index.js'
 import { MqError } from '../../src/errors/index.js'
 import { type Blueprint } from '../../src/model/index.js'
@@ -116,11 +116,9 @@ export async function readInputs(flags: PlanFlags, blueprint: Blueprint, command
     return { options: { ...work, importance, calibration }, notes, [Symbol.asyncDispose]: () => calibration.close() }
   }
   const nothing = { [Symbol.asyncDispose]: () => Promise.resolve() }
-  const embedding = embeddingInputs(blueprint)
-  const known = { ...work, calibration: embedding }
-  if (flags.imatrix === undefined) return { options: known, notes: [], ...nothing }
+  if (flags.imatrix === undefined) return { options: work, notes: [], ...nothing }
   const { importance, notes } = await readImportance(flags.imatrix, blueprint)
-  return { options: { ...known, importance }, notes, ...nothing }
+  return { options: { ...work, importance }, notes, ...nothing }
 }
 
 function calibrateOf({ calibrate, calibration }: PlanFlags): Pick<PlanningOptions, 'calibrate'> {

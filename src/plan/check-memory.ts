@@ -1,6 +1,6 @@
 import { checkMemory } from '../engine/index.js'
 import type { Blueprint } from '../model/index.js'
-import type { PlanningOptions } from './make-plan.js'
+import { calibrationOf, type PlanningOptions } from './make-plan.js'
 import type { PlanRequest } from './plan-request.js'
 
 /**
@@ -9,7 +9,8 @@ import type { PlanRequest } from './plan-request.js'
  * @throws MqError MEMORY_TOO_SMALL.
  */
 export function checkPlanMemory(blueprint: Blueprint, request: PlanRequest, options: PlanningOptions): void {
-  const { memoryBytes, calibration, damping } = options
+  const { memoryBytes, damping } = options
+  const calibration = calibrationOf(blueprint, options)
   const budget = request.kind === 'bits' || request.kind === 'size' || request.kind === 'fit'
   const dampings = calibration !== undefined && calibration.weightsAlone !== true && damping === undefined
   checkMemory(blueprint, memoryBytes, calibration, { measures: budget, dampings })

@@ -1,4 +1,5 @@
 import { type GgmlTypeName, ggmlType } from '../../formats/ggml/types.js'
+import { embeddingInputs } from '../calibration/index.js'
 import { type Importance, isCopy, isDamping, type KnownInputs } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
 import type { Blueprint } from '../model/index.js'
@@ -14,7 +15,10 @@ export interface PlanningOptions {
   readonly threads?: number
   readonly memoryBytes?: number
   readonly importance?: Importance
-  /** With it the plan says how error feedback is damped. */
+  /**
+   * Input covariances: the plan says how error feedback is damped. By default those that follow from the weights: of the token embedding,
+   * unless `measure` is given.
+   */
   readonly calibration?: KnownInputs
   /** For all tensors, instead of choosing on what the calibration holds out; 0 is no feedback. */
   readonly damping?: number
@@ -40,9 +44,9 @@ export const sensitivityEstimates = ['none', 'fast'] as const
  *   measuring throws.
  */
 export async function* makePlan(blueprint: Blueprint, request: PlanRequest, options: PlanningOptions = {}): WithProgress<Plan> {
-  const { calibration } = options
   checkOptions(options)
-  const typed = yield* withTypes(blueprint, request, options)
+  const calibration = calibrationOf(blueprint, options)
+  const typed = yield* withTypes(blueprint, request, { ...options, calibration })
   const plan =
     options.importance === undefined
       ? { ...typed, notes: [...new Set([...typed.notes, ...importanceNotes(blueprint, typed)])] }
@@ -51,6 +55,14 @@ export async function* makePlan(blueprint: Blueprint, request: PlanRequest, opti
   const others = plan.calibration !== undefined && plan.calibration !== calibration.digest && calibration.weightsAlone !== true
   const damped = yield* chooseDampings(blueprint, plan, { ...options, calibration })
   return others ? { ...damped, notes: [...damped.notes, othersNote] } : damped
+}
+
+/** What is known of inputs: without a calibration what the weights say, unless weights are not to be read. */
+export function calibrationOf(
+  blueprint: Blueprint,
+  { calibration, measure }: Pick<PlanningOptions, 'calibration' | 'measure'>,
+): KnownInputs | undefined {
+  return calibration ?? (measure === undefined ? embeddingInputs(blueprint) : undefined)
 }
 
 /** @throws MqError OPTION_INVALID for what a caller without types, or a damping of a file, may have got wrong. */

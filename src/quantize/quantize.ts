@@ -2,6 +2,7 @@ import { FormatError } from '../../formats/format-error.js'
 import { openCodec } from '../../formats/ggml/codec.js'
 import { type Effort, efforts } from '../../formats/ggml/effort.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
+import { embeddingInputs } from '../calibration/index.js'
 import {
   feedbackOf,
   type Importance,
@@ -35,7 +36,10 @@ export interface QuantizeOptions {
   /** Memory limit of the whole process, in bytes: see src/engine/memory.ts. */
   readonly memoryBytes?: number
   readonly importance?: Importance
-  /** Input covariances for error feedback; its importance matrix is used where none is given. */
+  /**
+   * Input covariances for error feedback; its importance matrix is used where none is given. By default those that follow from the weights:
+   * of the token embedding, unless every damping of the plan is 0.
+   */
   readonly calibration?: KnownInputs
   /** Search effort of the encoders, by default `default`. The plan does not depend on it. */
   readonly effort?: Effort
@@ -72,16 +76,7 @@ export interface QuantizeResult {
  *   TENSOR_OVERFLOW, IMPORTANCE_MISMATCH, INTERRUPTED; FormatError GGML_TYPE_UNKNOWN, GGUF_INVALID, INPUT_TRUNCATED.
  */
 export async function* quantize(options: QuantizeOptions): WithProgress<QuantizeResult> {
-  const {
-    blueprint,
-    output: path,
-    calibration,
-    importance = calibration?.importance,
-    effort = 'default',
-    force = false,
-    fresh = false,
-    signal,
-  } = options
+  const { blueprint, output: path, effort = 'default', force = false, fresh = false, signal } = options
   const startedAt = performance.now()
   if (!efforts.includes(effort)) {
     throw MqError.of('OPTION_INVALID', {
@@ -91,6 +86,9 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
     })
   }
   const plan = checkPlan(options.plan, blueprint)
+  const usesFeedback = plan.tensors.some(({ damping }) => damping !== 0)
+  const calibration = options.calibration ?? (usesFeedback ? embeddingInputs(blueprint) : undefined)
+  const { importance = calibration?.importance } = options
   await checkKernels(blueprint, plan)
   const layout = layoutOutput(blueprint, plan, path, options.splitMaxBytes)
   const feedback = calibration && feedbackOf(calibration, plan)

@@ -2,10 +2,10 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { fileSource } from '../../../formats/byte-source.js'
 import { openCodec } from '../../../formats/ggml/codec.js'
-import { embeddingInputs } from '../../../src/calibration/index.js'
 import type { Blueprint } from '../../../src/model/blueprint.js'
 import { makeBlueprint } from '../../../src/model/convert/index.js'
-import { makePlan } from '../../../src/plan/make-plan.js'
+import { makePlan, planUniform, typicalMeasure } from '../../../src/plan/index.js'
+import type { Plan } from '../../../src/plan/plan.js'
 import { finish } from '../../../src/progress/index.js'
 import { quantize } from '../../../src/quantize/index.js'
 import { evaluateRows, rowLength } from '../../../src/recipe/index.js'
@@ -13,12 +13,7 @@ import { samplePath } from '../../support/sample-models.js'
 import { temporaryFolder } from '../../support/tiny-model.js'
 
 const request = { kind: 'type', type: 'F16', tensorTypes: ['token_embd=Q2_K'] } as const
-const planOf = async (blueprint: Blueprint, damping?: number) => {
-  const calibration = embeddingInputs(blueprint)
-  if (calibration === undefined) throw new Error('nothing reads the embedding')
-  const plan = await finish(makePlan(blueprint, request, { calibration, damping }))
-  return { plan, calibration }
-}
+const planOf = (blueprint: Blueprint, damping?: number): Promise<Plan> => finish(makePlan(blueprint, request, { damping }))
 
 async function rowsOf({ tensors, files }: Blueprint, name: string, count: number): Promise<Float32Array[]> {
   const tensor = tensors.find((one) => one.name === name)
@@ -36,7 +31,7 @@ async function rowsOf({ tensors, files }: Blueprint, name: string, count: number
   return Array.from({ length: count }, (_, row) => values.subarray(row * columns, (row + 1) * columns))
 }
 
-describe('embeddingInputs', () => {
+describe('the inputs of the embedding', () => {
   it.each([
     ['llama-kjv', ['attn_q', 'attn_k', 'attn_v']],
     ['deepseek-kjv-moe', ['attn_q_a', 'attn_kv_a_mqa']],
@@ -48,8 +43,8 @@ describe('embeddingInputs', () => {
       const stored = blueprint.tensors.map(({ name, shape }) => ({ name, rows: shape[0] ?? 0 }))
       const heard = async (damping?: number): Promise<readonly number[]> => {
         const output = join(folder.path, `${damping}.gguf`)
-        const { plan, calibration } = await planOf(blueprint, damping)
-        await finish(quantize({ blueprint, plan, output, calibration, threads: 1 }))
+        const plan = await planOf(blueprint, damping)
+        await finish(quantize({ blueprint, plan, output, threads: 1 }))
         const written = await makeBlueprint(output)
         const [before, after] = [await rowsOf(blueprint, 'token_embd.weight', 64), await rowsOf(written, 'token_embd.weight', 64)]
         const [norm = []] = await rowsOf(blueprint, 'blk.0.attn_norm.weight', 1)
@@ -77,11 +72,18 @@ describe('embeddingInputs', () => {
       [0, 0],
       [0.7, 0.7],
     ] as const) {
-      const { plan } = await planOf(blueprint, asked)
+      const plan = await planOf(blueprint, asked)
       expect(plan.calibration).toBeUndefined()
       expect(plan.tensors.filter((line) => line.damping !== undefined).map(({ name, damping: own }) => [name, own])).toEqual([
         ['token_embd.weight', damping],
       ])
     }
+  })
+
+  it('are left alone by a plain conversion, as by the converter of llama.cpp, and by a plan without weights', async () => {
+    const blueprint = await makeBlueprint(samplePath('llama-kjv'))
+    expect(new Set(planUniform(blueprint, 'Q8_0').tensors.map(({ damping }) => damping))).toEqual(new Set([0]))
+    const headersAlone = await finish(makePlan(blueprint, { kind: 'bits', bits: 4 }, { measure: typicalMeasure }))
+    expect(headersAlone.tensors.filter((line) => line.damping !== undefined)).toEqual([])
   })
 })
