@@ -2,6 +2,7 @@ import { Command, Errors } from '@oclif/core'
 import { MqError } from '../src/errors/index.js'
 import { finish, type WithProgress } from '../src/progress/index.js'
 import { ProgressBar } from '../src/terminal/index.js'
+import { adviceFor } from './shared/advice.js'
 
 /**
  * Base class of all commands: `--json`, one line for an error, a progress bar for long work, cancellation on Ctrl-C.
@@ -39,7 +40,8 @@ export abstract class MqCommand extends Command {
   }
 
   /** Prints an error as one line on stderr and sets the exit status; a result can still be printed after it. */
-  protected fail(error: MqError): void {
+  protected fail(failed: MqError): void {
+    const error = this.#inFlags(failed)
     process.exitCode = error.exit
     process.stderr.write(`mq: ${error.code}: ${oneLine(error.message)} ${oneLine(error.suggestion)}\n`)
   }
@@ -48,10 +50,22 @@ export abstract class MqCommand extends Command {
   protected override async catch(thrown: Error & { exitCode?: number }): Promise<void> {
     if (thrown instanceof Errors.ExitError) throw thrown
     const command = (this.id ?? '').replaceAll(':', ' ')
-    const error = thrown instanceof Errors.CLIError ? usageError(thrown, command) : flagError(MqError.from(thrown), command)
+    const error = thrown instanceof Errors.CLIError ? usageError(thrown, command) : this.#inFlags(MqError.from(thrown))
     if (this.jsonEnabled()) this.logJson(this.toErrorJson(error))
     this.fail(error)
     if (process.env['MQ_DEBUG'] === '1') process.stderr.write(`${inspectCauses(thrown)}\n`)
+  }
+
+  /** An error of the library in the words of the command line: its options are flags of the command that was called. */
+  #inFlags(error: MqError): MqError {
+    const command = (this.id ?? '').replaceAll(':', ' ')
+    const flags = new Set(Object.keys(this.ctor.flags))
+    const { option, value = '', problem = '' } = error.details
+    const flag = flagNames[option ?? ''] ?? String(option)
+    if (error.code === 'OPTION_INVALID' && flags.has(flag))
+      return MqError.of('FLAG_INVALID', { flag, value, problem, command }, { cause: error })
+    const suggestion = adviceFor(error, flags)
+    return suggestion === undefined ? error.forCommand(command) : error.withSuggestion(suggestion)
   }
 
   protected override toErrorJson(error: unknown): unknown {
@@ -69,14 +83,6 @@ const flagNames: Readonly<Record<string, string>> = {
   splitMaxBytes: 'split-max-size',
   memoryBytes: 'memory',
   contextLength: 'ctx',
-}
-
-/** An error of the library in the words of the command line: an option that is wrong is a flag of the command that was called. */
-function flagError(error: MqError, command: string): MqError {
-  const { option, value = '', problem = '' } = error.details
-  if (error.code !== 'OPTION_INVALID' || option === undefined) return error.forCommand(command)
-  const flag = flagNames[option] ?? option
-  return MqError.of('FLAG_INVALID', { flag, value, problem, command }, { cause: error })
 }
 
 function usageError(error: Error, command: string): MqError {

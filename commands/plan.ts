@@ -9,13 +9,13 @@ import {
   dryRunText,
   type PlanChoices,
   planChoices,
-  planChoicesText,
   showPlan,
   writePicture,
   writePlan,
 } from '../src/plan/index.js'
 import { MqCommand } from './base-command.js'
 import { runOptions } from './shared/budget-flags.js'
+import { choicesText } from './shared/choices-text.js'
 import { goals, planFlags, planWith, readInputs, requestOf, withoutWeights } from './shared/plan-flags.js'
 import { parseSize } from './shared/quantities.js'
 import { sourceOptions } from './shared/work-flags.js'
@@ -73,7 +73,7 @@ The plan file holds the reason for each type, can be edited, and is run with \`m
     const { args, flags } = await this.parse(PlanCommand)
     if (flags.list) {
       const choices = await planChoices()
-      this.log(planChoicesText(choices))
+      this.log(choicesText(choices))
       return choices
     }
     if (args.path === undefined) throw MqError.of('USAGE', { problem: 'the argument PATH is missing', command: 'plan' })

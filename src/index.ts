@@ -70,7 +70,6 @@ export {
   type PlanningOptions,
   type PlanRequest,
   planChoices,
-  planChoicesText,
   planUniform,
   readMixture,
   readPlan,

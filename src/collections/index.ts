@@ -1,3 +1,5 @@
+export { nearest } from './nearest.js'
+
 /** The items that share a key, in their order, by key in the order of the first of each. */
 export function groupBy<Item, Key>(items: Iterable<Item>, keyOf: (item: Item) => Key): Map<Key, Item[]> {
   const groups = new Map<Key, Item[]>()

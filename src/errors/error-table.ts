@@ -62,8 +62,7 @@ const formatErrors = {
   GGML_TYPE_UNKNOWN: {
     exit: 'input',
     message: 'The ggml type {type} is not supported by {where}.',
-    suggestion:
-      '`mq plan --list` shows the supported types. A GGUF file in another type has to be made again from the checkpoint.',
+    suggestion: 'A GGUF file in another type has to be made again from the checkpoint, in one that is supported.',
   },
   GGML_ROW_MISALIGNED: {
     exit: 'input',
@@ -78,7 +77,7 @@ const formatErrors = {
   LOGITS_INVALID: {
     exit: 'input',
     message: '{file} is not a valid file of base logits: {problem}.',
-    suggestion: 'Create it again with `mq verify --save-logits` or `llama-perplexity --kl-divergence-base`.',
+    suggestion: 'Save the logits of the reference again, with `mq verify` or llama-perplexity.',
   },
   TOKENIZER_INVALID: {
     exit: 'input',
@@ -94,7 +93,7 @@ const formatErrors = {
   PRE_TOKENIZER_UNKNOWN: {
     exit: 'input',
     message: 'The pre-tokenizer of {file} is not known to llama.cpp: {problem}.',
-    suggestion: 'If you know its name in llama.cpp, convert the checkpoint with `mq convert --pre`, such as --pre llama-bpe.',
+    suggestion: 'If you know its name in llama.cpp, give it as the option pre, such as llama-bpe.',
   },
 } as const satisfies Record<FormatErrorCode, ErrorEntry>
 
@@ -104,7 +103,7 @@ export const toolErrors = {
   OPTION_INVALID: {
     exit: 'usage',
     message: 'The option {option} is {value}: {problem}.',
-    suggestion: 'Correct the option.',
+    suggestion: 'docs/library.md and the type declarations of the package say what {option} takes.',
   },
   FLAG_INVALID: { exit: 'usage', message: '--{flag} {value}: {problem}.', suggestion: 'See `mq {command} --help`.' },
   FLAGS_CONFLICT: { exit: 'usage', message: '{problem}.', suggestion: 'See `mq {command} --help`.' },
@@ -140,7 +139,7 @@ export const toolErrors = {
   OUTPUT_EXISTS: {
     exit: 'usage',
     message: '{path} already exists.',
-    suggestion: 'Remove it, choose another name, or use --force.',
+    suggestion: 'Remove it, or choose another name.',
   },
   OUTPUT_BUSY: {
     exit: 'environment',
@@ -151,12 +150,12 @@ export const toolErrors = {
     exit: 'environment',
     message: '{path} needs {needed} bytes of disk space, and {available} are free.',
     suggestion:
-      'Free disk space and run the same command again, or use another disk: -o for an output, --registry for a registry, MQ_CACHE for the cache, TMPDIR for temporary files.',
+      'Free disk space and do the same again, or use another disk: MQ_REGISTRY names the registry, MQ_CACHE the cache, TMPDIR the folder for temporary files.',
   },
   MEMORY_TOO_SMALL: {
     exit: 'usage',
     message: 'A memory limit of {asked} bytes is too low.',
-    suggestion: 'Set --memory to at least {least} (bytes).',
+    suggestion: 'Allow at least {least} bytes.',
   },
   INTERRUPTED: {
     exit: 'interrupted',
@@ -194,7 +193,7 @@ export const toolErrors = {
   ARCHITECTURE_UNKNOWN: {
     exit: 'input',
     message: '{file} has the architecture {architecture}, which is not supported.',
-    suggestion: 'Supported architectures: {known}.',
+    suggestion: 'Closest of {count} supported architectures: {nearest}.',
   },
   STORAGE_UNSUPPORTED: {
     exit: 'input',
@@ -224,7 +223,7 @@ export const toolErrors = {
   TENSOR_OVERFLOW: {
     exit: 'input',
     message: 'The tensor {tensor} has weights that overflow {type}, first in row {row}.',
-    suggestion: 'Use BF16 or F32 for it, with --type or --tensor-type.',
+    suggestion: 'Use BF16 or F32 for it.',
   },
 
   // Plans
@@ -252,24 +251,24 @@ export const toolErrors = {
     exit: 'input',
     message: '{file} does not match {first}: {problem}.',
     suggestion:
-      'Run `mq imatrix` on the model to be quantized. Files to merge must come from one model, with the same --rank; --rank 0 stores the importance matrix only.',
+      'Run `mq imatrix` on the model to be quantized. Files to merge must come from one model, with the same rank of the covariances.',
   },
   BUDGET_IMPOSSIBLE: {
     exit: 'usage',
     message: 'The budget of {asked} is below the minimum for this model: {least}. That minimum is set by {obstacles}.',
-    suggestion: 'Raise the budget, relax --floor, --tie or --tensor-type, or, with --fit, lower --ctx.',
+    suggestion: 'Raise the budget, lower the floors, relax ties and types of tensors, or, for memory, lower the context length.',
   },
   FOOTPRINT_UNKNOWN: {
     exit: 'usage',
     message: 'The memory to run this {architecture} model cannot be computed from its metadata.',
-    suggestion: 'Use --size or --bits instead of --fit.',
+    suggestion: 'Use a budget of size or of bits per weight.',
   },
 
   // llama.cpp
   LLAMA_MISSING: {
     exit: 'environment',
     message: 'llama.cpp was not found: {problem}.',
-    suggestion: 'Run `npm install` again, on a supported platform; with --llama-dir, name the folder of the llama.cpp programs.',
+    suggestion: 'Run `npm install` again, on a supported platform.',
   },
   LLAMA_VERSION: {
     exit: 'environment',
@@ -294,22 +293,22 @@ export const toolErrors = {
   TEXT_TOO_SHORT: {
     exit: 'input',
     message: '{file} has {tokens} tokens, but {needed} are needed.',
-    suggestion: 'Use a longer text, or a smaller --ctx.',
+    suggestion: 'Use a longer text, or a shorter context length.',
   },
   TEXT_TOO_LARGE: {
     exit: 'input',
     message: '{file} has {size} bytes, but at most {limit} can be used.',
-    suggestion: 'Use a part of the file; of a text, --chunks reads the beginning only.',
+    suggestion: 'Use a part of the file; of a text, a number of chunks reads the beginning only.',
   },
   PROMPT_TOO_LONG: {
     exit: 'input',
     message: 'The prompt has {tokens} tokens, but the context length is {contextLength}.',
-    suggestion: 'Use a larger --ctx, or a shorter prompt.',
+    suggestion: 'Use a larger context length, or a shorter prompt.',
   },
   CHAT_TEMPLATE_INVALID: {
     exit: 'input',
     message: 'The chat template of {file} does not work: {problem}.',
-    suggestion: 'Use --raw to send the prompt without a chat template.',
+    suggestion: 'Send the prompt without a chat template.',
   },
 
   // Proof
@@ -331,7 +330,7 @@ export const toolErrors = {
   REPORT_MISMATCH: {
     exit: 'gate',
     message: '{report} does not belong to {file}, or contains a failed gate.',
-    suggestion: 'Run `mq verify` on the file again, or use --force.',
+    suggestion: 'Run `mq verify` on the file again.',
   },
 
   // Hubs and registries
@@ -368,7 +367,7 @@ export const toolErrors = {
   REPO_INCOMPLETE: {
     exit: 'network',
     message: '{repo} at {url} has no file {file}, which is part of the model.',
-    suggestion: 'Its upload may not be finished: try again later, or name the files to fetch with --include.',
+    suggestion: 'Its upload may not be finished: try again later, or name the files to fetch.',
   },
   DOWNLOAD_CORRUPT: {
     exit: 'network',
@@ -378,14 +377,12 @@ export const toolErrors = {
   REGISTRY_CORRUPT: {
     exit: 'input',
     message: 'The registry {path} is damaged: {problem}.',
-    suggestion:
-      '`mq registry fsck` lists everything that is damaged, and --repair looks for copies; where the list of tags is damaged, `mq publish --force` starts over.',
+    suggestion: '`mq registry fsck` lists everything that is damaged.',
   },
   REGISTRY_DAMAGED: {
     exit: 'gate',
     message: '{count} faults were found in the registry {path}.',
-    suggestion:
-      '`mq registry fsck --repair` takes copies from elsewhere (--from FOLDER); what has none has to be published again.',
+    suggestion: 'Publish the models again whose files are damaged.',
   },
   TOKEN_UNKNOWN: { exit: 'usage', message: 'There is no token {id}.', suggestion: '`mq registry token ls` lists the tokens.' },
   COMMIT_REFUSED: {
@@ -417,12 +414,12 @@ export const toolErrors = {
   CACHE_DAMAGED: {
     exit: 'gate',
     message: '{count} files of the cache {cache} are damaged.',
-    suggestion: '`mq cache check --repair` removes them; they are downloaded again when they are next needed.',
+    suggestion: 'Remove them; they are downloaded again when they are next needed.',
   },
   PORT_TAKEN: {
     exit: 'environment',
     message: 'Cannot listen on port {port} of {host}: {problem}.',
-    suggestion: 'Choose another port with --port; 0 selects a free one.',
+    suggestion: 'Choose another port; 0 selects a free one.',
   },
 } as const satisfies Table
 

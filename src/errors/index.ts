@@ -22,18 +22,28 @@ export class MqError extends Error {
   readonly suggestion: string
   readonly exit: number
 
-  private constructor(code: FormatErrorCode | ToolErrorCode, details: Details, options?: ErrorOptions) {
+  private constructor(
+    code: FormatErrorCode | ToolErrorCode,
+    details: Details,
+    options?: ErrorOptions,
+    suggestion: string = errorTable[code].suggestion,
+  ) {
     const entry = errorTable[code]
     super(fill(entry.message, details), options)
     this.code = code
     this.details = details
-    this.suggestion = fill(entry.suggestion, details)
+    this.suggestion = fill(suggestion, details)
     this.exit = exitStatus[entry.exit]
   }
 
   /** An error of the table; `details` replace the names in braces. */
   static of<Code extends ToolErrorCode>(code: Code, details: DetailsOf<Code>, options?: ErrorOptions): MqError {
     return new MqError(code, details, options)
+  }
+
+  /** The same error with another suggestion. @param suggestion as in the table, with names of details in braces. */
+  withSuggestion(suggestion: string): MqError {
+    return new MqError(this.code, this.details, { cause: this.cause }, suggestion)
   }
 
   /** The same error; a suggestion that names a command's help names that of the command which was called. */

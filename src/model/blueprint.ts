@@ -2,7 +2,7 @@ import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { Metadata } from '../../formats/gguf/types.js'
 import type { Recipe, Shape } from '../recipe/index.js'
 
-/** What a tensor does in the model: what the allocator reasons about and what a user names in `--floor ROLE=TYPE`. */
+/** What a tensor does in the model: what the allocator reasons about and what a user names in a floor. */
 export const tensorRoles = [
   'embedding',
   'output',
@@ -60,7 +60,7 @@ export interface Blueprint {
   /** Absolute paths of the files that recipes read. */
   readonly files: readonly string[]
   readonly tensors: readonly BlueprintTensor[]
-  /** What `--type auto` means for this source. */
+  /** The type that most weights of the source have. */
   readonly sourceType: 'F32' | 'F16' | 'BF16'
   /** Things the user should know: dropped tensors, guesses. One sentence each. */
   readonly notes: readonly string[]

@@ -1,4 +1,4 @@
-export { type Family, type FootprintTraits, familyOfArchitecture } from './architectures/index.js'
+export { type Family, type FootprintTraits, familyOfArchitecture, knownClasses } from './architectures/index.js'
 export { type Blueprint, type BlueprintTensor, type TensorRole, tensorRoles } from './blueprint.js'
 export { makeBlueprint } from './convert/index.js'
 export { type LoadableModel, type ToGguf } from './loadable-model.js'

@@ -1,6 +1,5 @@
 import { type GgmlType, ggmlTypes } from '../../formats/ggml/types.js'
-import { type TensorRole, tensorRoles } from '../model/index.js'
-import { formatTable } from '../terminal/index.js'
+import { knownClasses, type TensorRole, tensorRoles } from '../model/index.js'
 import { isWide } from './allocate/candidates.js'
 import { roleGroups } from './allocate/constraints.js'
 import { knownMixtures, knownPresets, readMixture, writableTypes } from './allocate/index.js'
@@ -9,19 +8,21 @@ import { roleRules } from './allocate/role-rules.js'
 
 /** What a plan can be asked for by name. */
 export interface PlanChoices {
-  /** Types for --type, --tensor-type and --floor, from few bits per weight to many. */
+  /** Types, from few bits per weight to many. */
   readonly types: readonly Pick<GgmlType, 'name' | 'bitsPerWeight' | 'blockSize'>[]
-  /** Presets for --preset, with their other names, and the type of most tensors. */
+  /** Presets of llama-quantize, with their other names, and the type of most tensors. */
   readonly presets: readonly { readonly name: string; readonly aliases: readonly string[]; readonly type: string }[]
-  /** Mixtures for --mixture that come with the package. */
+  /** Mixtures that come with the package. */
   readonly mixtures: readonly { readonly name: string; readonly description: string }[]
-  /** Roles for --floor and --tie, each with the lowest type that a budget may choose without --floor. */
+  /** Roles, each with the lowest type that a budget chooses for it unless told otherwise. */
   readonly roles: readonly { readonly name: TensorRole; readonly floor: string; readonly description: string }[]
   /** Names for several roles at once. */
   readonly groups: readonly { readonly name: string; readonly roles: readonly TensorRole[] }[]
+  /** Architectures that can be converted, by the class that config.json names. */
+  readonly architectures: readonly string[]
 }
 
-/** Lists types, presets, mixtures and roles from the tables that planning uses. */
+/** Lists types, presets, mixtures, roles and architectures from the tables that planning and conversion use. */
 export async function planChoices(): Promise<PlanChoices> {
   const writable = await writableTypes()
   const mixtures = await Promise.all((await knownMixtures()).map(readMixture))
@@ -38,36 +39,6 @@ export async function planChoices(): Promise<PlanChoices> {
     mixtures: mixtures.map(({ name, description }) => ({ name, description })),
     roles: tensorRoles.map((name) => ({ name, floor: roleRules[name].floor, description: roleRules[name].why })),
     groups: Object.entries(roleGroups).map(([name, has]) => ({ name, roles: tensorRoles.filter(has) })),
+    architectures: knownClasses.toSorted(),
   }
-}
-
-/** The lists as lines for the screen. */
-export function planChoicesText({ types, presets, mixtures, roles, groups }: PlanChoices): string {
-  const typeTable = formatTable(
-    [{ title: 'type' }, { title: 'bits per weight', align: 'right' }, { title: 'block size', align: 'right' }],
-    types.map(({ name, bitsPerWeight, blockSize }) => [name, bitsPerWeight.toFixed(4), String(blockSize)]),
-  )
-  const presetTable = formatTable(
-    [{ title: 'preset' }, { title: 'most tensors' }, { title: 'also called' }],
-    presets.map(({ name, type, aliases }) => [name, type, aliases.join(', ')]),
-  )
-  const mixtureTable = formatTable(
-    [{ title: 'mixture' }, { title: 'description' }],
-    mixtures.map(({ name, description }) => [name, description]),
-  )
-  const roleTable = formatTable(
-    [{ title: 'role' }, { title: 'lowest type' }, { title: 'description' }],
-    roles.map(({ name, floor, description }) => [name, floor, description]),
-  )
-  const groupTable = formatTable(
-    [{ title: 'group of roles' }, { title: 'roles' }],
-    groups.map(({ name, roles }) => [name, roles.join(', ')]),
-  )
-  return [
-    `Types, for --type, --tensor-type REGEX=TYPE and --floor ROLE=TYPE:\n${typeTable}`,
-    `Presets of llama-quantize, for --preset:\n${presetTable}`,
-    `Mixtures, for --mixture (or the path of a JSON file):\n${mixtureTable}`,
-    `Roles, for --floor ROLE=TYPE and --tie ROLE,ROLE:\n${roleTable}`,
-    groupTable,
-  ].join('\n\n')
 }

@@ -20,7 +20,7 @@ export interface PlanTensor {
 }
 
 /**
- * Which tensor gets which type. JSON that a user can read, edit, diff and run again with `mq quantize --plan`.
+ * Which tensor gets which type. JSON that a user can read, edit, diff and run again.
  * Offsets and shards follow from it; recipes are rebuilt from the source and checked against names and shapes.
  */
 export interface Plan {

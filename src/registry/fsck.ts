@@ -30,7 +30,7 @@ export interface RegistryFault {
   readonly problem: string
   /** Tags that cannot be used because of it. */
   readonly tags: readonly string[]
-  /** Whether --repair has mended it. */
+  /** Whether it has been repaired. */
   readonly repaired: boolean
 }
 

@@ -31,7 +31,7 @@ export function compareText({ models, reference, text, notes }: CompareReport): 
     ),
     '',
     `Against ${reference.name} on ${text.name}, ${text.scoredTokens} tokens in ${text.chunks} chunks of ${text.contextLength}. * Pareto-optimal: no other model is as small or smaller and has a lower KL divergence.`,
-    ...(known === 0 ? [] : [`${known} of ${models.length} measurements are from the cache; --fresh measures again.`]),
+    ...(known === 0 ? [] : [`${known} of ${models.length} measurements are from the cache.`]),
     ...notes,
   ].join('\n')
 }

@@ -38,7 +38,7 @@ export interface ComparedModel extends Measurement {
   readonly dominatedBy?: { readonly name: string; readonly kld: Estimate; readonly confidence: number }
 }
 
-/** What `mq compare` prints with --json. */
+/** What a comparison of models has found. */
 export interface CompareReport {
   readonly version: 1
   readonly reference: Reference

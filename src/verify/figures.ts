@@ -74,7 +74,7 @@ export const figures: ReadonlyMap<string, FigureKind> = new Map<string, FigureKi
   [
     'versus.kld',
     {
-      label: 'mean KL divergence minus that of the --versus model',
+      label: 'mean KL divergence minus that of the other model',
       of: ({ versus, text }) => (versus === undefined ? undefined : { ...versus.difference.kld, degrees: text.chunks - 1 }),
     },
   ],

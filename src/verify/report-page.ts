@@ -111,7 +111,7 @@ function figureTable(report: VerifyReport): Markup {
       { title: 'figure ± standard error' },
       { title: report.files[0]?.name ?? 'model' },
       ...other.map(() => ({ title: versus?.name ?? '' })),
-      { title: 'name for --gate', left: true },
+      { title: 'name of the gate', left: true },
     ],
     rows
       .map(([name, { label }]) => [

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { advice } from '../../commands/shared/advice.js'
 import { errorTable, exitStatus } from '../../src/errors/index.js'
 
 const explain: Record<keyof typeof exitStatus, string> = {
@@ -10,7 +11,13 @@ const explain: Record<keyof typeof exitStatus, string> = {
   interrupted: 'Ctrl-C',
 }
 
-test('docs/errors.md says what src/error-table.ts does (npx vitest -u writes it)', async () => {
+/** What commands suggest; a script gets the suggestion of the table. */
+const adviceOf = (code: string): readonly string[] => {
+  const { suggestion } = errorTable[code as keyof typeof errorTable]
+  return advice[code as keyof typeof advice] ?? [suggestion]
+}
+
+test('docs/errors.md says what src/errors/error-table.ts and commands/shared/advice.ts do (npx vitest -u writes it)', async () => {
   const lines = [
     '# Errors',
     '',
@@ -24,8 +31,8 @@ test('docs/errors.md says what src/error-table.ts does (npx vitest -u writes it)
     '| code | exit status | message | what to do |',
     '|---|---|---|---|',
     ...Object.entries(errorTable).map(
-      ([code, { exit, message, suggestion }]) =>
-        `| \`${code}\` | ${exitStatus[exit]} | ${message.replaceAll('|', '\\|')} | ${suggestion.replaceAll('|', '\\|')} |`,
+      ([code, { exit, message }]) =>
+        `| \`${code}\` | ${exitStatus[exit]} | ${message.replaceAll('|', '\\|')} | ${adviceOf(code).join(' *Or:* ').replaceAll('|', '\\|')} |`,
     ),
     '',
   ]
@@ -35,6 +42,6 @@ test('docs/errors.md says what src/error-table.ts does (npx vitest -u writes it)
 test('every message is a sentence that ends, and so is every suggestion', () => {
   for (const [code, { message, suggestion }] of Object.entries(errorTable)) {
     expect(message, code).toMatch(/\.$|\)\.$/)
-    expect(suggestion, code).toMatch(/\.$/)
+    for (const text of [suggestion, ...adviceOf(code)]) expect(text, code).toMatch(/\.$/)
   }
 })

@@ -1,7 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { errorTable } from '../../src/errors/index.js'
+import { advice, adviceFor } from '../../commands/shared/advice.js'
+import { errorTable, MqError } from '../../src/errors/index.js'
 
 interface Manifest {
   readonly commands: Readonly<
@@ -31,15 +32,32 @@ function problemOf(line: string): string | undefined {
 
 const quoted = /`(mq [^`]*)`/g
 
-test.each(Object.entries(errorTable))('what %s advises can be typed', (_, { message, suggestion }) => {
-  for (const [, line = ''] of `${message} ${suggestion}`.matchAll(quoted))
+const flagPattern = /(?<![\w-])--([a-z][\w-]*)/g
+const flagsOf = (text: string): string[] =>
+  [...text.replaceAll(/`[^`]*`/g, '').matchAll(flagPattern)].map(([, flag = '']) => flag)
+
+test.each(Object.entries(errorTable))('what %s advises can be typed, and names no flag to a script', (code, entry) => {
+  const { message, suggestion } = entry
+  const advised = advice[code as keyof typeof advice] ?? []
+  for (const [, line = ''] of [message, suggestion, ...advised].join(' ').matchAll(quoted))
     expect([line, problemOf(line)]).toEqual([line, undefined])
-  // a flag that stands alone belongs to some command
-  for (const [flag] of suggestion.replaceAll(quoted, '').matchAll(/(?<![\w-])--[a-z][\w-]*/g)) {
-    const known = Object.values(commands).some(({ flags }) => Object.hasOwn(flags, flag.replace(/^--(no-)?/, '')))
-    // flags of llama.cpp's own programs are named beside them
-    if (!/llama-/.test(suggestion)) expect([flag, known]).toEqual([flag, true])
-  }
+  // Those that the command line alone raises name `--help`.
+  const ofCommands = /^(USAGE|FLAG_INVALID|FLAGS_CONFLICT)$/.test(code)
+  if (!ofCommands) expect([...`${message} ${suggestion}`.matchAll(flagPattern)]).toEqual([])
+})
+
+test.each(Object.entries(advice))('each advice on %s is given by some command, which has all its flags', (_, texts) => {
+  const taken = Object.values(commands).map(({ flags }) =>
+    texts.findIndex((text) => flagsOf(text).every((flag) => Object.hasOwn(flags, flag))),
+  )
+  for (const index of texts.keys()) expect(taken).toContain(index)
+})
+
+test('an error is told in the flags of the command that was called, where it has them', () => {
+  const error = MqError.of('TENSOR_OVERFLOW', { tensor: 'x', row: 1, type: 'F16' })
+  expect(adviceFor(error, new Set(['type', 'tensor-type']))).toBe('Use BF16 or F32 for it, with --tensor-type.')
+  expect(adviceFor(error, new Set(['type']))).toBe('Use BF16 or F32, with --type.')
+  expect(adviceFor(error, new Set(['text']))).toBeUndefined()
 })
 
 test('commands that stand in the sources of src/ and commands/ can be typed', async () => {

@@ -1,3 +1,4 @@
+import { nearest } from '../../collections/index.js'
 import { MqError } from '../../errors/index.js'
 import type { Checkpoint } from '../checkpoint/index.js'
 import { names } from './base.js'
@@ -24,8 +25,9 @@ export async function describeModel(checkpoint: Checkpoint, { mtp = 'with' }: { 
   if (typeof named !== 'string' || family === undefined) {
     throw MqError.of('ARCHITECTURE_UNKNOWN', {
       file: `${checkpoint.path}/config.json`,
-      architecture: typeof named === 'string' ? named : '(none)',
-      known: knownClasses.join(', '),
+      architecture: typeof named === 'string' ? named.slice(0, 100) : '(none)',
+      count: knownClasses.length,
+      nearest: nearest(typeof named === 'string' ? named.slice(0, 100) : 'LlamaForCausalLM', knownClasses, 3).join(', '),
     })
   }
   checkMtp(family, mtp)

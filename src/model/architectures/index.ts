@@ -1,5 +1,5 @@
 export type { MtpExport } from './config.js'
-export { describeModel } from './describe.js'
+export { describeModel, knownClasses } from './describe.js'
 export { familyOfArchitecture } from './find-family.js'
 export { float32, text, uint32 } from './metadata.js'
 export { type PlacedTensors, placeTensors } from './place-tensors.js'

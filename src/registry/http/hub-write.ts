@@ -211,7 +211,7 @@ async function asWriter(
 function denied(context: HttpContext, status: 401 | 403): Response {
   const error =
     status === 401
-      ? 'Writing needs a token of this registry: `mq registry token create --write`.'
+      ? 'Writing needs a token of this registry that may write, made with `mq registry token create`.'
       : 'The token may not write here.'
   return context.json({ error }, status, { 'X-Error-Message': error })
 }

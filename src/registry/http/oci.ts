@@ -95,7 +95,7 @@ function modelOf(name: string): ModelName | undefined {
 
 function challenge(context: HttpContext): Response {
   context.header('WWW-Authenticate', 'Basic realm="mq"')
-  return ociError(context, 401, 'UNAUTHORIZED', 'writing needs a token: `mq registry token create --write`')
+  return ociError(context, 401, 'UNAUTHORIZED', 'writing needs a token that may write, made with `mq registry token create`')
 }
 
 /** Where writing is possible at all, clients learn here that they may log in: some send no credentials otherwise. */

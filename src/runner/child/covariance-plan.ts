@@ -98,12 +98,12 @@ export function describePlan(
       columns % 32 !== 0
         ? 'column count is no multiple of 32'
         : formBytes(input, first) > formBytes(input, form)
-          ? 'lowered to fit --memory'
+          ? 'lowered to fit the memory limit'
           : form.kind === 'whole'
             ? 'narrow enough for the full covariance'
             : wanted === 'auto'
               ? 'default for wide inputs'
-              : '--rank'
+              : 'as asked'
     const kind = routed ? 'experts' : matrices > 1 ? 'heads' : 'shared'
     groups.set(id, {
       columns,

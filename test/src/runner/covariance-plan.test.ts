@@ -41,7 +41,7 @@ test('what experts have of their own gives way first, and every bound holds down
   expect(groups.find(({ kind }) => kind === 'experts')).toMatchObject({
     form: 'sketch',
     rank: 64,
-    why: 'lowered to fit --memory',
+    why: 'lowered to fit the memory limit',
   })
   for (const memory of [80e6, 20e6, 5e6, 3e6, 1e6, 600e3]) expect(total(memory)).toBeLessThanOrEqual(memory)
   expect(total(1)).toBe(4 * (512 + 4096 + 16 * 128 + 64 * 2048 + 100))
