@@ -39,7 +39,7 @@ export const advice: Partial<Record<MqError['code'], readonly string[]>> = {
     '`mq registry fsck --repair` looks for copies of what is damaged; where the list of tags is, `mq publish --force` starts over.',
   ],
   REGISTRY_DAMAGED: [
-    '`mq registry fsck --repair` takes copies from elsewhere (`mq registry fsck --from FOLDER`); what has none has to be published again.',
+    '`mq registry fsck --repair --from FOLDER` takes copies from elsewhere; what has none has to be published again.',
   ],
   CACHE_DAMAGED: ['`mq cache check --repair` removes them; they are downloaded again when they are next needed.'],
   PORT_TAKEN: ['Choose another port with --port; 0 selects a free one.'],

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runMq } from '../support/run-mq.js'
+import { runningRegistry } from '../support/running-registry.js'
 import { llama } from '../support/sample-models.js'
 
 const sample = fileURLToPath(new URL('../../samples/llama-kjv', import.meta.url))
@@ -40,6 +41,18 @@ describe('every line after "Next:" runs as it is printed', () => {
     const next = await run('plan', sample, '--bits', '4', '-o', 'plan.json')
     expect(next).toContain('--plan plan.json')
     await run(...argumentsOf(next), '-o', 'after-plan.gguf')
+  })
+
+  test('of plan for a model on a hub, and the line that follows it', async () => {
+    await using hub = await runningRegistry()
+    await hub.publish({ source: sample, name: 'kjv/llama' })
+    const asked = ['hf:kjv/llama', '--endpoint', hub.url, '--bits', '4', '-o', 'remote.json']
+    const { stdout } = await runMq(['plan', ...asked], { cwd: folder })
+    await run(...argumentsOf(/^Next: (.*)$/m.exec(stdout)?.[1]), '-o', 'pulled')
+    const [program, ...words] = (/^Once the model is on this machine: (.*)$/m.exec(stdout)?.[1] ?? '').split(' ')
+    expect(program).toBe('mq')
+    await run(...words.map((word) => (word === 'FOLDER' ? 'pulled' : word)), '-o', 'after-pull.gguf')
+    expect(await readdir(folder)).toContain('after-pull.gguf')
   })
 
   test('of a dry run', async () => {

@@ -1,54 +1,109 @@
+import { join } from 'node:path'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { writeGguf } from '../../../formats/gguf/index.js'
 import { memoryShare } from '../../../src/engine/memory.js'
+import { MqError } from '../../../src/errors/index.js'
+import { runMq } from '../../support/run-mq.js'
+import { wave } from '../../support/small-model.js'
+import { temporaryFolder } from '../../support/tiny-model.js'
 
 const MiB = 2 ** 20
-const held = (): number => process.memoryUsage.rss() + 40 * MiB
-/** Of the test process, between two looks at it. */
-const noise = 8 * MiB
-
-describe('by default', () => {
-  test('the whole stays within 600 MB, on up to 16 threads where the process itself is small', () => {
-    for (const threads of [1, 2, 16]) {
-      const share = memoryShare(undefined, threads, 3 * MiB)
-      expect(share.threads).toBe(threads)
-      const sum = held() + 20 * MiB * threads + share.taskBytes
-      expect(sum).toBeLessThan(Math.max(600e6, held() + 16 * 26 * MiB) + noise)
-    }
-  })
-
-  test('no thread is given up: many cores take what they need', () => {
-    const { threads, taskBytes } = memoryShare(undefined, 64, 3 * MiB)
-    expect({ threads, taskBytes }).toEqual({ threads: 64, taskBytes: 64 * 2 * 3 * MiB })
-  })
-
-  test('one task that is larger than others costs no thread', () => {
-    const { threads, taskBytes } = memoryShare(undefined, 16, 300 * MiB)
-    expect({ threads, taskBytes }).toEqual({ threads: 16, taskBytes: 300 * MiB })
-  })
+const tasks = fc.integer({ min: 0, max: 400 * MiB })
+const threadCounts = fc.integer({ min: 1, max: 200 })
+const feedbacks = fc.record({
+  threadBytes: fc.integer({ min: 0, max: 200 * MiB }),
+  sharedBytes: fc.integer({ min: 0, max: 400 * MiB }),
 })
 
-describe('with a limit', () => {
-  test.each([
-    [0, 1],
-    [23, 2],
-    [3 * 23, 4],
-    [1000, 8],
-  ])('%i MiB above the least are enough for %i threads', (more, threads) => {
-    const limit = held() + (20 + 3 + 1 + more) * MiB
-    expect(memoryShare(limit + noise, 8, 3 * MiB).threads).toBe(threads)
+/** The limit that a refusal asks for. */
+function leastOf(...[threads, largest, feedback]: [number, number, Parameters<typeof memoryShare>[3]]): number {
+  try {
+    memoryShare(1, threads, largest, feedback)
+  } catch (error) {
+    if (error instanceof MqError && error.code === 'MEMORY_TOO_SMALL') return Number(error.details['least'])
+    throw error
+  }
+  return expect.fail('one byte is enough')
+}
+
+describe('a limit', () => {
+  test('that a refusal asks for is enough, for one thread and the largest task', () => {
+    fc.assert(
+      fc.property(threadCounts, tasks, feedbacks, (threads, largest, feedback) => {
+        const share = memoryShare(leastOf(threads, largest, feedback), threads, largest, feedback)
+        expect(share.threads).toBeGreaterThanOrEqual(1)
+        expect(share.threads).toBeLessThanOrEqual(threads)
+        expect(share.taskBytes).toBeGreaterThanOrEqual(largest + feedback.sharedBytes)
+      }),
+    )
   })
 
-  test('threads and tasks together stay below it', () => {
-    const limit = held() + 500 * MiB
-    const { threads, taskBytes } = memoryShare(limit, 1000, 100 * MiB)
-    expect(taskBytes).toBeGreaterThanOrEqual(100 * MiB)
-    expect(threads * 20 * MiB + taskBytes).toBeLessThanOrEqual(500 * MiB + noise)
-    expect(threads).toBe(17)
+  test('that is larger gives no fewer threads, and in the end all of them', () => {
+    fc.assert(
+      fc.property(threadCounts, tasks, feedbacks, fc.integer({ min: 0, max: 2 ** 33 }), (threads, largest, feedback, more) => {
+        const least = leastOf(threads, largest, feedback)
+        const [low, high] = [least, least + more].map((limit) => memoryShare(limit, threads, largest, feedback).threads)
+        // What the process holds, of which a share depends, moves between two looks.
+        expect(high).toBeGreaterThanOrEqual((low as number) - 1)
+        expect(memoryShare(least + threads * 2 ** 30, threads, largest, feedback).threads).toBe(threads)
+      }),
+    )
   })
 
-  test('too little for one thread is refused', () => {
-    expect(() => memoryShare(held() + 22 * MiB - noise, 1, 3 * MiB)).toThrow(
-      expect.objectContaining({ code: 'MEMORY_TOO_SMALL' }),
+  test.skipIf(process.platform !== 'linux')(
+    'is kept by a run that would take more threads and more memory without it (needs Linux)',
+    async () => {
+      await using folder = await temporaryFolder()
+      const source = join(folder.path, 'f32.gguf')
+      const data = wave(4096 * 1024)
+      const tensors = Array.from({ length: 8 }, (_, layer) => ({
+        name: `blk.${layer}.ffn_up.weight`,
+        type: 'F32' as const,
+        dimensions: [4096, 1024],
+        data: new Uint8Array(data.buffer),
+      }))
+      const metadata = new Map([
+        ['general.architecture', { type: 'string', value: 'llama' }],
+        ['llama.block_count', { type: 'uint32', value: 8 }],
+      ] as const)
+      await writeGguf(source, metadata, tensors)
+      const peakOf = async (...more: string[]): Promise<number> => {
+        // Of the process, its threads included, in KiB.
+        const atEnd = `process.on('exit', () => process.stderr.write('peak ' + process.resourceUsage().maxRSS + '\\n'))`
+        const env = { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(atEnd)}` }
+        const args = [
+          'quantize',
+          source,
+          '--type',
+          'Q4_K',
+          '--threads',
+          '12',
+          '--force',
+          '-o',
+          join(folder.path, 'out.gguf'),
+          ...more,
+        ]
+        const { exitCode, stderr } = await runMq(args, { env })
+        expect([exitCode, stderr]).toEqual([0, expect.stringMatching(/^peak \d+$/m)])
+        return 1024 * Math.max(...[...stderr.matchAll(/^peak (\d+)$/gm)].map(([, kilobytes]) => Number(kilobytes)))
+      }
+      const limit = 260e6
+      expect(await peakOf('--memory', String(limit))).toBeLessThan(limit)
+      expect(await peakOf()).toBeGreaterThan(limit)
+    },
+    60_000,
+  )
+})
+
+describe('without a limit', () => {
+  test('no thread is given up, and the largest task has room', () => {
+    fc.assert(
+      fc.property(threadCounts, tasks, feedbacks, (threads, largest, feedback) => {
+        const share = memoryShare(undefined, threads, largest, feedback)
+        expect(share.threads).toBe(threads)
+        expect(share.taskBytes).toBeGreaterThanOrEqual(largest + feedback.sharedBytes)
+      }),
     )
   })
 })
