@@ -9,10 +9,10 @@ export function nearest(name: string, names: readonly string[], most: number): s
 
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)
-  for (const [i, character] of [...a].entries()) {
+  for (let i = 0; i < a.length; i++) {
     const next = [i + 1]
     for (let j = 0; j < b.length; j++) {
-      const replaced = (row[j] as number) + (character === b[j] ? 0 : 1)
+      const replaced = (row[j] as number) + (a[i] === b[j] ? 0 : 1)
       next.push(Math.min(replaced, (row[j + 1] as number) + 1, (next[j] as number) + 1))
     }
     row = next
