@@ -1,9 +1,31 @@
 import type { GgufDigest } from './digest.js'
 
+const extraIds = [
+  'tokenizer.ggml.tokens',
+  'tokenizer.ggml.scores',
+  'tokenizer.ggml.token_type',
+  'tokenizer.ggml.add_bos_token',
+] as const
+
 /** Keys and tensors in which our file differs from that of llama.cpp's converter on purpose, and why: see docs/decisions. */
 const better: Readonly<Record<string, readonly [reason: string, ...names: string[]]>> = {
   'gpt-neox': ["the converter forgets it for this class alone, and llama.cpp's quantizer writes it", 'general.file_type'],
   deepseek: ['a name for each row', 'tokenizer.ggml.tokens'],
+  ...Object.fromEntries(
+    ['bert-cross-encoder', 'bert-classifier'].map((name) => [
+      name,
+      ["the pooler is the first matrix of the classifier's head", 'cls.weight', 'cls.bias', 'general.size_label'],
+    ]),
+  ),
+  ...Object.fromEntries(
+    ['xlm-roberta', 'xlm-roberta-reranker'].map((name) => [
+      name,
+      ['the last row is <mask>', 'tokenizer.ggml.tokens', 'tokenizer.ggml.scores', 'tokenizer.ggml.token_type'],
+    ]),
+  ),
+  t5: ['extra ids have their names, and logits of a tied embedding are scaled', ...extraIds, 'dec.output_norm.weight'],
+  ...Object.fromEntries(['flan-t5', 'umt5', 'mt5'].map((name) => [name, ['extra ids have their names', ...extraIds]])),
+  't5-encoder': ['it looks both ways, and extra ids have their names', ...extraIds, 't5encoder.attention.causal'],
   bamba: ['half of each head is rotated, and the converter reorders all of it', 'blk.1.attn_q.weight', 'blk.1.attn_k.weight'],
   'nemotron3-super-mtp': ['routers are F32 in all layers', 'blk.6.ffn_gate_inp.weight'],
   ...Object.fromEntries(

@@ -43,7 +43,9 @@ const namePattern = /^(?:blk\.(\d+)\.)?(.+?)(?:\.(weight|bias))?$/
  * @param architecture general.architecture.
  */
 export function roleOfTensor(ggufName: string, architecture?: string): TensorRole {
-  const middle = namePattern.exec(ggufName)?.[2] ?? ggufName
+  const found = namePattern.exec(ggufName)?.[2] ?? ggufName
+  // Blocks of an encoder and of a decoder beside it.
+  const middle = found.replace(/^(enc|dec)\.blk\.\d+\./, '')
   const ownRoles = architecture === undefined ? undefined : familyOfArchitecture(architecture)?.roles
   for (const roles of [ownRoles, sharedRoles])
     if (roles !== undefined && Object.hasOwn(roles, middle)) return roles[middle] as TensorRole

@@ -4,10 +4,12 @@ import { gemmaFiles, poolingFiles } from './tokenizers/published.js'
 import { t5Files, xlmRobertaFiles } from './tokenizers/unigram.js'
 import { wordPieceFiles } from './tokenizers/word-piece.js'
 
-const wordPiece = { dtype: 'F32', encoder: true, files: wordPieceFiles(), pre: 'bert-bge' } as const
+const wordPiece = { dtype: 'F32', encoder: true, files: wordPieceFiles(), pre: 'jina-v2-en' } as const
 const bge = { ...wordPiece, files: { ...wordPieceFiles(), ...poolingFiles('cls_token') } }
 const unigram = { dtype: 'F32', encoder: true, files: xlmRobertaFiles(), pre: 'default' } as const
 const mean = { files: { ...xlmRobertaFiles(), ...poolingFiles('mean_tokens') } }
+// With it, llama.cpp's converter writes <mask> into row 250001.
+const { 'sentencepiece.bpe.model': _, ...withoutSentencePiece } = mean.files
 const t5 = { dtype: 'F32', encoder: true, files: t5Files(), pre: 'default' } as const
 const roberta = { dtype: 'F32', encoder: true, ...byteLevelModel('roberta') } as const
 const modernBert = { dtype: 'F32', encoder: true, ...byteLevelModel('modernBert') } as const
@@ -28,14 +30,22 @@ export const encoderSpecs: readonly CheckpointSpec[] = [
   { name: 'roberta-classifier', classes: ['RobertaForSequenceClassification'], arch: 'bert', ...roberta },
   { name: 'xlm-roberta', classes: ['XLMRobertaModel'], arch: 'bert', ...unigram, ...mean },
   { name: 'xlm-roberta-reranker', classes: ['XLMRobertaForSequenceClassification'], arch: 'bert', ...unigram },
-  { name: 'nomic-bert', classes: ['NomicBertModel'], arch: 'nomic-bert', withoutTransformers: remote, ...bge },
+  {
+    name: 'nomic-bert',
+    classes: ['NomicBertModel'],
+    arch: 'nomic-bert',
+    withoutTransformers: remote,
+    plainConfig: 'it knows other names of the fields, and fills in those of the largest model',
+    ...bge,
+  },
   {
     name: 'nomic-bert-moe',
     classes: ['NomicBertModel'],
     arch: 'nomic-bert-moe',
     withoutTransformers: remote,
+    plainConfig: 'it knows other names of the fields, and fills in those of the largest model',
     ...unigram,
-    ...mean,
+    files: withoutSentencePiece,
   },
   { name: 'modern-bert', classes: ['ModernBertModel'], arch: 'modern-bert', ...modernBert },
   { name: 'modern-bert-mlm', classes: ['ModernBertForMaskedLM'], arch: 'modern-bert', ...modernBert },

@@ -133,10 +133,10 @@ describe('what does not fit', () => {
     [
       'an unknown architecture',
       llama3Rope,
-      { architectures: ['MambaForCausalLM'] },
+      { architectures: ['NobodysForCausalLM'] },
       {},
       'ARCHITECTURE_UNKNOWN',
-      'MambaForCausalLM',
+      'NobodysForCausalLM',
     ],
     ['no architecture', llama3Rope, { architectures: 'LlamaForCausalLM' }, {}, 'ARCHITECTURE_UNKNOWN', '(none)'],
     ['a field of another kind', llama3Rope, { hidden_size: '96' }, {}, 'CONFIG_INVALID', 'hidden_size is "96"'],
