@@ -1,5 +1,6 @@
 import type { ByteSource } from '../byte-source.js'
 import { FormatError } from '../format-error.js'
+import { decodeBytes } from './text.js'
 
 /** A header is read this far at most: ten times what the largest vocabularies need. */
 const maxHeaderBytes = 256 * 2 ** 20
@@ -30,8 +31,10 @@ export interface HeaderCursor {
   /** As checkCount, and adds to what all arrays of the header may hold together. */
   checkArrayLength(count: bigint, minimumBytes: number): number
   bytes(length: number): Uint8Array
-  /** UTF-8 after a 64-bit length. */
+  /** UTF-8 after a 64-bit length: a name. */
   string(maxBytes: number, what: string): string
+  /** The same of a value, which may hold any bytes: see decodeBytes. */
+  text(maxBytes: number, what: string): string
   uint8(): number
   int8(): number
   uint16(): number
@@ -118,6 +121,10 @@ export function headerCursor(source: ByteSource): HeaderCursor {
       } catch (error) {
         throw error instanceof NotFetched ? error : fail(`${what} at byte ${position - length} is not UTF-8`)
       }
+    },
+    text(maxBytes, what) {
+      const length = cursor.checkCount(cursor.uint64(), 1, maxBytes, `bytes in ${what}`)
+      return decodeBytes(cursor.bytes(length))
     },
     uint8: () => view.getUint8(take(1)),
     int8: () => view.getInt8(take(1)),

@@ -1,12 +1,13 @@
 import { FormatError } from '../format-error.js'
 import { quote } from '../quote.js'
+import { encodeBytes } from './text.js'
 import { type MetadataArray, type MetadataTypeName, type MetadataValue, metadataTypeIds } from './types.js'
 
 /** Little-endian bytes that grow as they are written. */
 export interface HeaderWriter {
   uint32(value: number): void
   uint64(value: bigint): void
-  /** UTF-8 after a 64-bit length. */
+  /** UTF-8 after a 64-bit length, and bytes as decodeBytes has read them. */
   string(text: string): void
   /** A metadata value: its type's number, then the value. */
   value(value: MetadataValue, key: string): void
@@ -55,9 +56,9 @@ export function headerWriter(): HeaderWriter {
     uint32: (value) => put(4, (at) => view.setUint32(at, value, true)),
     uint64: (value) => put(8, (at) => view.setBigUint64(at, value, true)),
     string(text) {
-      const size = Buffer.byteLength(text)
-      writer.uint64(BigInt(size))
-      put(size, (at) => bytes.write(text, at, size, 'utf8'))
+      const encoded = encodeBytes(text)
+      writer.uint64(BigInt(encoded.byteLength))
+      put(encoded.byteLength, (at) => bytes.set(encoded, at))
     },
     value(value, key) {
       writer.uint32(metadataTypeIds[value.type])

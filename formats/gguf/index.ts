@@ -4,6 +4,7 @@ export { type GgufLayout, layoutGguf } from './layout.js'
 export { type OpenGguf, type OpenGgufTensor, type OpenSource, openGguf } from './open.js'
 export { readGguf } from './reader.js'
 export { parseShardName, planShards, shardMetadata, shardName } from './shards.js'
+export { holdsRawBytes } from './text.js'
 export {
   type GgufTensorInfo,
   type Metadata,

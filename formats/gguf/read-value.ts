@@ -46,7 +46,7 @@ function readType(cursor: HeaderCursor, key: string): MetadataTypeName {
 function readItem(cursor: HeaderCursor, type: MetadataTypeName, key: string, depth: number): MetadataArray['value'][number] {
   switch (type) {
     case 'string':
-      return cursor.string(maxStringBytes, 'a text')
+      return cursor.text(maxStringBytes, 'a text')
     case 'array':
       return readArray(cursor, key, depth)
     case 'bool': {

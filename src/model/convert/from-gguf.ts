@@ -1,6 +1,13 @@
 import { FormatError } from '../../../formats/format-error.js'
 import type { GgmlTypeName } from '../../../formats/ggml/types.js'
-import { type OpenGguf, type OpenGgufTensor, type OpenSource, openGguf } from '../../../formats/gguf/index.js'
+import {
+  holdsRawBytes,
+  type Metadata,
+  type OpenGguf,
+  type OpenGgufTensor,
+  type OpenSource,
+  openGguf,
+} from '../../../formats/gguf/index.js'
 import { MqError } from '../../errors/index.js'
 import { ggml, type PlainType, plain, type Recipe } from '../../recipe/index.js'
 import type { Blueprint } from '../blueprint.js'
@@ -51,9 +58,21 @@ export async function blueprintOfGguf(path: string, open?: OpenSource): Promise<
         : [
             `The source is already quantized (${quantized} of ${gguf.tensors.length} tensors): re-quantizing cannot restore lost precision.`,
           ]),
+      ...rawTextNotes(gguf.metadata),
       ...unknownKinds(tensors),
     ],
   }
+}
+
+/** Which values of the metadata are not UTF-8, which other tools may not read. */
+function rawTextNotes(metadata: Metadata): string[] {
+  const found = [...metadata].flatMap(([key, entry]) => {
+    const texts: readonly unknown[] = entry.type === 'array' ? entry.value : [entry.value]
+    const count = texts.filter((text) => typeof text === 'string' && holdsRawBytes(text)).length
+    return count === 0 ? [] : [entry.type === 'array' ? `${count} of ${texts.length} entries of ${key}` : key]
+  })
+  if (found.length === 0) return []
+  return [`The metadata hold text that is not UTF-8 (${found.join(', ')}): it is kept byte for byte.`]
 }
 
 function recipeOf({ type, dimensions, file, start, end }: OpenGgufTensor): Recipe {

@@ -130,10 +130,10 @@ describe('a bad file is refused', () => {
     ],
     ['a key without a name', 'GGUF_INVALID', 'it has a metadata key without a name', [header([key('', 0, u8(1))], [])]],
     [
-      'text that is not UTF-8',
+      'a name that is not UTF-8',
       'GGUF_INVALID',
-      'a text at byte 45 is not UTF-8',
-      [header([concat([text('k'), u32(8), u64(2), Uint8Array.of(0xc0, 0x80)])], [])],
+      'a metadata key at byte 32 is not UTF-8',
+      [header([concat([u64(2), Uint8Array.of(0xc0, 0x80), u32(0), u8(1)])], [])],
     ],
     [
       'an alignment that is no power of two',
