@@ -57,8 +57,39 @@ export function readAddedTokens(
   for (const entry of asArray(tokenizer['added_tokens']) ?? []) add(asObject(entry)?.['id'], entry)
   const own = new Set([...tokens.values()].map(({ id }) => id))
   const later = Object.entries(asObject(config['added_tokens_decoder']) ?? {}).toSorted(([a], [b]) => Number(a) - Number(b))
-  for (const [id, entry] of later) if (!own.has(Number(id))) add(Number(id), entry)
-  return { tokens: [...tokens.values()], notes: summary(notes) }
+  for (const [id, entry] of later) {
+    if (!own.has(Number(id))) add(Number(id), entry)
+    else noteOther(Number(id), asText(asObject(entry)?.['content']), [...tokens.values()], notes)
+  }
+  const all = [...tokens.values()]
+  return { tokens: all, notes: [...summary(notes), ...strippingNotes(asArray(tokenizer['added_tokens']) ?? [])] }
+}
+
+function noteOther(id: number, content: string | undefined, tokens: readonly AddedToken[], notes: string[]): void {
+  const known = tokens.find((token) => token.id === id)
+  if (known === undefined || content === undefined || known.content === content) return
+  notes.push(
+    `${id} is ${JSON.stringify(known.content)}, as tokenizer.json says, and not ${JSON.stringify(content)}, as tokenizer_config.json does`,
+  )
+}
+
+/** Tokens that take the blanks beside them, or stand for whole words alone: llama.cpp finds a token wherever its text stands. */
+function strippingNotes(entries: readonly unknown[]): string[] {
+  const found = entries.map(asObject).filter((entry) => {
+    const content = asText(entry?.['content']) ?? ''
+    // llama.cpp knows the models whose masks take the blank before them.
+    if (/^[<[]mask[>\]]$/i.test(content)) return false
+    return entry?.['lstrip'] === true || entry?.['rstrip'] === true || entry?.['single_word'] === true
+  })
+  if (found.length === 0) return []
+  const texts = found.map((entry) => JSON.stringify(entry?.['content']))
+  const named =
+    texts.length > shownNotes
+      ? `${texts.slice(0, shownNotes).join(', ')} and ${texts.length - shownNotes} more`
+      : texts.join(', ')
+  return [
+    `tokenizer.json has added tokens that take the blanks beside them or match whole words alone (${named}): llama.cpp may tokenize text around them differently.`,
+  ]
 }
 
 const shownNotes = 3

@@ -20,7 +20,7 @@ export function chatTemplates(files: TokenizerFiles): ChatTemplates {
     { file: 'tokenizer_config.json', template: asObject(files.config)?.['chat_template'] },
     { file: 'chat_template.jinja', template: files.chatTemplate },
     { file: 'chat_template.json', template: asObject(files.chatTemplateJson)?.['chat_template'] },
-  ].filter(({ template }) => typeof template === 'string' || asArray(template) !== undefined)
+  ].filter(({ template }) => (typeof template === 'string' && template !== '') || asArray(template) !== undefined)
   const [taken, ...others] = sources
   const different = others.filter(({ template }) => JSON.stringify(template) !== JSON.stringify(taken?.template))
   const entries = entriesOf(taken?.template)

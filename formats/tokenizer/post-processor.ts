@@ -31,6 +31,27 @@ export function readPostProcessor(
   return extra
 }
 
+/**
+ * Says where a tokenizer puts several tokens before or behind a text, of which llama.cpp adds one.
+ * @param processor post_processor of tokenizer.json.
+ */
+export function wrappingNotes(processor: JsonObject | undefined): string[] {
+  const steps = (asArray(processor?.['processors']) ?? [processor]).map(asObject)
+  const template = steps.find((step) => step?.['type'] === 'TemplateProcessing')
+  const single = asArray(template?.['single']) ?? []
+  const at = single.findIndex((entry) => asObject(entry)?.['Sequence'] !== undefined)
+  if (at === -1) return []
+  const texts = (entries: readonly unknown[]): string[] => entries.map(specialId).filter((id) => id !== undefined)
+  const [before, after] = [texts(single.slice(0, at)), texts(single.slice(at + 1))]
+  const note = (found: readonly string[], place: string, kept: string | undefined): string[] =>
+    found.length < 2
+      ? []
+      : [
+          `The tokenizer puts ${found.join('')} ${place} a text, of which llama.cpp adds ${kept} alone: write the rest yourself, or in the chat template.`,
+        ]
+  return [...note(before, 'before', before[0]), ...note(after, 'behind', after.at(-1))]
+}
+
 function readTemplate(
   template: JsonObject,
   names: Map<SpecialKind, string>,

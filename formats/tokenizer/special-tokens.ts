@@ -1,6 +1,6 @@
 import type { AddedToken } from './added-tokens.js'
 import { asArray, asIndex, asObject, asText, type JsonObject } from './json.js'
-import { readPostProcessor, type SpecialKind } from './post-processor.js'
+import { readPostProcessor, type SpecialKind, wrappingNotes } from './post-processor.js'
 import type { TokenizerFiles } from './types.js'
 
 /** In the order in which llama.cpp's converter looks for them. */
@@ -61,11 +61,13 @@ export function findSpecialTokens(files: TokenizerFiles, vocabulary: KnownVocabu
   for (const kind of searched) take(kind, idOf(names.get(kind)) ?? idOf(mapped.get(kind)))
   const written = (kind: SpecialKind): number[] =>
     [...modelConfigs, ...(generation === undefined ? [] : [generation])].flatMap((config) => idsIn(config[`${kind}_token_id`]))
-  for (const kind of searched) take(kind, kind === 'eos' ? turnEnd(written(kind), vocabulary) : written(kind)[0])
+  for (const kind of searched)
+    take(kind, kind === 'eos' ? turnEnd(written(kind), vocabulary) : firstToken(written(kind), vocabulary))
   const lists = [...modelConfigs, generation].map((config) => asArray(config?.['eos_token_id']) ?? [])
   takeOtherEnds(lists.flatMap(idsIn), ids, vocabulary, notes)
   if (!ids.has('eos')) noteMissingEnd(ids, vocabulary, notes)
   readAdds(files, added, notes)
+  notes.push(...wrappingNotes(asObject(tokenizer?.['post_processor'])))
   return { ids, added, notes: [...new Set(notes)] }
 }
 
@@ -110,7 +112,15 @@ function isToken(kind: SpecialKind, id: number, { tokens }: KnownVocabulary, not
 /** Of several tokens that end a text, the one that the chat template writes most often; else the first. */
 function turnEnd(ids: readonly number[], { tokens, template }: KnownVocabulary): number | undefined {
   const uses = (id: number): number => (tokens[id] === undefined ? 0 : template.split(tokens[id]).length - 1)
-  return ids.toSorted((a, b) => uses(b) - uses(a))[0]
+  return firstToken(
+    ids.toSorted((a, b) => uses(b) - uses(a)),
+    { tokens },
+  )
+}
+
+/** The first id that is a token; where none is, the first, so that a note names it. */
+function firstToken(ids: readonly number[], { tokens }: Pick<KnownVocabulary, 'tokens'>): number | undefined {
+  return ids.find((id) => id < tokens.length) ?? ids[0]
 }
 
 /** Texts that llama.cpp takes for an end of generation by themselves. Source: llama_vocab::impl::load, src/llama-vocab.cpp of v0.7.0. */

@@ -82,7 +82,7 @@ const formatErrors = {
   TOKENIZER_INVALID: {
     exit: 'input',
     message: '{file} is not a valid tokenizer: {problem}.',
-    suggestion: 'Download the file again.',
+    suggestion: 'Take the tokenizer files of the checkpoint that these weights are from, or download them again.',
   },
   TOKENIZER_UNSUPPORTED: {
     exit: 'input',
@@ -188,7 +188,7 @@ export const toolErrors = {
   CONFIG_INVALID: {
     exit: 'input',
     message: '{file} cannot be used: {problem}.',
-    suggestion: 'Compare {file} with the same file of the original model, or download it again.',
+    suggestion: '{advice}.',
   },
   ARCHITECTURE_UNKNOWN: {
     exit: 'input',
@@ -203,12 +203,12 @@ export const toolErrors = {
   TENSOR_MISSING: {
     exit: 'input',
     message: 'The checkpoint {path} has no tensor {tensor}.',
-    suggestion: 'Download the checkpoint again; a shard may be missing.',
+    suggestion: 'Download the checkpoint again, as a shard may be missing, or check that config.json belongs to these weights.',
   },
   TENSOR_UNEXPECTED: {
     exit: 'input',
     message: 'The checkpoint {path} has a tensor {tensor}, which is not part of the architecture {architecture}.',
-    suggestion: 'Check that config.json belongs to these weights.',
+    suggestion: '{advice}.',
   },
   TENSOR_SHAPE: {
     exit: 'input',

@@ -13,11 +13,14 @@ export function outputName(metadata: Metadata, encoding: string, { mtpOnly = fal
     const entry = metadata.get(`general.${key}`)
     return entry?.type === 'string' ? entry.value.trim() : ''
   }
+  const isWholeName =
+    text('basename') === '' && fileNamePart(text('finetune')).toLowerCase() === fileNamePart(text('name')).toLowerCase()
   const parts = [
     mtpOnly ? 'mtp' : '',
     text('basename') || text('name') || 'ggml-model',
     mtpOnly ? '' : text('size_label'),
-    text('finetune'),
+    // A name of one part that begins with a digit is taken for a finetune, and stands in front already.
+    isWholeName ? '' : text('finetune'),
     text('version'),
     encoding,
   ]

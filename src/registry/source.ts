@@ -108,7 +108,11 @@ async function modelType(path: string): Promise<string | undefined> {
     const type = (config as { model_type?: unknown } | null)?.model_type
     return typeof type === 'string' ? type.slice(0, 100) : undefined
   } catch (error) {
-    throw MqError.of('CONFIG_INVALID', { file: path, problem: 'it is not JSON' }, { cause: error })
+    throw MqError.of(
+      'CONFIG_INVALID',
+      { file: path, problem: 'it is not JSON', advice: `Correct ${path}, or download it again` },
+      { cause: error },
+    )
   }
 }
 

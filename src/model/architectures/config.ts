@@ -36,6 +36,8 @@ export interface ModelConfig {
   shapeOf(name: string): Shape | undefined
   /** CONFIG_INVALID for this checkpoint. */
   invalid(problem: string): MqError
+  /** The same for what is right in config.json and cannot be said in GGUF. */
+  unsupported(problem: string): MqError
 }
 
 /** Where other models keep the configuration of their text model. Source: load_hparams of conversion/base.py, llama.cpp v0.7.0. */
@@ -101,6 +103,12 @@ export function makeConfig(fields: Fields, context: ConfigContext, read = new Se
       return stored === undefined ? undefined : checkpoint.shapeOf(stored)
     },
     invalid,
+    unsupported: (problem) =>
+      configError(
+        checkpoint,
+        problem,
+        'This is a limit of llama.cpp and not a fault of the file: run the model with the library that it was made for',
+      ),
   }
   return config
 }
@@ -125,6 +133,8 @@ export function showField(value: unknown): string {
 }
 
 /** CONFIG_INVALID for this checkpoint. */
-export function configError(checkpoint: Pick<Checkpoint, 'path'>, problem: string): MqError {
-  return MqError.of('CONFIG_INVALID', { file: `${checkpoint.path}/config.json`, problem })
+export function configError(checkpoint: Pick<Checkpoint, 'path'>, problem: string, advice?: string): MqError {
+  const file = `${checkpoint.path}/config.json`
+  const usual = `Compare ${file} with the same file of the original model, or download it again`
+  return MqError.of('CONFIG_INVALID', { file, problem, advice: advice ?? usual })
 }

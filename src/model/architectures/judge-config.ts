@@ -142,7 +142,7 @@ export function judgeConfig(config: ModelConfig, table: FieldTable = {}): string
   const unknown: string[] = []
   const judge = (name: string, value: unknown, rule: FieldRule): void => {
     const verdict = Array.isArray(rule) ? rule.includes(value) : (rule as Exclude<FieldRule, readonly unknown[]>)(value, config)
-    if (verdict === false) throw config.invalid(unsupported(name, value, rule))
+    if (verdict === false) throw config.unsupported(unsupported(name, value, rule))
     if (typeof verdict === 'string' && !notes.includes(verdict)) notes.push(verdict)
   }
   for (const [name, value] of Object.entries(config.fields)) {
@@ -154,7 +154,7 @@ export function judgeConfig(config: ModelConfig, table: FieldTable = {}): string
     else unknown.push(name)
   }
   if (!commonRopeKinds.includes(kind) && table.ropeKinds?.includes(kind) !== true) {
-    throw config.invalid(`rope_scaling has the type ${kind}, which this architecture does not have`)
+    throw config.unsupported(`rope_scaling has the type ${kind}, which this architecture does not have`)
   }
   const rules = { ...neutralRope, ...supported }
   for (const [name, value] of ropeEntries(config.fields)) {

@@ -9,9 +9,12 @@ const parts = words(`
   view_seperator patch_embed patch_embedding patch_merger. patch_merge_mlp.
 `)
 
-/** Why a tensor is no part of the text model; undefined where it is one. */
+/** Why a tensor is no part of the text model's weights; undefined where it is one. */
 export function leaveOutMedia(name: string): string | undefined {
   const inner = name.startsWith('model.') ? name.slice('model.'.length) : name
   const isMedia = beginnings.some((start) => inner.startsWith(start)) || parts.some((part) => inner.includes(part))
+  // Numbers by which a server quantizes activations and the KV cache.
+  if (/\.(?:[kvq]_scale|kv_scale|[kvq]_zero_point)$/.test(inner))
+    return 'that scale a quantized KV cache, which llama.cpp does by itself'
   return isMedia ? 'of parts that see or hear (vision, audio): the file holds the text model' : undefined
 }

@@ -28,7 +28,8 @@ export function placeTensors(checkpoint: Checkpoint, model: Model): PlacedTensor
     const name = model.rename(stored)
     const expected = model.expected.get(name)
     if (expected === undefined) {
-      throw MqError.of('TENSOR_UNEXPECTED', { path: checkpoint.path, tensor: stored, architecture: model.architecture })
+      const advice = adviceOn(stored)
+      throw MqError.of('TENSOR_UNEXPECTED', { path: checkpoint.path, tensor: stored, architecture: model.architecture, advice })
     }
     const shape = checkpoint.shapeOf(stored) ?? []
     if (!sameShape(shape, expected.shape)) {
@@ -47,4 +48,17 @@ export function placeTensors(checkpoint: Checkpoint, model: Model): PlacedTensor
     tensors: ordered,
     notes: [...leftOut].map(([reason, count]) => `Left out ${count} tensor${count === 1 ? '' : 's'} ${reason}.`),
   }
+}
+
+/** What to do about a tensor that a model does not have: by its name, how it came there. */
+function adviceOn(name: string): string {
+  if (/lora_|modules_to_save|original_module|base_layer/.test(name)) {
+    return 'Merge the adapter into the model first, with merge_and_unload() of peft, and save that'
+  }
+  const wrapper = /^(?:base_model\.model|module|_orig_mod|_fsdp_wrapped_module|transformer_engine|policy|actor)\./.exec(name)?.[0]
+  if (wrapper !== undefined) return `Save the model without the wrapper whose names begin with "${wrapper}"`
+  if (/(?:^|\.)(?:score|classifier|v_head|value_head|reward_head|regression_head)\./.test(name)) {
+    return 'The model has a head for scores or classes, which is not converted: use the language model that it was made from'
+  }
+  return 'Check that config.json belongs to these weights'
 }

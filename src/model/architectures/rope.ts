@@ -61,6 +61,7 @@ export function readRope(config: ModelConfig): Rope {
     config.fields['rope_parameters'] === undefined || config.fields['rope_parameters'] === null
       ? 'rope_scaling'
       : 'rope_parameters'
+  checkOneWay(config)
   const theta = config.find(positive, ...globalTheta)
   const local = config.find(positive, ...localTheta)
   const original = config.find(size, 'original_max_position_embeddings')
@@ -72,8 +73,24 @@ export function readRope(config: ModelConfig): Rope {
     return ropeOf(full, window, { theta })
   }
   const all = parse(written, field)
+  if ((all.rope_type ?? all.type ?? undefined) === undefined && (all.factor ?? 1) !== 1) {
+    throw config.invalid(`${field} has a factor of ${all.factor} and no rope_type`)
+  }
   const window = local === undefined ? undefined : ropeOf({ ...all, rope_theta: local })
   return ropeOf({ ...all, original_max_position_embeddings: all.original_max_position_embeddings ?? original }, window, { theta })
+}
+
+/**
+ * Refuses two descriptions that differ: transformers 5 takes rope_scaling, llama.cpp's converter rope_parameters.
+ * @throws MqError CONFIG_INVALID.
+ */
+function checkOneWay(config: ModelConfig): void {
+  const { rope_parameters: ours, rope_scaling: theirs } = config.fields
+  if (!isFields(ours) || !isFields(theirs) || isFields(ours['full_attention'])) return
+  const same = (name: string): boolean => (ours[name] ?? null) === (theirs[name] ?? null)
+  const kind = (fields: Readonly<Record<string, unknown>>): unknown => fields['rope_type'] ?? fields['type'] ?? 'default'
+  if (Object.keys(theirs).length === 0 || (kind(ours) === kind(theirs) && same('factor'))) return
+  throw config.invalid('rope_parameters and rope_scaling say different things')
 }
 
 function isFields(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -160,7 +177,7 @@ export function ropeKeys(config: ModelConfig): Entry[] {
       config.notes.push('Dynamic rope scaling has no counterpart in GGUF: the model works within its trained context alone.')
       return base
     default:
-      throw config.invalid(`rope_scaling has the type ${rope.kind}, which this architecture does not have`)
+      throw config.unsupported(`rope_scaling has the type ${rope.kind}, which this architecture does not have`)
   }
 }
 

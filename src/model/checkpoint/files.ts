@@ -82,7 +82,7 @@ export async function readJsonFile(
   if (bytes === undefined || (name === 'generation_config.json' && bytes.every(isBlank))) return undefined
   const value = inWords(folder, name, () => parseJsonText(bytes))
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw MqError.of('CONFIG_INVALID', { file: folder.pathOf(name), problem: 'it is not a JSON object' })
+    throw invalid(folder.pathOf(name), 'it is not a JSON object')
   }
   return value as Readonly<Record<string, unknown>>
 }
@@ -105,6 +105,10 @@ function inWords<T>(folder: CheckpointFolder, name: string, read: () => T): T {
     return read()
   } catch (error) {
     if (!(error instanceof JsonProblem)) throw error
-    throw MqError.of('CONFIG_INVALID', { file: folder.pathOf(name), problem: error.message }, { cause: error })
+    throw invalid(folder.pathOf(name), error.message, { cause: error })
   }
+}
+
+function invalid(file: string, problem: string, options?: ErrorOptions): MqError {
+  return MqError.of('CONFIG_INVALID', { file, problem, advice: `Correct ${file}, or download it again` }, options)
 }

@@ -49,7 +49,11 @@ export function localFolder(path: string): CheckpointFolder {
  */
 export async function checkSmallFile(file: string, sizeBytes: number, read: () => Promise<Uint8Array>): Promise<Uint8Array> {
   if (sizeBytes > maxSmallFileBytes) {
-    throw MqError.of('CONFIG_INVALID', { file, problem: `it has ${sizeBytes} bytes, and at most ${maxSmallFileBytes} are read` })
+    throw MqError.of('CONFIG_INVALID', {
+      file,
+      problem: `it has ${sizeBytes} bytes, and at most ${maxSmallFileBytes} are read`,
+      advice: `Download ${file} again`,
+    })
   }
   const bytes = await read()
   if (isLfsPointer(bytes, sizeBytes)) throw MqError.from(new FormatError('LFS_POINTER', { file }))

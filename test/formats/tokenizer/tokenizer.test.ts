@@ -22,6 +22,47 @@ function entries(files: Change = {}, options: TokenizerOptions = {}): Map<string
 
 const notes = (files: Change): readonly string[] => tokenizerMetadata({ pathOf: (name) => name, tokenizer, ...files }).notes
 
+describe('what llama.cpp does not do', () => {
+  const config = { bos_token: '<s>', eos_token: '</s>' }
+  const wrapped = (...single: object[]): Change => ({
+    config,
+    tokenizer: { ...tokenizer, post_processor: { type: 'TemplateProcessing', single } },
+  })
+  const changed = (change: object): Change => ({
+    config,
+    tokenizer: { ...tokenizer, added_tokens: [...tokenizer.added_tokens, { ...added(8, '<x>'), ...change }] },
+  })
+
+  it.each<[string, Change, string]>([
+    [
+      'two tokens before a text',
+      wrapped(token('<s>'), token('<|im_end|>'), text('A')),
+      'puts <s><|im_end|> before a text, of which llama.cpp adds <s> alone',
+    ],
+    [
+      'two tokens behind a text',
+      wrapped(text('A'), token('<|im_end|>'), token('</s>')),
+      'puts <|im_end|></s> behind a text, of which llama.cpp adds </s> alone',
+    ],
+    ['an added token that takes blanks', changed({ lstrip: true }), 'match whole words alone ("<x>")'],
+    ['an added token of whole words', changed({ single_word: true }), 'match whole words alone ("<x>")'],
+    [
+      'two names of one id',
+      { config: { ...config, added_tokens_decoder: { 5: { content: '<y>' } } } },
+      '5 is "</s>", as tokenizer.json says, and not "<y>"',
+    ],
+  ])('is said: %s', (_, files, words) => {
+    expect(notes(files)).toEqual([expect.stringContaining(words)])
+  })
+
+  it.each([
+    ['one token on each side', wrapped(token('<s>'), text('A'), token('</s>'))],
+    ['a mask that takes the blank before it', changed({ content: '<mask>', lstrip: true })],
+  ])('is not said of %s', (_, files) => {
+    expect(notes(files)).toEqual([])
+  })
+})
+
 /** As in tokenizers 0.23: an added token gets the next id, whatever is written, unless the vocabulary has its text. */
 describe('the vocabulary', () => {
   it('has a place for every id: holes are unused, added tokens special or the user’s', () => {
@@ -149,6 +190,11 @@ describe('special tokens', () => {
     ])
   })
 
+  it('may be lists in which some are no tokens', () => {
+    expect(ids({ modelConfig: { eos_token_id: [99, 5] } })).toEqual({ eos: 5 })
+    expect(notes({ modelConfig: { eos_token_id: [99, 5] } })).toEqual([])
+  })
+
   it('are said to be missing where no file names the end of a text', () => {
     expect(ids({})).toEqual({ eos: 5 })
     expect(notes({})[0]).toContain('"</s>" (5) is taken')
@@ -268,6 +314,10 @@ describe('chat templates', () => {
       'The chat template is that of tokenizer_config.json; chat_template.jinja holds another, which is not used.',
     )
     expect(notes({ chatTemplate: 'config', config }).join()).not.toContain('chat template')
+  })
+
+  it('are none where they are empty', () => {
+    expect(templates({ chatTemplate: 'jinja', config: { chat_template: '' } })).toEqual([['chat_template', 'jinja']])
   })
 
   it('may be several, by name', () => {

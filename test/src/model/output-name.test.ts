@@ -18,6 +18,8 @@ test.each([
     'F16',
     'Hermes-2-Pro-Llama-3-8B-Instruct-v2-F16.gguf',
   ],
+  // A name of one part that begins with a digit, which is taken for a finetune, too.
+  [{ name: '4chan', size_label: '7B', finetune: '4chan' }, 'F16', '4chan-7B-F16.gguf'],
   [{}, 'BF16', 'ggml-model-BF16.gguf'],
 ])('%j in %s is %s', (entries, encoding, name) => {
   expect(outputName(metadata(entries), encoding)).toBe(name)

@@ -32,8 +32,10 @@ export const bitsandbytes: StorageKind = {
   name: 'bitsandbytes',
   async open(context) {
     const { stored, quantization } = context
+    const isSaid = quantization?.['quant_method'] === 'bitsandbytes'
     const isHere = stored.names.some((name) => name.endsWith('.weight.absmax') || name.endsWith('.SCB'))
-    if (!isHere || (quantization !== undefined && quantization['quant_method'] !== 'bitsandbytes')) return undefined
+    if (isSaid || (isHere && quantization === undefined)) requireScales(stored)
+    if (!isHere || (quantization !== undefined && !isSaid)) return undefined
     const modules = await Promise.all(
       stored.names
         .filter((name) => name.endsWith('.weight.absmax'))
@@ -42,6 +44,22 @@ export const bitsandbytes: StorageKind = {
     const rows = stored.names.filter((name) => name.endsWith('.SCB')).map((name) => eightBits(stored, name))
     return storageOfModules(stored, [...modules, ...rows], (name) => details.test(name))
   },
+}
+
+/** Codes without what they are multiplied by. @throws MqError TENSOR_MISSING. */
+function requireScales(stored: StoredTensors): void {
+  for (const name of stored.names) {
+    if (!name.endsWith('.weight')) continue
+    const { dtype, shape } = stored.get(name) ?? {}
+    const scale = `${name.slice(0, -'.weight'.length)}.SCB`
+    if (dtype === 'I8' && stored.get(scale) === undefined)
+      throw MqError.of('TENSOR_MISSING', { path: stored.path, tensor: scale })
+    // Packed codes are one column of bytes.
+    const isPacked = dtype === 'U8' && shape?.length === 2 && shape[1] === 1
+    if (isPacked && stored.get(`${name}.absmax`) === undefined) {
+      throw MqError.of('TENSOR_MISSING', { path: stored.path, tensor: `${name}.absmax` })
+    }
+  }
 }
 
 async function fourBits({ stored, bytesOf }: StorageContext, weight: string): Promise<Module> {

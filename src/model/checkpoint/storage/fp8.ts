@@ -3,6 +3,7 @@ import { MqError } from '../../../errors/index.js'
 import { blockScale, elementCount, type Recipe, reshape, type Shape, sameShape, showShape } from '../../../recipe/index.js'
 import { describeQuantization, originalAdvice } from './describe.js'
 import type { StorageContext, StorageKind, StoredTensors } from './types.js'
+import { refuseForeignScales } from './unsupported.js'
 
 const blockSize = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_536))
 const fp8Config = v.object({
@@ -43,6 +44,7 @@ export const fp8: StorageKind = {
     const isHere = (name: string): boolean =>
       stored.get(name)?.dtype.startsWith('F8_') === true || name.endsWith(scaleSuffixes[0])
     if (!isFp8 || !stored.names.some(isHere)) return undefined
+    refuseForeignScales(context)
     const block = readBlock(context)
     const orphan = stored.names.find(
       (name) => name.endsWith(scaleSuffixes[0]) && stored.get(name.slice(0, -scaleSuffixes[0].length)) === undefined,
@@ -102,11 +104,22 @@ function readTensor(context: StorageContext, name: string, block: Block | undefi
   return scaled(name, weight, readScale(context, scale), scale, block)
 }
 
-/** Scales are floats, or powers of two in 8 bits (UE8M0), which older writers of safetensors could only call bytes. */
-function readScale({ stored, quantization }: StorageContext, name: string): Recipe {
+/**
+ * Scales are floats, or powers of two in 8 bits (UE8M0), which older writers of safetensors could only call bytes.
+ * @throws MqError STORAGE_UNSUPPORTED.
+ */
+function readScale({ stored, quantization, configFile }: StorageContext, name: string): Recipe {
   const dtype = stored.get(name)?.dtype
   const isPower = dtype === 'F8_E8M0' || (dtype === 'U8' && quantization?.['scale_fmt'] === 'ue8m0')
-  return isPower ? stored.as(name, 'F8_E8M0') : stored.floats(name)
+  if (isPower) return stored.as(name, 'F8_E8M0')
+  if (dtype !== 'F64' && dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16') {
+    throw MqError.of('STORAGE_UNSUPPORTED', {
+      file: configFile,
+      storage: `FP8 with scales of ${dtype} (tensor ${name})`,
+      advice: `${dtype === 'U8' ? 'If they are powers of two (UE8M0), write "scale_fmt": "ue8m0" into quantization_config of config.json; else use' : 'Use'} the original checkpoint, or export this one with scales of F32, F16, BF16 or F8_E8M0`,
+    })
+  }
+  return stored.floats(name)
 }
 
 /**

@@ -42,8 +42,17 @@ const table: readonly Unsupported[] = [
   { name: 'EXL3', is: (context) => endsWith(context, '.trellis') },
   { name: 'QuIP#', is: (context) => endsWith(context, '.Qidxs') },
   { name: 'VPTQ', is: (context) => endsWith(context, '.centroids', '.indices') },
+  { name: 'torchao', is: (context) => method(context) === 'torchao' && !allTrained(context) },
   { name: 'Quanto', is: (context) => endsWith(context, '._data', '._scale') },
 ]
+
+/** Whether every matrix is of a type that training uses. */
+function allTrained({ stored }: StorageContext): boolean {
+  return stored.names.every((name) => {
+    const tensor = stored.get(name)
+    return (tensor?.shape.length ?? 0) < 2 || /^(?:F64|F32|F16|BF16)$/.test(tensor?.dtype ?? '')
+  })
+}
 
 /** Whether a type is one that weights have only together with scales. */
 function isSmall(dtype: string | undefined): boolean {
@@ -80,15 +89,42 @@ export const unsupported: StorageKind = {
         advice: "Add the quantization_config of the model's own config.json, or use the original checkpoint",
       })
     }
+    refuseForeignScales(context)
     return undefined
   },
+}
+
+/**
+ * Refuses codes whose scales have a name that neither transformers nor vLLM gives them, as in DeepSeek's own inference code: it is not said
+ * how they are to be used.
+ * @throws MqError STORAGE_UNSUPPORTED.
+ */
+export function refuseForeignScales({ stored, quantization }: StorageContext): void {
+  const foreign = stored.names.find((name) => {
+    const module = /^(.*)\.(?:scale|scale_inv|scales|weight_scales)$/.exec(name)?.[1]
+    return module !== undefined && isSmall(stored.get(`${module}.weight`)?.dtype)
+  })
+  if (foreign !== undefined) {
+    throw MqError.of('STORAGE_UNSUPPORTED', {
+      file: stored.path,
+      storage: `${quantization === undefined ? '' : `${describeQuantization(quantization)}, `}${stored.get(foreign.replace(/\.\w+$/, '.weight'))?.dtype} with scales of an unknown kind (tensor ${foreign})`,
+      advice:
+        'Use the checkpoint in the form that transformers reads, with the scales beside each weight as weight_scale_inv or weight_scale, or the original one',
+    })
+  }
 }
 
 /** What is left where no kind has taken a checkpoint. */
 export function unknownStorage({ configFile, quantization }: StorageContext): MqError {
   return MqError.of('STORAGE_UNSUPPORTED', {
     file: configFile,
-    storage: describeQuantization(quantization),
+    storage: `${describeQuantization(quantization)}${hasReader(quantization) ? ', and has none of its tensors' : ''}`,
     advice: originalAdvice,
   })
+}
+
+/** Whether the storage that is named could be read. */
+function hasReader(quantization: StorageContext['quantization']): boolean {
+  const method: unknown = quantization?.['quant_method']
+  return typeof method === 'string' && ['gptq', 'awq', 'bitsandbytes', 'compressed-tensors', 'modelopt', 'mxfp4'].includes(method)
 }

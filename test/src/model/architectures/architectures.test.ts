@@ -226,6 +226,29 @@ describe('what does not fit', () => {
     })
   })
 
+  it.each([
+    ['base_model.model.model.layers.0.mlp.up_proj.lora_A.weight', 'merge_and_unload()'],
+    ['lm_head.modules_to_save.default.weight', 'merge_and_unload()'],
+    ['module.lm_head.weight', 'without the wrapper whose names begin with "module."'],
+    ['_orig_mod.lm_head.weight', 'without the wrapper whose names begin with "_orig_mod."'],
+    ['score.weight', 'a head for scores or classes'],
+    ['model.surprise.weight', 'Check that config.json belongs to these weights'],
+  ])('says how %s may have come there', async (name, advice) => {
+    await expect(blueprintOf(llama3Rope, {}, { [name]: ['BF16', 8, 96] })).rejects.toMatchObject({
+      code: 'TENSOR_UNEXPECTED',
+      suggestion: expect.stringContaining(advice),
+    })
+  })
+
+  it('leaves out scales of a quantized KV cache', async () => {
+    const { notes } = await blueprintOf(
+      llama3Rope,
+      {},
+      { [`${attention}.k_scale`]: ['F32', 1], [`${attention}.v_scale`]: ['F32', 1] },
+    )
+    expect(notes).toContain('Left out 2 tensors that scale a quantized KV cache, which llama.cpp does by itself.')
+  })
+
   it('names what is supported', async () => {
     await expect(blueprintOf(llama3Rope, { architectures: ['X'] })).rejects.toMatchObject({
       suggestion: expect.stringMatching(/DeepseekV3ForCausalLM.*LlamaForCausalLM.*MistralForCausalLM/) as string,

@@ -45,6 +45,23 @@ describe('a field that changes the computation', () => {
     await expect(blueprintOf(variant, config)).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
       message: expect.stringContaining(`${field} is ${shown}`) as string,
+      suggestion:
+        'This is a limit of llama.cpp and not a fault of the file: run the model with the library that it was made for.',
+    })
+  })
+
+  it.each<[string, Change, string]>([
+    [
+      'two descriptions that differ',
+      { rope_scaling: { type: 'linear', factor: 2 }, rope_parameters: { rope_type: 'yarn', factor: 2 } },
+      'rope_parameters and rope_scaling say different things',
+    ],
+    ['a factor of no kind', { rope_scaling: { factor: 4 } }, 'rope_scaling has a factor of 4 and no rope_type'],
+  ])('is refused where rotations have %s', async (_, config, problem) => {
+    await expect(blueprintOf(mistralLinear, config)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining(problem),
+      suggestion: expect.stringContaining('with the same file of the original model'),
     })
   })
 

@@ -257,7 +257,61 @@ describe('openCheckpoint', () => {
       ],
     })
     const checkpoint = await openCheckpoint(folder)
-    expect(() => checkpoint.tensor('w')).toThrow('U8 (tensor w_scale_inv)')
+    expect(() => checkpoint.tensor('w')).toThrow('FP8 with scales of U8 (tensor w_scale_inv)')
+  })
+
+  const codes = (name: string, dtype: 'I8' | 'U8', shape: number[]): SafetensorsInput => ({
+    name,
+    dtype,
+    shape,
+    data: new Uint8Array(shape.reduce((product, size) => product * size, 1)),
+  })
+  const bits8 = { quant_method: 'bitsandbytes', load_in_8bit: true }
+  it.each<[string, object | undefined, SafetensorsInput[], string, string]>([
+    [
+      'FP8 with scales of integers',
+      fp8,
+      [e4m3('w', [2, 2], 1, 2, 3, 4), { ...codes('w_scale_inv', 'I8', [1, 1]) }],
+      'STORAGE_UNSUPPORTED',
+      'FP8 with scales of I8',
+    ],
+    [
+      'FP8 with scales of another name',
+      fp8,
+      [e4m3('a.weight', [2, 2], 1, 2, 3, 4), f32('a.scale', [1, 1], 1)],
+      'STORAGE_UNSUPPORTED',
+      'F8_E4M3 with scales of an unknown kind (tensor a.scale)',
+    ],
+    [
+      'FP8 that config.json does not speak of',
+      undefined,
+      [e4m3('a.weight', [2, 2], 1, 2, 3, 4), f32('a.scale', [1, 1], 1)],
+      'STORAGE_UNSUPPORTED',
+      'unknown kind (tensor a.scale)',
+    ],
+    ['8 bits of bitsandbytes without scales', bits8, [codes('a.weight', 'I8', [2, 2])], 'TENSOR_MISSING', 'a.SCB'],
+    ['4 bits of bitsandbytes without scales', bits8, [codes('a.weight', 'U8', [32, 1])], 'TENSOR_MISSING', 'a.weight.absmax'],
+    [
+      'GPTQ without its tensors',
+      { quant_method: 'gptq', bits: 4 },
+      [codes('a.weight', 'I8', [2, 2])],
+      'STORAGE_UNSUPPORTED',
+      'gptq, 4 bits, and has none of its tensors',
+    ],
+    [
+      'torchao',
+      { quant_method: 'torchao' },
+      [codes('a.weight._data', 'I8', [2, 2]), f32('a.weight._scale', [1], 1)],
+      'STORAGE_UNSUPPORTED',
+      'as torchao',
+    ],
+  ])('refuses by name: %s', async (_, quantization_config, tensors, code, words) => {
+    await write({ 'config.json': { quantization_config }, 'model.safetensors': tensors })
+    const read = async (): Promise<unknown[]> => {
+      const checkpoint = await openCheckpoint(folder)
+      return checkpoint.names.map((name) => checkpoint.tensor(name))
+    }
+    await expect(read()).rejects.toMatchObject({ code, message: expect.stringContaining(words) })
   })
 
   it.each(['weight_scale', 'weight_scale_inv'])('multiplies by %s, whichever name its maker gave it', async (suffix) => {
