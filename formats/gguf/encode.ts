@@ -1,3 +1,4 @@
+import { alignUp } from '../align-up.js'
 import { FormatError } from '../format-error.js'
 import { quote } from '../quote.js'
 import { encodeBytes } from './text.js'
@@ -65,7 +66,7 @@ export function headerWriter(): HeaderWriter {
       item(value.type, value.type === 'array' ? value : value.value, key)
     },
     finish(alignment) {
-      take(Math.ceil(length / alignment) * alignment - length)
+      take(alignUp(length, alignment) - length)
       return bytes.subarray(0, length)
     },
   }

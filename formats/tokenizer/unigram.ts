@@ -82,7 +82,7 @@ function normalization(tokenizer: JsonObject, file: string): Normalization {
     } else if (step['type'] === 'WhitespaceSplit') removesSpaces = true
     else problem ??= `it has the step ${JSON.stringify(step['type'] ?? null)}`
   }
-  return { addsSpace, removesSpaces, charsmap, ...(problem === undefined ? {} : { problem }) }
+  return { addsSpace, removesSpaces, charsmap, problem }
 }
 
 function decodeBase64(text: string, file: string): Uint8Array {

@@ -52,7 +52,7 @@ export interface ImatrixReport {
   readonly chunksLeftOut: number
 }
 
-const defaultMemory = 2 ** 30
+const defaultCovarianceBytes = 2 ** 30
 
 /**
  * Runs a model over a text and writes its importance matrix, equal to llama-imatrix's within rounding, and its input covariances as GGUF.
@@ -60,7 +60,7 @@ const defaultMemory = 2 ** 30
  *   LLAMA_CRASHED, INTERRUPTED, and what a conversion of the checkpoint throws.
  */
 export async function* makeImatrix(options: ImatrixOptions): WithProgress<ImatrixReport> {
-  const { covarianceMemory: memory = defaultMemory } = options
+  const { covarianceMemory: memory = defaultCovarianceBytes } = options
   const { output, contextLength = 512, chunks, processOutput = false, rank = 'auto', force = false, threads, signal } = options
   const common = { threads, signal }
   const { content: text } = await readText(options.text, { chunks, contextLength })

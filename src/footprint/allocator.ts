@@ -1,3 +1,4 @@
+import { alignUp } from '../../formats/align-up.js'
 import type { Graph, GraphTensor } from './graph.js'
 
 const alignment = 32
@@ -139,5 +140,5 @@ function join(gaps: Gap[], at: number): void {
 }
 
 function padded(sizeBytes: number): number {
-  return Math.ceil(sizeBytes / alignment) * alignment
+  return alignUp(sizeBytes, alignment)
 }

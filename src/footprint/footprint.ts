@@ -1,3 +1,4 @@
+import { alignUp } from '../../formats/align-up.js'
 import { MqError } from '../errors/index.js'
 import type { Blueprint, TensorRole } from '../model/index.js'
 import { type ComputeOptions, computeBufferBytes } from './compute-buffer.js'
@@ -69,7 +70,7 @@ export interface TensorSize {
 
 /** Bytes of a plan's weights in memory. */
 export function weightsBytes({ tensors }: { readonly tensors: readonly Pick<TensorSize, 'sizeBytes'>[] }): number {
-  return tensors.reduce((sum, { sizeBytes }) => sum + Math.ceil(sizeBytes / tensorAlignment) * tensorAlignment, 0)
+  return tensors.reduce((sum, { sizeBytes }) => sum + alignUp(sizeBytes, tensorAlignment), 0)
 }
 
 /** All that a plan's file needs to run. */

@@ -17,7 +17,7 @@ export interface NamedListing {
  */
 export async function listModel(client: HubClient, { repo, tag, revision }: RemoteName): Promise<NamedListing> {
   if (tag === undefined || revision !== undefined) {
-    return { listing: await listRepository(client, repo, revision ?? 'main'), ...(tag !== undefined && { tag }) }
+    return { listing: await listRepository(client, repo, revision ?? 'main'), tag }
   }
   const own = await tagRevision(client, repo, tag)
   if (own !== undefined) return { listing: await listRepository(client, repo, own) }

@@ -50,7 +50,7 @@ export async function* pullRepository(options: PullOptions): WithProgress<Pulled
   const { repo } = name
   const client = await connect(options, hubEndpoint())
   const revision = options.revision ?? name.revision
-  const { listing, tag } = yield* listWithProgress(client, { ...name, ...(revision !== undefined && { revision }) })
+  const { listing, tag } = yield* listWithProgress(client, { ...name, revision })
   const isTag = name.tag !== undefined && tag === undefined
   const files = choose(listing, tag, isTag, options.include, client.endpoint)
   const chosen = files.map(({ path }) => path)

@@ -1,3 +1,4 @@
+import { groupBy } from '../collections/index.js'
 import { keyText, type QuantizeTask } from '../engine/index.js'
 import { countTensorTasks, type TaskSource, tensorTasks } from './tasks.js'
 
@@ -41,10 +42,7 @@ function* first(groups: QuantizeTask[][]): Generator<QuantizeTask, number> {
 }
 
 function* byNeeds(source: TaskSource): Generator<QuantizeTask> {
-  const layers = new Map<number | string, number[]>()
-  for (const [index, { name, layer = name }] of source.tensors.entries()) {
-    layers.set(layer, [...(layers.get(layer) ?? []), index])
-  }
+  const layers = groupBy(source.tensors.keys(), (index) => source.tensors[index]?.layer ?? source.tensors[index]?.name)
   const firsts = firstNumbers(source)
   for (const indices of layers.values()) {
     yield* merge(indices.map((index) => tensorTasks(source, index, firsts[index] as number)))

@@ -82,8 +82,8 @@ async function describe(store: Store, repository: string, { tag, manifest, descr
   return {
     name: `${repository}:${tag}`,
     format: format ?? config.mediaType,
-    ...(architecture !== undefined && { architecture }),
-    ...(quantization !== undefined && { quantization }),
+    architecture,
+    quantization,
     files: files.length,
     sizeBytes: files.reduce((sum, { size }) => sum + size, 0),
     digest: descriptor.digest,

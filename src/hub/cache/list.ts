@@ -39,7 +39,7 @@ export async function listCache(cache: string = cacheDirectory()): Promise<Cache
       files,
       sizeBytes: sum(files),
       unfinishedBytes: sum(all) - sum(files),
-      ...(usedAt !== undefined && { usedAt }),
+      usedAt,
     })
   }
   return models.sort((a, b) => ((a.usedAt ?? '') < (b.usedAt ?? '') ? 1 : -1))

@@ -1,4 +1,5 @@
 import { type GgmlTypeName, ggmlType } from '../../../formats/ggml/types.js'
+import { groupBy } from '../../collections/index.js'
 import { type TensorRole, tensorRoles } from '../../model/index.js'
 import { type Markup, markup, page, section, table } from '../../report/index.js'
 import { formatBytes } from '../../terminal/index.js'
@@ -30,12 +31,10 @@ export function planPicture(plan: DryRun, title: string): Markup {
   const rows = layers.length + (outside ? 1 : 0)
   const width = margin.left + roles.length * cell.width + margin.right
   const height = Math.max(margin.top + rows * cell.height + margin.bottom, margin.top + (colours.length + 2) * 22)
-  const places = new Map<string, PlanTensor[]>()
-  for (const tensor of plan.tensors.filter(isShown)) {
-    const row = tensor.layer === undefined ? layers.length : rowOf.get(tensor.layer)
-    const key = `${row} ${tensor.role}`
-    places.set(key, [...(places.get(key) ?? []), tensor])
-  }
+  const places = groupBy(
+    plan.tensors.filter(isShown),
+    ({ layer, role }) => `${layer === undefined ? layers.length : rowOf.get(layer)} ${role}`,
+  )
   const cells = [...places].map(([key, tensors]) => {
     const [row, role] = [Number(key.split(' ')[0]), key.split(' ')[1] as TensorRole] as const
     return cellMarkup(tensors, margin.left + roles.indexOf(role) * cell.width, margin.top + row * cell.height)

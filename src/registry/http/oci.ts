@@ -189,8 +189,8 @@ async function referrers(context: HttpContext, store: Store, repository: Reposit
       mediaType,
       digest,
       size,
-      ...(artifactType !== undefined && { artifactType }),
-      ...(notes !== undefined && { annotations: notes }),
+      artifactType,
+      annotations: notes,
     })
   }
   const wanted = context.req.query('artifactType')
