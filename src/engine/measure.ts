@@ -11,7 +11,7 @@ import { runTasks } from './run-tasks.js'
 import { type MeasureTask, type RowRun, runElements } from './task.js'
 
 /** Quantization errors of a tensor in a type, on sampled rows. */
-export interface TypeDamage {
+export interface QuantizationError {
   /** Sum of w (x - x')^2 over sum of w x^2; 0 where the sample is all zeros. w is the column's importance, or 1. */
   readonly relativeError: number
   /** Mean of w (x - x')^2. */
@@ -51,7 +51,7 @@ export interface MeasureOptions {
 }
 
 /** Tensor name -> type -> errors, for every requested pair, in the order of the requests. */
-export type Measurements = Map<string, Map<GgmlTypeName, TypeDamage>>
+export type Measurements = Map<string, Map<GgmlTypeName, QuantizationError>>
 
 const sampleElements = 2 ** 18
 /** Rows to sample of a tensor with an input covariance: output errors vary little from row to row. */
@@ -143,17 +143,20 @@ function gather(tasks: readonly MeasureTask[], sums: ReadonlyMap<MeasureTask, re
     })
   }
   return new Map(
-    [...totals].map(([tensor, types]) => [tensor, new Map([...types].map(([type, total]) => [type, typeDamage(total)]))]),
+    [...totals].map(([tensor, types]) => [
+      tensor,
+      new Map([...types].map(([type, total]) => [type, quantizationErrorOf(total)])),
+    ]),
   )
 }
 
-function typeDamage({
+function quantizationErrorOf({
   count,
   weightedError: squaredError,
   weightedNorm: squaredNorm,
   outputError,
   outputNorm,
-}: ErrorSums): TypeDamage {
+}: ErrorSums): QuantizationError {
   // Values too large for the type are stored as infinity.
   const error = Number.isFinite(squaredError) ? squaredError : Number.POSITIVE_INFINITY
   return {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { writeWholeFile } from '../../formats/whole-file.js'
-import { inWords } from './output-target.js'
+import { writingError } from './output-target.js'
 
 /**
  * Writes a text file, as UTF-8, that gets its name when it is complete, in place of one that is there.
@@ -12,6 +12,6 @@ export async function writeWhole(path: string, text: string): Promise<void> {
   try {
     await writeWholeFile(path, (append) => append(bytes), partial)
   } catch (error) {
-    throw await inWords(error, path, bytes.byteLength, new Set([partial]))
+    throw await writingError(error, path, bytes.byteLength, new Set([partial]))
   }
 }

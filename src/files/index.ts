@@ -2,7 +2,16 @@ export { writeWhole } from './atomic-write.js'
 export { hashFile } from './hash-file.js'
 export { keepNewest } from './keep-newest.js'
 export { type HeldLock, sharedLock } from './lock.js'
-export { checkOutput, checkSpace, checkTarget, inWords, isDiskFull, journalName, lockName, partialName } from './output-target.js'
+export {
+  checkOutput,
+  checkSpace,
+  checkTarget,
+  isDiskFull,
+  journalName,
+  lockName,
+  partialName,
+  writingError,
+} from './output-target.js'
 export { hasEnded, ownIdentity } from './process-identity.js'
 export { readText, readWhole, type Text } from './read-text.js'
 export { isRelativePath } from './relative-path.js'

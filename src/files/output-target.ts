@@ -83,7 +83,7 @@ export function isDiskFull(thrown: unknown): boolean {
  * @param needed bytes that are still to be written when it is full.
  * @param own files that only this work writes.
  */
-export async function inWords(thrown: unknown, path: string, needed: number, own?: ReadonlySet<string>): Promise<MqError> {
+export async function writingError(thrown: unknown, path: string, needed: number, own?: ReadonlySet<string>): Promise<MqError> {
   const { code, syscall, path: at } = thrown as NodeJS.ErrnoException
   if (isDiskFull(thrown)) {
     const available = await availableBytes(dirname(path))

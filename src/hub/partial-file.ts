@@ -4,7 +4,7 @@ import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { writeFully } from '../../formats/file-bytes.js'
 import { MqError } from '../errors/index.js'
-import { type HeldLock, inWords, lockName, partialName, sharedLock } from '../files/index.js'
+import { type HeldLock, lockName, partialName, sharedLock, writingError } from '../files/index.js'
 import { contentHash, hasContent, hashPrefix } from './content-hash.js'
 import type { RemoteFile } from './listing.js'
 
@@ -123,7 +123,7 @@ export async function openPartialFile(
       try {
         await writeFully(handle, chunk, length)
       } catch (error) {
-        throw await inWords(error, path, file.sizeBytes - length)
+        throw await writingError(error, path, file.sizeBytes - length)
       }
       hash.update(chunk)
       length += chunk.byteLength

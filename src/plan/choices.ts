@@ -1,6 +1,6 @@
 import { type GgmlType, ggmlTypes } from '../../formats/ggml/types.js'
 import { knownClasses, type TensorRole, tensorRoles } from '../model/index.js'
-import { isWide } from './allocate/candidates.js'
+import { isFloatType } from './allocate/candidates.js'
 import { roleGroups } from './allocate/constraints.js'
 import { knownMixtures, knownPresets, readMixture, writableTypes } from './allocate/index.js'
 import { presetAliases, presets } from './allocate/presets.js'
@@ -28,7 +28,7 @@ export async function planChoices(): Promise<PlanChoices> {
   const mixtures = await Promise.all((await knownMixtures()).map(readMixture))
   return {
     types: ggmlTypes
-      .filter(({ name }) => isWide(name) || writable(name))
+      .filter(({ name }) => isFloatType(name) || writable(name))
       .map(({ name, bitsPerWeight, blockSize }) => ({ name, bitsPerWeight, blockSize }))
       .toSorted((a, b) => a.bitsPerWeight - b.bitsPerWeight),
     presets: knownPresets(writable).map((name) => ({

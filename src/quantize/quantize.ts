@@ -16,7 +16,7 @@ import {
   type WorkerTask,
 } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
-import { checkTarget, type HeldLock, inWords, lockName, sharedLock } from '../files/index.js'
+import { checkTarget, type HeldLock, lockName, sharedLock, writingError } from '../files/index.js'
 import type { Blueprint } from '../model/index.js'
 import { checkPlan, layoutOutput, type Plan } from '../plan/index.js'
 import type { WithProgress } from '../progress/index.js'
@@ -118,7 +118,7 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
 async function lockOutput(path: string, sizeBytes: number): Promise<HeldLock> {
   const lock = lockName(path)
   const held = await sharedLock(lock)().catch(async (error: unknown) => {
-    throw await inWords(error, path, sizeBytes, new Set([lock]))
+    throw await writingError(error, path, sizeBytes, new Set([lock]))
   })
   if (held === undefined) throw MqError.of('OUTPUT_BUSY', { path, lock })
   return held

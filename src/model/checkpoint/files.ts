@@ -80,7 +80,7 @@ export async function readJsonFile(
   const bytes = await folder.readBytes(name)
   // Advice on sampling that someone has emptied is no advice.
   if (bytes === undefined || (name === 'generation_config.json' && bytes.every(isBlank))) return undefined
-  const value = inWords(folder, name, () => parseJsonText(bytes))
+  const value = namingFile(folder, name, () => parseJsonText(bytes))
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalid(folder.pathOf(name), 'it is not a JSON object')
   }
@@ -93,14 +93,14 @@ export async function readJsonFile(
  */
 export async function readTextFile(folder: CheckpointFolder, name: string): Promise<string | undefined> {
   const bytes = await folder.readBytes(name)
-  return bytes === undefined ? undefined : inWords(folder, name, () => decodeText(bytes))
+  return bytes === undefined ? undefined : namingFile(folder, name, () => decodeText(bytes))
 }
 
 function isBlank(byte: number): boolean {
   return byte === 0x20 || (byte >= 0x09 && byte <= 0x0d)
 }
 
-function inWords<T>(folder: CheckpointFolder, name: string, read: () => T): T {
+function namingFile<T>(folder: CheckpointFolder, name: string, read: () => T): T {
   try {
     return read()
   } catch (error) {

@@ -6,7 +6,7 @@ import { bitsPerValue, blocksOf, holdsMxfp4, rowLength } from '../../recipe/inde
 export type Writable = (type: GgmlTypeName) => boolean
 
 /** Whether a type stores values one by one: it needs no kernel and fits any row. */
-export function isWide(type: GgmlTypeName): boolean {
+export function isFloatType(type: GgmlTypeName): boolean {
   return type === 'F32' || type === 'F16' || type === 'BF16'
 }
 

@@ -2,7 +2,7 @@ import { findGgmlType, type GgmlTypeName } from '../../../formats/ggml/types.js'
 import { groupBy } from '../../collections/index.js'
 import { MqError } from '../../errors/index.js'
 import { type Blueprint, type TensorRole, tensorRoles } from '../../model/index.js'
-import { isWide, type Writable } from './candidates.js'
+import { isFloatType, type Writable } from './candidates.js'
 
 /** What a user demands of a budget's choice, besides its size. */
 export interface Constraints {
@@ -46,7 +46,7 @@ function readFloor(spec: string, present: readonly TensorRole[], writable: Writa
   const invalid = (problem: string): MqError => optionInvalid('floors', spec, problem)
   if (type === undefined || more.length > 0) throw invalid('it is not ROLE=TYPE, such as attention=Q5_K')
   const found = findGgmlType(type)?.name
-  if (found === undefined || !(isWide(found) || writable(found))) {
+  if (found === undefined || !(isFloatType(found) || writable(found))) {
     throw invalid(`there is no type ${type || '""'} for weights; there are Q2_K, IQ3_S, Q4_K, Q6_K, Q8_0 and others`)
   }
   const roles = rolesOf(name, present, invalid)

@@ -1,7 +1,7 @@
 /** One way to store an item. */
 export interface Choice {
   readonly bytes: number
-  /** Expected damage, in any unit that adds up over items. */
+  /** Expected KL divergence, in any unit that adds up over items. */
   readonly cost: number
 }
 

@@ -12,7 +12,7 @@ export interface PlanBitsOptions extends ChoiceOptions {
 }
 
 /**
- * A type for every tensor, such that the expected damage is least within a number of bits per weight: see planBytes.
+ * A type for every tensor, such that the expected KL divergence is least within a number of bits per weight: see planBytes.
  * @throws MqError BUDGET_IMPOSSIBLE, OPTION_INVALID, and what `measure` throws.
  */
 export async function* planBits(blueprint: Blueprint, options: PlanBitsOptions): WithProgress<Plan> {

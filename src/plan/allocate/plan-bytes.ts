@@ -19,7 +19,7 @@ import type { Assignment } from './settled.js'
 import { spend } from './spend.js'
 import { writableTypes } from './writable-types.js'
 
-/** What measuring says of one type of one tensor: see TypeDamage in src/engine. */
+/** Quantization errors of a tensor in a type: see QuantizationError in src/engine. */
 interface MeasuredError {
   readonly relativeError: number
   readonly outputError?: number
@@ -54,7 +54,7 @@ export interface ChoiceOptions extends Partial<OpenOptions> {
   readonly signal?: AbortSignal
   /** By default the worker threads of src/engine. */
   readonly measure?: Measure
-  /** How much each tensor matters; by default what roles and blocks say: role-rules.ts, residual-share.ts. */
+  /** Sensitivity of each tensor; by default from its role and its residual share: role-rules.ts, residual-share.ts. */
   readonly weigh?: Weigh
 }
 
@@ -73,8 +73,8 @@ export interface Budget {
 const closeEnough = 0.005
 
 /**
- * A type for every tensor, such that the expected damage is least within a budget: measures what each type would do to each matrix, weighs
- * it by what the matrix is to the model, and solves for the least sum. The same model, options and importance give the same plan.
+ * Allocates bits: a type for every tensor, such that the expected KL divergence is least within a budget. It is the sum over tensors of
+ * sensitivity times output error, each measured in every type that is open. The same model, options and importance give the same plan.
  * @throws MqError BUDGET_IMPOSSIBLE, OPTION_INVALID, and what `measure` throws.
  */
 export async function* planBytes(blueprint: Blueprint, budget: Budget, options: ChoiceOptions = {}): WithProgress<Plan> {
@@ -99,7 +99,7 @@ function checkBudget(
   throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least, obstacles: obstaclesText(blueprint, open, writable) })
 }
 
-/** Measures what every type that is open would do. */
+/** Measures the errors of every type that is open. */
 export function measureOpen(blueprint: Blueprint, { groups }: OpenTensors, options: ChoiceOptions): WithProgress<TypeErrors> {
   const { measure = measureTypes, threads, memoryBytes, importance, calibration, signal } = options
   const requests = groups.flatMap(({ tensors, types }) => {
@@ -119,17 +119,17 @@ export function measureOpen(blueprint: Blueprint, { groups }: OpenTensors, optio
   })
 }
 
-/** How much each tensor matters, by what its block writes where that is measured. */
+/** Sensitivity of each tensor, with measured residual shares where outputs were measured. */
 function weighBy(blueprint: Blueprint, errors: TypeErrors): Weigh {
   const power = (tensor: string): number | undefined => [...(errors.get(tensor)?.values() ?? [])][0]?.outputPower
   return rulesOf(blueprint, measuredShares(blueprint, power))
 }
 
 /**
- * Damage of a type to a tensor, in units of sensitivity: the power of the errors in the outputs over what the outputs would have if the
- * columns did not go together. Much of an output's power may be alike for all tokens, and says nothing.
+ * Output error of a tensor in a type, relative to the outputs' power if the columns of the input were uncorrelated: times the tensor's
+ * sensitivity it is the expected KL divergence. Much of an output's power may be the same for all tokens, and carries no information.
  */
-function damageAt(blueprint: Blueprint, errors: TypeErrors, tensor: BlueprintTensor, type: GgmlTypeName): number {
+function outputErrorOf(blueprint: Blueprint, errors: TypeErrors, tensor: BlueprintTensor, type: GgmlTypeName): number {
   const known = knownError(type, tensor, blueprint)
   if (known !== undefined) return known
   const { relativeError = 0, outputError, outputPower = 1, meanSquare = 1 } = errors.get(tensor.name)?.get(type) ?? {}
@@ -142,7 +142,7 @@ export async function* measureAll(blueprint: Blueprint, options: ChoiceOptions =
   return yield* measureOpen(blueprint, open, options)
 }
 
-/** The plan of the least damage within a budget that the least types fit. */
+/** The plan of the least expected KL divergence within a budget that the smallest types fit. */
 export function chooseTypes(
   blueprint: Blueprint,
   { settled, groups, settledBytes }: OpenTensors,
@@ -152,7 +152,10 @@ export function chooseTypes(
 ): Plan {
   const items = groups.map(({ tensors, types }) =>
     types.map((type): Option => {
-      const cost = tensors.reduce((sum, tensor) => sum + weigh(tensor).sensitivity * damageAt(blueprint, errors, tensor, type), 0)
+      const cost = tensors.reduce(
+        (sum, tensor) => sum + weigh(tensor).sensitivity * outputErrorOf(blueprint, errors, tensor, type),
+        0,
+      )
       return { type, bytes: groupBytes(tensors, type, alignment), cost }
     }),
   )

@@ -4,7 +4,7 @@ import { MqError } from '../../errors/index.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
 import type { Plan } from '../plan.js'
 import { assemblePlan } from './assemble.js'
-import { isWide, type Writable } from './candidates.js'
+import { isFloatType, type Writable } from './candidates.js'
 import type { Mixture, MixtureRule } from './mixture.js'
 import { planPreset } from './plan-preset.js'
 import { type Assignment, fitted, settledType } from './settled.js'
@@ -52,7 +52,7 @@ export function planMixture(blueprint: Blueprint, mixture: Mixture, options: Pla
     goal: { kind: 'mixture', mixture: mixture.name, ...specsOf(overrides) },
     notes: [],
   })
-  const unwritable = plan.tensors.find(({ type }) => !isWide(type) && !writable(type))
+  const unwritable = plan.tensors.find(({ type }) => !isFloatType(type) && !writable(type))
   if (unwritable === undefined) return plan
   const problem = `${unwritable.name}: ${unwritable.type} cannot be written yet`
   throw MqError.of('MIXTURE_INVALID', { file: mixture.name, problem })

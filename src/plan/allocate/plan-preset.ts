@@ -4,7 +4,7 @@ import { MqError } from '../../errors/index.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
 import type { Plan } from '../plan.js'
 import { assemblePlan } from './assemble.js'
-import { isWide, type Writable } from './candidates.js'
+import { isFloatType, type Writable } from './candidates.js'
 import { presetTypes } from './preset-types.js'
 import { type Preset, presetName, presetNames, presets } from './presets.js'
 import { type Assignment, keptOrFitted, settledType } from './settled.js'
@@ -49,17 +49,17 @@ export function planPreset(blueprint: Blueprint, preset: string, options: PlanPr
     fileType: fileTypes[name],
     notes: [],
   })
-  if (plan.tensors.some(({ type }) => !isWide(type) && !writable(type))) throw unknown()
+  if (plan.tensors.some(({ type }) => !isFloatType(type) && !writable(type))) throw unknown()
   return plan
 }
 
 /** Names of the presets whose types can all be written, from few bits to many. */
 export function knownPresets(writable: Writable = () => true): FileTypeName[] {
-  return presetNames.filter((name) => mainTypes(presets[name] as Preset).every((type) => isWide(type) || writable(type)))
+  return presetNames.filter((name) => mainTypes(presets[name] as Preset).every((type) => isFloatType(type) || writable(type)))
 }
 
 /** The types that a preset gives to most of a model; its rules are looked at when a model is. */
 function mainTypes({ type, output = 'Q6_K', embedding, stacked }: Preset): GgmlTypeName[] {
-  if (isWide(type)) return [type]
+  if (isFloatType(type)) return [type]
   return [type, output, ...(embedding === undefined ? [] : [embedding]), ...(stacked === undefined ? [] : [stacked])]
 }

@@ -22,7 +22,7 @@ export interface SizeBudget {
 }
 
 /**
- * A type for every tensor, such that the expected damage is least and the file is as large as asked, never larger: see planBytes.
+ * A type for every tensor, such that the expected KL divergence is least and the file is as large as asked, never larger: see planBytes.
  * @throws MqError BUDGET_IMPOSSIBLE, OPTION_INVALID, and what `measure` throws.
  */
 export async function* planSize(blueprint: Blueprint, budget: SizeBudget, options: ChoiceOptions = {}): WithProgress<Plan> {

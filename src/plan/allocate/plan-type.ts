@@ -2,7 +2,7 @@ import { MqError } from '../../errors/index.js'
 import type { Blueprint } from '../../model/index.js'
 import type { Plan } from '../plan.js'
 import { assemblePlan } from './assemble.js'
-import { isWide, type Writable } from './candidates.js'
+import { isFloatType, type Writable } from './candidates.js'
 import { keptOrFitted, settledType } from './settled.js'
 import { matchTensorTypes, specsOf, type TensorTypeOverride, weightType } from './tensor-types.js'
 
@@ -21,7 +21,7 @@ export interface PlanTypeOptions {
 export function planType(blueprint: Blueprint, type: string, options: PlanTypeOptions = {}): Plan {
   const { overrides = [], writable = () => true } = options
   const asked = weightType(type)
-  if (asked === undefined || !(isWide(asked) || writable(asked))) {
+  if (asked === undefined || !(isFloatType(asked) || writable(asked))) {
     throw MqError.of('OPTION_INVALID', { option: 'type', value: type, problem: 'it is not a type for weights' })
   }
   const matches = matchTensorTypes(blueprint, overrides, writable)

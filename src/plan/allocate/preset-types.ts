@@ -2,7 +2,7 @@ import { fitsRow, type GgmlTypeName } from '../../../formats/ggml/types.js'
 import type { Metadata } from '../../../formats/gguf/index.js'
 import { type Blueprint, type BlueprintTensor, familyOfArchitecture } from '../../model/index.js'
 import { rowLength } from '../../recipe/index.js'
-import { isWide } from './candidates.js'
+import { isFloatType } from './candidates.js'
 import type { Place } from './preset-rules.js'
 import type { Preset } from './presets.js'
 
@@ -102,7 +102,7 @@ export function presetTypes(
   const choices = new Map<string, PresetChoice>()
   for (const tensor of sorted) {
     if (!isQuantized(tensor) || taken(tensor.name)) continue
-    const { type = preset.type, rule = '' } = isWide(preset.type) ? {} : (ruled(tensor) ?? {})
+    const { type = preset.type, rule = '' } = isFloatType(preset.type) ? {} : (ruled(tensor) ?? {})
     choices.set(tensor.name, type === preset.type || rule === '' ? { type } : { type, rule })
   }
   return choices

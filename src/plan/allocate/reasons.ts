@@ -1,6 +1,6 @@
 import type { GgmlTypeName } from '../../../formats/ggml/types.js'
 import type { BlueprintTensor } from '../../model/index.js'
-import { isWide } from './candidates.js'
+import { isFloatType } from './candidates.js'
 import type { Choice } from './greedy.js'
 
 /** A type that a tensor, or several tied together, may get. */
@@ -31,7 +31,7 @@ export function explainChoice(
 ): string {
   const tied = tensors.length === 1 ? '' : `, tied to ${tensors.length - 1} more`
   const subject = `${why.charAt(0).toUpperCase()}${why.slice(1)}${tied}`
-  if (options.every((option) => isWide(option.type)))
+  if (options.every((option) => isFloatType(option.type)))
     return `${subject}: its row length of ${tensor.shape.at(-1)} is no multiple of any block size.`
   const error = relativeError === 0 ? 'no error' : `relative error ${percent(relativeError)}`
   const better = options.filter((option) => option.bytes > bytes && option.cost < cost)

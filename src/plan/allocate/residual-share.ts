@@ -1,21 +1,21 @@
 import type { Blueprint, BlueprintTensor, TensorRole } from '../../model/index.js'
 import { elementCount } from '../../recipe/index.js'
 
-/** What part of the residual stream a tensor's block has written by the time it has: 0 to 1. */
+/** The part, 0 to 1, of the residual stream's power after a tensor's block that the block itself has added. */
 export type StreamShare = (tensor: BlueprintTensor) => number
 
 /** For each tensor, the mean over weights of the power of its outputs: sum of its elements times this is that of one output vector. */
 export type OutputPower = (tensor: string) => number | undefined
 
-/** Growth of the stream's power from one sub-block to the next, 4.5 % a layer in norm: Heimersheim and Turner 2023, for GPT-2 XL. */
+/** Growth of the residual stream's power from one sub-block to the next, 4.5 % a layer in norm: Heimersheim and Turner 2023, for GPT-2 XL. */
 const growth = 1.045
 
 /** Of what a block of experts writes where nothing is measured, the shared expert's part. */
 const sharedExpertPart = 0.3
 
 /**
- * The shares that a model of this depth has if each sub-block writes as much as makes the stream grow evenly: all of it for the first
- * (the embedding is small beside what blocks write), and ever less.
+ * The shares that a model of this depth has if each sub-block adds as much as makes the residual stream grow evenly: all of it for the first
+ * (the embedding is small beside what blocks add), and ever less.
  */
 export function expectedShares({ tensors }: Pick<Blueprint, 'tensors'>): StreamShare {
   const routed = new Set(tensors.filter(({ role }) => role.startsWith('expert-')).map(({ layer }) => layer))
@@ -30,7 +30,7 @@ export function expectedShares({ tensors }: Pick<Blueprint, 'tensors'>): StreamS
 }
 
 /**
- * The shares that a model has, from the power of what its blocks write; undefined where it is not known of every block.
+ * The shares that a model has, from the power of its blocks' outputs; undefined where that is not known of every block.
  * @param power as `measure` has it from a calibration.
  */
 export function measuredShares({ tensors, metadata, architecture }: Blueprint, power: OutputPower): StreamShare | undefined {
@@ -62,7 +62,7 @@ export function measuredShares({ tensors, metadata, architecture }: Blueprint, p
   return ({ role, layer }) => (layer === undefined ? 1 : (shares.get(`${layer} ${kindOf(role)}`) ?? 1))
 }
 
-/** Roles whose outputs are added to the stream. */
+/** Roles whose outputs are added to the residual stream. */
 const writers = new Set<TensorRole>(['attention-output', 'ffn-down', 'shared-expert-down', 'expert-down'])
 
 function kindOf(role: TensorRole): 'attention' | 'dense' | 'shared' | 'routed' {

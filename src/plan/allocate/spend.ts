@@ -8,10 +8,10 @@ export interface Spent extends Solution {
 }
 
 /**
- * Bytes are worth spending where a hundredth more of all bytes saves at least so many hundredths of all damage.
+ * Bytes are worth spending where a hundredth more of all bytes saves at least so many hundredths of the expected KL divergence.
  */
 const leastElasticity = 0.5
-/** What is left of a budget is not worth a thought below this share of it. */
+/** What is left of a budget does not matter below this share of it. */
 const closeEnough = 0.005
 
 /**

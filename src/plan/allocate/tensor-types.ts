@@ -3,7 +3,7 @@ import { findGgmlType, fitsRow, type GgmlTypeName } from '../../../formats/ggml/
 import { MqError } from '../../errors/index.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
 import { rowLength } from '../../recipe/index.js'
-import { isWide, type Writable } from './candidates.js'
+import { isFloatType, type Writable } from './candidates.js'
 
 /** A type that the user sets for every tensor whose name the regular expression is found in. */
 export interface TensorTypeOverride {
@@ -58,7 +58,7 @@ export function matchTensorTypes(
   writable: Writable,
 ): ReadonlyMap<string, TensorTypeOverride> {
   for (const { pattern, type, spec } of overrides) {
-    if (!isWide(type) && !writable(type)) throw invalid(spec, `${type} cannot be written yet`)
+    if (!isFloatType(type) && !writable(type)) throw invalid(spec, `${type} cannot be written yet`)
     const names = matchingNames(pattern, tensors, spec)
     const matched = tensors.filter(({ name }) => names.has(name))
     if (matched.length === 0) throw invalid(spec, 'no tensor has such a name')

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { MqError } from '../../errors/index.js'
-import { type HeldLock, inWords, journalName, lockName } from '../../files/index.js'
+import { type HeldLock, journalName, lockName, writingError } from '../../files/index.js'
 import type { OutputLayout } from '../../plan/index.js'
 import { type Journal, writeJournal } from './journal.js'
 import { findJournal, indexRecords, type RecordIndex } from './journal-reader.js'
@@ -26,8 +26,8 @@ export interface Output {
   keep(): Promise<void>
   /** Removes everything, unless another process has taken over. */
   discard(): Promise<void>
-  /** An error of the work in words. */
-  inWords(thrown: unknown): Promise<MqError>
+  /** An error of the work as one of the table. */
+  errorOf(thrown: unknown): Promise<MqError>
 }
 
 function discarded(isSameWork: boolean): string {
@@ -67,7 +67,7 @@ export async function beginOutput(options: OutputOptions): Promise<Output> {
   const earlier = found !== undefined && usable ? await indexRecords(found, taskCount) : undefined
   const parts = await partsInPlace(path, layout.parts, earlier !== undefined && earlier.size === taskCount)
   const own = new Set([...parts.own, journalPath])
-  const words = async (thrown: unknown): Promise<MqError> => inWords(thrown, path, await parts.missingBytes(), own)
+  const errorOf = async (thrown: unknown): Promise<MqError> => writingError(thrown, path, await parts.missingBytes(), own)
   const remove = async (): Promise<void> => {
     await parts.remove()
     await rm(journalPath, { force: true })
@@ -90,9 +90,9 @@ export async function beginOutput(options: OutputOptions): Promise<Output> {
     await parts.prepare(earlier !== undefined)
     records = await writeJournal(journalPath, { identity, partials: parts.names }, earlier)
   } catch (error) {
-    const inTable = await words(error)
+    const known = await errorOf(error)
     if (earlier === undefined) await remove().catch(() => undefined)
-    throw inTable
+    throw known
   }
   return {
     paths: parts.places,
@@ -100,7 +100,7 @@ export async function beginOutput(options: OutputOptions): Promise<Output> {
     journal: records,
     earlier,
     notes,
-    inWords: words,
+    errorOf,
     async sync() {
       await confirm()
       await parts.sync()

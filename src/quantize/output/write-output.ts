@@ -81,9 +81,9 @@ export async function* writeOutput(options: WriteOptions): WithProgress<Written>
     whole = true
     return { tensors: work.statistics.tensors(), resumedBytes, notes: notesOf(output, resumedBytes / dataBytes) }
   } catch (error) {
-    const inTable = await output.inWords(error)
-    useless = !worthKeeping.has(inTable.code)
-    throw inTable
+    const known = await output.errorOf(error)
+    useless = !worthKeeping.has(known.code)
+    throw known
   } finally {
     // Also where the consumer of this stream stops listening.
     if (!whole) {

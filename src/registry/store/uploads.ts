@@ -2,7 +2,7 @@ import { createHash, type Hash, randomUUID } from 'node:crypto'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { writeFully } from '../../../formats/file-bytes.js'
 import { MqError } from '../../errors/index.js'
-import { inWords, isDiskFull } from '../../files/index.js'
+import { isDiskFull, writingError } from '../../files/index.js'
 import { adoptBlob } from './blobs.js'
 import type { Pin } from './pins.js'
 import type { Store } from './store.js'
@@ -95,7 +95,7 @@ async function openUpload(
           upload.touchedAt = Date.now()
         }
       } catch (error) {
-        throw isDiskFull(error) ? await inWords(error, path, size) : error
+        throw isDiskFull(error) ? await writingError(error, path, size) : error
       } finally {
         busy = false
       }
