@@ -10,7 +10,7 @@ export interface ByteSource {
   readonly name: string
   /** Size in bytes. */
   readonly byteLength: number
-  /** Bytes `start` (inclusive) to `end` (exclusive). Rejects with INPUT_TRUNCATED where they are not all there; never a short read. */
+  /** Bytes `start` (inclusive) to `end` (exclusive). Never a short read. @throws FormatError INPUT_TRUNCATED. */
   slice(start: number, end: number): Promise<Uint8Array>
   /** Frees what the source holds. A source is not used after it. */
   close(): Promise<void>
@@ -29,7 +29,7 @@ export function bufferSource(bytes: Uint8Array, name = 'buffer'): ByteSource {
   }
 }
 
-/** Opens a local file. Rejects with Node's own ENOENT, EACCES, EISDIR, which src/errors.ts puts into words. */
+/** Opens a local file. @throws Node's own ENOENT, EACCES, EISDIR, which src/errors makes errors of the table. */
 export async function fileSource(path: string): Promise<ByteSource> {
   const handle = await open(path, 'r')
   const found = await handle.stat()

@@ -4,6 +4,7 @@ import { pullGguf } from './hub/index.js'
 import type { WithProgress } from './progress/index.js'
 import { defaultRegistryDirectory, findLocalModel } from './registry/index.js'
 
+/** Where a model to run is looked for. */
 export interface LocateOptions {
   /** Address of a registry. Without it: $MQ_ENDPOINT, $HF_ENDPOINT, else the registry's folder on this machine, else its server. */
   readonly endpoint?: string

@@ -1,14 +1,17 @@
 /** Parsed JSON of a tokenizer's files is not trusted: these read it one step at a time, undefined where it is something else. */
 export type JsonObject = Readonly<Record<string, unknown>>
 
+/** A JSON object; undefined for anything else. */
 export function asObject(value: unknown): JsonObject | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined
 }
 
+/** A JSON array; undefined for anything else. */
 export function asArray(value: unknown): readonly unknown[] | undefined {
   return Array.isArray(value) ? value : undefined
 }
 
+/** A string; undefined for anything else. */
 export function asText(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
 }

@@ -7,6 +7,7 @@ import { type CovarianceGroup, externalImatrix, loadModel } from '../runner/inde
 import { formatBytes, formatTable } from '../terminal/index.js'
 import { readMatrix } from './read-matrix.js'
 
+/** A calibration run: the model, the text, and what is collected. */
 export interface ImatrixOptions {
   /** A GGUF, or what `toGguf` can turn into one. */
   readonly model: string

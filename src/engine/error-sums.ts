@@ -24,8 +24,10 @@ export interface ErrorSums {
   readonly outputNorm: number
 }
 
+/** Sums of outputs where no input covariance is known. */
 export const noOutputs = { outputError: 0, outputNorm: 0 }
 
+/** Sums of nothing: where adding up begins. */
 export const noErrorSums: ErrorSums = {
   count: 0,
   squaredError: 0,

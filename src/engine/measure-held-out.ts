@@ -22,6 +22,7 @@ export interface HeldOutRequest {
   readonly dampings: readonly number[]
 }
 
+/** What is measured on held-out rows, and with which means. */
 export interface HeldOutOptions {
   readonly blueprint: Blueprint
   readonly requests: readonly HeldOutRequest[]

@@ -26,6 +26,7 @@ export interface QuantizationError {
   readonly meanSquare: number
 }
 
+/** A tensor and the types to measure it in. */
 export interface MeasureRequest {
   readonly tensor: string
   /** Types whose blocks fit the tensor's rows. */
@@ -37,6 +38,7 @@ export interface MeasureRequest {
   readonly rows?: number
 }
 
+/** What is measured, and with which means. */
 export interface MeasureOptions {
   readonly blueprint: Blueprint
   readonly requests: readonly MeasureRequest[]

@@ -7,6 +7,7 @@ import { newPreparedCache } from './prepared-cache.js'
 import type { PreparedKey, TaskResult, WorkerSetup, WorkerTask } from './task.js'
 import { threadExecutor } from './thread-executor.js'
 
+/** How tasks are run: settings, threads, memory, covariances. */
 export interface RunOptions {
   readonly setup: WorkerSetup
   /** Worker threads; by default one for each core that this process may use. */
@@ -27,6 +28,7 @@ export interface RunOptions {
   readonly worker?: string
 }
 
+/** A task with its result. */
 export interface FinishedTask<Task> extends TaskResult {
   readonly task: Task
 }

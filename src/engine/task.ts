@@ -90,6 +90,7 @@ export interface PrepareTask {
 /** What goes to a worker: a task with what it needs, in the same order. */
 export type WorkerMessage = PrepareTask | (WorkerTask & { readonly prepared?: readonly Prepared[] })
 
+/** Result of a PrepareTask. */
 export type PrepareReply = { readonly ok: true; readonly prepared: Prepared } | { readonly ok: false; readonly failure: Failure }
 
 /** What a task came to; see WorkerReply. */

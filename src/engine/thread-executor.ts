@@ -13,6 +13,7 @@ const maxYoungGenerationSizeMb = 1
 /** Tasks of a thread at a time: one computes while another's rows are read and a third's blocks are written. */
 const tasksEach = 3
 
+/** Settings of the threads. */
 export interface ThreadOptions {
   readonly setup: WorkerSetup
   readonly threads: number

@@ -97,6 +97,7 @@ const formatErrors = {
   },
 } as const satisfies Record<FormatErrorCode, ErrorEntry>
 
+/** Errors of everything but file formats. */
 export const toolErrors = {
   // The command line
   USAGE: { exit: 'usage', message: '{problem}.', suggestion: 'See `mq {command} --help`.' },
@@ -426,4 +427,5 @@ export const toolErrors = {
 /** All errors: code -> exit status, message, suggestion. docs/errors.md is generated from it. Long, because it is one table. */
 export const errorTable: Readonly<Record<FormatErrorCode | ToolErrorCode, ErrorEntry>> = { ...formatErrors, ...toolErrors }
 
+/** Code of an error of the tool. */
 export type ToolErrorCode = keyof typeof toolErrors

@@ -4,6 +4,7 @@ import type { CacheType } from './kv-cache.js'
 import { expertLayer, feedForward, type GraphInputs, groupedAttention, latentAttention, norm } from './layers.js'
 import type { ModelShape } from './model-shape.js'
 
+/** The run that the compute buffer is estimated for. */
 export interface ComputeOptions {
   /** Tokens of the KV cache. */
   readonly context: number

@@ -29,6 +29,7 @@ export interface Graph {
   expand(tensor: GraphTensor): void
 }
 
+/** An empty graph: tensors are added in the order in which llama.cpp computes them. */
 export function createGraph(): Graph {
   const inputs: GraphTensor[] = []
   const nodes: GraphTensor[] = []

@@ -4,6 +4,7 @@ import type { ModelShape } from './model-shape.js'
 /** Types that the KV cache may have; those but F16 need flash attention for the values. */
 export const cacheTypes = ['F16', 'Q8_0', 'Q4_0'] as const
 
+/** Type of the KV cache. */
 export type CacheType = (typeof cacheTypes)[number]
 
 /** llama.cpp rounds the context up to whole steps of this many tokens. */

@@ -23,6 +23,7 @@ export interface LatentAttention {
   readonly queryLatent?: number
 }
 
+/** Dimensions of mixture-of-experts layers. */
 export interface ExpertLayers {
   readonly count: number
   readonly used: number

@@ -22,6 +22,7 @@ export interface HubClient {
   retry<Result>(attempt: () => Promise<Result>, progress?: Pick<RetryOptions, 'progress' | 'step'>): Promise<Result>
 }
 
+/** Where requests go, and how they are tried again. */
 export interface ClientOptions {
   readonly endpoint: string
   readonly token: string | undefined
@@ -34,6 +35,7 @@ export interface ClientOptions {
   readonly reached?: boolean
 }
 
+/** A client of one hub; see HubClient. */
 export function createClient(options: ClientOptions): HubClient {
   const { endpoint, token, signal, pauseMs } = options
   const { origin } = new URL(endpoint)

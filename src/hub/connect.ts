@@ -12,7 +12,7 @@ export interface ConnectOptions {
   readonly pauseMs?: number
 }
 
-/** A client for the endpoint that was asked for, else for `endpoint`. Throws OPTION_INVALID where that is no address. */
+/** A client for the endpoint that was asked for, else for `endpoint`. @throws MqError OPTION_INVALID where that is no address. */
 export async function connect(options: ConnectOptions, endpoint: string): Promise<HubClient> {
   return createClient({
     endpoint: normalizeEndpoint(options.endpoint ?? endpoint),

@@ -14,6 +14,7 @@ const fewestBytes = 4096
 /** Failures count anew only after this much more is held, so that a server which sends a few bytes at a time does not go on for ever. */
 const progressBytes = 16 << 10
 
+/** A file to download, and who hears of its progress. */
 export interface FileDownload {
   readonly client: HubClient
   /** `NS/NAME`, for errors. */

@@ -15,7 +15,7 @@ export function registryEndpoint(environment: Environment = process.env): string
   return environment['MQ_ENDPOINT'] || environment['HF_ENDPOINT'] || 'http://127.0.0.1:8484'
 }
 
-/** An endpoint without a slash at the end. Throws OPTION_INVALID where it is no http address. */
+/** An endpoint without a slash at the end. @throws MqError OPTION_INVALID where it is no http address. */
 export function normalizeEndpoint(endpoint: string): string {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined
   if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {

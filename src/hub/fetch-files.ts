@@ -11,6 +11,7 @@ import { hasContent } from './content-hash.js'
 import { downloadFile } from './download-file.js'
 import { checkNames, type Listing, type RemoteFile } from './listing.js'
 
+/** Files of a repository and the folder that they go to. */
 export interface FetchOptions {
   readonly client: HubClient
   readonly listing: Listing
@@ -22,6 +23,7 @@ export interface FetchOptions {
   readonly checkPresent: boolean
 }
 
+/** What a download came to. */
 export interface Fetched {
   /** Bytes that came over the network or from an unfinished earlier run. */
   readonly bytes: number

@@ -25,6 +25,7 @@ export interface PullOptions extends ConnectOptions {
   readonly concurrency?: number
 }
 
+/** What was pulled, and where it is. */
 export interface Pulled {
   readonly repo: string
   /** 40 hexadecimal digits. */

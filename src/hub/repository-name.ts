@@ -11,7 +11,7 @@ const component = /^(?!.*\.\.)[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?$
 const revisionPattern = /^(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}$/
 const tagPattern = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/
 
-/** Reads `NS/NAME[:TAG][@REVISION]`; old hub names without a namespace pass too. Throws NAME_INVALID. */
+/** Reads `NS/NAME[:TAG][@REVISION]`; old hub names without a namespace pass too. @throws MqError NAME_INVALID. */
 export function parseRemoteName(text: string): RemoteName {
   const invalid = (problem: string): MqError => MqError.of('NAME_INVALID', { name: text.slice(0, 200), problem })
   const [named = '', revision, ...more] = text.split('@')

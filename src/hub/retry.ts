@@ -24,6 +24,7 @@ export class TransientError extends Error {
   }
 }
 
+/** How often and after which pauses a request is made again. */
 export interface RetryOptions {
   readonly signal: AbortSignal
   /** First pause, in milliseconds; it doubles, up to half a minute. */

@@ -29,6 +29,7 @@ export const tensorRoles = [
   'other',
 ] as const
 
+/** One of tensorRoles. */
 export type TensorRole = (typeof tensorRoles)[number]
 
 /** One tensor of the file to be. */

@@ -1,6 +1,7 @@
 import type { Blueprint } from './blueprint.js'
 import { type BlueprintOptions, blueprintOfCheckpoint, blueprintOfGguf, makeBlueprint } from './convert/index.js'
 
+/** How a model is read, and from which hub. */
 export interface ModelOptions extends BlueprintOptions {
   /** Address of the hub or registry that `hf:` names are looked up at. */
   readonly endpoint?: string

@@ -23,8 +23,7 @@ export type RemoteModel =
  * Opens a model from afar.
  * @param name `hf:NS/NAME[:TAG][@REVISION]` at the endpoint; an address of a repository, `https://HOST/NS/NAME`, with `/tree/REVISION` or
  * without; or the address of a .gguf file.
- *
- * Rejects with NAME_INVALID, REPO_MISSING, MODEL_NOT_FOUND, CHECKPOINT_EMPTY, NETWORK, HUB_ANSWER_INVALID.
+ * @throws MqError NAME_INVALID, REPO_MISSING, MODEL_NOT_FOUND, CHECKPOINT_EMPTY, NETWORK, HUB_ANSWER_INVALID.
  */
 export async function openRemoteModel(name: string, options: ConnectOptions = {}): Promise<RemoteModel> {
   if (!/^hf:/i.test(name)) return openAddress(name, options)

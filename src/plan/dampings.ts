@@ -34,6 +34,7 @@ const matricesAsked = 8
 /** With fewer rows held out than this nothing is chosen by a matrix. */
 const leastRows = 16
 
+/** What dampings are chosen by. */
 export interface DampingOptions {
   readonly calibration: KnownInputs
   /** For all tensors, instead of choosing; 0 is no feedback. */

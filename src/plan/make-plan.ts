@@ -11,6 +11,7 @@ import type { Plan } from './plan.js'
 import { planBudget } from './plan-budget.js'
 import { type PlanRequest, unknownKind } from './plan-request.js'
 
+/** What planning knows of the model besides its headers, and its means. */
 export interface PlanningOptions {
   readonly threads?: number
   readonly memoryBytes?: number

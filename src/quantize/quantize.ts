@@ -24,6 +24,7 @@ import { sourceOf, writeOutput } from './output/write-output.js'
 import { tasksOf } from './tasks.js'
 import type { QuantizedTensor } from './tensor-statistics.js'
 
+/** What is quantized, by which plan, and where the file goes. */
 export interface QuantizeOptions {
   readonly blueprint: Blueprint
   readonly plan: Plan
@@ -50,6 +51,7 @@ export interface QuantizeOptions {
   readonly signal?: AbortSignal
 }
 
+/** What was written. */
 export interface QuantizeResult {
   /** The file, or the first of its shards: what other commands take. */
   readonly path: string

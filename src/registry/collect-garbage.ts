@@ -14,6 +14,7 @@ import {
   withLock,
 } from './store/index.js'
 
+/** The registry, and whether anything is deleted. */
 export interface GarbageOptions {
   readonly registry: string
   /** Blobs that are younger stay, since a client may be about to point to them; an hour unless said otherwise. */
@@ -23,6 +24,7 @@ export interface GarbageOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** What no tag needs. */
 export interface Garbage {
   readonly blobs: number
   readonly bytes: number

@@ -34,6 +34,7 @@ export interface RegistryFault {
   readonly repaired: boolean
 }
 
+/** What a check of the registry found. */
 export interface RegistryCheck {
   readonly registry: string
   readonly tags: number
@@ -42,6 +43,7 @@ export interface RegistryCheck {
   readonly faults: readonly RegistryFault[]
 }
 
+/** The registry, and where copies may be found. */
 export interface FsckOptions {
   readonly registry: string
   /** Replaces damaged and missing blobs by copies; damaged ones without a copy are moved to `damaged/`. */

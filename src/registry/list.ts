@@ -35,6 +35,7 @@ export interface DamagedModel {
   readonly problem: string
 }
 
+/** All models of a registry. */
 export interface RegistryListing {
   readonly models: readonly ListedModel[]
   readonly damaged: readonly DamagedModel[]

@@ -32,6 +32,7 @@ import {
 /** More than a manifest has beside its layers of files. */
 const manifestFrameBytes = 4096
 
+/** What is published, under which name. */
 export interface PublishOptions {
   /** A .gguf file, one shard of a split model (all of them are published), or a folder with a checkpoint. */
   readonly source: string
@@ -46,6 +47,7 @@ export interface PublishOptions {
   readonly signal?: AbortSignal
 }
 
+/** What was published. */
 export interface Published {
   /** `NAMESPACE/NAME:TAG`. */
   readonly name: string
@@ -64,8 +66,7 @@ export interface Published {
 /**
  * Puts a model into a registry on this machine: checks it, stores its files by content, then points the tag to them. Until the last
  * step readers see what was there before. The same files under the same name give the same manifest, byte for byte.
- *
- * Rejects with NAME_INVALID, FILE_MISSING, GGUF_INVALID and kin, CHECKPOINT_EMPTY, REPORT_INVALID, REPORT_MISMATCH, DISK_FULL,
+ * @throws MqError NAME_INVALID, FILE_MISSING, GGUF_INVALID and kin, CHECKPOINT_EMPTY, REPORT_INVALID, REPORT_MISMATCH, DISK_FULL,
  * REGISTRY_CORRUPT, REGISTRY_BUSY, REGISTRY_LIMIT.
  */
 export async function* publish(options: PublishOptions): WithProgress<Published> {

@@ -20,6 +20,7 @@ export interface Source {
   readonly defaultTag: string
 }
 
+/** A file to publish. */
 export interface SourceFile {
   /** Where it is. */
   readonly source: string
@@ -29,7 +30,7 @@ export interface SourceFile {
 
 /**
  * Looks at a GGUF file (for a shard: at all of them) or at a folder with safetensors, without reading weights.
- * Rejects with FILE_MISSING, GGUF_INVALID, SAFETENSORS_INVALID, SAFETENSORS_INDEX_INVALID, CHECKPOINT_EMPTY and their kin.
+ * @throws MqError FILE_MISSING, GGUF_INVALID, SAFETENSORS_INVALID, SAFETENSORS_INDEX_INVALID, CHECKPOINT_EMPTY and their kin.
  */
 export async function inspectSource(path: string): Promise<Source> {
   const entry = await stat(path).catch((error: unknown) => {

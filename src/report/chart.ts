@@ -1,11 +1,13 @@
 import { type Markup, markup } from './markup.js'
 import type { Scale, Tick } from './scale.js'
 
+/** An axis of a chart. */
 export interface Axis {
   readonly title: string
   readonly scale: Scale
 }
 
+/** Texts, axes and contents of a chart. */
 export interface ChartOptions {
   readonly title: string
   /** What it shows, in a sentence, for those who do not see it. */

@@ -25,6 +25,7 @@ export function whiskers(frame: Frame, { x, y, error }: Point & { readonly error
   return [markup`<line class="whisker s${series}" x1="${frame.x(x)}" x2="${frame.x(x)}" y1="${ends.top}" y2="${ends.bottom}"/>`]
 }
 
+/** A label and the point that it belongs to. */
 export interface Label extends Point {
   readonly words: string
   readonly isBack: boolean

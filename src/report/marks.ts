@@ -1,6 +1,7 @@
 import { type Frame, px } from './chart.js'
 import { type Markup, markup } from './markup.js'
 
+/** A point, in values of the axes. */
 export interface Point {
   readonly x: number
   readonly y: number
@@ -35,6 +36,7 @@ export function dots(
     )
 }
 
+/** A bar of a histogram, in values of the axes. */
 export interface Bar {
   readonly from: number
   readonly to: number

@@ -14,10 +14,12 @@ ${body}
 `.text
 }
 
+/** A section of a page; what is undefined is left out. */
 export function section(title: string, ...content: readonly (Markup | undefined)[]): Markup {
   return markup`<section><h2>${title}</h2>${content}</section>\n`
 }
 
+/** Content of a table cell. */
 export type Cell = string | Markup | undefined
 
 /** Columns whose names are `left` hold words; the rest are figures, lined up on the right. The first column heads its row. */

@@ -4,6 +4,7 @@ export interface Scale {
   readonly ticks: readonly Tick[]
 }
 
+/** A mark on an axis. */
 export interface Tick {
   readonly value: number
   readonly label: string

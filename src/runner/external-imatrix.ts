@@ -5,6 +5,7 @@ import { type ExternalOptions, findProgram } from './external.js'
 import { allowsExtraBuffers } from './extra-buffers.js'
 import { endLlamaProgram, runLlamaProgram } from './llama-program.js'
 
+/** What llama-imatrix is asked for. */
 export interface ExternalImatrixOptions extends ExternalOptions {
   readonly contextLength?: number
   readonly chunks?: number

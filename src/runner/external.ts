@@ -10,12 +10,14 @@ import type { Perplexity } from './perplexity.js'
 /** Programs of llama.cpp that users have. */
 export type LlamaProgram = 'llama-perplexity' | 'llama-server' | 'llama-quantize' | 'llama-imatrix' | 'llama-cli'
 
+/** Which llama.cpp programs are run. */
 export interface ExternalOptions {
   /** Folder of the programs; by default those on $PATH. */
   readonly directory?: string
   readonly signal?: AbortSignal
 }
 
+/** What llama-perplexity is asked for. */
 export interface ExternalPerplexityOptions extends ExternalOptions {
   readonly contextLength?: number
   readonly chunks?: number

@@ -20,6 +20,7 @@ import type {
   TokenizeRequest,
 } from './protocol.js'
 
+/** How llama.cpp loads a model. */
 export interface LoadOptions {
   /** Threads of llama.cpp; by default one for each core that this process may use. */
   readonly threads?: number
@@ -35,6 +36,7 @@ export interface LoadOptions {
   readonly signal?: AbortSignal
 }
 
+/** Which part of a text is scored. */
 export interface PerplexityOptions {
   /** Tokens of a chunk; by default 512. */
   readonly contextLength?: number
@@ -42,6 +44,7 @@ export interface PerplexityOptions {
   readonly chunks?: number
 }
 
+/** What is collected of activations. */
 export interface ImatrixOptions {
   /** Name of the text in the file. */
   readonly dataset: string
@@ -51,6 +54,7 @@ export interface ImatrixOptions {
   readonly covariance?: CovarianceRequest
 }
 
+/** What is generated, and how tokens are chosen. */
 export interface GenerateOptions {
   /** Text, or messages to put into the model's chat template. One of the two. */
   readonly prompt?: string

@@ -27,6 +27,7 @@ export interface BaseLogits {
   dispose(): Promise<void>
 }
 
+/** The reference, the text, and where its logits go. */
 export interface BaseLogitsOptions {
   /** A GGUF, or a checkpoint folder. */
   readonly reference: IdentifiedReference

@@ -16,6 +16,7 @@ import { identifyReference, type MeasureOptions, openReference, referenceOf } fr
 import type { Measurement, Reference, VerifyReport } from './report.js'
 import type { Estimate } from './statistics.js'
 
+/** The models that are compared, and on what. */
 export interface CompareOptions extends MeasureOptions {
   /** GGUF files, any shard of a split one, and folders of such. */
   readonly models: readonly string[]

@@ -29,6 +29,7 @@ export interface Divergence {
 
 /** Percentages at which KL divergence and changes of probability are told, as llama-perplexity prints them. */
 export const kldPercentages = [99.9, 99, 95, 90, 10, 5, 1, 0.1]
+/** Percentiles of the change of a token's probability that are reported, as llama-perplexity has them. */
 export const changePercentages = [99.9, 99, 95, 90, 75, 25, 10, 5, 1, 0.1]
 const { fround } = Math
 

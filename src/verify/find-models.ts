@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 import { openGguf, parseShardName } from '../../formats/gguf/index.js'
 import { MqError } from '../errors/index.js'
 
+/** Models of folders and files. */
 export interface FoundModels {
   /** Files, of split models one shard; each once. */
   readonly paths: readonly string[]

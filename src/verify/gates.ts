@@ -13,6 +13,7 @@ export interface Gate {
   readonly limit: number
 }
 
+/** A gate with what was measured. */
 export type GateResult = VerifyReport['gates'][number]
 
 /** Short names of frequent figures. */

@@ -36,6 +36,7 @@ export interface MeasurementCache {
 /** Some tens of kilobytes each. */
 const mostFiles = 1000
 
+/** A cache of measurements in a folder, which is made when something is kept. */
 export function measurementCache(folder: string): MeasurementCache {
   const pathOf = ({ model, reference: base, text, contextLength, chunks, llamaCpp }: MeasurementIdentity): string => {
     const words = JSON.stringify([1, model, base, text, contextLength ?? null, chunks ?? null, llamaCpp])

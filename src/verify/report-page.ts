@@ -14,6 +14,7 @@ import { limitText } from './gates.js'
 import { confidenceText, figureText, identityFacts, repeatSection, textFacts } from './page-parts.js'
 import type { VerifyReport } from './report.js'
 
+/** What made a page: command line and version. */
 export interface MadeBy {
   /** The command line that created the report. */
   readonly command: string

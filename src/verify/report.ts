@@ -48,8 +48,11 @@ const reportSchema = v.object({
 
 /** What `mq verify` measured, as it stands in a `.verify.json` file and is attached to a published model. */
 export type VerifyReport = v.InferOutput<typeof reportSchema>
+/** A file by name, SHA-256 and size in bytes. */
 export type FileIdentity = v.InferOutput<typeof fileIdentity>
+/** What was measured of one model. */
 export type Measurement = v.InferOutput<typeof measurement>
+/** The model that others are compared with. */
 export type Reference = v.InferOutput<typeof reference>
 
 /** The report's place beside a model: `model.gguf.verify.json`. */

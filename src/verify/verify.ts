@@ -8,6 +8,7 @@ import { pairedDifference } from './paired.js'
 import { identifyReference, type MeasureOptions, openReference, referenceOf } from './reference.js'
 import type { VerifyReport } from './report.js'
 
+/** The model that is measured, on what, and its gates. */
 export interface VerifyOptions extends MeasureOptions {
   /** The GGUF to be proved; any shard of a split model. */
   readonly model: string

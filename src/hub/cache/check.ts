@@ -17,6 +17,7 @@ export interface CacheFault {
   readonly removed: boolean
 }
 
+/** What a check of the cache found. */
 export interface CacheCheck {
   readonly models: number
   readonly files: number

@@ -78,6 +78,7 @@ async function filesBelow(directory: string): Promise<{ path: string; sizeBytes:
   )
 }
 
+/** Whether a path is that of a download in progress, or of its lock. */
 export function isUnfinished(path: string): boolean {
   return path.endsWith('.partial') || path.endsWith('.partial.lock')
 }

@@ -28,6 +28,7 @@ export function contentFolder(repo: string, files: readonly RemoteFile[]): strin
   return `models/${repo}/${contentName(files)}`
 }
 
+/** Name of the cache folder for files of this content: hexadecimal digits of a SHA-256 over their hashes. */
 export function contentName(files: readonly Pick<RemoteFile, 'path' | 'hash'>[]): string {
   const hash = createHash('sha256')
   for (const { path, hash: content } of files) hash.update(`${path}\0${content.value}\n`)
@@ -45,6 +46,7 @@ export async function findRecord(cache: string, endpoint: string, name: string):
   return record
 }
 
+/** Writes what a name meant when it was last asked for. @throws MqError FILE_UNWRITABLE, DISK_FULL. */
 export async function writeRecord(cache: string, record: Omit<CacheRecord, 'version' | 'usedAt'>): Promise<void> {
   await mkdir(join(cache, 'names'), { recursive: true })
   const whole: CacheRecord = { version: 1, ...record, usedAt: new Date().toISOString() }

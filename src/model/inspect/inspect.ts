@@ -16,6 +16,7 @@ export interface InspectedValue {
   readonly value: unknown
 }
 
+/** A tensor as the headers describe it. */
 export interface InspectedTensor {
   readonly name: string
   /** Row-major: the last dimension is the row length. GGUF itself writes them the other way round. */

@@ -8,6 +8,7 @@ export interface BlockPlace {
   readonly count: number
 }
 
+/** Whether a block belongs to a range of blocks. */
 export type BlockRange = (place: BlockPlace) => boolean
 
 const numbers = /^(\d{1,6})(?:-(\d{1,6}))?$/

@@ -8,6 +8,7 @@ export interface Choice {
 /** Items by the choices they have; a solution is one index for each. */
 export type Items = readonly (readonly Choice[])[]
 
+/** One choice for each item. */
 export interface Solution {
   /** For each item, the index of its choice. */
   readonly picks: readonly number[]
@@ -19,6 +20,7 @@ export interface Solution {
   readonly pricePerByte: number
 }
 
+/** The greedy solution, with that of the relaxation it comes from. */
 export interface GreedyStart extends Solution {
   /** Picks of the Lagrangian relaxation at `pricePerByte`: the greedy solution before it fills what was left. */
   readonly basePicks: readonly number[]

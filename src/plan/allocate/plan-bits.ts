@@ -6,6 +6,7 @@ import { countElements } from './assemble.js'
 import { type Budget, type ChoiceOptions, planBytes } from './plan-bytes.js'
 import { specsOf } from './tensor-types.js'
 
+/** A budget of bits per weight. */
 export interface PlanBitsOptions extends ChoiceOptions {
   /** Bits per weight of the file, 8 * bytes of all tensors / their elements, never exceeded. */
   readonly bits: number

@@ -42,6 +42,7 @@ export type Measure = (options: {
   readonly signal?: AbortSignal
 }) => WithProgress<TypeErrors>
 
+/** How types are measured, weighed and bounded. */
 export interface ChoiceOptions extends Partial<OpenOptions> {
   /** Worker threads to measure with. */
   readonly threads?: number

@@ -10,6 +10,7 @@ import { planPreset } from './plan-preset.js'
 import { type Assignment, fitted, settledType } from './settled.js'
 import { matchTensorTypes, specsOf, type TensorTypeOverride } from './tensor-types.js'
 
+/** Exceptions to a mixture, and what is known for it. */
 export interface PlanMixtureOptions {
   readonly overrides?: readonly TensorTypeOverride[]
   /** Whether quantization will have an importance matrix, which a few presets depend on. */

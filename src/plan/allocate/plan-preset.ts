@@ -10,6 +10,7 @@ import { type Preset, presetName, presetNames, presets } from './presets.js'
 import { type Assignment, keptOrFitted, settledType } from './settled.js'
 import { matchTensorTypes, specsOf, type TensorTypeOverride } from './tensor-types.js'
 
+/** Exceptions to a preset, and what is known for it. */
 export interface PlanPresetOptions {
   readonly overrides?: readonly TensorTypeOverride[]
   /** Whether quantization will have an importance matrix, which a few presets depend on. */

@@ -6,6 +6,7 @@ import { isFloatType, type Writable } from './candidates.js'
 import { keptOrFitted, settledType } from './settled.js'
 import { matchTensorTypes, specsOf, type TensorTypeOverride, weightType } from './tensor-types.js'
 
+/** Exceptions to a type for all tensors. */
 export interface PlanTypeOptions {
   readonly overrides?: readonly TensorTypeOverride[]
   /** Whether a type can be written; by default all can. */

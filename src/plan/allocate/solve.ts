@@ -27,6 +27,7 @@ interface State {
   readonly pick?: number
 }
 
+/** A solution, with how far from optimal it can be. */
 export interface Solved extends Solution {
   /** Whether the cost is proven to be the least. */
   readonly exact: boolean

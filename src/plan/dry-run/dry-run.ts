@@ -28,11 +28,13 @@ export interface DryRun extends Plan {
   readonly duration: Duration
 }
 
+/** Memory to run the model, for one run. */
 export interface MemoryLine extends Footprint {
   /** `F16`, `Q8_0`, `Q4_K_M`, or `plan`. */
   readonly name: string
 }
 
+/** The run that memory is estimated for, and the machine. */
 export interface DryRunOptions {
   readonly run: RunOptions
   /** Memory of a GPU. */

@@ -36,6 +36,7 @@ function discarded(isSameWork: boolean): string {
     : 'The partial output of an earlier run, of another model, plan or version, was discarded.'
 }
 
+/** What is written, and what may be replaced for it. */
 export interface OutputOptions {
   /** The path that was asked for: shards have other names, journal and lock go by this one. */
   readonly path: string

@@ -7,6 +7,7 @@ import { writtenBytes } from '../tasks.js'
 import type { JournalRecord } from './journal-format.js'
 import { openRecords, type RecordIndex } from './journal-reader.js'
 
+/** A task that an earlier run has finished. */
 export interface EarlierTask {
   readonly task: QuantizeTask
   readonly record: JournalRecord

@@ -20,6 +20,7 @@ import { identityOf } from './identity.js'
 import { earlierTasks } from './resume.js'
 import { newTaskSet, type TaskSet } from './task-set.js'
 
+/** What quantize has settled before the first byte is written. */
 export interface WriteOptions {
   readonly blueprint: Blueprint
   readonly layout: OutputLayout
@@ -41,6 +42,7 @@ export interface WriteOptions {
   readonly signal: AbortSignal | undefined
 }
 
+/** What was written. */
 export interface Written {
   readonly tensors: readonly QuantizedTensor[]
   /** Bytes that an earlier run had written. */

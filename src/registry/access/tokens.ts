@@ -26,6 +26,7 @@ type StoredToken = v.InferOutput<typeof tokenSchema>
 /** What is known of a token, but for the token. */
 export type TokenInfo = Omit<StoredToken, 'sha256'>
 
+/** A token that is to be made. */
 export interface TokenRequest {
   /** For people. */
   readonly name: string

@@ -13,6 +13,7 @@ import { auditWrites, checkHost } from './writers.js'
 /** How long a request that uploads nothing may take to arrive. */
 const arrivesWithinMs = 60_000
 
+/** Where the server listens, and who hears of its requests. */
 export interface AppOptions {
   /** Address that the server listens on. */
   readonly host: string

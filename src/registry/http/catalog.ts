@@ -24,9 +24,9 @@ export interface CatalogEntry extends Revisions {
 /** What the HTTP faces ask of the store. */
 export interface Catalog {
   readonly store: Store
-  /** A repository by name, undefined where there is none or the name is none. Rejects with REGISTRY_CORRUPT. */
+  /** A repository by name, undefined where there is none or the name is none. @throws MqError REGISTRY_CORRUPT. */
   find(namespace: string, name: string): Promise<CatalogEntry | undefined>
-  /** The files of `main`, of a tag or of a commit. Throws REGISTRY_CORRUPT where the tag's manifest is damaged. */
+  /** The files of `main`, of a tag or of a commit. @throws MqError REGISTRY_CORRUPT where the tag's manifest is damaged. */
   revision(entry: CatalogEntry, revision: string): Snapshot | undefined
 }
 

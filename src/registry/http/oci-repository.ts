@@ -9,6 +9,7 @@ export interface OciRoute {
   readonly reference: string
 }
 
+/** What a manifest says of a blob or another manifest. */
 export type Pointer = Pick<Descriptor, 'digest' | 'size' | 'mediaType'>
 
 /** Everything that the manifests of a repository point to, and they themselves. */

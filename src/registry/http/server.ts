@@ -8,6 +8,7 @@ const graceMs = 1000
 /** A connection on which nothing moves for so long, such as that of a reader who has stalled, is closed. */
 const idleMs = 120_000
 
+/** What is served, where, and to whom. */
 export interface RegistryOptions {
   /** The registry's folder. */
   readonly registry: string
@@ -32,7 +33,9 @@ export interface RunningRegistry {
   close(): Promise<void>
 }
 
+/** Address where the server listens unless told otherwise: this machine alone. */
 export const defaultHost = '127.0.0.1'
+/** Port where the server listens unless told otherwise. */
 export const defaultPort = 8484
 
 /** Serves a registry's folder over HTTP. @throws MqError PORT_TAKEN where it cannot listen; FILE_UNREADABLE where the folder cannot be read. */

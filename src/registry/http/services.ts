@@ -20,6 +20,7 @@ export interface Services {
   close(): Promise<void>
 }
 
+/** What all requests share. @param maxBytes of an uploaded file. */
 export function createServices(registry: string, { maxBytes }: { readonly maxBytes: number }): Services {
   const store = openStore(registry)
   const pins = new Map<string, { pin: Pin; timer: NodeJS.Timeout }>()

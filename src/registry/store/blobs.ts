@@ -34,7 +34,7 @@ export async function addBytes(store: Store, bytes: Uint8Array, pin?: Pin): Prom
   return { digest, size: bytes.byteLength }
 }
 
-/** Reads a small blob and checks it against its digest. Rejects with REGISTRY_CORRUPT. */
+/** Reads a small blob and checks it against its digest. @throws MqError REGISTRY_CORRUPT. */
 export async function readBytes(store: Store, { digest, size }: BlobIdentity): Promise<Buffer> {
   const path = blobPath(store, digest)
   const corrupt = (problem: string): MqError => MqError.of('REGISTRY_CORRUPT', { path: store.directory, problem })
@@ -53,7 +53,8 @@ export async function readBytes(store: Store, { digest, size }: BlobIdentity): P
 /**
  * Stores a file of any size, reading it once: on file systems that share blocks it is cloned and the clone is hashed, elsewhere it is
  * copied and hashed in the same pass. The file itself is never linked, so that editing it later cannot harm the store.
- * Yields the bytes done so far. Rejects with DISK_FULL, or FILE_UNREADABLE when the file changes meanwhile.
+ * Yields the bytes done so far.
+ * @throws MqError DISK_FULL, or FILE_UNREADABLE when the file changes meanwhile.
  */
 export async function* addFile(
   store: Store,

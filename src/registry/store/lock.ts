@@ -10,7 +10,7 @@ const longestPauseMs = 50
 
 /** A held lock. */
 export interface Lock {
-  /** Throws REGISTRY_BUSY if the lock was taken over because its holder slept. Call it right before the change is made. */
+  /** Call it right before the change is made. @throws MqError REGISTRY_BUSY where the lock was taken over because its holder slept. */
   confirm(): Promise<void>
 }
 

@@ -19,6 +19,7 @@ export const mediaTypes = {
   verifyReport: 'application/vnd.mq.verify.v1+json',
 } as const
 
+/** Keys of annotations. */
 export const annotations = {
   /** Path of a layer's file. */
   title: 'org.opencontainers.image.title',
@@ -83,14 +84,17 @@ export function tagOf({ annotations: notes }: Descriptor): string | undefined {
   return notes?.[annotations.tag]
 }
 
+/** Reads a manifest. @param name for messages. @throws MqError REGISTRY_CORRUPT. */
 export function parseManifest(store: Store, bytes: Uint8Array, name: string): Manifest {
   return parse(manifestSchema, store, bytes, `manifest ${name}`)
 }
 
+/** Reads the index.json of a repository. @throws MqError REGISTRY_CORRUPT. */
 export function parseIndex(store: Store, bytes: Uint8Array, path: string): Index {
   return parse(indexSchema, store, bytes, path)
 }
 
+/** Reads the configuration of a model. @param name for messages. @throws MqError REGISTRY_CORRUPT. */
 export function parseModelConfig(store: Store, bytes: Uint8Array, name: string): ModelConfig {
   return parse(configSchema, store, bytes, `configuration ${name}`).config
 }

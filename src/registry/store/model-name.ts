@@ -19,7 +19,7 @@ const reservedNamespaces = new Set(['api', 'v2', 'models', 'datasets', 'spaces',
 /**
  * Reads `NAMESPACE/NAME` or `NAMESPACE/NAME:TAG`.
  * Because only letters, digits and single separators pass, a name can never leave the registry's folder.
- * Throws NAME_INVALID.
+ * @throws MqError NAME_INVALID.
  */
 export function parseModelName(text: string): ModelName {
   const invalid = (problem: string): MqError => MqError.of('NAME_INVALID', { name: text.slice(0, 200), problem })

@@ -11,6 +11,7 @@ export interface Pin {
   release(): Promise<void>
 }
 
+/** Begins to pin blobs. Release it when a tag points to them, or the work is given up. @throws Node's own errors. */
 export async function pinBlobs(store: Store): Promise<Pin> {
   const path = await temporaryPath(store, 'pin')
   return {

@@ -48,7 +48,7 @@ export async function findRepository(store: Store, { namespace, name }: ModelNam
   return undefined
 }
 
-/** A repository's tags. Rejects with REGISTRY_CORRUPT where index.json is not one. */
+/** A repository's tags. @throws MqError REGISTRY_CORRUPT where index.json is not one. */
 export async function readIndex(store: Store, repository: Repository): Promise<Index> {
   const path = indexPath(repository.directory)
   const { size } = await stat(path)

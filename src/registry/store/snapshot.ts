@@ -80,7 +80,7 @@ function isManifest({ mediaType }: Descriptor): boolean {
   return manifestTypes.some((type) => type === mediaType)
 }
 
-/** The manifest of a descriptor. Rejects with REGISTRY_CORRUPT. */
+/** The manifest of a descriptor. @throws MqError REGISTRY_CORRUPT. */
 export async function readManifest(store: Store, descriptor: Descriptor): Promise<Manifest> {
   const key = `${store.directory}\n${descriptor.digest}`
   const remembered = known.get(key)
@@ -130,7 +130,7 @@ function titleOf({ annotations: notes }: Descriptor): string | undefined {
 
 /**
  * All revisions of a repository. Where two tags hold a file of the same path, `main` has that of the tag `main`, else of the one
- * published last. Rejects with REGISTRY_CORRUPT.
+ * published last. @throws MqError REGISTRY_CORRUPT.
  */
 export async function readRevisions(store: Store, repository: Repository): Promise<Revisions> {
   const { tagged, damaged } = await readTags(store, repository)

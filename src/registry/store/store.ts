@@ -28,22 +28,27 @@ export function defaultRegistryDirectory(environment: NodeJS.ProcessEnv = proces
   return own ? resolve(own) : join(data || join(homedir(), '.local', 'share'), 'mq', 'registry')
 }
 
+/** Folder of blobs. */
 export function blobsDirectory(store: Store): string {
   return join(store.directory, 'blobs', 'sha256')
 }
 
+/** Folder of repositories. */
 export function repositoriesDirectory(store: Store): string {
   return join(store.directory, 'repositories')
 }
 
+/** Folder of unfinished files. */
 export function temporaryDirectory(store: Store): string {
   return join(store.directory, 'tmp')
 }
 
+/** Folder of blobs on their way out. */
 export function trashDirectory(store: Store): string {
   return join(store.directory, 'trash')
 }
 
+/** Folder of locks. */
 export function locksDirectory(store: Store): string {
   return join(store.directory, 'locks')
 }

@@ -27,6 +27,7 @@ export interface Upload {
   cancel(): Promise<void>
 }
 
+/** All uploads of a server. */
 export interface Uploads {
   /** @throws MqError UPLOAD_REFUSED where there are too many. */
   begin(repository: string): Promise<Upload>
@@ -36,6 +37,7 @@ export interface Uploads {
   close(): Promise<void>
 }
 
+/** Uploads of a server, which end with it. @param maxBytes of one upload. */
 export function createUploads(store: Store, { maxBytes }: { readonly maxBytes: number }): Uploads {
   const uploads = new Map<string, Upload & { touchedAt: number }>()
   return {
