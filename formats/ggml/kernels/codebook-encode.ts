@@ -8,7 +8,7 @@
 import { beginRounds, indices, keepRound, multiples, takeSigns, triedIndices, triedMultiples } from './codebook-block'
 import { addLowest, fillLines, findLowest, lineBytes, linesAt } from './codebook-search'
 import { fitOddMultiples, freeScale, interpolate, nearestOdd } from './codebook-scale'
-import { nextFactor, strongFactor, toHalf } from './factor'
+import { nextFactor, shrinkageCorrectedFactor, toHalf } from './factor'
 import { halfToFloat } from './half'
 import { add, divide, mul, pick, splat, values, weights } from './lanes'
 import { loadSuperBlock, weighedSquares } from './load'
@@ -195,7 +195,7 @@ export function encodeCodebook(
     if (!keepRound(p / q * p)) continue
     // Among subnormal halves the steps are large, and the choice was made for this one.
     if (half < 0x400) return half
-    if (p > 0) half = toHalf(strongFactor(p, q, weighedSquares()) / normal)
+    if (p > 0) half = toHalf(shrinkageCorrectedFactor(p, q, weighedSquares()) / normal)
   }
   return half
 }

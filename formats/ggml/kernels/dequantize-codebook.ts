@@ -52,6 +52,7 @@ function storeIq2(target: usize, levels: v128, signs: u32, scale: f32): void {
   v128.store(target, v128.xor(high, fourSigns(signs >> 4)), 16)
 }
 
+/** Dequantizes blocks of IQ2_XXS to f32. @param elements values: a multiple of the block size. */
 export function dequantize_iq2_xxs(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 8; block > 0; block--) {
     const d = loadHalf(source)
@@ -69,6 +70,7 @@ export function dequantize_iq2_xxs(source: usize, target: usize, elements: i32):
   }
 }
 
+/** Dequantizes blocks of IQ2_XS to f32. @param elements values: a multiple of the block size. */
 export function dequantize_iq2_xs(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 8; block > 0; block--) {
     const d = loadHalf(source)
@@ -83,6 +85,7 @@ export function dequantize_iq2_xs(source: usize, target: usize, elements: i32): 
   }
 }
 
+/** Dequantizes blocks of IQ2_S to f32. @param elements values: a multiple of the block size. */
 export function dequantize_iq2_s(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 8; block > 0; block--) {
     const d = loadHalf(source)
@@ -115,6 +118,7 @@ function valuesOfIq3Xxs(levels: v128): v128 {
   return i32x4.add(i32x4.add(i32x4.shl(levels, 3), i32x4.splat(4)), last)
 }
 
+/** Dequantizes blocks of IQ3_XXS to f32. @param elements values: a multiple of the block size. */
 export function dequantize_iq3_xxs(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 8; block > 0; block--) {
     const d = loadHalf(source)
@@ -133,6 +137,7 @@ export function dequantize_iq3_xxs(source: usize, target: usize, elements: i32):
   }
 }
 
+/** Dequantizes blocks of IQ3_S to f32. @param elements values: a multiple of the block size. */
 export function dequantize_iq3_s(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 8; block > 0; block--) {
     const d = loadHalf(source)
@@ -161,6 +166,7 @@ function storeIq1(target: usize, index: u32, isBelow: u32, scale: f32): void {
   v128.store(target, f32x4.mul(f32x4.splat(scale), high), 16)
 }
 
+/** Dequantizes blocks of IQ1_S to f32. @param elements values: a multiple of the block size. */
 export function dequantize_iq1_s(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 8; block > 0; block--) {
     const d = loadHalf(source)
@@ -175,6 +181,7 @@ export function dequantize_iq1_s(source: usize, target: usize, elements: i32): v
   }
 }
 
+/** Dequantizes blocks of IQ1_M to f32. @param elements values: a multiple of the block size. */
 export function dequantize_iq1_m(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 8; block > 0; block--) {
     // The half is spread over the top four bits of the four words of scales.

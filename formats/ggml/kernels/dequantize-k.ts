@@ -12,6 +12,7 @@ function twoBits(bytes: v128, shift: i32): v128 {
   return v128.and(i8x16.shr_u(bytes, shift), i8x16.splat(3))
 }
 
+/** Dequantizes blocks of Q2_K to f32. @param elements values: a multiple of the block size. */
 export function dequantize_q2_k(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 8; block > 0; block--) {
     const scale = loadHalf(source + 80)
@@ -29,6 +30,7 @@ export function dequantize_q2_k(source: usize, target: usize, elements: i32): vo
   }
 }
 
+/** Dequantizes blocks of Q3_K to f32. @param elements values: a multiple of the block size. */
 export function dequantize_q3_k(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 8; block > 0; block--) {
     const scale = loadHalf(source + 108)
@@ -66,6 +68,7 @@ function partMinimumOf(bytes: usize, part: i32): u32 {
   return (<u32>load<u8>(bytes + part + 4) >> 4) | ((<u32>load<u8>(bytes + part) >> 6) << 4)
 }
 
+/** Dequantizes blocks of Q4_K to f32. @param elements values: a multiple of the block size. */
 export function dequantize_q4_k(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 8; block > 0; block--) {
     const scale = loadHalf(source)
@@ -83,6 +86,7 @@ export function dequantize_q4_k(source: usize, target: usize, elements: i32): vo
   }
 }
 
+/** Dequantizes blocks of Q5_K to f32. @param elements values: a multiple of the block size. */
 export function dequantize_q5_k(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 8; block > 0; block--) {
     const scale = loadHalf(source)
@@ -101,6 +105,7 @@ export function dequantize_q5_k(source: usize, target: usize, elements: i32): vo
   }
 }
 
+/** Dequantizes blocks of Q6_K to f32. @param elements values: a multiple of the block size. */
 export function dequantize_q6_k(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 8; block > 0; block--) {
     const scale = loadHalf(source + 208)

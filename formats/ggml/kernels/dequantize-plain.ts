@@ -9,6 +9,7 @@
 //   TQ2_0 256 in 66: qs[64], d                 value j + 32 k of a half has bits 2k of byte j: d * (q - 1)
 import { expandBits, highNibbles, loadHalf, lowNibbles, storeAffine, storeScaled } from './spread'
 
+/** Dequantizes blocks of Q4_0 to f32. @param elements values: a multiple of the block size. */
 export function dequantize_q4_0(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 5; block > 0; block--) {
     const scale = f32x4.splat(loadHalf(source))
@@ -21,6 +22,7 @@ export function dequantize_q4_0(source: usize, target: usize, elements: i32): vo
   }
 }
 
+/** Dequantizes blocks of Q4_1 to f32. @param elements values: a multiple of the block size. */
 export function dequantize_q4_1(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 5; block > 0; block--) {
     const scale = f32x4.splat(loadHalf(source))
@@ -33,6 +35,7 @@ export function dequantize_q4_1(source: usize, target: usize, elements: i32): vo
   }
 }
 
+/** Dequantizes blocks of Q5_0 to f32. @param elements values: a multiple of the block size. */
 export function dequantize_q5_0(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 5; block > 0; block--) {
     const scale = f32x4.splat(loadHalf(source))
@@ -47,6 +50,7 @@ export function dequantize_q5_0(source: usize, target: usize, elements: i32): vo
   }
 }
 
+/** Dequantizes blocks of Q5_1 to f32. @param elements values: a multiple of the block size. */
 export function dequantize_q5_1(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 5; block > 0; block--) {
     const scale = f32x4.splat(loadHalf(source))
@@ -61,6 +65,7 @@ export function dequantize_q5_1(source: usize, target: usize, elements: i32): vo
   }
 }
 
+/** Dequantizes blocks of Q1_0 to f32. @param elements values: a multiple of the block size. */
 export function dequantize_q1_0(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 7; block > 0; block--) {
     const scale = f32x4.splat(loadHalf(source))
@@ -74,6 +79,7 @@ export function dequantize_q1_0(source: usize, target: usize, elements: i32): vo
   }
 }
 
+/** Dequantizes blocks of Q2_0 to f32. @param elements values: a multiple of the block size. */
 export function dequantize_q2_0(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 6; block > 0; block--) {
     const scale = f32x4.splat(loadHalf(source))
@@ -88,6 +94,7 @@ export function dequantize_q2_0(source: usize, target: usize, elements: i32): vo
   }
 }
 
+/** Dequantizes blocks of TQ1_0 to f32. @param elements values: a multiple of the block size. */
 export function dequantize_tq1_0(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 8; block > 0; block--) {
     const scale = f32x4.splat(loadHalf(source + 52))
@@ -104,6 +111,7 @@ export function dequantize_tq1_0(source: usize, target: usize, elements: i32): v
   }
 }
 
+/** Dequantizes blocks of TQ2_0 to f32. @param elements values: a multiple of the block size. */
 export function dequantize_tq2_0(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 8; block > 0; block--) {
     const scale = f32x4.splat(loadHalf(source + 64))

@@ -17,6 +17,7 @@ function doubledE2m1(codes: v128): v128 {
   return i8x16.swizzle(i8x16(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12), codes)
 }
 
+/** Dequantizes blocks of IQ4_NL to f32. @param elements values: a multiple of the block size. */
 export function dequantize_iq4_nl(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 5; block > 0; block--) {
     const scale = f32x4.splat(loadHalf(source))
@@ -28,6 +29,7 @@ export function dequantize_iq4_nl(source: usize, target: usize, elements: i32): 
   }
 }
 
+/** Dequantizes blocks of IQ4_XS to f32. @param elements values: a multiple of the block size. */
 export function dequantize_iq4_xs(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 8; block > 0; block--) {
     const scale = loadHalf(source)
@@ -45,6 +47,7 @@ export function dequantize_iq4_xs(source: usize, target: usize, elements: i32): 
   }
 }
 
+/** Dequantizes blocks of MXFP4 to f32. @param elements values: a multiple of the block size. */
 export function dequantize_mxfp4(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 5; block > 0; block--) {
     const exponent = <u32>load<u8>(source)
@@ -59,6 +62,7 @@ export function dequantize_mxfp4(source: usize, target: usize, elements: i32): v
   }
 }
 
+/** Dequantizes blocks of NVFP4 to f32. @param elements values: a multiple of the block size. */
 export function dequantize_nvfp4(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 6; block > 0; block--) {
     for (let part: usize = 0; part < 4; part++) {

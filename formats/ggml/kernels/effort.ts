@@ -3,6 +3,7 @@
 /** 0 fast, 1 default, 2 best; -1 where error feedback is to choose codes and scales again, so that a rough guess will do. */
 let effort: i32 = 1
 
+/** Sets the search effort of all encoders. @param level 0 fast, 1 default, 2 best. */
 export function set_effort(level: i32): void {
   effort = level
 }

@@ -97,7 +97,7 @@ const strength: f32 = 0.5
  */
 // @ts-ignore: decorator
 @inline
-export function strongFactor(wxq: f32, wqq: f32, wxx: f32): f32 {
+export function shrinkageCorrectedFactor(wxq: f32, wqq: f32, wxx: f32): f32 {
   const gain = wxq / wqq * wxq
   return wxq / wqq * (1 + strength * (min<f32>(wxx / gain, 1.25) - 1))
 }

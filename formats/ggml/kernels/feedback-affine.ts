@@ -8,6 +8,7 @@ import { ofHalf } from './factor'
 import { codes } from './lanes'
 import { packBits, packNibbles, packPairs } from './packing'
 
+/** Chooses codes, scales and minimums of Q2_K again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_q2_k(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
@@ -15,6 +16,7 @@ export function feedback_q2_k(
   feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseGroup, stepOfGroup, 256, 84, readPairs, writePairs)
 }
 
+/** Chooses codes, scales and minimums of Q4_K again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_q4_k(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
@@ -22,6 +24,7 @@ export function feedback_q4_k(
   feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, stepOfGroup, 256, 144, readScales, writeNibbles)
 }
 
+/** Chooses codes, scales and minimums of Q5_K again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_q5_k(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {

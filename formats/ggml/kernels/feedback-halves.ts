@@ -8,6 +8,7 @@ import { ofHalf, toHalf } from './factor'
 import { codes } from './lanes'
 import { packNibbles } from './packing'
 
+/** Chooses codes, scales and minimums of Q4_0 again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_q4_0(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
@@ -15,6 +16,7 @@ export function feedback_q4_0(
   feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, stepOfGroup, 32, 18, readScale, writeQ40)
 }
 
+/** Chooses codes, scales and minimums of Q5_0 again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_q5_0(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
@@ -22,6 +24,7 @@ export function feedback_q5_0(
   feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, stepOfGroup, 32, 22, readScale, writeQ50)
 }
 
+/** Chooses codes, scales and minimums of Q4_1 again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_q4_1(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
@@ -29,6 +32,7 @@ export function feedback_q4_1(
   feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, stepOfGroup, 32, 20, readBoth, writeQ41)
 }
 
+/** Chooses codes, scales and minimums of Q5_1 again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_q5_1(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
@@ -36,6 +40,7 @@ export function feedback_q5_1(
   feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, stepOfGroup, 32, 24, readBoth, writeQ51)
 }
 
+/** Chooses codes, scales and minimums of Q8_0 again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_q8_0(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
@@ -43,6 +48,7 @@ export function feedback_q8_0(
   feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseGroup, stepOfGroup, 32, 34, readScale, writeQ80)
 }
 
+/** Chooses codes, scales and minimums of IQ4_NL again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_iq4_nl(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {

@@ -12,6 +12,7 @@ import { setPoint, setScale } from './ternary-encode'
 
 const levels = memory.data<f32>([-1, 0, 1])
 
+/** Chooses codes, scales and minimums of IQ1_S again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_iq1_s(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
@@ -20,6 +21,7 @@ export function feedback_iq1_s(
   feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseRun, stepOfRun, 256, 50, readIq1S, writeIq1S)
 }
 
+/** Chooses codes, scales and minimums of IQ1_M again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_iq1_m(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {

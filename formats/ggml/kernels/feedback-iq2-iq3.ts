@@ -13,6 +13,7 @@ import { packIq2S, packIq2Xs, packIq2Xxs } from './quantize-iq2'
 import { packIq3S, packIq3Xxs } from './quantize-iq3'
 import { nearLists } from './scratch'
 
+/** Chooses codes, scales and minimums of IQ2_XXS again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_iq2_xxs(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
@@ -20,6 +21,7 @@ export function feedback_iq2_xxs(
   feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseRun, stepOfRun, 256, 66, readIq2Xxs, writeIq2Xxs)
 }
 
+/** Chooses codes, scales and minimums of IQ2_XS again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_iq2_xs(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
@@ -27,6 +29,7 @@ export function feedback_iq2_xs(
   feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseRun, stepOfRun, 256, 74, readIq2Xs, writeIq2Xs)
 }
 
+/** Chooses codes, scales and minimums of IQ2_S again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_iq2_s(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
@@ -35,6 +38,7 @@ export function feedback_iq2_s(
   feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseRun, stepOfRun, 256, 82, readIq2S, writeIq2S)
 }
 
+/** Chooses codes, scales and minimums of IQ3_XXS again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_iq3_xxs(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
@@ -42,6 +46,7 @@ export function feedback_iq3_xxs(
   feedback(source, target, rows, rowLength, tables, depth, reach, work, 32, chooseRun, stepOfRun, 256, 98, readIq3Xxs, writeIq3Xxs)
 }
 
+/** Chooses codes, scales and minimums of IQ3_S again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_iq3_s(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {

@@ -8,6 +8,7 @@ import { ofHalf } from './factor'
 import { codes } from './lanes'
 import { packBits, packNibbles, packPairs } from './packing'
 
+/** Chooses codes, scales and minimums of Q3_K again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_q3_k(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
@@ -15,6 +16,7 @@ export function feedback_q3_k(
   feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseGroup, stepOfGroup, 256, 110, readQ3, writeQ3)
 }
 
+/** Chooses codes, scales and minimums of Q6_K again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_q6_k(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {
@@ -22,6 +24,7 @@ export function feedback_q6_k(
   feedback(source, target, rows, rowLength, tables, depth, reach, work, 16, chooseGroup, stepOfGroup, 256, 210, readQ6, writeQ6)
 }
 
+/** Chooses codes, scales and minimums of IQ4_XS again with error feedback (GPTQ/LDLQ). Parameters: see feedback.ts. */
 export function feedback_iq4_xs(
   source: usize, target: usize, rows: i32, rowLength: i32, tables: usize, depth: i32, reach: i32, work: usize,
 ): void {

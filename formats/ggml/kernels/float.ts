@@ -1,14 +1,17 @@
 // F32, F16, BF16: one value a block. Eight values a step, then the rest one by one in the first lane.
 import { floatsToBfloats, floatsToHalves, halvesToFloats } from './half'
 
+/** Quantizes rows of f32 to blocks of F32. @param importance an f32 for each column, or 0 for none. */
 export function quantize_f32(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   memory.copy(target, source, 4 * <usize>rows * <usize>rowLength)
 }
 
+/** Dequantizes blocks of F32 to f32. @param elements values: a multiple of the block size. */
 export function dequantize_f32(source: usize, target: usize, elements: i32): void {
   memory.copy(target, source, 4 * <usize>elements)
 }
 
+/** Quantizes rows of f32 to blocks of F16. @param importance an f32 for each column, or 0 for none. */
 export function quantize_f16(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   const elements = rows * rowLength
   const whole = elements & ~7
@@ -26,6 +29,7 @@ export function quantize_f16(source: usize, target: usize, rows: i32, rowLength:
   }
 }
 
+/** Dequantizes blocks of F16 to f32. @param elements values: a multiple of the block size. */
 export function dequantize_f16(source: usize, target: usize, elements: i32): void {
   const whole = elements & ~7
   for (let i = 0; i < whole; i += 8) {
@@ -42,6 +46,7 @@ export function dequantize_f16(source: usize, target: usize, elements: i32): voi
   }
 }
 
+/** Quantizes rows of f32 to blocks of BF16. @param importance an f32 for each column, or 0 for none. */
 export function quantize_bf16(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   const elements = rows * rowLength
   const whole = elements & ~7
@@ -59,6 +64,7 @@ export function quantize_bf16(source: usize, target: usize, rows: i32, rowLength
   }
 }
 
+/** Dequantizes blocks of BF16 to f32. @param elements values: a multiple of the block size. */
 export function dequantize_bf16(source: usize, target: usize, elements: i32): void {
   const whole = elements & ~7
   for (let i = 0; i < whole; i += 8) {

@@ -4,6 +4,7 @@ import { floatToHalf, halfToFloat } from './half'
 import { greatest, inverseOf, roundSixteen } from './round'
 import { storeScaled } from './spread'
 
+/** Quantizes rows of f32 to blocks of Q8_0. @param importance an f32 for each column, or 0 for none. */
 export function quantize_q8_0(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   for (let block = (rows * rowLength) >> 5; block > 0; block--) {
     const scale: f32 = greatest(source, 32) / 127
@@ -16,6 +17,7 @@ export function quantize_q8_0(source: usize, target: usize, rows: i32, rowLength
   }
 }
 
+/** Dequantizes blocks of Q8_0 to f32. @param elements values: a multiple of the block size. */
 export function dequantize_q8_0(source: usize, target: usize, elements: i32): void {
   for (let block = elements >> 5; block > 0; block--) {
     const scale = f32x4.splat(halfToFloat(load<u16>(source)))

@@ -27,6 +27,7 @@ function fourCodes(x: v128, unit: f32): v128 {
   return v128.or(i32x4.neg(code), sign)
 }
 
+/** Quantizes rows of f32 to blocks of MXFP4. @param importance an f32 for each column, or 0 for none. */
 export function quantize_mxfp4(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   for (let block = (rows * rowLength) >> 5; block > 0; block--) {
     const most = greatest(source, 32)
@@ -52,6 +53,7 @@ function floorOfLog2(x: f32): i32 {
   return missing < 4096 && logarithm == <f32>above ? above : above - 1
 }
 
+/** Quantizes rows of f32 to blocks of NVFP4. @param importance an f32 for each column, or 0 for none. */
 export function quantize_nvfp4(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   for (let block = (rows * rowLength) >> 6; block > 0; block--) {
     for (let part: usize = 0; part < 4; part++) {

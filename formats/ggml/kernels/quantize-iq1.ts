@@ -4,6 +4,7 @@ import { pointsOfIq1 } from './codebooks'
 import { numberPoints } from './cheapest-changes'
 import { eachSuperBlock } from './super-blocks'
 
+/** Quantizes rows of f32 to blocks of IQ1_S. @param importance an f32 for each column, or 0 for none. */
 export function quantize_iq1_s(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   numberPoints(pointsOfIq1, 2048)
   eachSuperBlock(source, target, rows, rowLength, importance, 50, encodeIq1S)
@@ -15,6 +16,7 @@ function encodeIq1S(source: usize, target: usize, weights: usize): void {
   else packIq1S(target, d)
 }
 
+/** Packs the codes of a super-block in the layout of IQ1_S. @param d bits of its scale, a half. */
 export function packIq1S(to: usize, d: u32): void {
   store<u16>(to, d)
   for (let run: usize = 0; run < 8; run++) {
@@ -28,6 +30,7 @@ export function packIq1S(to: usize, d: u32): void {
   }
 }
 
+/** Quantizes rows of f32 to blocks of IQ1_M. @param importance an f32 for each column, or 0 for none. */
 export function quantize_iq1_m(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   numberPoints(pointsOfIq1, 2048)
   eachSuperBlock(source, target, rows, rowLength, importance, 56, encodeIq1M)
@@ -39,6 +42,7 @@ function encodeIq1M(source: usize, target: usize, weights: usize): void {
   else packIq1M(target, d)
 }
 
+/** Packs the codes of a super-block in the layout of IQ1_M. @param d bits of its scale, a half. */
 export function packIq1M(to: usize, d: u32): void {
   for (let run: usize = 0; run < 16; run++) {
     const first = pointOf(2 * run), second = pointOf(2 * run + 1)

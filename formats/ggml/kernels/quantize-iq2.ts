@@ -7,6 +7,7 @@ import { ALL, CHANGES, encodeCodebook } from './codebook-encode'
 import { byEffort } from './effort'
 import { eachSuperBlock } from './super-blocks'
 
+/** Quantizes rows of f32 to blocks of IQ2_XXS. @param importance an f32 for each column, or 0 for none. */
 export function quantize_iq2_xxs(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   eachSuperBlock(source, target, rows, rowLength, importance, 66, encodeIq2Xxs)
 }
@@ -19,6 +20,7 @@ function encodeIq2Xxs(source: usize, target: usize, weights: usize): void {
   else packIq2Xxs(target, d)
 }
 
+/** Packs the codes of a super-block in the layout of IQ2_XXS. @param d bits of its scale, a half. */
 export function packIq2Xxs(to: usize, d: u32): void {
   store<u16>(to, d)
   for (let run: usize = 0; run < 8; run++) {
@@ -32,6 +34,7 @@ export function packIq2Xxs(to: usize, d: u32): void {
   }
 }
 
+/** Quantizes rows of f32 to blocks of IQ2_XS. @param importance an f32 for each column, or 0 for none. */
 export function quantize_iq2_xs(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   eachSuperBlock(source, target, rows, rowLength, importance, 74, encodeIq2Xs)
 }
@@ -44,6 +47,7 @@ function encodeIq2Xs(source: usize, target: usize, weights: usize): void {
   else packIq2Xs(target, d)
 }
 
+/** Packs the codes of a super-block in the layout of IQ2_XS. @param d bits of its scale, a half. */
 export function packIq2Xs(to: usize, d: u32): void {
   store<u16>(to, d)
   for (let group: usize = 0; group < 32; group++) {
@@ -52,6 +56,7 @@ export function packIq2Xs(to: usize, d: u32): void {
   packScales(to + 66)
 }
 
+/** Quantizes rows of f32 to blocks of IQ2_S. @param importance an f32 for each column, or 0 for none. */
 export function quantize_iq2_s(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   numberPoints(pointsOfIq2S, 1024)
   eachSuperBlock(source, target, rows, rowLength, importance, 82, encodeIq2S)
@@ -65,6 +70,7 @@ function encodeIq2S(source: usize, target: usize, weights: usize): void {
   else packIq2S(target, d)
 }
 
+/** Packs the codes of a super-block in the layout of IQ2_S. @param d bits of its scale, a half. */
 export function packIq2S(to: usize, d: u32): void {
   store<u16>(to, d)
   for (let part: usize = 0; part < 8; part++) {

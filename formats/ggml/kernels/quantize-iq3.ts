@@ -10,6 +10,7 @@ import { eachSuperBlock } from './super-blocks'
 
 let listedXxs: bool = false
 
+/** Quantizes rows of f32 to blocks of IQ3_XXS. @param importance an f32 for each column, or 0 for none. */
 export function quantize_iq3_xxs(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   if (!listedXxs) listPoints(nearLists(0), levelsOfIq3Xxs, pointsOfIq3Xxs, 256)
   listedXxs = true
@@ -25,6 +26,7 @@ function encodeIq3Xxs(source: usize, target: usize, weights: usize): void {
   else packIq3Xxs(target, d)
 }
 
+/** Packs the codes of a super-block in the layout of IQ3_XXS. @param d bits of its scale, a half. */
 export function packIq3Xxs(to: usize, d: u32): void {
   store<u16>(to, d)
   for (let group: usize = 0; group < 64; group++) store<u8>(to + group, pointOf(group), 2)
@@ -37,6 +39,7 @@ export function packIq3Xxs(to: usize, d: u32): void {
 
 let listedS: bool = false
 
+/** Quantizes rows of f32 to blocks of IQ3_S. @param importance an f32 for each column, or 0 for none. */
 export function quantize_iq3_s(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   if (!listedS) listPoints(nearLists(1), levelsOfIq3S, pointsOfIq3S, 512)
   listedS = true
@@ -52,6 +55,7 @@ function encodeIq3S(source: usize, target: usize, weights: usize): void {
   else packIq3S(target, d)
 }
 
+/** Packs the codes of a super-block in the layout of IQ3_S. @param d bits of its scale, a half. */
 export function packIq3S(to: usize, d: u32): void {
   store<u16>(to, d)
   for (let run: usize = 0; run < 8; run++) {

@@ -30,6 +30,7 @@ const levelAbove = i8x16(-104, -104, -83, -65, -49, -35, -22, 1, 13, 25, 53, 69,
 const trial: usize = memory.data(32, 16)
 const scaleBits: usize = memory.data(16, 16)
 
+/** Quantizes rows of f32 to blocks of IQ4_NL. @param importance an f32 for each column, or 0 for none. */
 export function quantize_iq4_nl(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   const perRow = rowLength >> 5
   const blocks = rows * perRow
@@ -46,6 +47,7 @@ export function quantize_iq4_nl(source: usize, target: usize, rows: i32, rowLeng
   }
 }
 
+/** Quantizes rows of f32 to blocks of IQ4_XS. @param importance an f32 for each column, or 0 for none. */
 export function quantize_iq4_xs(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   eachSuperBlock(source, target, rows, rowLength, importance, 136, encodeSuperBlock)
 }

@@ -17,15 +17,19 @@ const record: usize = memory.data(176, 16)
 const scaleBits: usize = memory.data(16, 16)
 const minimumBits: usize = memory.data(16, 16)
 
+/** Quantizes rows of f32 to blocks of Q4_0. @param importance an f32 for each column, or 0 for none. */
 export function quantize_q4_0(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   encodeSymmetric(source, target, rows, rowLength, importance, 8)
 }
+/** Quantizes rows of f32 to blocks of Q5_0. @param importance an f32 for each column, or 0 for none. */
 export function quantize_q5_0(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   encodeSymmetric(source, target, rows, rowLength, importance, 16)
 }
+/** Quantizes rows of f32 to blocks of Q4_1. @param importance an f32 for each column, or 0 for none. */
 export function quantize_q4_1(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   encodeAffine(source, target, rows, rowLength, importance, 15)
 }
+/** Quantizes rows of f32 to blocks of Q5_1. @param importance an f32 for each column, or 0 for none. */
 export function quantize_q5_1(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   encodeAffine(source, target, rows, rowLength, importance, 31)
 }

@@ -8,6 +8,7 @@ import { byEffort } from './effort'
 import { packPairs } from './packing'
 import { eachSuperBlock } from './super-blocks'
 
+/** Quantizes rows of f32 to blocks of Q2_K. @param importance an f32 for each column, or 0 for none. */
 export function quantize_q2_k(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   eachSuperBlock(source, target, rows, rowLength, importance, 84, encodeQ2K)
 }

@@ -9,6 +9,7 @@ import { packBits, packPairs } from './packing'
 import { encodeSymmetric, scaleCodes } from './symmetric-super-block'
 import { eachSuperBlock } from './super-blocks'
 
+/** Quantizes rows of f32 to blocks of Q3_K. @param importance an f32 for each column, or 0 for none. */
 export function quantize_q3_k(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   eachSuperBlock(source, target, rows, rowLength, importance, 110, encodeQ3K)
 }

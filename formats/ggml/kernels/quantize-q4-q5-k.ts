@@ -11,6 +11,7 @@ import { codes } from './lanes'
 import { packBits, packNibbles } from './packing'
 import { eachSuperBlock } from './super-blocks'
 
+/** Quantizes rows of f32 to blocks of Q4_K. @param importance an f32 for each column, or 0 for none. */
 export function quantize_q4_k(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   eachSuperBlock(source, target, rows, rowLength, importance, 144, encodeQ4K)
 }
@@ -21,6 +22,7 @@ function encodeQ4K(source: usize, target: usize, weights: usize): void {
   packNibbles(codes, target + 16, 256, 32)
 }
 
+/** Quantizes rows of f32 to blocks of Q5_K. @param importance an f32 for each column, or 0 for none. */
 export function quantize_q5_k(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   eachSuperBlock(source, target, rows, rowLength, importance, 176, encodeQ5K)
 }

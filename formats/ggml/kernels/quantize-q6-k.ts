@@ -10,6 +10,7 @@ import { packNibbles, packPairs } from './packing'
 import { encodeSymmetric, scaleCodes } from './symmetric-super-block'
 import { eachSuperBlock } from './super-blocks'
 
+/** Quantizes rows of f32 to blocks of Q6_K. @param importance an f32 for each column, or 0 for none. */
 export function quantize_q6_k(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   eachSuperBlock(source, target, rows, rowLength, importance, 210, encodeQ6K)
 }

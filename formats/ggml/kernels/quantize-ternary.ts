@@ -11,6 +11,7 @@ function sixteenTrits(source: usize, factor: v128): v128 {
   return i8x16.add(roundSixteen(source, factor), i8x16.splat(1))
 }
 
+/** Quantizes rows of f32 to blocks of TQ2_0. @param importance an f32 for each column, or 0 for none. */
 export function quantize_tq2_0(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   for (let block = (rows * rowLength) >> 8; block > 0; block--) {
     const scale = greatest(source, 256)
@@ -30,6 +31,7 @@ export function quantize_tq2_0(source: usize, target: usize, rows: i32, rowLengt
   }
 }
 
+/** Quantizes rows of f32 to blocks of TQ1_0. @param importance an f32 for each column, or 0 for none. */
 export function quantize_tq1_0(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   for (let block = (rows * rowLength) >> 8; block > 0; block--) {
     const scale = greatest(source, 256)
@@ -53,6 +55,7 @@ function fiveTrits(at: usize, apart: usize, count: usize): u32 {
   return (256 * number + 242) / 243
 }
 
+/** Quantizes rows of f32 to blocks of Q2_0. @param importance an f32 for each column, or 0 for none. */
 export function quantize_q2_0(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   for (let block = (rows * rowLength) >> 6; block > 0; block--) {
     const scale = greatest(source, 64)
@@ -68,6 +71,7 @@ export function quantize_q2_0(source: usize, target: usize, rows: i32, rowLength
   }
 }
 
+/** Quantizes rows of f32 to blocks of Q1_0. @param importance an f32 for each column, or 0 for none. */
 export function quantize_q1_0(source: usize, target: usize, rows: i32, rowLength: i32, importance: usize): void {
   for (let block = (rows * rowLength) >> 7; block > 0; block--) {
     // In this order, because ggml sums so.

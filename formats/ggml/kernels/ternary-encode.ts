@@ -6,7 +6,7 @@
 import { fitOddMultiples, nearestOdd } from './codebook-scale'
 import { pointsOfIq1 } from './codebooks'
 import { byEffort } from './effort'
-import { nextFactor, strongFactor, toHalf } from './factor'
+import { nextFactor, shrinkageCorrectedFactor, toHalf } from './factor'
 import { halfToFloat } from './half'
 import { add, mul, pick, splat, sub, values, weights } from './lanes'
 import { loadSuperBlock, weighedSquares } from './load'
@@ -205,7 +205,7 @@ export function encodeTernary(source: usize, importance: usize, n: usize, shared
     memory.copy(chosenShifts, triedShifts, 32)
     // Among subnormal halves the steps are large, and the choice was made for this one.
     if (half < 0x400) return half
-    if (sumXQ > 0) half = toHalf(strongFactor(sumXQ, sumQQ, weighedSquares()) / normal)
+    if (sumXQ > 0) half = toHalf(shrinkageCorrectedFactor(sumXQ, sumQQ, weighedSquares()) / normal)
   }
   return half
 }
