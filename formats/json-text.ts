@@ -33,7 +33,9 @@ export function parseJsonText(bytes: Uint8Array): unknown {
  */
 export function decodeText(bytes: Uint8Array): string {
   const [first, second] = bytes
-  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) {
+  const isMarked = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)
+  // Of two bytes of UTF-16 that hold a character of ASCII, one is zero, which no text in UTF-8 has.
+  if (isMarked || (bytes.length > 1 && (first === 0) !== (second === 0))) {
     throw new JsonProblem('it is UTF-16, and must be UTF-8')
   }
   try {

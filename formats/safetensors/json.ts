@@ -1,3 +1,4 @@
+import { decodeText, JsonProblem, parseJsonText } from '../json-text.js'
 import { quote } from '../quote.js'
 
 /**
@@ -12,6 +13,19 @@ export function parseStrictJson(bytes: Uint8Array, maxDepth: number, fail: (prob
     return JSON.parse(text)
   } catch {
     throw fail('its JSON cannot be parsed')
+  }
+}
+
+/**
+ * The same for a file that people and their tools write, with a byte order mark or the bare NaN of Python: see parseJsonText.
+ * @param fail makes the error to throw from what is wrong.
+ */
+export function parseWrittenJson(bytes: Uint8Array, maxDepth: number, fail: (problem: string) => Error): unknown {
+  try {
+    checkKeys(decodeText(bytes), maxDepth, fail)
+    return parseJsonText(bytes)
+  } catch (error) {
+    throw error instanceof JsonProblem ? fail(error.message) : error
   }
 }
 

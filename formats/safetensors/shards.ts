@@ -1,8 +1,9 @@
 import type { ByteSource } from '../byte-source.js'
 import { FormatError } from '../format-error.js'
+import { refuseLfsPointer } from '../lfs-pointer.js'
 import { quote } from '../quote.js'
 import type { SafetensorsHeader } from './header.js'
-import { isJsonObject, parseStrictJson } from './json.js'
+import { isJsonObject, parseWrittenJson } from './json.js'
 
 const maxIndexBytes = 100_000_000
 const maxDepth = 16
@@ -19,12 +20,13 @@ export interface ShardIndex {
 
 /**
  * Reads and checks `model.safetensors.index.json`.
- * @throws FormatError SAFETENSORS_INDEX_INVALID.
+ * @throws FormatError SAFETENSORS_INDEX_INVALID, LFS_POINTER.
  */
 export async function readShardIndex(source: ByteSource): Promise<ShardIndex> {
   const fail = (problem: string): FormatError => new FormatError('SAFETENSORS_INDEX_INVALID', { file: source.name, problem })
   if (source.byteLength > maxIndexBytes) throw fail(`it has ${source.byteLength} bytes, and at most ${maxIndexBytes} are allowed`)
-  const json = parseStrictJson(await source.slice(0, source.byteLength), maxDepth, fail)
+  await refuseLfsPointer(source)
+  const json = parseWrittenJson(await source.slice(0, source.byteLength), maxDepth, fail)
   const map = isJsonObject(json) ? json['weight_map'] : undefined
   if (!isJsonObject(map)) throw fail('it has no weight_map object')
   const weightMap = new Map<string, string>()

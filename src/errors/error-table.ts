@@ -47,7 +47,7 @@ const formatErrors = {
   SAFETENSORS_INDEX_INVALID: {
     exit: 'input',
     message: '{file} does not match its shards: {problem}.',
-    suggestion: 'Download the missing shards, or remove those that do not belong.',
+    suggestion: 'Download the index and all of its shards again, and remove shards that do not belong.',
   },
   GGUF_INVALID: {
     exit: 'input',

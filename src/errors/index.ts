@@ -81,6 +81,10 @@ export class MqError extends Error {
         return isWritingCall(syscall)
           ? new MqError('FILE_UNWRITABLE', { path: where, problem: 'permission denied' }, options)
           : new MqError('FILE_UNREADABLE', { path: where, problem: 'permission denied' }, options)
+      case 'ELOOP':
+        return new MqError('FILE_UNREADABLE', { path: where, problem: 'its symbolic links lead back to themselves' }, options)
+      case 'ENAMETOOLONG':
+        return new MqError('FILE_UNREADABLE', { path: where, problem: 'its name is too long' }, options)
       case 'EIO':
         return new MqError('FILE_UNREADABLE', { path: where, problem: 'its disk reports an error' }, options)
       case 'ENOSPC':

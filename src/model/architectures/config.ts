@@ -129,6 +129,7 @@ function parseField<const Schema extends v.GenericSchema>(
 
 /** A value of config.json for a message. */
 export function showField(value: unknown): string {
+  if (typeof value === 'number' && !Number.isFinite(value)) return String(value)
   return JSON.stringify(value)?.slice(0, 80) ?? 'missing'
 }
 

@@ -53,7 +53,7 @@ function checkNamesOnce(folder: CheckpointFolder, headers: ReadonlyMap<string, S
       const place = places.get(tensor)
       if (place !== undefined) {
         const problem = `it holds the tensor ${JSON.stringify(tensor)}, which stands in ${place} too`
-        throw MqError.from(new FormatError('SAFETENSORS_INVALID', { file: folder.pathOf(file), problem }))
+        throw MqError.from(new FormatError('SAFETENSORS_INDEX_INVALID', { file: folder.pathOf(file), problem }))
       }
       places.set(tensor, file)
     }

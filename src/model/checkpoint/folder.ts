@@ -67,6 +67,7 @@ export async function checkSmallFile(file: string, sizeBytes: number, read: () =
  */
 export async function checkpointFolderOf(path: string): Promise<string> {
   const names = await readdir(path)
+  if (basename(path) === 'snapshots' && !names.includes('config.json')) return checkpointFolderOf(dirname(path))
   if (names.includes('config.json') || !names.includes('snapshots')) return path
   const snapshots = await readdir(join(path, 'snapshots'))
   const main = await readFile(join(path, 'refs', 'main'), 'utf8').then(
@@ -77,14 +78,17 @@ export async function checkpointFolderOf(path: string): Promise<string> {
   if (chosen !== undefined) return join(path, 'snapshots', chosen)
   throw MqError.of('CHECKPOINT_EMPTY', {
     path,
-    problem: snapshots.length === 0 ? 'its snapshots folder is empty' : `it holds several snapshots: ${snapshots.join(', ')}`,
+    problem:
+      snapshots.length === 0
+        ? 'its snapshots folder is empty'
+        : `it holds several snapshots, of which one has to be given: ${snapshots.join(', ')}`,
   })
 }
 
-/** Whether a file is there. @throws MqError LINK_DANGLING; Node's own errors but ENOENT. */
-async function exists(path: string): Promise<boolean> {
+/** Whether a file or folder is there. @throws MqError LINK_DANGLING, FILE_UNREADABLE. */
+export async function exists(path: string): Promise<boolean> {
   const ifMissing = (error: NodeJS.ErrnoException): undefined => {
-    if (error.code === 'ENOENT') return undefined
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined
     throw MqError.from(error, path)
   }
   const entry = await lstat(path).catch(ifMissing)

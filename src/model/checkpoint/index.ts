@@ -8,7 +8,7 @@ import { openStorage, type StoredTensors } from './storage/index.js'
 import { type Stretches, stretchesAreEqual } from './stretches.js'
 
 export { readHeaders, readJsonFile } from './files.js'
-export { type CheckpointFolder, checkSmallFile, isHash, localFolder } from './folder.js'
+export { type CheckpointFolder, checkSmallFile, exists, isHash, localFolder } from './folder.js'
 
 /** A folder as Hugging Face's transformers saves a model: config.json, *.safetensors, tokenizer files. */
 export interface Checkpoint {

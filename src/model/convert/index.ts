@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { MqError } from '../../errors/index.js'
 import type { Blueprint } from '../blueprint.js'
+import { exists } from '../checkpoint/index.js'
 import { type BlueprintOptions, blueprintOfCheckpoint } from './from-checkpoint.js'
 import { blueprintOfGguf } from './from-gguf.js'
 
@@ -12,15 +13,14 @@ export { blueprintOfGguf } from './from-gguf.js'
  * Works out what a GGUF made from `path` holds: metadata, and each tensor's name, shape and recipe. Reads headers and small files, no
  * weights.
  * @param path a checkpoint folder (config.json, *.safetensors, tokenizer.json), a GGUF file, or any shard of one.
- * @throws MqError FILE_MISSING, CHECKPOINT_EMPTY, CHECKPOINT_FILE, CONFIG_INVALID, ARCHITECTURE_UNKNOWN, STORAGE_UNSUPPORTED, TENSOR_MISSING,
+ * @throws MqError FILE_MISSING, LINK_DANGLING, CHECKPOINT_EMPTY, CHECKPOINT_FILE, CONFIG_INVALID, ARCHITECTURE_UNKNOWN, STORAGE_UNSUPPORTED, TENSOR_MISSING,
  * TENSOR_UNEXPECTED, TENSOR_SHAPE, OPTION_INVALID; FormatError for what is wrong within a file.
  */
 export async function makeBlueprint(path: string, options: BlueprintOptions = {}): Promise<Blueprint> {
-  const found = await stat(path).catch((error: unknown) => {
-    throw MqError.from(error, path)
-  })
+  if (!(await exists(path))) throw MqError.of('FILE_MISSING', { path })
+  const found = await stat(path)
   if (found.isDirectory()) return blueprintOfCheckpoint(path, options)
-  if (/\.(?:safetensors|json|bin|pt|pth|model|jinja)$/.test(path)) {
+  if (/\.(?:safetensors|json|bin|pt|pth|ckpt|model|jinja|tiktoken|txt|md)$/.test(path)) {
     throw MqError.of('CHECKPOINT_FILE', { path, folder: dirname(path) })
   }
   if (options.mtp !== undefined) {

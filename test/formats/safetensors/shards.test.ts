@@ -33,7 +33,7 @@ test('the index of a sample is read, and fits its shards', async () => {
 
 describe('a bad index is refused', () => {
   test.each([
-    ['no JSON', 'its JSON cannot be parsed', '{'],
+    ['no JSON', 'it is not JSON: it ends in line 1 where a name in quotes or } should follow', '{'],
     ['no map', 'it has no weight_map object', {}],
     ['a list for a map', 'it has no weight_map object', { weight_map: ['a'] }],
     ['an empty map', 'its weight_map is empty', { weight_map: {} }],

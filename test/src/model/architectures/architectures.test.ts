@@ -249,9 +249,9 @@ describe('what does not fit', () => {
     expect(notes).toContain('Left out 2 tensors that scale a quantized KV cache, which llama.cpp does by itself.')
   })
 
-  it('names what is supported', async () => {
-    await expect(blueprintOf(llama3Rope, { architectures: ['X'] })).rejects.toMatchObject({
-      suggestion: expect.stringMatching(/DeepseekV3ForCausalLM.*LlamaForCausalLM.*MistralForCausalLM/) as string,
+  it('names what is supported and has the nearest name', async () => {
+    await expect(blueprintOf(llama3Rope, { architectures: ['LlamaForCausalLn'] })).rejects.toMatchObject({
+      suggestion: expect.stringMatching(/Closest of \d+ supported architectures: .*LlamaForCausalLM/) as string,
     })
   })
 })

@@ -1,9 +1,10 @@
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { MqError } from '../../../../src/errors/index.js'
 import type { Blueprint } from '../../../../src/model/blueprint.js'
+import { openCheckpoint } from '../../../../src/model/checkpoint/index.js'
 import { makeBlueprint } from '../../../../src/model/convert/index.js'
 import { outputName } from '../../../../src/model/output-name.js'
 import { writeTinyCheckpoint } from '../../../support/tiny-checkpoint.js'
@@ -53,6 +54,7 @@ describe('files as other tools leave them', () => {
     ['tokenizer.json', 'nothing', '', 'it is empty'],
     ['tokenizer_config.json', 'Latin-1', Buffer.from('{\n"a": "\xe9"}', 'latin1'), 'it is not UTF-8 (line 2)'],
     ['config.json', 'UTF-16', utf16, 'it is UTF-16, and must be UTF-8'],
+    ['config.json', 'UTF-16 without a mark', utf16.subarray(2), 'it is UTF-16, and must be UTF-8'],
     ['special_tokens_map.json', 'a list', '[]', 'it is not a JSON object'],
   ])('%s with %s is refused by its own name', async (name, _, content, words) => {
     await writeFile(file(name), content)
@@ -63,7 +65,30 @@ describe('files as other tools leave them', () => {
     })
   })
 
-  it.each(['config.json', 'tokenizer.json', 'model.safetensors'])(
+  it('an index may have a byte order mark and bare numbers', async () => {
+    await rename(file('model.safetensors'), file('model-00001-of-00001.safetensors'))
+    const { names } = await openCheckpoint(folder)
+    const weight_map = Object.fromEntries(names.map((name) => [name, 'model-00001-of-00001.safetensors']))
+    const index = JSON.stringify({ metadata: { total_size: 0 }, weight_map }).replace('"total_size":0', '"total_size":NaN')
+    await writeFile(file('model.safetensors.index.json'), `\ufeff${index}`)
+    expect(names.length).toBeGreaterThan(0)
+    expect((await openCheckpoint(folder)).names).toEqual(names)
+  })
+
+  it('links that lead nowhere, or back to themselves, are called so', async () => {
+    const link = `${folder}-link`
+    await symlink('/nowhere/model', link)
+    await expect(makeBlueprint(link)).rejects.toMatchObject({ code: 'LINK_DANGLING' })
+    await rm(link)
+    await rm(file('config.json'))
+    await symlink('config.json', file('config.json'))
+    await expect(makeBlueprint(folder)).rejects.toMatchObject({
+      code: 'FILE_UNREADABLE',
+      message: expect.stringContaining('its symbolic links lead back to themselves'),
+    })
+  })
+
+  it.each(['config.json', 'tokenizer.json', 'model.safetensors', 'model.safetensors.index.json'])(
     'a Git LFS pointer in place of %s is called so',
     async (name) => {
       await writeFile(file(name), `version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 12345\n`)
