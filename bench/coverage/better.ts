@@ -10,6 +10,12 @@ const extraIds = [
 /** Keys and tensors in which our file differs from that of llama.cpp's converter on purpose, and why: see docs/decisions. */
 const better: Readonly<Record<string, readonly [reason: string, ...names: string[]]>> = {
   'gpt-neox': ["the converter forgets it for this class alone, and llama.cpp's quantizer writes it", 'general.file_type'],
+  gemma3n: [
+    'pieces of the user in tokenizer.model; the nearest f32, from which torch is one off',
+    'tokenizer.ggml.tokens',
+    'tokenizer.ggml.token_type',
+    'gemma3n.activation_sparsity_scale',
+  ],
   deepseek: ['a name for each row', 'tokenizer.ggml.tokens'],
   ...Object.fromEntries(
     ['bert-cross-encoder', 'bert-classifier'].map((name) => [
@@ -28,6 +34,18 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
   't5-encoder': ['it looks both ways, and extra ids have their names', ...extraIds, 't5encoder.attention.causal'],
   bamba: ['half of each head is rotated, and the converter reorders all of it', 'blk.1.attn_q.weight', 'blk.1.attn_k.weight'],
   'nemotron3-super-mtp': ['routers are F32 in all layers', 'blk.6.ffn_gate_inp.weight'],
+  ...Object.fromEntries(
+    ['gemma4', 'gemma4-dense', 'gemma4-moe'].map((name) => [
+      name,
+      ['added tokens that are special', 'tokenizer.ggml.token_type'],
+    ]),
+  ),
+  ...Object.fromEntries(
+    ['gemma', 'gemma2', 'gemma3', 'gemma3-vision', 'embeddinggemma'].map((name) => [
+      name,
+      ['pieces of the user in tokenizer.model', 'tokenizer.ggml.tokens', 'tokenizer.ggml.token_type'],
+    ]),
+  ),
   ...Object.fromEntries(
     ['dots1', 'qwen3.5', 'qwen3.5-text', 'qwen3.5-moe', 'qwen3.5-moe-text', 'qwen3.5-no-mtp'].map((name) => [
       name,

@@ -1,6 +1,7 @@
 import { FormatError } from '../format-error.js'
 import { type AddedToken, readAddedTokens } from './added-tokens.js'
 import { bpeModel } from './byte-level-bpe.js'
+import { gemma4Metadata } from './gemma4-bpe.js'
 import { asArray, asObject, asText, type JsonObject } from './json.js'
 import { normalizerSteps } from './normalizer.js'
 import { preTokenizerSteps } from './pre-tokenizer.js'
@@ -20,6 +21,7 @@ export const byteFallbackBpe: TokenizerKind = {
     if (problem !== undefined && options.pre === undefined) throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem })
     const ids = readVocabularyIds(model, file)
     const added = readAddedTokens(tokenizer, asObject(files.config) ?? {}, ids, file)
+    if (options.model === 'gemma4') return gemma4Metadata(files, { ids, added, model, size: options.vocabularySize, file })
     const merges = mergeOrder(model, file)
     const vocabulary = vocabularyOf(ids, added.tokens, merges.order, model, options.vocabularySize, file)
     return scoredMetadata(files, {

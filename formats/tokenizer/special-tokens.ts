@@ -125,7 +125,7 @@ function firstToken(ids: readonly number[], { tokens }: Pick<KnownVocabulary, 't
 
 /** Texts that llama.cpp takes for an end of generation by themselves. Source: llama_vocab::impl::load, src/llama-vocab.cpp of v0.7.0. */
 const knownEnds: ReadonlySet<string> = new Set(
-  '<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn> <|endoftext|> </s> <|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> <eos>'.split(
+  '<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn> <|endoftext|> </s> <|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> <eos> <turn|>'.split(
     ' ',
   ),
 )

@@ -29,6 +29,8 @@ export interface TokenizerOptions {
   readonly vocabularySize?: number
   /** llama.cpp's name of the pre-tokenizer, where it is not to be recognised. */
   readonly pre?: string | undefined
+  /** tokenizer.ggml.model, where the files do not say it: `gemma4` is BPE with byte fallback that llama.cpp merges by pairs. */
+  readonly model?: 'gemma4' | undefined
 }
 
 /** A key and its value. */

@@ -15,7 +15,17 @@ import { foreign } from '../support/foreign.js'
 const line = /\[ *\d+\/ *\d+\] +(\S+) +- \[[^\]]*\], type = +(\w+), [^[]*?size = [^\n]*?(?:\((\w+)\))?\s*\n/g
 
 /** Samples, and tiny checkpoints of families whose tensors have names and places of their own. */
-const models = ['llama-kjv', 'deepseek-kjv-moe', 'qwen3-next', 'qwen3.5', 'qwen3.5-moe', 'gpt-oss-bf16']
+const models = [
+  'llama-kjv',
+  'deepseek-kjv-moe',
+  'qwen3-next',
+  'qwen3.5',
+  'qwen3.5-moe',
+  'gpt-oss-bf16',
+  'gemma3n',
+  'gemma4',
+  'gemma4-moe',
+]
 
 async function sourceOf(name: string, folder: string): Promise<string> {
   const spec = checkpointSpecs.find((spec) => spec.name === name)

@@ -72,6 +72,7 @@ async function describeFamily(family: Family, checkpoint: Checkpoint, className:
       adjustTokenizer: (entries, tokenizerConfig) => adjustTokenizer(entries, tokenizerConfig, config),
     }),
     preNames: quirks.preNames ?? {},
+    tokenizer: quirks.tokenizer,
     notes,
   }
 }

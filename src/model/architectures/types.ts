@@ -50,6 +50,8 @@ export interface Model {
   adjustTokenizer?(entries: readonly Entry[], tokenizerConfig: Fields | undefined): readonly Entry[]
   /** Names of pre-tokenizers, by those of others that split alike: see Quirks. */
   readonly preNames: Readonly<Record<string, string>>
+  /** What tokenizer.ggml.model is, where files of that form are of several. */
+  readonly tokenizer?: 'gemma4' | undefined
   /** Things the user should know. */
   readonly notes: readonly string[]
 }
@@ -103,6 +105,8 @@ export interface Quirks {
   ) => readonly Entry[]
   /** What llama.cpp calls the pre-tokenizer of these models, by the name of another that splits alike and is recognised in its place. */
   readonly preNames?: Readonly<Record<string, string>>
+  /** What tokenizer.ggml.model is, where the tokenizer's files do not say it. */
+  readonly tokenizer?: 'gemma4'
   /** Tensors that are computed from config.json. */
   readonly computed?: (config: ModelConfig) => readonly NamedTensor[]
   /** Keys that llama.cpp's converter writes before all but general.architecture. */

@@ -97,7 +97,7 @@ async function readTokenizer(checkpoint: Checkpoint, model: Model, pre: string |
       chatTemplate: await checkpoint.readText('chat_template.jinja'),
       chatTemplateJson: await checkpoint.readJson('chat_template.json'),
     },
-    { vocabularySize: model.vocabularySize, pre },
+    { vocabularySize: model.vocabularySize, pre, model: model.tokenizer },
   )
   const named = pre === undefined ? entries.map((entry) => renamedPre(entry, model)) : entries
   return { entries: model.adjustTokenizer?.(named, config) ?? named, notes }

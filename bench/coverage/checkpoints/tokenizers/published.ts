@@ -284,7 +284,7 @@ export function gemmaFiles(config: Json = {}): Files {
 
 /** Gemma 4's: tokenizer.json alone, as many entries as rows; some tokens are shown though they are special. */
 export function gemma4Files(): Files {
-  const special = ['<|turn>', '<turn|>', '<|channel>', '<channel|>', '<|tool_call>', '<tool_call|>', '<|"|>', '<|think|>']
+  const special = ['<|turn>', '<turn|>', '<|channel>', '<channel|>', '<|tool_call>', '<tool_call|>', '<|"|>']
   const control = (text: string): Piece => ({ text, score: 0, kind: 'control' })
   const first = ['<pad>', '<eos>', '<bos>'].map(control)
   const start = llamaPieces([...first, { text: '<unk>', score: 0, kind: 'unknown' }, ...['<mask>', '[multimodal]'].map(control)])
@@ -312,7 +312,7 @@ export function gemma4Files(): Files {
     'generation_config.json': {
       bos_token_id: 2,
       do_sample: true,
-      eos_token_id: [1, 311],
+      eos_token_id: [1, 314],
       pad_token_id: 0,
       temperature: 1,
       top_k: 64,

@@ -3,9 +3,11 @@ import { baseKeys, countKey, type Dimensions, dimensionsOf, fileTypePlace, float
 import type { ModelConfig } from '../config.js'
 import { endRows } from '../ends.js'
 import { gatedFeedForward } from '../feed-forward.js'
-import { bool } from '../metadata.js'
+import { bool, uint32 } from '../metadata.js'
+import { poolingKeys } from '../pooling.js'
 import { blocks, norm, type Row } from '../rows.js'
 import type { Entry, Family, FieldRule, FieldTable } from '../types.js'
+import { windowPattern } from '../windows.js'
 
 const shifted = { transform: plusOne }
 
@@ -29,12 +31,23 @@ const queryScale =
     (fields['num_hidden_layers'] === layersOf27B &&
       value === Number(fields['hidden_size']) / Number(fields['num_attention_heads']))
 
-/** Every layer has a window but each `step`th. */
-const windowPattern =
-  (step: number): FieldRule =>
-  (value) =>
-    Array.isArray(value) &&
-    value.every((type, layer) => type === ((layer + 1) % step === 0 ? 'full_attention' : 'sliding_attention'))
+const gemma3Defaults = {
+  ...defaults,
+  max_position_embeddings: 131_072,
+  num_attention_heads: 8,
+  num_key_value_heads: 4,
+  sliding_window: 4096,
+  rope_theta: 1e6,
+  rope_local_base_freq: 10_000,
+  vocab_size: 262_208,
+}
+
+const gemma3Supported: FieldTable['supported'] = {
+  ...supported,
+  sliding_window_pattern: [6],
+  attn_logit_softcapping: [],
+  query_pre_attn_scalar: queryScale(62),
+}
 
 /** Gemma 1. */
 export const gemma: Family = {
@@ -52,7 +65,7 @@ export const gemma: Family = {
       norm('post_attention_layernorm', 'ffn_norm', hidden, shifted),
     ]),
   footprint: { attention: 'grouped' },
-  quirks: { alwaysTied: true, adjustTokenizer: withoutPrefix },
+  quirks: { alwaysTied: true, adjustTokenizer: turnEnd },
 }
 
 /** Gemma 2: norms before and after, soft caps, a window in every second layer. */
@@ -92,35 +105,45 @@ export const gemma3: Family = {
   architecture: 'gemma3',
   classes: ['Gemma3ForCausalLM', 'Gemma3ForConditionalGeneration'],
   fields: {
-    defaults: {
-      ...defaults,
-      max_position_embeddings: 131_072,
-      num_attention_heads: 8,
-      num_key_value_heads: 4,
-      sliding_window: 4096,
-      rope_theta: 1e6,
-      rope_local_base_freq: 10_000,
-      vocab_size: 262_208,
-    },
-    supported: {
-      ...supported,
-      sliding_window_pattern: [6],
-      attn_logit_softcapping: [],
-      query_pre_attn_scalar: queryScale(62),
-      layer_types: windowPattern(6),
-    },
+    defaults: gemma3Defaults,
+    supported: { ...gemma3Supported, layer_types: windowPattern(6) },
     inert,
   },
-  keys: (config) => [
-    ...baseKeys(config),
-    ...floatKey(config, 'final_logit_softcapping', 'final_logit_softcapping'),
-    ...countKey(config, 'attention.sliding_window', 'sliding_window'),
-  ],
+  keys: gemma3Keys,
   tensors: (config) =>
     rows(config, fourNorms, {
       headNorm: true,
     }),
   quirks: { adjustTokenizer: withoutPrefix },
+}
+
+/** EmbeddingGemma: Gemma 3 that attends both ways, whose states are pooled. */
+export const gemmaEmbedding: Family = {
+  architecture: 'gemma-embedding',
+  classes: ['Gemma3TextModel'],
+  fields: {
+    defaults: { ...gemma3Defaults, vocab_size: 262_144 },
+    supported: { ...gemma3Supported, use_bidirectional_attention: [true], layer_types: windowPattern(6) },
+    inert: [...inert, '_sliding_window_pattern'],
+  },
+  keys: async (config) => [...gemma3Keys(config), ...(await poolingKeys(config))],
+  tensors: async (config) => {
+    await noteDense(config)
+    return rows(config, fourNorms, { headNorm: true })
+  },
+  quirks: {
+    alwaysTied: true,
+    rename: (name) => name.replace(/^(?=(?:layers|embed_tokens|norm)\.)/, 'model.'),
+    adjustTokenizer: withoutPrefix,
+  },
+}
+
+/** Layers behind the pooling are no part of the file, as llama.cpp's converter has it by default. */
+async function noteDense(config: ModelConfig): Promise<void> {
+  const modules = (await config.checkpoint.readText('modules.json')) ?? ''
+  if (/models\.Dense"/.test(modules)) {
+    config.notes.push('Left out the dense layers behind the pooling (modules.json): embeddings are those before them.')
+  }
 }
 
 /** Keys in the order of those families that do not begin with the common ones. */
@@ -136,6 +159,14 @@ function ownKeys(config: ModelConfig): Entry[] {
     ...countKey(config, 'attention.key_length', 'head_dim'),
     ...countKey(config, 'attention.value_length', 'head_dim'),
     fileTypePlace,
+  ]
+}
+
+function gemma3Keys(config: ModelConfig): Entry[] {
+  return [
+    ...baseKeys(config),
+    ...floatKey(config, 'final_logit_softcapping', 'final_logit_softcapping'),
+    ...countKey(config, 'attention.sliding_window', 'sliding_window'),
   ]
 }
 
@@ -161,6 +192,17 @@ function rows(config: ModelConfig, norms: (dimensions: Dimensions) => Row[], { h
   ]
 }
 
-function withoutPrefix(entries: readonly Entry[]): readonly Entry[] {
+export function withoutPrefix(entries: readonly Entry[]): readonly Entry[] {
   return [...new Map([...entries, ['tokenizer.ggml.add_space_prefix', bool(false)]])]
+}
+
+/** The end of a turn comes last: the converter writes it for all of them. */
+function turnEnd(entries: readonly Entry[]): readonly Entry[] {
+  const tokens = entries.find(([key]) => key === 'tokenizer.ggml.tokens')?.[1]
+  const known = tokens?.type === 'array' && tokens.value.length > 107
+  return [
+    ...entries.filter(([key]) => !/\.(eot_token_id|add_space_prefix)$/.test(key)),
+    ...(known ? [['tokenizer.ggml.eot_token_id', uint32(107)] as const] : []),
+    ['tokenizer.ggml.add_space_prefix', bool(false)],
+  ]
 }
