@@ -10,6 +10,13 @@ const extraIds = [
 /** Keys and tensors in which our file differs from that of llama.cpp's converter on purpose, and why: see docs/decisions. */
 const better: Readonly<Record<string, readonly [reason: string, ...names: string[]]>> = {
   'gpt-neox': ["the converter forgets it for this class alone, and llama.cpp's quantizer writes it", 'general.file_type'],
+  mpt: ['the converter forgets it for this class', 'general.file_type'],
+  xverse: ['llama.cpp merges by scores, which the converter leaves out', 'tokenizer.ggml.scores'],
+  'glm-4-9b-hf': [
+    'the converter takes the width for the context, and an epsilon of its own',
+    'chatglm.context_length',
+    'chatglm.attention.layer_norm_rms_epsilon',
+  ],
   gemma3n: [
     'pieces of the user in tokenizer.model; the nearest f32, from which torch is one off',
     'tokenizer.ggml.tokens',

@@ -19,8 +19,7 @@ export const knownClasses: readonly string[] = [...new Set(families.flatMap(({ c
  * @throws MqError ARCHITECTURE_UNKNOWN, CONFIG_INVALID; OPTION_INVALID where `mtp` does not go with it.
  */
 export async function describeModel(checkpoint: Checkpoint, { mtp = 'with' }: { mtp?: MtpExport } = {}): Promise<Model> {
-  const { architectures } = checkpoint.config
-  const named: unknown = Array.isArray(architectures) ? architectures[0] : undefined
+  const named = classOf(checkpoint.config)
   const family = typeof named === 'string' ? familyOfClass(named, flatFields(checkpoint.config)) : undefined
   if (typeof named !== 'string' || family === undefined) {
     throw MqError.of('ARCHITECTURE_UNKNOWN', {
@@ -32,6 +31,26 @@ export async function describeModel(checkpoint: Checkpoint, { mtp = 'with' }: { 
   }
   checkMtp(family, mtp)
   return describeFamily(family, checkpoint, named, mtp)
+}
+
+/** Wrappers that have a class of the converter of their own, whatever their text model is called. */
+const ownClass: ReadonlySet<string> = new Set([
+  'StepVLForConditionalGeneration',
+  'Step3p7ForConditionalGeneration',
+  'Sarashina2VisionForCausalLM',
+  'Exaone4_5_ForConditionalGeneration',
+  'KimiK3ForConditionalGeneration',
+])
+
+/** The class of a checkpoint; of its text model, where that is named. Source: get_model_architecture of conversion/base.py, llama.cpp v0.7.0. */
+function classOf(config: Fields): unknown {
+  const first = (fields: unknown): unknown => {
+    const { architectures } = (typeof fields === 'object' && fields !== null ? fields : {}) as Fields
+    return Array.isArray(architectures) ? architectures[0] : undefined
+  }
+  const outer = first(config)
+  if (typeof outer === 'string' && ownClass.has(outer)) return outer
+  return first(config['text_config']) ?? outer
 }
 
 async function describeFamily(family: Family, checkpoint: Checkpoint, className: string, mtp: MtpExport): Promise<Model> {

@@ -25,7 +25,7 @@ const inert = new Set(
   image_token_index boi_token_index eoi_token_index boi_token_id eoi_token_id mm_tokens_per_image text_config
   llm_config lm_config language_config thinker_config talker_config vision_feature_layer vision_feature_select_strategy
   projector_hidden_act image_seq_length multimodal_projector_bias spatial_merge_size original_max_position_embeddings
-  sentence_transformers use_bfloat16 fp16 bf16 fp32 onnx seq_length
+  ignore_index sentence_transformers use_bfloat16 fp16 bf16 fp32 onnx seq_length
 `),
 )
 

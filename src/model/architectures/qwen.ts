@@ -23,6 +23,11 @@ export const windowed: Readonly<Record<string, FieldRule>> = {
 }
 export const qwenInert = ['sliding_window', 'max_window_layers']
 
+/** The part of an omni model that reads and thinks. */
+export function ofThinker(name: string): string {
+  return name.replace(/^thinker\./, '')
+}
+
 export function normedAttention(dimensions: Dimensions): Row[] {
   return groupedAttention(dimensions, { headNorm: dimensions.headLength })
 }

@@ -150,8 +150,8 @@ export function ropeKeys(config: ModelConfig): Entry[] {
       return base
     case 'llama3':
       // The tensor of factors says the rest.
-      if ((rope.low_freq_factor ?? 1) >= (rope.high_freq_factor ?? 4)) {
-        throw config.invalid('rope_scaling has a low_freq_factor that is not below its high_freq_factor')
+      if ((rope.low_freq_factor ?? 1) > (rope.high_freq_factor ?? 4)) {
+        throw config.invalid('rope_scaling has a low_freq_factor above its high_freq_factor')
       }
       return base
     case 'linear':

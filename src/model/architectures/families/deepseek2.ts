@@ -10,7 +10,7 @@ import type { Family } from '../types.js'
 /** DeepSeek V2 and V3 (R1): latent attention, many small experts. */
 export const deepseek2: Family = {
   architecture: 'deepseek2',
-  classes: ['DeepseekV2ForCausalLM', 'DeepseekV3ForCausalLM', 'KimiK25ForConditionalGeneration'],
+  classes: ['DeepseekV2ForCausalLM', 'DeepseekV3ForCausalLM', 'KimiK25ForConditionalGeneration', 'YoutuForCausalLM'],
   fields: {
     defaults: { rms_norm_eps: 1e-6, rope_theta: 10_000, tie_word_embeddings: false },
     classDefaults: {

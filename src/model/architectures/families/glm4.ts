@@ -1,16 +1,18 @@
-import { baseKeys, dimensionsOf } from '../base.js'
+import { concat, type Recipe, reshape, rowLength, slice, strideRows } from '../../../recipe/index.js'
+import { groupedAttention } from '../attention.js'
+import { baseKeys, type Dimensions, dimensionsOf } from '../base.js'
 import type { ModelConfig } from '../config.js'
 import { decoderRows } from '../decoder.js'
 import { uint32 } from '../metadata.js'
 import { rotatedPart } from '../rope.js'
-import { linear, norm } from '../rows.js'
+import { linear, norm, type Row } from '../rows.js'
 import { setTokenIds, tokenId } from '../special-token-ids.js'
 import type { Entry, Family } from '../types.js'
 
 /** GLM-4 of 2025 (0414, Z1): norms before and after each part, half of each head rotated. */
 export const glm4: Family = {
   architecture: 'glm4',
-  classes: ['Glm4ForCausalLM'],
+  classes: ['Glm4ForCausalLM', 'Glm4vForConditionalGeneration'],
   fields: {
     defaults: {
       head_dim: 128,
@@ -32,7 +34,7 @@ export const glm4: Family = {
         norm('post_attention_layernorm', 'ffn_norm', hidden),
         norm('post_mlp_layernorm', 'post_ffw_norm', hidden),
       ],
-      attention: { outputBias: false },
+      attention: (dimensions) => groupedAttention(dimensions, { outputBias: false }).map(forAxes(config, dimensions)),
       feedForward: ({ hidden, feedForward }) => [
         ...linear('mlp.gate_up_proj', 'ffn_up', [2 * feedForward, hidden], { bias: false }),
         ...linear('mlp.down_proj', 'ffn_down', [hidden, feedForward], { bias: false }),
@@ -40,6 +42,32 @@ export const glm4: Family = {
     }),
   footprint: { attention: 'grouped' },
   quirks: { adjustTokenizer },
+}
+
+/** llama.cpp turns halves where positions lie along several axes, neighbours otherwise: rows of queries and keys change places. */
+function forAxes(config: ModelConfig, { headLength }: Dimensions): (row: Row) => Row {
+  const { mrope_section: sections } = config.rope
+  const length = rotatedLength(config)
+  return (row) =>
+    sections === undefined || sections === null || !/\.[qk]_proj\./.test(row.name)
+      ? row
+      : { ...row, place: (input) => row.place(toHalves(input, headLength, length)) }
+}
+
+/** Of each head, the even rows of the part that is rotated, the odd ones, and the rest. */
+function toHalves(input: Recipe, headLength: number, rotated: number): Recipe {
+  const columns = rowLength(input)
+  const matrix = input.shape.length === 1 ? reshape(input, [columns, 1]) : input
+  const heads = (matrix.shape[0] ?? 0) / headLength
+  const parts = Array.from({ length: heads }, (_, head) => {
+    const turned = slice(matrix, 0, head * headLength, head * headLength + rotated)
+    return [
+      strideRows(turned, 0, 2),
+      strideRows(turned, 1, 2),
+      ...(rotated < headLength ? [slice(matrix, 0, head * headLength + rotated, (head + 1) * headLength)] : []),
+    ]
+  })
+  return reshape(concat(parts.flat()), input.shape)
 }
 
 /** Values of each head that are rotated. */

@@ -65,6 +65,17 @@ export const glm4moe: Family = {
   quirks: { layers: layersOf, separableMtp: true, adjustTokenizer },
 }
 
+/** Solar Open: GLM-4.5's layout with a tokenizer of its own. */
+export const solarOpen: Family = {
+  ...glm4moe,
+  classes: ['SolarOpenForCausalLM'],
+  quirks: {
+    layers: layersOf,
+    adjustTokenizer: (entries) =>
+      setTokenIds(entries, { eot: tokenId(entries, '<|endoftext|>'), unknown: tokenId(entries, '<unk>') }),
+  },
+}
+
 /** Those that predict further tokens stand behind the others. */
 function layersOf(config: ModelConfig): number {
   const predictions = config.find(countOrNone, 'num_nextn_predict_layers') ?? 0

@@ -16,7 +16,15 @@ const mixtralDefaults = { rms_norm_eps: 1e-5, rope_theta: 1e6, num_local_experts
 /** Llama and those that share its layout to the last tensor, Mixtral's experts among them. */
 export const llama: Family = {
   architecture: 'llama',
-  classes: ['LlamaForCausalLM', 'LLaMAForCausalLM', 'MistralForCausalLM', 'MixtralForCausalLM', 'LlamaModel'],
+  classes: [
+    'LlamaForCausalLM',
+    'LLaMAForCausalLM',
+    'MistralForCausalLM',
+    'MixtralForCausalLM',
+    'LlamaModel',
+    'IQuestCoderForCausalLM',
+    'LlavaForConditionalGeneration',
+  ],
   fields: {
     defaults: llamaDefaults,
     classDefaults: { MistralForCausalLM: mistralDefaults, MixtralForCausalLM: { ...mistralDefaults, ...mixtralDefaults } },

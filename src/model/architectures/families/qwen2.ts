@@ -1,9 +1,21 @@
 import { groupedAttention } from '../attention.js'
 import { baseKeys } from '../base.js'
+import { decoderRows } from '../decoder.js'
 import { withRoot } from '../ends.js'
 import { poolingKeys } from '../pooling.js'
-import { denseRows, qwenDefaults, qwenInert, windowed } from '../qwen.js'
+import { denseRows, ofThinker, qwenDefaults, qwenInert, windowed } from '../qwen.js'
 import type { Family } from '../types.js'
+
+/** The text model of Qwen2-VL, Qwen2.5-VL and Qwen2.5-Omni: Qwen2 with positions along three axes. */
+export const qwen2vl: Family = {
+  architecture: 'qwen2vl',
+  classes: ['Qwen2VLForConditionalGeneration', 'Qwen2VLModel', 'Qwen2_5_VLForConditionalGeneration', 'Qwen2_5OmniModel'],
+  fields: { defaults: qwenDefaults, supported: windowed, inert: qwenInert, ropeKinds: ['mrope'] },
+  keys: baseKeys,
+  // Qwen2VLModel is the whole, with an output matrix.
+  tensors: (config) => decoderRows(config, { attention: { outputBias: 'optional' } }),
+  quirks: { rename: ofThinker, isSeventyBillion: (layers) => layers === 80 },
+}
 
 /** Qwen2 and 2.5: as Llama, with biases of queries, keys and values. */
 export const qwen2: Family = {

@@ -1,0 +1,79 @@
+import * as v from 'valibot'
+import { countKey, fileTypePlace } from '../base.js'
+import { count, finite, type ModelConfig, size } from '../config.js'
+import { endRows } from '../ends.js'
+import { float32, uint32 } from '../metadata.js'
+import { plainFeedForward } from '../plain-feed-forward.js'
+import { blocks, layerNorm, linear, tensor } from '../rows.js'
+import type { Entry, Family } from '../types.js'
+
+const attentionFields = v.looseObject({
+  alibi: v.nullish(v.boolean()),
+  alibi_bias_max: v.nullish(finite),
+  clip_qkv: v.nullish(finite),
+  kv_n_heads: v.nullish(count),
+  prefix_lm: v.nullish(v.literal(false)),
+  qk_ln: v.nullish(v.literal(false)),
+  rope: v.nullish(v.literal(false)),
+  softmax_scale: v.nullish(v.null()),
+})
+
+/** MPT: a bias by distance (ALiBi) in place of positions, layer norms. */
+export const mpt: Family = {
+  architecture: 'mpt',
+  classes: ['MPTForCausalLM'],
+  fields: {
+    defaults: { expansion_ratio: 4, tie_word_embeddings: true },
+    supported: {
+      embedding_fraction: [1],
+      expansion_ratio: [4],
+      logit_scale: [],
+      no_bias: [true, false],
+      norm_type: ['low_precision_layernorm', 'layernorm'],
+    },
+    inert: ['emb_pdrop', 'ffn_config', 'init_config', 'init_device', 'learned_pos_emb', 'tokenizer_name', 'verbose'],
+  },
+  keys: (config) => [
+    ...countKey(config, 'context_length', 'max_seq_len'),
+    ...countKey(config, 'embedding_length', 'd_model'),
+    ...countKey(config, 'block_count', 'n_layers'),
+    ['feed_forward_length', uint32(4 * config.get(size, 'd_model'))],
+    ...countKey(config, 'attention.head_count', 'n_heads'),
+    ...attentionKeys(config),
+    fileTypePlace,
+  ],
+  tensors: (config) => {
+    const hidden = config.get(size, 'd_model')
+    const heads = config.get(count, 'n_heads')
+    const vocabulary = config.get(size, 'vocab_size')
+    const { kv_n_heads: keyValueHeads, alibi } = config.get(attentionFields, 'attn_config')
+    const rows = hidden + 2 * (keyValueHeads ?? heads) * Math.floor(hidden / heads)
+    return [
+      ...endRows(config, { hidden, vocabulary }, { root: 'transformer.', embedding: 'wte', norm: 'norm_f' }),
+      tensor('transformer.norm_f.bias', 'output_norm.bias', [hidden], { optional: true }),
+      ...(alibi === true
+        ? []
+        : [tensor('transformer.wpe.weight', 'position_embd.weight', [config.get(size, 'max_seq_len'), hidden])]),
+      ...blocks('transformer.blocks', config.get(count, 'n_layers'), () => [
+        ...layerNorm('norm_1', 'attn_norm', hidden, { bias: 'optional' }),
+        ...layerNorm('norm_2', 'ffn_norm', hidden, { bias: 'optional' }),
+        ...linear('attn.Wqkv', 'attn_qkv', [rows, hidden]),
+        ...linear('attn.out_proj', 'attn_output', [hidden, hidden]),
+        ...plainFeedForward('ffn', hidden, 4 * hidden),
+      ]),
+    ]
+  },
+  quirks: { layers: (config) => config.get(count, 'n_layers') },
+}
+
+function attentionKeys(config: ModelConfig): Entry[] {
+  const { alibi, alibi_bias_max: most, clip_qkv: clip, kv_n_heads: keyValueHeads } = config.get(attentionFields, 'attn_config')
+  return [
+    ...(keyValueHeads === undefined || keyValueHeads === null
+      ? []
+      : [['attention.head_count_kv', uint32(keyValueHeads)] as const]),
+    ['attention.layer_norm_epsilon', float32(1e-5)],
+    ...(clip === undefined || clip === null ? [] : [['attention.clamp_kqv', float32(clip)] as const]),
+    ['attention.max_alibi_bias', float32(alibi === true ? (most ?? 8) : 0)],
+  ]
+}

@@ -1,0 +1,71 @@
+import { type Recipe, slice, transpose } from '../../../recipe/index.js'
+import { baseKeys, countKey, dimensionsOf } from '../base.js'
+import { type ModelConfig, size } from '../config.js'
+import { decoderRows } from '../decoder.js'
+import { boundedExperts } from '../feed-forward.js'
+import { uint32 } from '../metadata.js'
+import { normedAttention, ofThinker, qwenDefaults, qwenInert, windowed } from '../qwen.js'
+import { type Row, split, tensor } from '../rows.js'
+import type { Entry, Family, FieldTable } from '../types.js'
+
+const fields: FieldTable = {
+  defaults: { ...qwenDefaults, head_dim: 128, max_position_embeddings: 128_000, rope_theta: 5e6 },
+  supported: { ...windowed, mrope_interleaved: [true], norm_topk_prob: [true], decoder_sparse_step: [1] },
+  inert: [...qwenInert, 'rope.mrope_interleaved'],
+  ropeKinds: ['mrope'],
+}
+
+/** The text model of Qwen3-VL: Qwen3 with positions along three axes; pictures are also added to the first layers (deepstack). */
+export const qwen3vl: Family = {
+  architecture: 'qwen3vl',
+  classes: ['Qwen3VLForConditionalGeneration'],
+  fields,
+  keys: (config) => [...baseKeys(config), deepstack(config)],
+  tensors: (config) => decoderRows(config, { attention: normedAttention }),
+  quirks: { rename: ofThinker },
+}
+
+/** The same with experts. */
+export const qwen3vlmoe: Family = {
+  architecture: 'qwen3vlmoe',
+  classes: ['Qwen3VLMoeForConditionalGeneration'],
+  fields,
+  keys: (config) => [
+    ...baseKeys(config),
+    ...countKey(config, 'expert_feed_forward_length', 'moe_intermediate_size'),
+    deepstack(config),
+  ],
+  tensors: (config) => decoderRows(config, { attention: normedAttention, feedForward: (_, layer) => expertRows(config, layer) }),
+  quirks: { rename: ofThinker },
+}
+
+/** How many layers take in pictures, of which the text model has none. */
+function deepstack({ checkpoint }: ModelConfig): Entry {
+  const { vision_config: vision, thinker_config: thinker } = checkpoint.config
+  const own = vision ?? (thinker as { vision_config?: unknown } | undefined)?.vision_config
+  const indexes = (own as { deepstack_visual_indexes?: unknown } | undefined)?.deepstack_visual_indexes
+  return ['n_deepstack_layers', uint32(Array.isArray(indexes) ? indexes.length : 0)]
+}
+
+/** Matrices of all experts in one tensor with inputs as rows, as published; transformers 5 saves them with outputs as rows. */
+function expertRows(config: ModelConfig, layer: number): Row[] {
+  const { layers, hidden } = dimensionsOf(config)
+  const experts = boundedExperts(config, layers)
+  const width = config.get(size, 'moe_intermediate_size')
+  const name = (part: string): string => `mlp.experts.${part}`
+  const stored = config.shapeOf(`model.layers.${layer}.${name('gate_up_proj')}`)
+  const upright = stored?.[1] === 2 * width && stored[2] === hidden && hidden !== 2 * width
+  const turn = (input: Recipe): Recipe => (upright ? input : transpose(input))
+  const shape = (rows: number, columns: number): number[] => [experts, ...(upright ? [rows, columns] : [columns, rows])]
+  return [
+    tensor('mlp.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),
+    split(name('gate_up_proj'), shape(2 * width, hidden), (input) => {
+      const both = turn(input)
+      return [
+        { name: 'ffn_gate_exps.weight', recipe: slice(both, 1, 0, width) },
+        { name: 'ffn_up_exps.weight', recipe: slice(both, 1, width, 2 * width) },
+      ]
+    }),
+    tensor(name('down_proj'), 'ffn_down_exps.weight', shape(hidden, width), { transform: turn }),
+  ]
+}
