@@ -1,4 +1,3 @@
-import type { MetadataValue } from '../gguf/types.js'
 import type { AddedToken } from './added-tokens.js'
 import { chatTemplates } from './chat-template.js'
 import type { JsonObject } from './json.js'
@@ -32,14 +31,12 @@ export function gemma4Metadata(files: TokenizerFiles, { ids, added, model, size,
   const templates = chatTemplates(files)
   const special = specialTokenEntries(files, { tokens, addedTokens: added.tokens, template: templates.text })
   const key = (name: string): string => `tokenizer.ggml.${name}`
-  const array = (elementType: 'string' | 'float32' | 'int32', value: readonly (string | number)[]): MetadataValue =>
-    ({ type: 'array', elementType, value: [...value] }) as MetadataValue
   const entries: TokenizerEntry[] = [
     [key('model'), { type: 'string', value: 'gemma4' }],
-    [key('tokens'), array('string', tokens)],
-    [key('scores'), array('float32', Array<number>(tokens.length).fill(-1000))],
-    [key('token_type'), array('int32', kinds)],
-    [key('merges'), array('string', readMerges(model, file))],
+    [key('tokens'), { type: 'array', elementType: 'string', value: tokens }],
+    [key('scores'), { type: 'array', elementType: 'float32', value: Array<number>(tokens.length).fill(-1000) }],
+    [key('token_type'), { type: 'array', elementType: 'int32', value: kinds }],
+    [key('merges'), { type: 'array', elementType: 'string', value: readMerges(model, file) }],
     ...special.entries,
     ...templates.entries,
   ]

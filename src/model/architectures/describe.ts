@@ -42,7 +42,7 @@ const ownClass: ReadonlySet<string> = new Set([
   'KimiK3ForConditionalGeneration',
 ])
 
-/** The class of a checkpoint; of its text model, where that is named. Source: get_model_architecture of conversion/base.py, llama.cpp v0.7.0. */
+/** The class of a checkpoint; of its text model, where that is named and known. Source: get_model_architecture of conversion/base.py, llama.cpp v0.7.0. */
 function classOf(config: Fields): unknown {
   const first = (fields: unknown): unknown => {
     const { architectures } = (typeof fields === 'object' && fields !== null ? fields : {}) as Fields
@@ -50,7 +50,8 @@ function classOf(config: Fields): unknown {
   }
   const outer = first(config)
   if (typeof outer === 'string' && ownClass.has(outer)) return outer
-  return first(config['text_config']) ?? outer
+  const inner = first(config['text_config'])
+  return typeof inner === 'string' && familyOfClass(inner, flatFields(config)) !== undefined ? inner : outer
 }
 
 async function describeFamily(family: Family, checkpoint: Checkpoint, className: string, mtp: MtpExport): Promise<Model> {

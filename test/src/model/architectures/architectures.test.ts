@@ -153,9 +153,9 @@ describe('what does not fit', () => {
     ['linear scaling without a factor', llama3Rope, { rope_scaling: { type: 'linear' } }, {}, 'CONFIG_INVALID', 'lacks factor'],
     ['another scaling', llama3Rope, { rope_scaling: { type: 'longrope', factor: 2 } }, {}, 'CONFIG_INVALID', 'longrope'],
     [
-      'equal bounds of frequencies',
+      'exchanged bounds of frequencies',
       llama3Rope,
-      { rope_scaling: { type: 'llama3', high_freq_factor: 1 } },
+      { rope_scaling: { type: 'llama3', low_freq_factor: 2, high_freq_factor: 1 } },
       {},
       'CONFIG_INVALID',
       'low_freq',
