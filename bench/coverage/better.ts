@@ -39,6 +39,14 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
   t5: ['extra ids have their names, and logits of a tied embedding are scaled', ...extraIds, 'dec.output_norm.weight'],
   ...Object.fromEntries(['flan-t5', 'umt5', 'mt5'].map((name) => [name, ['extra ids have their names', ...extraIds]])),
   't5-encoder': ['it looks both ways, and extra ids have their names', ...extraIds, 't5encoder.attention.causal'],
+  'glm4.7-flash': ['llama.cpp need not guess how experts are chosen', 'deepseek2.expert_gating_func'],
+  'mistral-small4': [
+    'attention is scaled as the model does',
+    'mistral4.rope.scaling.yarn_log_multiplier',
+    'mistral4.rope.scaling.attn_factor',
+    'mistral4.attention.temperature_scale',
+    'mistral4.attention.temperature_length',
+  ],
   bamba: ['half of each head is rotated, and the converter reorders all of it', 'blk.1.attn_q.weight', 'blk.1.attn_k.weight'],
   'nemotron3-super-mtp': ['routers are F32 in all layers', 'blk.6.ffn_gate_inp.weight'],
   ...Object.fromEntries(

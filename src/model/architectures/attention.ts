@@ -1,4 +1,4 @@
-import { add, concat, interleaveHalves, type Recipe, slice } from '../../recipe/index.js'
+import { add, concat, interleaveHalves, type Recipe, reshape, slice } from '../../recipe/index.js'
 import type { Dimensions } from './base.js'
 import { linear, norm, type Row } from './rows.js'
 
@@ -9,16 +9,24 @@ export const plusOne = (weight: Recipe): Recipe => add(weight, 1)
 export const interleaved =
   (heads: number, rotated?: number) =>
   (input: Recipe): Recipe => {
-    const [rows = 0] = input.shape
-    if (rotated === undefined || rotated === rows / heads) return interleaveHalves(input, heads)
-    return concat(
-      Array.from({ length: heads }, (_, head) => {
-        const start = (head * rows) / heads
-        const turned = slice(input, 0, start, start + rotated)
-        const rest = slice(input, 0, start + rotated, start + rows / heads)
-        return concat([interleaveHalves(turned, 1), rest])
-      }),
+    const length = (input.shape[0] as number) / heads
+    if (rotated === undefined || rotated === length) return interleaveHalves(input, heads)
+    return byHead(heads, (head) => concat([interleaveHalves(slice(head, 0, 0, rotated), 1), slice(head, 0, rotated, length)]))(
+      input,
     )
+  }
+
+/** The same change to the rows of each head, or to the values of each head of a bias. */
+const byHead =
+  (heads: number, change: (head: Recipe) => Recipe) =>
+  (input: Recipe): Recipe => {
+    const [rows = 0, columns = 1] = input.shape
+    const matrix = input.shape.length === 1 ? reshape(input, [rows, columns]) : input
+    const length = rows / heads
+    const changed = concat(
+      Array.from({ length: heads }, (_, head) => change(slice(matrix, 0, head * length, (head + 1) * length))),
+    )
+    return input.shape.length === 1 ? reshape(changed, [rows]) : changed
   }
 
 export interface GroupedOptions {

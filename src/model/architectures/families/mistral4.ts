@@ -1,0 +1,28 @@
+import { present } from '../base.js'
+import { latentFields, latentKeys, latentRows } from '../latent-model.js'
+import { float32, uint32 } from '../metadata.js'
+import type { Family } from '../types.js'
+
+/** Mistral Small 4: latent attention and experts, as DeepSeek V3; attention is scaled by position beyond the first context. */
+export const mistral4: Family = {
+  architecture: 'mistral4',
+  classes: ['Mistral3ForConditionalGeneration'],
+  applies: ({ model_type: type }) => type === 'mistral4',
+  fields: {
+    ...latentFields,
+    defaults: { ...latentFields.defaults, norm_topk_prob: true, routed_scaling_factor: 1 },
+    supported: { ...latentFields.supported, 'rope.partial_rotary_factor': () => true },
+  },
+  keys: (config) => {
+    const { kind, factor, llama_4_scaling_beta: scale, original_max_position_embeddings: length } = config.rope
+    return [
+      // With the multiplier, llama.cpp scales attention as DeepSeek does, which this does not: this factor cancels what remains of it.
+      ...latentKeys(config).filter(([key]) => key !== 'rope.scaling.yarn_log_multiplier'),
+      ...(kind === 'yarn' ? [['rope.scaling.attn_factor', float32(1 / (1 + 0.1 * Math.log(factor ?? 1)))] as const] : []),
+      ...present('attention.temperature_scale', scale, float32),
+      ...(scale === undefined || scale === null ? [] : present('attention.temperature_length', length, uint32)),
+    ]
+  },
+  tensors: (config) => latentRows(config, { fusedExperts: config.hasTensor('model.layers.0.mlp.experts.gate_up_proj') }),
+  quirks: { dropsTiedOutput: true },
+}
