@@ -1,3 +1,4 @@
+import { existsSync, readlinkSync } from 'node:fs'
 import { FormatError, type FormatErrorCode } from '../../formats/format-error.js'
 import { errorTable, exitStatus, type ToolErrorCode, type toolErrors } from './error-table.js'
 
@@ -71,8 +72,12 @@ export class MqError extends Error {
     }
     switch (code) {
       case 'ENOENT':
-      case 'ENOTDIR':
-        return new MqError('FILE_MISSING', { path: where }, options)
+      case 'ENOTDIR': {
+        const target = danglingTarget(where)
+        return target === undefined
+          ? new MqError('FILE_MISSING', { path: where }, options)
+          : new MqError('LINK_DANGLING', { path: where, target }, options)
+      }
       case 'EISDIR':
         return new MqError('FILE_UNREADABLE', { path: where, problem: 'it is a folder' }, options)
       case 'EACCES':
@@ -95,6 +100,15 @@ export class MqError extends Error {
           ? new MqError('INTERRUPTED', { what: 'the work' }, options)
           : new MqError('INTERNAL', { problem: error.message }, options)
     }
+  }
+}
+
+/** What a symbolic link names that leads nowhere; undefined for anything else. */
+function danglingTarget(path: string): string | undefined {
+  try {
+    return existsSync(path) ? undefined : readlinkSync(path)
+  } catch {
+    return undefined
   }
 }
 

@@ -48,10 +48,8 @@ export async function* makePlan(blueprint: Blueprint, request: PlanRequest, opti
   checkOptions(options)
   const calibration = calibrationOf(blueprint, options)
   const typed = yield* withTypes(blueprint, request, { ...options, calibration })
-  const plan =
-    options.importance === undefined
-      ? { ...typed, notes: [...new Set([...typed.notes, ...importanceNotes(blueprint, typed)])] }
-      : typed
+  const lowNotes = lowTypeNotes(blueprint, typed, options.importance !== undefined)
+  const plan = { ...typed, notes: [...new Set([...typed.notes, ...lowNotes])] }
   if (calibration === undefined) return plan
   const others = plan.calibration !== undefined && plan.calibration !== calibration.digest && calibration.weightsAlone !== true
   const damped = yield* chooseDampings(blueprint, plan, { ...options, calibration })
@@ -117,17 +115,34 @@ const fewBits = 3
 /** Types of models that were trained in them. */
 const trainedTypes: ReadonlySet<GgmlTypeName> = new Set(['TQ1_0', 'TQ2_0', 'Q1_0', 'Q2_0'])
 
-/** Says that types of 1 and 2 bits want importance; the source's own blocks are copied, and want none. */
-function importanceNotes({ tensors: sources }: Blueprint, { tensors }: Plan): string[] {
-  const low = tensors.filter(
+/** Tensors with types of 1 and 2 bits, but for the source's own blocks, which are copied. */
+function lowTensors({ tensors: sources }: Blueprint, { tensors }: Plan): Plan['tensors'] {
+  return tensors.filter(
     ({ type }, index) =>
-      ggmlType(type).bitsPerWeight < fewBits &&
-      !trainedTypes.has(type) &&
-      !isCopy((sources[index] as Blueprint['tensors'][number]).recipe, type),
+      ggmlType(type).bitsPerWeight < fewBits && !isCopy((sources[index] as Blueprint['tensors'][number]).recipe, type),
   )
+}
+
+/** Says that types of 1 and 2 bits want importance, unless there is some, or models that were trained in them. */
+function lowTypeNotes(blueprint: Blueprint, plan: Plan, hasImportance: boolean): string[] {
+  const low = lowTensors(blueprint, plan)
+  const trained = low.filter(({ type }) => trainedTypes.has(type))
+  const others = low.filter(({ type }) => !trainedTypes.has(type))
+  return [...(hasImportance ? [] : importanceNotes(others, plan.tensors.length)), ...trainedNotes(trained, plan.tensors.length)]
+}
+
+function trainedNotes(low: Plan['tensors'], count: number): string[] {
   if (low.length === 0) return []
   const types = [...new Set(low.map(({ type }) => type))].join(', ')
   return [
-    `${low.length} of ${tensors.length} tensors have types of fewer than ${fewBits} bits (${types}), which lose much without an importance matrix or a calibration.`,
+    `${low.length} of ${count} tensors have a type for models that were trained in it (${types}): any other model loses nearly all by it.`,
+  ]
+}
+
+function importanceNotes(low: Plan['tensors'], count: number): string[] {
+  if (low.length === 0) return []
+  const types = [...new Set(low.map(({ type }) => type))].join(', ')
+  return [
+    `${low.length} of ${count} tensors have types of fewer than ${fewBits} bits (${types}), which lose much without an importance matrix or a calibration.`,
   ]
 }

@@ -100,6 +100,16 @@ describe('types of fewer than 3 bits', () => {
   })
 })
 
+it.each(['Q1_0', 'Q2_0', 'TQ1_0', 'TQ2_0'] as const)(
+  '%s is for models that were trained in it, which a note says',
+  async (type) => {
+    const { notes } = await planFor(narrow(256), { kind: 'type', type })
+    expect(notes).toEqual([
+      `5 of 6 tensors have a type for models that were trained in it (${type}): any other model loses nearly all by it.`,
+    ])
+  },
+)
+
 describe('a request', () => {
   it('of no kind is refused', async () => {
     await expect(planFor(narrow(256), { bits: 3 } as never)).rejects.toMatchObject({ code: 'OPTION_INVALID' })
