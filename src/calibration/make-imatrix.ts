@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import { checkTarget, readText } from '../files/index.js'
 import type { ToGguf } from '../model/index.js'
 import type { WithProgress } from '../progress/index.js'
-import { type CovarianceGroup, externalImatrix, loadModel } from '../runner/index.js'
+import type { CovarianceGroup } from '../runner/index.js'
 import { formatBytes, formatTable } from '../terminal/index.js'
 import { readMatrix } from './read-matrix.js'
 
@@ -64,6 +64,8 @@ export async function* makeImatrix(options: ImatrixOptions): WithProgress<Imatri
   const { covarianceMemory: memory = defaultCovarianceBytes } = options
   const { output, contextLength = 512, chunks, processOutput = false, rank = 'auto', force = false, threads, signal } = options
   const common = { threads, signal }
+  // Loaded here: who reads a calibration has no use for llama.cpp.
+  const { externalImatrix, loadModel } = await import('../runner/index.js')
   const { content: text } = await readText(options.text, { chunks, contextLength })
   await checkTarget(output, [options.model, options.text], force)
   const loadable = yield* options.toGguf(options.model, 'convert the checkpoint', common)

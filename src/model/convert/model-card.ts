@@ -1,4 +1,3 @@
-import { parse } from 'yaml'
 import type { MetadataValue } from '../../../formats/gguf/index.js'
 import { text } from '../architectures/index.js'
 import type { Checkpoint } from '../checkpoint/index.js'
@@ -20,6 +19,8 @@ export async function readModelCard(checkpoint: Checkpoint): Promise<{ readonly 
   const [, yaml] =
     /^\uFEFF?---\r?\n([^]*?)\r?\n---(?:\r?\n|$)/.exec(new TextDecoder().decode(bytes?.subarray(0, maxFrontMatter))) ?? []
   if (yaml === undefined) return { card: {}, notes: [] }
+  // Loaded here: it takes longer than all else of a conversion's start.
+  const { parse } = await import('yaml')
   try {
     const card: unknown = parse(yaml.replaceAll('\t', '  '), { schema: 'core', maxAliasCount: 20, logLevel: 'error' })
     return { card: isCard(card) ? card : {}, notes: [] }

@@ -1,7 +1,6 @@
 import { MqError } from '../../errors/index.js'
 import { writeWhole } from '../../files/index.js'
 import type { DryRun } from './dry-run.js'
-import { planPage, planPicture } from './picture.js'
 
 /**
  * Refuses a picture's name before any work is done.
@@ -15,6 +14,8 @@ export function checkPictureName(path: string): void {
 
 /** Writes the picture of a plan: as SVG, or as a page, whichever its name says. It has its name when it is whole. */
 export async function writePicture(path: string, plan: DryRun, title: string): Promise<void> {
+  // Loaded here: most plans are not drawn.
+  const { planPage, planPicture } = await import('./picture.js')
   const text = /\.svg$/i.test(path) ? planPicture(plan, title).text : planPage(plan, title)
   await writeWhole(path, text)
 }
