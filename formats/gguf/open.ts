@@ -32,7 +32,7 @@ export interface OpenGguf {
   close(): Promise<void>
 }
 
-/** How the files of a model are opened: on this machine, or from afar. @throws ENOENT where there is none. */
+/** How the files of a model are opened: on this machine, or over HTTP. @throws ENOENT where there is none. */
 export type OpenSource = (path: string) => Promise<ByteSource>
 
 /**

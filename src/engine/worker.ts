@@ -174,7 +174,7 @@ function fewRows({ columns, depth }: OutputForm): number {
   return 4 * Math.max(1, Math.floor(2 ** 20 / (columns * (depth + 1))))
 }
 
-/** What goes into and is lost from the outputs. @param most rows to look at, spread over all. */
+/** Power and error of the outputs. @param most rows to measure, spread over all. */
 function outputSums(
   values: Float32Array,
   stored: Float32Array,

@@ -24,7 +24,7 @@ export async function checkTarget(path: string, inputs: readonly string[], force
   if (target === undefined) return
   if (target.isDirectory()) throw unwritable(path, 'it is a folder')
   for (const input of inputs) {
-    // A model that is read from afar has no file here.
+    // A remote model has no file here.
     const found = await stat(input).catch(() => undefined)
     if (found !== undefined && found.dev === target.dev && found.ino === target.ino)
       throw unwritable(path, 'it is one of the files to be read')

@@ -27,7 +27,7 @@ interface Way {
  * The way to place a plan's model that leaves least behind, within the memory of a GPU: everything; else, of a mixture of experts, the
  * routed experts of the first layers stay behind, for of these each token reads few; else whole layers stay behind, the first ones.
  * The embedding always stays, as in llama.cpp. Experts left behind are copied to the GPU for long prompts (llama.cpp's op offload): room
- * for those of one layer is kept. The graph's buffer is reckoned as on one device. Not tried on a GPU.
+ * for those of one layer is kept. The compute buffer is estimated as on one device. Not measured on a GPU.
  * @returns undefined where not even one layer fits.
  */
 export function placeOnGpu(

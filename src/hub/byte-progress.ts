@@ -11,7 +11,7 @@ export interface ByteReport {
 }
 
 /**
- * Shows parallel work as one stream of progress. Reports that come while nobody looks are put together. When the stream is left early,
+ * Shows parallel work as one stream of progress. Reports that come between two reads are merged. When the stream is left early,
  * or `outer` is aborted, the work's signal is aborted and its end awaited.
  */
 export async function* byteProgress<Result>(

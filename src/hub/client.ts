@@ -14,8 +14,8 @@ export interface HubClient {
   /** The same client, ended by another signal, or telling another of its waits. */
   with(changes: { readonly signal: AbortSignal; readonly onWait?: RetryOptions['onWait'] }): HubClient
   /**
-   * One request, with the token if it goes to the endpoint itself. Throws TransientError for lost connections, 408, 429 and 5xx; other
-   * statuses are the caller's.
+   * One request, with the token if it goes to the endpoint itself. Other statuses than the following are
+   * the caller's. @throws TransientError for lost connections, 408, 429 and 5xx.
    */
   request(url: string | URL, init?: RequestInit): Promise<Response>
   /** Tries again as {@link retry} does; what remains of a TransientError is NETWORK. */
@@ -29,7 +29,7 @@ export interface ClientOptions {
   readonly signal: AbortSignal
   /** First pause before trying again, in milliseconds. */
   readonly pauseMs: number
-  /** Hears how long a request waits before it is made again, and why. */
+  /** Called with how long a request waits before it is made again, and why. */
   readonly onWait?: RetryOptions['onWait']
   /** Whether the endpoint has answered before. One that never did is not asked again: its address is probably wrong. */
   readonly reached?: boolean

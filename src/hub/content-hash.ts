@@ -9,7 +9,7 @@ export function contentHash({ hash, sizeBytes }: RemoteFile): Hash {
   return hash.algorithm === 'sha256' ? createHash('sha256') : createHash('sha1').update(`blob ${sizeBytes}\0`)
 }
 
-/** Feeds the first `length` bytes of a file to a hash. `onBytes` hears how many each time. */
+/** Feeds the first `length` bytes of a file to a hash. @param options.onBytes called with how many each time. */
 export async function hashPrefix(
   path: string,
   length: number,

@@ -14,7 +14,7 @@ const fewestBytes = 4096
 /** Failures count anew only after this much more is held, so that a server which sends a few bytes at a time does not go on for ever. */
 const progressBytes = 16 << 10
 
-/** A file to download, and who hears of its progress. */
+/** A file to download, and callbacks for its progress. */
 export interface FileDownload {
   readonly client: HubClient
   /** `NS/NAME`, for errors. */
@@ -23,9 +23,9 @@ export interface FileDownload {
   readonly file: RemoteFile
   /** Final path. Until the content is whole and verified it is `PATH.partial`. */
   readonly path: string
-  /** Hears how many more bytes are there, counting those of an earlier run; a negative count takes some back. */
+  /** Called with how many more bytes are there, counting those of an earlier run; a negative count takes some back. */
   readonly onBytes: (count: number) => void
-  /** Hears that another process downloads the same file and is waited for. */
+  /** Called where another process downloads the same file and is waited for. */
   readonly onBusy?: () => void
 }
 

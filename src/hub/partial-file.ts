@@ -103,7 +103,7 @@ export interface PartialFile {
   hash(): string
 }
 
-/** Opens what is at `path`, hashing what an earlier run left. `onBytes` hears how many bytes more, or fewer, are there. */
+/** Opens what is at `path`, hashing what an earlier run left. @param options.onBytes called with how many bytes more, or fewer, are there. */
 export async function openPartialFile(
   path: string,
   file: RemoteFile,

@@ -13,9 +13,9 @@ const frontBytes = 2 ** 16
 const maxRangeBytes = 2 ** 28
 
 /**
- * A file that is read from afar by ranges: what is asked for, and no more but at its front. Rejects with NETWORK, HUB_ANSWER_INVALID where
- * the server sends whole files or another length, FILE_MISSING where there is none.
+ * A remote file that is read by HTTP ranges: what is asked for, and no more but at its front.
  * @param sizeBytes of the file, where it is known; else the server is asked.
+ * @throws MqError NETWORK; HUB_ANSWER_INVALID where the server sends whole files or another length; FILE_MISSING.
  */
 export async function rangeSource(client: HubClient, url: string, sizeBytes?: number): Promise<ByteSource> {
   const front = await client.retry(async () => fetchRange(client, url, 0, frontBytes))

@@ -6,7 +6,7 @@ const longestPauseMs = 30_000
 /** Who is told to come back later than this had better be told so than wait. */
 export const longestToldWaitMs = 15 * 60_000
 
-/** Something that may go better next time: a lost connection, an overloaded server. */
+/** A failure that may not come again: a lost connection, an overloaded server. */
 export class TransientError extends Error {
   override readonly name = 'TransientError'
   /** What the server asked for in Retry-After or a rate-limit header. */
@@ -33,7 +33,7 @@ export interface RetryOptions {
   readonly progress?: () => number
   /** How much progress counts as some. */
   readonly step?: number
-  /** Hears why and how long it waits. */
+  /** Called with the reason and the length of each wait. */
   readonly onWait?: (waitMs: number, reason: string) => void
 }
 

@@ -16,7 +16,7 @@ export interface ModelHeaders {
 }
 
 /**
- * Reads a model's headers, here or from afar: see makeBlueprint and openRemoteModel. No weights are downloaded.
+ * Reads a model's headers, from files or over HTTP: see makeBlueprint and openRemoteModel. No weights are downloaded.
  * @throws MqError as these do.
  */
 export async function readModelHeaders(

@@ -14,13 +14,13 @@ import {
 } from '../hub/index.js'
 import { type CheckpointFolder, checkSmallFile } from './checkpoint/index.js'
 
-/** A model of which headers and small files are read from afar, and no weights. */
+/** A model of which headers and small files are read over HTTP, and no weights. */
 export type RemoteModel =
   | { readonly kind: 'checkpoint'; readonly folder: CheckpointFolder }
   | { readonly kind: 'gguf'; readonly path: string; readonly open: (path: string) => Promise<ByteSource> }
 
 /**
- * Opens a model from afar.
+ * Opens a remote model.
  * @param name `hf:NS/NAME[:TAG][@REVISION]` at the endpoint; an address of a repository, `https://HOST/NS/NAME`, with `/tree/REVISION` or
  * without; or the address of a .gguf file.
  * @throws MqError NAME_INVALID, REPO_MISSING, MODEL_NOT_FOUND, CHECKPOINT_EMPTY, NETWORK, HUB_ANSWER_INVALID.

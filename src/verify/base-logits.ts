@@ -20,7 +20,7 @@ export interface BaseLogits {
   readonly sizeBytes?: number
   /**
    * The reference's own -ln p of each scored token, where it was run. Those read back from the file have lost what lies more than 16
-   * below the highest logit, which makes a reference look better than it is on text that is strange to it.
+   * below the highest logit, which makes the perplexity of a reference too low on text that it predicts badly.
    */
   readonly negativeLogLikelihoods?: Float64Array
   /** Clears away what was made and is not to stay. */

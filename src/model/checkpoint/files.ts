@@ -7,7 +7,7 @@ import { MqError } from '../../errors/index.js'
 import type { CheckpointFolder } from './folder.js'
 
 const indexName = 'model.safetensors.index.json'
-/** Headers read at a time: from afar, most of the time is waiting. */
+/** Headers read at a time: over HTTP, most of the time is waiting. */
 const concurrency = 8
 
 /** The headers of a checkpoint's weight files, by file name, in the order of their names. */

@@ -77,7 +77,7 @@ export function candidatesFor(tensor: BlueprintTensor, { sourceType }: Blueprint
   return [...quantized, ...wide].toSorted(byBits)
 }
 
-/** From so many bits per weight on, what blocks lose counts for nothing: Q8_0 has a relative error of 3e-5 (typical-errors.ts). */
+/** From so many bits per weight on, quantization errors are negligible: Q8_0 has a relative error of 3e-5 (typical-errors.ts). */
 const losslessBits = 8
 
 /** The least bits per weight of any type that a budget may choose for any row. */

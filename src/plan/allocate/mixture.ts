@@ -21,7 +21,7 @@ export interface MixtureRule {
   readonly why?: string | undefined
 }
 
-/** A mix of types that somebody has found good, as a data file: the first rule that holds gives a tensor's type. */
+/** A mixture of types as a data file: the first rule that matches gives a tensor's type. */
 export interface Mixture {
   readonly name: string
   readonly description: string

@@ -1,6 +1,6 @@
 import type { GgmlTypeName } from '../../../formats/ggml/types.js'
 
-/** Where a tensor stands among its kind, as llama-quantize counts, and what it looks at besides. */
+/** Position of a tensor among those of its kind, as llama-quantize counts, and the other inputs of its rules. */
 export interface Place {
   /** Which one of its kind it is; in a model with experts, which block it belongs to. */
   readonly index: number
