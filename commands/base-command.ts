@@ -36,7 +36,12 @@ export abstract class MqCommand extends Command {
   /** The command line as it was typed, quoted for a shell. @param leaveOut a flag that is left out. */
   protected commandLine(leaveOut?: string): string {
     const words = [this.config.bin, ...(this.id ?? '').split(':'), ...this.argv.filter((word) => word !== leaveOut)]
-    return words.map((word) => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ')
+    return words.map((word) => this.quote(word)).join(' ')
+  }
+
+  /** A word as a shell takes it: in quotes where it has blanks or other characters with a meaning. */
+  protected quote(word: string): string {
+    return /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
   }
 
   /** Prints an error as one line on stderr and sets the exit status; a result can still be printed after it. */

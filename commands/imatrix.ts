@@ -79,7 +79,7 @@ Use the model in high precision, and text like that which it will process. 1-bit
     if (flags['llama-dir'] !== undefined)
       this.log('llama-imatrix computes no covariances: for error feedback, run without --llama-dir.')
     const flag = report.covariance.length > 0 ? 'calibration' : 'imatrix'
-    this.log(`Next: mq quantize ${args.model} --bits 2.51 --${flag} ${report.output}`)
+    this.log(`Next: mq quantize ${this.quote(args.model)} --bits 2.51 --${flag} ${this.quote(report.output)}`)
     return report
   }
 }

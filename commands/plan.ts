@@ -109,10 +109,10 @@ The plan file holds the reason for each type, can be edited, and is run with \`m
     if (output !== undefined) {
       await writePlan(output, plan, { force })
       const known = (['imatrix', 'calibration'] as const).flatMap((flag) =>
-        flags[flag] === undefined ? [] : ` --${flag} ${flags[flag]}`,
+        flags[flag] === undefined ? [] : ` --${flag} ${this.quote(flags[flag])}`,
       )
-      const quantize = (source: string): string => `mq quantize ${source} --plan ${output}${known.join('')}`
-      if (hasWeights) this.log(`Next: ${quantize(path)}`)
+      const quantize = (source: string): string => `mq quantize ${source} --plan ${this.quote(output)}${known.join('')}`
+      if (hasWeights) this.log(`Next: ${quantize(this.quote(path))}`)
       else {
         const endpoint = flags.endpoint === undefined ? '' : ` --endpoint ${flags.endpoint}`
         if (/^hf:/i.test(path)) this.log(`Next: mq pull ${path.slice('hf:'.length)}${endpoint}`)

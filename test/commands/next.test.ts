@@ -1,7 +1,8 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runMq } from '../support/run-mq.js'
 import { runningRegistry } from '../support/running-registry.js'
@@ -41,6 +42,19 @@ describe('every line after "Next:" runs as it is printed', () => {
     const next = await run('plan', sample, '--bits', '4', '-o', 'plan.json')
     expect(next).toContain('--plan plan.json')
     await run(...argumentsOf(next), '-o', 'after-plan.gguf')
+  })
+
+  test.skipIf(process.platform === 'win32')('of convert, in a shell, where names have blanks', async () => {
+    await symlink(sample, join(folder, "a model's folder"))
+    const next = await run('convert', "a model's folder", '--type', 'q8_0', '-o', 'blank.gguf')
+    const script = `mq() { "$NODE" "$ENTRY" "$@"; }; ${next} -o 'after a blank.gguf'`
+    const env = {
+      NODE: process.execPath,
+      ENTRY: fileURLToPath(new URL('../../bin/run.js', import.meta.url)),
+      NODE_ENV: 'production',
+    }
+    await execa('/bin/sh', ['-c', script], { cwd: folder, env })
+    expect(await readdir(folder)).toContain('after a blank.gguf')
   })
 
   test('of plan for a model on a hub, and the line that follows it', async () => {
