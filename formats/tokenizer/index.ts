@@ -2,15 +2,17 @@ import { FormatError } from '../format-error.js'
 import { byteFallbackBpe } from './byte-fallback-bpe.js'
 import { byteLevelBpe } from './byte-level-bpe.js'
 import { asObject } from './json.js'
+import { rwkvWorld } from './rwkv-world.js'
 import { sentencePiece } from './sentencepiece.js'
 import type { TokenizerFiles, TokenizerKind, TokenizerMetadata, TokenizerOptions } from './types.js'
 import { unigram } from './unigram.js'
 import { wordPiece } from './word-piece.js'
 
+export { rwkvVocabularyName } from './rwkv-world.js'
 export type { TokenizerEntry, TokenizerFiles, TokenizerMetadata, TokenizerOptions } from './types.js'
 
 /** Every way to write a tokenizer down; the first that a checkpoint's files hold is read. */
-const kinds: readonly TokenizerKind[] = [byteLevelBpe, wordPiece, unigram, sentencePiece, byteFallbackBpe]
+const kinds: readonly TokenizerKind[] = [byteLevelBpe, wordPiece, unigram, sentencePiece, byteFallbackBpe, rwkvWorld]
 
 /**
  * GGUF metadata of a tokenizer.
