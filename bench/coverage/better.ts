@@ -39,6 +39,13 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
   t5: ['extra ids have their names, and logits of a tied embedding are scaled', ...extraIds, 'dec.output_norm.weight'],
   ...Object.fromEntries(['flan-t5', 'umt5', 'mt5'].map((name) => [name, ['extra ids have their names', ...extraIds]])),
   't5-encoder': ['it looks both ways, and extra ids have their names', ...extraIds, 't5encoder.attention.causal'],
+  'kimi-k2-ranks': [
+    'tokenizer_config.json names them, and both keys of bos and eos are always written',
+    'tokenizer.ggml.unknown_token_id',
+    'tokenizer.ggml.padding_token_id',
+    'tokenizer.ggml.add_bos_token',
+    'tokenizer.ggml.add_eos_token',
+  ],
   'glm4.7-flash': ['llama.cpp need not guess how experts are chosen', 'deepseek2.expert_gating_func'],
   'mistral-small4': [
     'attention is scaled as the model does',

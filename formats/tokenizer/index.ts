@@ -4,15 +4,17 @@ import { byteLevelBpe } from './byte-level-bpe.js'
 import { asObject } from './json.js'
 import { rwkvWorld } from './rwkv-world.js'
 import { sentencePiece } from './sentencepiece.js'
+import { tokenRanks } from './token-ranks.js'
 import type { TokenizerFiles, TokenizerKind, TokenizerMetadata, TokenizerOptions } from './types.js'
 import { unigram } from './unigram.js'
 import { wordPiece } from './word-piece.js'
 
 export { rwkvVocabularyName } from './rwkv-world.js'
+export { tokenRanksName } from './token-ranks.js'
 export type { TokenizerEntry, TokenizerFiles, TokenizerMetadata, TokenizerOptions } from './types.js'
 
 /** Every way to write a tokenizer down; the first that a checkpoint's files hold is read. */
-const kinds: readonly TokenizerKind[] = [byteLevelBpe, wordPiece, unigram, sentencePiece, byteFallbackBpe, rwkvWorld]
+const kinds: readonly TokenizerKind[] = [byteLevelBpe, wordPiece, unigram, sentencePiece, byteFallbackBpe, tokenRanks, rwkvWorld]
 
 /**
  * GGUF metadata of a tokenizer.

@@ -29,6 +29,15 @@ const casedWords = (suffix: string, digits: string): string => {
   return `${start}*${lower}+${suffix}|${start}+${lower}*${suffix}|${digits}${rest}`
 }
 
+/** A split that also cuts between Han and other letters, and where lower case turns to upper case. */
+const kimiWords = ((): string => {
+  const upper = String.raw`[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]`
+  const lower = String.raw`[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]`
+  const start = String.raw`[^\r\n\p{L}\p{N}]?${upper}`
+  const letters = `${start}*${lower}+${contraction}?|${start}+${lower}*${contraction}?`
+  return String.raw`[\p{Han}]+|${letters}|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|${spaces}`
+})()
+
 const punctuationBeforeWord = '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+'
 const hanAndHangul = '[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+'
 const hanAndKana = '[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+'
@@ -83,6 +92,7 @@ export const knownPreTokenizers: readonly KnownPreTokenizer[] = [
     ],
   },
   { name: 'gpt-4o', regexes: [casedWords(`${contraction}?`, threeDigits)] },
+  { name: 'kimi-k2', regexes: [kimiWords] },
   { name: 'tekken', regexes: [casedWords('', digit)] },
   {
     name: 'seed-coder',

@@ -20,6 +20,8 @@ export interface TokenizerFiles {
   readonly sentencePiece?: { readonly name: string; readonly bytes: Uint8Array } | undefined
   /** The text of rwkv_vocab_v20230424.txt. */
   readonly rwkvVocabulary?: string | undefined
+  /** The text of tiktoken.model. */
+  readonly tokenRanks?: string | undefined
   /** The text of chat_template.jinja. */
   readonly chatTemplate?: string | undefined
   /** chat_template.json. */

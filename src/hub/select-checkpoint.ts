@@ -6,7 +6,7 @@ const wanted = [
   /^[^/]+\.safetensors$/,
   /^[^/]+\.json$/,
   /^[^/]+\.(?:jinja|model|tiktoken)$/,
-  /^(?:merges|vocab)\.txt$/,
+  /^(?:merges|vocab|rwkv_vocab_v\d+)\.txt$/,
   /^additional_chat_templates\/[^/]+\.jinja$/,
   /^(?:README|LICENSE|LICENCE|NOTICE|USE_POLICY)(?:\.[a-z]+)?$/i,
 ]

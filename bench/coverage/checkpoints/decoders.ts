@@ -12,6 +12,7 @@ import {
   qwenRerankerFiles,
 } from './tokenizers/published.js'
 import { rwkvWorldFiles } from './tokenizers/rwkv-world.js'
+import { tokenRanksFiles } from './tokenizers/token-ranks.js'
 import { gatedDelta } from './value-rules.js'
 
 const llama2 = { files: llama2Files(), pre: 'default' }
@@ -21,6 +22,7 @@ const gemma = { files: gemmaFiles(), pre: 'default' }
 const qwen35 = { files: qwenFiles('qwen35'), pre: 'qwen35' }
 const deepseek = byteLevelModel('deepseek')
 const kimi = byteLevelModel('kimi')
+const kimiRanks = { files: tokenRanksFiles(kimi.files), pre: 'kimi-k2' }
 const glm = byteLevelModel('glm')
 const gptOss = byteLevelModel('gptOss')
 const tekken = byteLevelModel('tekken')
@@ -92,6 +94,7 @@ export const decoderSpecs: readonly CheckpointSpec[] = [
   { name: 'deepseek-v3', classes: ['DeepseekV3ForCausalLM'], arch: 'deepseek2', ...deepseek },
   { name: 'deepseek-v3.2', classes: ['DeepseekV32ForCausalLM'], arch: 'deepseek32', ...deepseek },
   { name: 'kimi-k2', classes: ['DeepseekV3ForCausalLM'], arch: 'deepseek2', ...kimi },
+  { name: 'kimi-k2-ranks', checkpoint: 'kimi-k2', classes: ['DeepseekV3ForCausalLM'], arch: 'deepseek2', ...kimiRanks },
   { name: 'kimi-k2.5', classes: ['KimiK25ForConditionalGeneration'], arch: 'deepseek2', ...kimi },
   { name: 'glm4', classes: ['Glm4ForCausalLM'], arch: 'glm4', ...glm },
   { name: 'glm4.5-air', classes: ['Glm4MoeForCausalLM'], arch: 'glm4moe', ...glm },

@@ -1,5 +1,10 @@
 import type { MetadataValue } from '../../../formats/gguf/index.js'
-import { rwkvVocabularyName, type TokenizerMetadata, tokenizerMetadata } from '../../../formats/tokenizer/index.js'
+import {
+  rwkvVocabularyName,
+  type TokenizerMetadata,
+  tokenizerMetadata,
+  tokenRanksName,
+} from '../../../formats/tokenizer/index.js'
 import { blocksOf, type Recipe } from '../../recipe/index.js'
 import { describeModel, type Model, type MtpExport, placeTensors, text, uint32 } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
@@ -94,6 +99,7 @@ async function readTokenizer(checkpoint: Checkpoint, model: Model, pre: string |
       generationConfig: await checkpoint.readJson('generation_config.json'),
       addedTokens: await checkpoint.readJson('added_tokens.json'),
       sentencePiece: await readSentencePiece(checkpoint),
+      tokenRanks: await checkpoint.readText(tokenRanksName),
       rwkvVocabulary: await checkpoint.readText(rwkvVocabularyName),
       chatTemplate: await checkpoint.readText('chat_template.jinja'),
       chatTemplateJson: await checkpoint.readJson('chat_template.json'),

@@ -56,7 +56,7 @@ export const rwkv7: Family = {
   tensors: rows,
   quirks: {
     // The first layer has no earlier values to mix with.
-    leaveOut: (name) => (/^model\.layers\.0\.attn\.v_lora\./.test(name) ? 'of the first layer that nothing reads' : undefined),
+    leaveOut: (name) => (name.startsWith('model.layers.0.attn.v_lora.') ? 'of the first layer that nothing reads' : undefined),
   },
 }
 

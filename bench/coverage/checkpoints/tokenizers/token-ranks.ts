@@ -1,0 +1,36 @@
+type Files = Readonly<Record<string, unknown>>
+
+interface TokenizerJson {
+  readonly model: { readonly vocab: Readonly<Record<string, number>> }
+  readonly added_tokens: readonly { readonly id: number; readonly content: string }[]
+}
+
+/**
+ * The same byte-level BPE as Kimi's repositories hold it: tiktoken.model, and no tokenizer.json.
+ * @param files of a byte-level BPE whose merges follow its ids.
+ */
+export function tokenRanksFiles({ 'tokenizer.json': json, 'tokenizer_config.json': config }: Files): Files {
+  const { model, added_tokens: added } = json as TokenizerJson
+  const printable = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174
+  const others = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => !printable(byte))
+  const byteOf = (character: string): number => {
+    const code = character.charCodeAt(0)
+    return code < 256 ? code : (others[code - 256] as number)
+  }
+  const own = new Set(added.map(({ id }) => id))
+  const ranks = Object.entries(model.vocab)
+    .filter(([, id]) => !own.has(id))
+    .toSorted(([, a], [, b]) => a - b)
+    .map(([token, id]) => `${Buffer.from(Array.from(token, byteOf)).toString('base64')} ${id}\n`)
+  // A token for each id behind the ranks, so that none is left to what the tokenizer's code calls reserved.
+  const highest = Math.max(...own)
+  const more = Array.from({ length: 320 - highest - 1 }, (_, index) => ({
+    id: highest + 1 + index,
+    content: `<|more_${index}|>`,
+  }))
+  const decoder = Object.fromEntries([...added, ...more].map(({ id, content }) => [id, { content, special: true }]))
+  return {
+    'tiktoken.model': ranks.join(''),
+    'tokenizer_config.json': { ...(config as Files), added_tokens_decoder: decoder, tokenizer_class: 'TikTokenTokenizer' },
+  }
+}

@@ -1,0 +1,132 @@
+import { FormatError } from '../format-error.js'
+import type { MetadataValue } from '../gguf/types.js'
+import { readAddedTokens } from './added-tokens.js'
+import { chatTemplates } from './chat-template.js'
+import { asObject } from './json.js'
+import { preTokenizerNames } from './pre-tokenizer-names.js'
+import { specialTokenEntries } from './special-token-entries.js'
+import type { TokenizerEntry, TokenizerFiles, TokenizerKind, TokenizerMetadata } from './types.js'
+import { placeholder, tokenTypes, vocabularySize } from './vocabulary.js'
+
+/** A file of tiktoken beside a tokenizer whose code lies with the checkpoint. */
+export const tokenRanksName = 'tiktoken.model'
+
+const addsStart = 'tokenizer.ggml.add_bos_token'
+
+/** Ids behind the ranks that Kimi's tokenizer gives to tokens, named or reserved. */
+const reservedTokens = 256
+
+/** Byte-level BPE as tiktoken writes it down, a token in base64 and its rank a line, in checkpoints of Kimi: model `gpt2`. */
+export const tokenRanks: TokenizerKind = {
+  name: 'tiktoken',
+  detect: ({ tokenRanks: ranks, tokenizer }) => ranks !== undefined && tokenizer === undefined,
+  metadata(files, options): TokenizerMetadata {
+    const file = files.pathOf(tokenRanksName)
+    const pre = preTokenizerOf(files, options.pre, file)
+    const ranks = readRanks(files.tokenRanks ?? '', file)
+    const vocabulary = new Map([...ranks].map(([token, rank]) => [showToken(token), rank]))
+    const added = readAddedTokens({}, asObject(files.config) ?? {}, vocabulary, files.pathOf('tokenizer_config.json'))
+    const byId = new Map<number, { readonly token: string; readonly type: number }>()
+    for (const [token, rank] of vocabulary) byId.set(rank, { token, type: tokenTypes.normal })
+    for (const { id, content } of added.tokens) byId.set(id, { token: content, type: tokenTypes.control })
+    const count = vocabularySize([...byId.keys()], options.vocabularySize, file)
+    const texts = new Set([...byId.values()].map(({ token }) => token))
+    const tokens: string[] = []
+    const types: number[] = []
+    for (let id = 0; id < count; id++) {
+      const isReserved = id >= ranks.size && id < ranks.size + reservedTokens
+      const reserved = { token: `<|reserved_token_${id}|>`, type: tokenTypes.control }
+      const { token, type } = byId.get(id) ??
+        (isReserved ? reserved : undefined) ?? { token: placeholder(id, texts), type: tokenTypes.unused }
+      tokens.push(token)
+      types.push(type)
+    }
+    const templates = chatTemplates(files)
+    const special = specialTokenEntries(files, { tokens, addedTokens: added.tokens, template: templates.text })
+    const text = (value: string): MetadataValue => ({ type: 'string', value })
+    return {
+      entries: [
+        ['tokenizer.ggml.model', text('gpt2')],
+        ['tokenizer.ggml.pre', text(pre)],
+        ['tokenizer.ggml.tokens', { type: 'array', elementType: 'string', value: tokens }],
+        ['tokenizer.ggml.token_type', { type: 'array', elementType: 'int32', value: types }],
+        ['tokenizer.ggml.merges', { type: 'array', elementType: 'string', value: mergesOf(ranks) }],
+        ...special.entries.map(([key, value]): TokenizerEntry => (key === addsStart ? [key, startValue(files)] : [key, value])),
+        ...templates.entries,
+      ],
+      notes: [...added.notes, ...special.notes, ...templates.notes],
+    }
+  },
+}
+
+/** Code of this kind puts nothing before a text unless it is told to. */
+function startValue({ config }: TokenizerFiles): MetadataValue {
+  return { type: 'bool', value: asObject(config)?.['add_bos_token'] === true }
+}
+
+/** Kimi's class is the one of which the split is known: it stands in the code beside the file. */
+function preTokenizerOf({ config }: TokenizerFiles, given: string | undefined, file: string): string {
+  if (given !== undefined && preTokenizerNames.has(given)) return given
+  const name = asObject(config)?.['tokenizer_class']
+  if (given === undefined && name === 'TikTokenTokenizer') return 'kimi-k2'
+  const problem =
+    given === undefined
+      ? `how it splits text stands in the code of its class (${JSON.stringify(name ?? null)})`
+      : `it is said to be ${JSON.stringify(given)}`
+  throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem })
+}
+
+/**
+ * Tokens as bytes, a character for each, and their ranks.
+ * @throws FormatError TOKENIZER_INVALID where a line is none, or ranks do not count from 0.
+ */
+function readRanks(text: string, file: string): ReadonlyMap<string, number> {
+  const ranks = new Map<string, number>()
+  for (const line of text.split('\n')) {
+    if (line.trim() === '') continue
+    const [, token, rank] = /^([\w+/]+={0,2}) (\d+)\s*$/.exec(line) ?? []
+    if (token === undefined || Number(rank) !== ranks.size) {
+      throw new FormatError('TOKENIZER_INVALID', {
+        file,
+        problem: `its line ${ranks.size + 1} is not a token in base64 and its rank`,
+      })
+    }
+    ranks.set(Buffer.from(token, 'base64').toString('latin1'), ranks.size)
+  }
+  if (ranks.size === 0) throw new FormatError('TOKENIZER_INVALID', { file, problem: 'it is empty' })
+  return ranks
+}
+
+/** The characters by which byte-level BPE writes bytes (bytes_to_unicode of GPT-2): printable ones stand for themselves. */
+const characters = ((): readonly string[] => {
+  const isPrintable = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174
+  let next = 256
+  return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(isPrintable(byte) ? byte : next++))
+})()
+
+function showToken(bytes: string): string {
+  return Array.from(bytes, (byte) => characters[byte.charCodeAt(0)]).join('')
+}
+
+/** The two tokens that each is merged from: what the merges of lower rank leave of its bytes. Those that leave more have none. */
+function mergesOf(ranks: ReadonlyMap<string, number>): string[] {
+  return [...ranks].flatMap(([token, rank]) => {
+    if (token.length === 1) return []
+    const parts = partsOf(token, rank, ranks)
+    return parts.length === 2 ? [parts.map(showToken).join(' ')] : []
+  })
+}
+
+function partsOf(token: string, rank: number, ranks: ReadonlyMap<string, number>): string[] {
+  const parts = token.split('')
+  for (;;) {
+    let best = -1
+    let least = rank
+    for (let i = 0; i + 1 < parts.length; i++) {
+      const found = ranks.get(`${parts[i]}${parts[i + 1]}`)
+      if (found !== undefined && found < least) [best, least] = [i, found]
+    }
+    if (best === -1) return parts
+    parts.splice(best, 2, `${parts[best]}${parts[best + 1]}`)
+  }
+}
