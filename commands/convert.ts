@@ -1,8 +1,9 @@
 import { Args, Flags } from '@oclif/core'
-import { outputName, outputPath } from '../src/model/index.js'
+import { narrow, outputName, outputPath, widenedBy } from '../src/model/index.js'
 import { planUniform } from '../src/plan/index.js'
 import { type QuantizeReport, quantize, reportOf as quantizeReport, reportText as quantizeText } from '../src/quantize/index.js'
 import { MqCommand } from './base-command.js'
+import { widenFlag, widenOf } from './shared/widen-flag.js'
 import { blueprintOf, workFlags, workOptions, writeFlags, writeOptions } from './shared/work-flags.js'
 
 const types = { f32: 'F32', f16: 'F16', bf16: 'BF16', q8_0: 'Q8_0' } as const
@@ -28,6 +29,11 @@ The output is written as NAME.partial and renamed when it is complete. An interr
       description:
         'Type of the weight matrices; auto is the type that most weights of the source have. Norms, routers and biases stay f32.',
     }),
+    widen: widenFlag('none'),
+    narrow: Flags.boolean({
+      description: 'Take the zeros of a widened GGUF file out again: the model with its own widths.',
+      exclusive: ['widen'],
+    }),
     ...workFlags,
     ...writeFlags,
   }
@@ -35,7 +41,8 @@ The output is written as NAME.partial and renamed when it is complete. An interr
   override async run(): Promise<QuantizeReport> {
     const { args, flags } = await this.parse(Convert)
     const options = { ...workOptions(flags, 'convert'), ...writeOptions(flags, 'convert'), signal: this.signal }
-    const blueprint = await blueprintOf(args.path, flags)
+    const source = await blueprintOf(args.path, flags)
+    const blueprint = flags.narrow ? narrow(source) : widenedBy(source, widenOf(flags.widen, 'convert'))
     const type = flags.type === 'auto' ? blueprint.sourceType : types[flags.type]
     const plan = planUniform(blueprint, type)
     const output = await outputPath(flags.output, outputName(blueprint.metadata, type, { mtpOnly: flags['mtp-only'] }))

@@ -30,9 +30,17 @@ export {
   type ModelHeaders,
   type ModelOptions,
   makeBlueprint,
+  narrow,
   outputName,
   outputPath,
   readModelHeaders as openModel,
+  type WidenRequest,
+  type WidthKey,
+  type Widths,
+  widen,
+  widenedBy,
+  widthKeyOf,
+  widthNames,
 } from './model/index.js'
 export { groupTensors, type InspectedValue, type Inspection, inspectModel as inspect } from './model/inspect/index.js'
 

@@ -16,6 +16,7 @@ import {
 } from '../../src/plan/index.js'
 import { type WithProgress } from '../../src/progress/index.js'
 import { budgetFlags, budgetOf, budgets, laterGoals } from './budget-flags.js'
+import { widenFlag, widenOf } from './widen-flag.js'
 import { workFlags, workOptions } from './work-flags.js'
 
 /** Flags of `mq plan` and `mq quantize`: exactly one of `goals`, or of what a command adds to them. */
@@ -65,6 +66,7 @@ export const planFlags = {
     description:
       'How sensitivity is estimated for bit allocation. none: from role weights and the error of the weights. fast: from the error of the outputs, with --calibration. [default: fast with --calibration, else none]',
   })(),
+  widen: widenFlag('auto with --bits, --size and --fit, else none'),
   ...workFlags,
 }
 
@@ -109,7 +111,8 @@ export interface PlanInputs extends AsyncDisposable {
  * @throws MqError FLAG_INVALID, and what readImportance and openCalibration throw.
  */
 export async function readInputs(flags: PlanFlags, blueprint: Blueprint, command: string): Promise<PlanInputs> {
-  const work = { ...workOptions(flags, command), ...dampingOf(flags, command), ...calibrateOf(flags) }
+  const widen = widenOf(flags.widen, command)
+  const work = { ...workOptions(flags, command), ...dampingOf(flags, command), ...calibrateOf(flags), ...(widen && { widen }) }
   if (flags.calibration !== undefined) {
     const calibration = await openCalibration(flags.calibration, blueprint)
     const { importance, notes } = calibration

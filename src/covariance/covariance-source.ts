@@ -4,6 +4,7 @@ import { readSums, type SumsPlace } from '../../formats/imatrix/index.js'
 import type { Recipe } from '../recipe/index.js'
 import { type EmbeddingReaders, type Evaluate, embeddingCovariance } from './embedding-covariance.js'
 import { type Expansion, expandSums } from './expand-sums.js'
+import { placeCovariance } from './place-covariance.js'
 import { addUses } from './tied-covariance.js'
 
 /** The source of a covariance, as data, so that any thread can compute it. */
@@ -18,6 +19,8 @@ export type CovarianceSource =
       readonly weight: Recipe
       readonly uses: readonly { readonly source: CovarianceSource; readonly share: number }[]
     }
+  /** Of a widened model, from that of the model before: see placeCovariance. */
+  | { readonly kind: 'placed'; readonly source: CovarianceSource; readonly runs: readonly number[]; readonly columns: number }
 
 /**
  * Makes a covariance.
@@ -37,6 +40,8 @@ export async function covarianceFrom(source: CovarianceSource, evaluate: Evaluat
       for (const { source: use, share } of source.uses) uses.push({ covariance: await covarianceFrom(use, evaluate), share })
       return await addUses(uses, source.weight, evaluate)
     }
+    case 'placed':
+      return placeCovariance(await covarianceFrom(source.source, evaluate), source.runs, source.columns)
   }
 }
 

@@ -259,6 +259,11 @@ export const toolErrors = {
     message: 'The budget of {asked} is below the minimum for this model: {least}. That minimum is set by {obstacles}.',
     suggestion: 'Raise the budget, lower the floors, relax ties and types of tensors, or, for memory, lower the context length.',
   },
+  WIDTH_FIXED: {
+    exit: 'usage',
+    message: 'The width {width} cannot be widened: {problem}.',
+    suggestion: 'Leave the width as it is; its rows then have types with blocks of 32.',
+  },
   FOOTPRINT_UNKNOWN: {
     exit: 'usage',
     message: 'The memory to run this {architecture} model cannot be computed from its metadata.',

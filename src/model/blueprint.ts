@@ -1,6 +1,7 @@
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { Metadata } from '../../formats/gguf/types.js'
 import type { Recipe, Shape } from '../recipe/index.js'
+import type { Growths } from './widen/widths.js'
 
 /** What a tensor does in the model: what the allocator reasons about and what a user names in a floor. */
 export const tensorRoles = [
@@ -46,6 +47,10 @@ export interface BlueprintTensor {
   readonly recipe: Recipe
   /** The ggml type that a checkpoint was trained and saved in, bit for bit (MXFP4): a conversion keeps it. */
   readonly storedType?: GgmlTypeName
+  /** Weights of the model among its elements, where zeros were added: see widen. All of them where it is absent. */
+  readonly modelElements?: number
+  /** Where the model's columns stand among these, `[from, to, count, ...]`, where zeros were added. */
+  readonly columns?: readonly number[]
 }
 
 /** Everything that is to be written, but for the types: no weight has been read to make it. */
@@ -63,6 +68,8 @@ export interface Blueprint {
   readonly tensors: readonly BlueprintTensor[]
   /** The type that most weights of the source have. */
   readonly sourceType: 'F32' | 'F16' | 'BF16'
+  /** Sizes of widths before and after zeros were added: see widen. */
+  readonly widened?: Growths
   /** Things the user should know: dropped tensors, guesses. One sentence each. */
   readonly notes: readonly string[]
 }

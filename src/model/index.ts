@@ -6,3 +6,17 @@ export type { ModelHeaders, ModelOptions } from './open-model.js'
 export { readModelHeaders } from './open-model.js'
 export { outputName, outputPath } from './output-name.js'
 export { layerOfTensor, roleOfTensor } from './roles.js'
+export {
+  type Growths,
+  narrow,
+  type Size,
+  usefulGrowths,
+  type WidenRequest,
+  type WidthKey,
+  type Widths,
+  widen,
+  widenedBy,
+  widthKeyOf,
+  widthKeys,
+  widthNames,
+} from './widen/index.js'

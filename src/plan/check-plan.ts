@@ -25,7 +25,7 @@ export function checkPlan(plan: Plan, blueprint: Blueprint): Plan {
   return planOf(plan, tensors)
 }
 
-function checkTensor(line: PlanTensor, { name, shape, role, layer, keepF32 }: BlueprintTensor): PlanTensor {
+function checkTensor(line: PlanTensor, { name, shape, modelElements, role, layer, keepF32 }: BlueprintTensor): PlanTensor {
   if (!sameShape(line.shape, shape)) {
     throw mismatch(`the tensor ${name} has the shape ${shape.join(' x ')} in the model and ${line.shape.join(' x ')} in the plan`)
   }
@@ -33,7 +33,7 @@ function checkTensor(line: PlanTensor, { name, shape, role, layer, keepF32 }: Bl
   const problem = tensorProblem(shape, line.type)
   if (problem !== undefined) throw mismatch(`the tensor ${name}: ${problem}`)
   const { layer: _, ...rest } = line
-  return { ...rest, role, layer }
+  return { ...rest, modelElements, role, layer }
 }
 
 function mismatch(problem: string): MqError {

@@ -2,7 +2,7 @@ import { type GgmlTypeName, ggmlType } from '../../formats/ggml/types.js'
 import { embeddingInputs } from '../calibration/index.js'
 import { type Importance, isCopy, isDamping, type KnownInputs } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
-import type { Blueprint } from '../model/index.js'
+import type { Blueprint, WidenRequest } from '../model/index.js'
 import type { WithProgress } from '../progress/index.js'
 import { type Measure, parseTensorTypes, planMixture, planPreset, planType, writableTypes } from './allocate/index.js'
 import { checkPlan } from './check-plan.js'
@@ -10,6 +10,7 @@ import { chooseDampings, type DampingTrials } from './dampings.js'
 import type { Plan } from './plan.js'
 import { planBudget } from './plan-budget.js'
 import { type PlanRequest, unknownKind } from './plan-request.js'
+import { chooseWidths, inputsOfPlan, modelOfPlan } from './widths.js'
 
 /** What planning knows of the model besides its headers, and its means. */
 export interface PlanningOptions {
@@ -27,6 +28,8 @@ export interface PlanningOptions {
   readonly measure?: Measure
   /** How sensitivity is estimated for bit allocation: see sensitivityEstimates. By default `fast`. */
   readonly calibrate?: SensitivityEstimate
+  /** Whether widths grow: by default `auto` under a budget, else `none`. */
+  readonly widen?: WidenRequest
   /** Dampings that plans of the same model and calibration have tried. */
   readonly trials?: DampingTrials
   readonly signal?: AbortSignal
@@ -46,8 +49,30 @@ export const sensitivityEstimates = ['none', 'fast'] as const
  */
 export async function* makePlan(blueprint: Blueprint, request: PlanRequest, options: PlanningOptions = {}): WithProgress<Plan> {
   checkOptions(options)
-  const calibration = calibrationOf(blueprint, options)
-  const typed = yield* withTypes(blueprint, request, { ...options, calibration })
+  const { widen = isBudget(request) ? 'auto' : 'none', ...asked } = options
+  const inputsOf = (model: Blueprint): PlanningOptions => {
+    const inputs = inputsOfPlan(asked, blueprint, model)
+    return { ...inputs, calibration: calibrationOf(model, inputs) }
+  }
+  if (request.kind === 'plan') {
+    const model = modelOfPlan(blueprint, request.plan)
+    return yield* withInputs(model, checkPlan(request.plan, model), inputsOf(model))
+  }
+  const { plan, model } = yield* chooseWidths(blueprint, widen, async function* (wide) {
+    const typed = yield* withTypes(wide, request, inputsOf(wide))
+    return { plan: typed, loss: typed.estimatedLoss ?? 0 }
+  })
+  return yield* withInputs(model, plan, inputsOf(model))
+}
+
+/** Whether types are chosen by a budget. */
+function isBudget({ kind }: PlanRequest): boolean {
+  return kind === 'bits' || kind === 'size' || kind === 'fit'
+}
+
+/** The plan with dampings, and with notes on what is known of the inputs. */
+async function* withInputs(blueprint: Blueprint, typed: Plan, options: PlanningOptions): WithProgress<Plan> {
+  const { calibration } = options
   const lowNotes = lowTypeNotes(blueprint, typed, options.importance !== undefined)
   const plan = { ...typed, notes: [...new Set([...typed.notes, ...lowNotes])] }
   if (calibration === undefined) return plan
@@ -79,10 +104,12 @@ function checkOptions({ calibrate, calibration, damping }: PlanningOptions): voi
   }
 }
 
+/** What leaves types to choose. */
+type TypesRequest = Exclude<PlanRequest, { readonly kind: 'plan' }>
+
 const othersNote = 'The plan was made with another calibration file: its types and dampings may not be the best for this one.'
 
-async function* withTypes(blueprint: Blueprint, request: PlanRequest, options: PlanningOptions): WithProgress<Plan> {
-  if (request.kind === 'plan') return checkPlan(request.plan, blueprint)
+async function* withTypes(blueprint: Blueprint, request: TypesRequest, options: PlanningOptions): WithProgress<Plan> {
   const writable = await writableTypes()
   const overrides = parseTensorTypes(request.tensorTypes ?? [])
   const { calibrate = 'fast', calibration, ...rest } = options

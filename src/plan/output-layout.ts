@@ -5,6 +5,7 @@ import type { Blueprint } from '../model/index.js'
 import { checkPlan } from './check-plan.js'
 import type { Plan, PlanTensor } from './plan.js'
 import { withPlanMetadata } from './plan-metadata.js'
+import { modelOfPlan } from './widths.js'
 
 /** One file of the output: the only one, or a shard. */
 export interface OutputPart {
@@ -77,5 +78,6 @@ function assemble(paths: readonly string[], layouts: readonly GgufLayout[]): Out
 
 /** Size of the files that a plan comes to, to the byte. */
 export function plannedBytes(blueprint: Blueprint, plan: Plan, splitMaxBytes?: number): number {
-  return layoutOutput(blueprint, checkPlan(plan, blueprint), 'planned.gguf', splitMaxBytes).sizeBytes
+  const model = modelOfPlan(blueprint, plan)
+  return layoutOutput(model, checkPlan(plan, model), 'planned.gguf', splitMaxBytes).sizeBytes
 }

@@ -5,7 +5,7 @@ import { isDamping } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
 import { writeWhole } from '../files/index.js'
 import { cacheTypes } from '../footprint/index.js'
-import { tensorRoles } from '../model/index.js'
+import { tensorRoles, widthKeys } from '../model/index.js'
 import type { Plan, PlanTensor } from './plan.js'
 import { planOf, tensorProblem } from './plan-sizes.js'
 
@@ -27,6 +27,7 @@ const tensorSchema = v.strictObject({
     v.check((name) => findGgmlType(name) !== undefined, 'not a type of ggml'),
     v.transform((name) => findGgmlType(name)?.name as GgmlTypeName),
   ),
+  modelElements: v.optional(wholeNumber),
   sizeBytes: v.optional(wholeNumber),
   relativeError: v.optional(amount),
   damping: v.optional(v.pipe(amount, v.check(isDamping, 'a damping is 0, for no feedback, or from 0.0001 to 10000'))),
@@ -58,6 +59,7 @@ const planSchema = v.strictObject({
   request: v.optional(requestSchema),
   fileType: v.pipe(wholeNumber, v.maxValue(2 ** 31 - 1)),
   bitsPerWeight: v.optional(amount),
+  widths: v.optional(v.record(v.picklist(widthKeys), v.union([wholeNumber, v.array(wholeNumber)]))),
   dataBytes: v.optional(wholeNumber),
   calibration: v.optional(v.pipe(v.string(), v.maxLength(200))),
   notes: v.optional(v.pipe(v.array(text), v.maxLength(1000)), []),
@@ -103,17 +105,28 @@ export async function writePlan(path: string, plan: Plan, options: { readonly fo
 
 /** The text of a plan file. */
 export function planText({ tensors, ...rest }: Plan): string {
-  const { version, architecture, goal, request, fileType, bitsPerWeight, dataBytes, calibration, notes } = rest
+  const { version, architecture, goal, request, fileType, bitsPerWeight, widths, dataBytes, calibration, notes } = rest
   // JSON leaves out what is absent.
-  const heading = { version, architecture, goal, request, fileType, bitsPerWeight, dataBytes, calibration, notes }
+  const heading = { version, architecture, goal, request, fileType, bitsPerWeight, widths, dataBytes, calibration, notes }
   const head = JSON.stringify(heading, undefined, 2)
   const lines = tensors.map((tensor) => `    ${tensorLine(tensor)}`)
   return `${head.slice(0, -2)},\n  "tensors": [\n${lines.join(',\n')}\n  ]\n}\n`
 }
 
-function tensorLine({ name, role, layer, shape, type, sizeBytes, relativeError, damping, reason }: PlanTensor): string {
+function tensorLine({
+  name,
+  role,
+  layer,
+  shape,
+  modelElements,
+  type,
+  sizeBytes,
+  relativeError,
+  damping,
+  reason,
+}: PlanTensor): string {
   // An absent layer or error is left out by JSON itself.
-  return JSON.stringify({ name, type, role, layer, shape, sizeBytes, relativeError, damping, reason })
+  return JSON.stringify({ name, type, role, layer, shape, modelElements, sizeBytes, relativeError, damping, reason })
 }
 
 async function readBounded(path: string, invalid: (problem: string) => MqError): Promise<string> {

@@ -1,5 +1,5 @@
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
-import type { TensorRole } from '../model/index.js'
+import type { TensorRole, Widths } from '../model/index.js'
 import type { PlanGoal } from './goal.js'
 
 /** One tensor's line of a plan. */
@@ -9,6 +9,8 @@ export interface PlanTensor {
   readonly layer?: number
   /** Row-major, as in the blueprint. */
   readonly shape: readonly number[]
+  /** Weights of the model among its elements, where zeros were added; all of them where it is absent. */
+  readonly modelElements?: number
   readonly type: GgmlTypeName
   readonly sizeBytes: number
   /** Measured on sampled rows: sum of (w - w')^2 over sum of w^2 at `type`; absent for F32 and where nothing was measured. */
@@ -32,12 +34,16 @@ export interface Plan {
   readonly request?: PlanGoal
   /** general.file_type: llama.cpp's number (enum llama_ftype) that names the mix best. */
   readonly fileType: number
-  /** 8 * sum of sizeBytes / sum of elements. */
+  /** 8 * sum of sizeBytes / sum of elements; zeros that were added do not count. */
   readonly bitsPerWeight: number
+  /** Widths to which the model is widened with zeros: see widen. */
+  readonly widths?: Widths
   /** Sum of the tensors' sizes, without header and padding. */
   readonly dataBytes: number
   /** Digest of the calibration that dampings were chosen with. */
   readonly calibration?: string
+  /** Estimated loss under a budget, in the planner's own unit; not in the file. */
+  readonly estimatedLoss?: number
   readonly tensors: readonly PlanTensor[]
   readonly notes: readonly string[]
 }

@@ -18,7 +18,7 @@ import {
 import { MqError } from '../errors/index.js'
 import { checkTarget, type HeldLock, lockName, sharedLock, writingError } from '../files/index.js'
 import type { Blueprint } from '../model/index.js'
-import { checkPlan, layoutOutput, type Plan } from '../plan/index.js'
+import { checkPlan, inputsOfPlan, layoutOutput, modelOfPlan, type Plan } from '../plan/index.js'
 import type { WithProgress } from '../progress/index.js'
 import { sourceOf, writeOutput } from './output/write-output.js'
 import { tasksOf } from './tasks.js'
@@ -78,7 +78,7 @@ export interface QuantizeResult {
  *   TENSOR_OVERFLOW, IMPORTANCE_MISMATCH, INTERRUPTED; FormatError GGML_TYPE_UNKNOWN, GGUF_INVALID, INPUT_TRUNCATED.
  */
 export async function* quantize(options: QuantizeOptions): WithProgress<QuantizeResult> {
-  const { blueprint, output: path, effort = 'default', force = false, fresh = false, signal } = options
+  const { output: path, effort = 'default', force = false, fresh = false, signal } = options
   const startedAt = performance.now()
   if (!efforts.includes(effort)) {
     throw MqError.of('OPTION_INVALID', {
@@ -87,10 +87,12 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
       problem: `it is none of ${efforts.join(', ')}`,
     })
   }
+  const blueprint = modelOfPlan(options.blueprint, options.plan)
+  const inputs = inputsOfPlan(options, options.blueprint, blueprint)
   const plan = checkPlan(options.plan, blueprint)
   const usesFeedback = plan.tensors.some(({ damping }) => damping !== 0)
-  const calibration = options.calibration ?? (usesFeedback ? embeddingInputs(blueprint) : undefined)
-  const { importance = calibration?.importance } = options
+  const calibration = inputs.calibration ?? (usesFeedback ? embeddingInputs(blueprint) : undefined)
+  const { importance = calibration?.importance } = inputs
   await checkKernels(blueprint, plan)
   const layout = layoutOutput(blueprint, plan, path, options.splitMaxBytes)
   const feedback = calibration && feedbackOf(calibration, plan)

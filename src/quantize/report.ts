@@ -1,7 +1,7 @@
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import { groupBy } from '../collections/index.js'
 import type { Blueprint, TensorRole } from '../model/index.js'
-import { type Plan, type PlanTensor, plannedBytes } from '../plan/index.js'
+import { modelOfPlan, type Plan, type PlanTensor, plannedBytes } from '../plan/index.js'
 import type { QuantizedTensor } from '../quantize/tensor-statistics.js'
 import { elementCount } from '../recipe/index.js'
 import { type Column, formatBytes, formatCount, formatSeconds, formatTable } from '../terminal/index.js'
@@ -71,7 +71,7 @@ export function reportOf(
     bitsPerWeight: plan.bitsPerWeight,
     roles: summarizeRoles(plan.tensors, errors),
     tensors: result?.tensors ?? plan.tensors,
-    notes: [...new Set([...blueprint.notes, ...plan.notes, ...(result?.notes ?? [])])],
+    notes: [...new Set([...modelOfPlan(blueprint, plan).notes, ...plan.notes, ...(result?.notes ?? [])])],
   }
 }
 
@@ -105,8 +105,7 @@ function summarize(role: TensorRole, members: readonly PlanTensor[], errors: Rea
   let sizeBytes = 0
   const relative = newMean()
   const output = newMean()
-  for (const { name, shape, type, sizeBytes: bytes } of members) {
-    const count = elementCount(shape)
+  for (const { name, shape, modelElements: count = elementCount(shape), type, sizeBytes: bytes } of members) {
     const { relativeError, outputError } = errors.get(name) ?? {}
     types[type] = (types[type] ?? 0) + 1
     elements += count

@@ -11,6 +11,7 @@ import { lookupOperation } from './operations/lookup.js'
 import { multiplyOperation } from './operations/multiply.js'
 import { mxfp4Operation } from './operations/mxfp4.js'
 import { negativeExpOperation } from './operations/negative-exp.js'
+import { placeOperation } from './operations/place.js'
 import { plainOperation } from './operations/plain.js'
 import { reshapeOperation } from './operations/reshape.js'
 import { sliceOperation } from './operations/slice.js'
@@ -46,6 +47,7 @@ export const operations: { readonly [Op in keyof RecipeNodes]: Operation<RecipeN
   lookup: lookupOperation,
   expand: expandOperation,
   combine: combineOperation,
+  place: placeOperation,
 }
 
 /** The entry of a recipe's outermost operation. */

@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { openGguf } from '../../formats/gguf/index.js'
+import { openGguf, weightsOfWidened } from '../../formats/gguf/index.js'
 import { MqError } from '../errors/index.js'
 import { hashFile } from '../files/index.js'
 import type { FileIdentity } from './report.js'
@@ -10,7 +10,7 @@ export interface ModelFiles {
   /** What llama.cpp loads: the file, or the first shard. */
   readonly path: string
   readonly files: FileIdentity[]
-  /** 8 times the bytes of all tensors over the number of weights. */
+  /** 8 times the bytes of all tensors over the number of weights; zeros that widen a model are none. */
   readonly bitsPerWeight: number
 }
 
@@ -31,7 +31,11 @@ export async function describeModel(path: string, signal?: AbortSignal): Promise
     bytes += sizeBytes
     elements += dimensions.reduce((product, dimension) => product * dimension, 1)
   }
-  return { path: model.files[0] ?? path, files: await identify(model.files, signal), bitsPerWeight: (8 * bytes) / elements }
+  return {
+    path: model.files[0] ?? path,
+    files: await identify(model.files, signal),
+    bitsPerWeight: (8 * bytes) / (weightsOfWidened(model.metadata) ?? elements),
+  }
 }
 
 /** A reference before it has been run. */

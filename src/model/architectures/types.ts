@@ -87,6 +87,17 @@ export interface FootprintTraits {
   readonly parallel?: boolean | 'without-norm'
 }
 
+/** Which widths of a family's models may grow without a change of what they compute: see src/model/widen. */
+export interface GrowableWidths {
+  /** Dense, expert and shared feed-forward blocks. */
+  readonly feedForward: boolean
+  /**
+   * The residual stream, whose norms must all be RMS norms. `scaled`: llama.cpp multiplies the embedding by the root of the width. Absent
+   * where it cannot grow, or where llama.cpp takes all heads together to be as wide.
+   */
+  readonly embedding?: 'plain' | 'scaled'
+}
+
 /** What is special about an architecture, and belongs to no other part. */
 export interface Quirks {
   /** Matrices that llama.cpp's converter writes as F32 whatever the output type, besides those of all architectures. */
@@ -140,5 +151,7 @@ export interface Family {
   readonly roles?: Readonly<Record<string, TensorRole>>
   /** Absent where src/footprint does not model the architecture. */
   readonly footprint?: FootprintTraits
+  /** Absent where no width is known to grow. */
+  readonly widths?: GrowableWidths
   readonly quirks?: Quirks
 }

@@ -7,10 +7,12 @@ import {
   type OpenGgufTensor,
   type OpenSource,
   openGguf,
+  widenedKey,
 } from '../../../formats/gguf/index.js'
 import { MqError } from '../../errors/index.js'
 import { ggml, type PlainType, plain, type Recipe } from '../../recipe/index.js'
 import type { Blueprint } from '../blueprint.js'
+import { withGrowths } from '../widen/index.js'
 import { blueprintTensor, unknownKinds } from './from-checkpoint.js'
 
 /** What belongs to the old file alone. */
@@ -44,7 +46,7 @@ export async function blueprintOfGguf(path: string, open?: OpenSource): Promise<
   if (layers === undefined) throw unsupported(path, `it has no ${architecture.value}.block_count`)
   const tensors = gguf.tensors.map((tensor) => blueprintTensor(tensor.name, recipeOf(tensor), architecture.value))
   const quantized = gguf.tensors.filter(({ type }) => plainTypes[type] === undefined).length
-  return {
+  return marked(path, {
     architecture: architecture.value,
     layers,
     experts: count('expert_count') ?? 0,
@@ -61,6 +63,16 @@ export async function blueprintOfGguf(path: string, open?: OpenSource): Promise<
       ...rawTextNotes(gguf.metadata),
       ...unknownKinds(tensors),
     ],
+  })
+}
+
+/** With what the file says of widths that grew. @throws FormatError GGUF_INVALID where it says it wrongly. */
+function marked(path: string, blueprint: Blueprint): Blueprint {
+  try {
+    return withGrowths(blueprint)
+  } catch (error) {
+    const problem = `its key ${widenedKey} is not what mq writes (${error instanceof Error ? error.message : String(error)})`
+    throw MqError.from(new FormatError('GGUF_INVALID', { file: path, problem }))
   }
 }
 

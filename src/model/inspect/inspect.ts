@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fileSource } from '../../../formats/byte-source.js'
-import { type MetadataTypeName, type MetadataValue, openGguf } from '../../../formats/gguf/index.js'
+import { type MetadataTypeName, type MetadataValue, openGguf, weightsOfWidened } from '../../../formats/gguf/index.js'
 import { readSafetensorsHeader, type SafetensorsHeader } from '../../../formats/safetensors/index.js'
 import { localFolder, readHeaders, readJsonFile } from '../checkpoint/index.js'
 
@@ -51,7 +51,7 @@ export interface Inspection {
   /** Sum over all tensors. */
   readonly elements: number
   readonly dataBytes: number
-  /** 8 * dataBytes / elements, as llama.cpp prints it. */
+  /** 8 * dataBytes / elements, as llama.cpp prints it; zeros that widen a model are no elements. */
   readonly bitsPerWeight: number
   /** The largest first. */
   readonly types: readonly InspectedType[]
@@ -81,12 +81,23 @@ async function inspectGguf(path: string): Promise<Inspection> {
     files,
     architecture: architecture?.type === 'string' ? architecture.value : undefined,
     metadata: Object.fromEntries([...model.metadata].map(([key, value]) => [key, showValue(value)])),
-    ...summarize(
-      model.tensors.map(({ name, dimensions, type, sizeBytes, file }) =>
-        describeTensor(name, dimensions.toReversed(), type, sizeBytes, files[file]?.name ?? ''),
+    ...ofModel(
+      summarize(
+        model.tensors.map(({ name, dimensions, type, sizeBytes, file }) =>
+          describeTensor(name, dimensions.toReversed(), type, sizeBytes, files[file]?.name ?? ''),
+        ),
       ),
+      weightsOfWidened(model.metadata),
     ),
   }
+}
+
+/** Weights and bits per weight of the model alone, where its widths grew by zeros. */
+function ofModel<Totals extends Pick<Inspection, 'elements' | 'dataBytes' | 'bitsPerWeight'>>(
+  totals: Totals,
+  weights?: number,
+): Totals {
+  return weights === undefined ? totals : { ...totals, elements: weights, bitsPerWeight: bits(totals.dataBytes, weights) }
 }
 
 async function inspectSafetensors(path: string): Promise<Inspection> {

@@ -21,9 +21,9 @@ export function assemblePlan(
   { goal, fileType, notes }: Heading,
 ): Plan {
   const assigned = tensors.map(assign)
-  const lines = tensors.map(({ name, role, layer, shape }, index) => {
+  const lines = tensors.map(({ name, role, layer, shape, modelElements }, index) => {
     const { type, reason, relativeError } = assigned[index] as Assignment
-    return { name, role, layer, shape, type, relativeError, reason }
+    return { name, role, layer, shape, modelElements, type, relativeError, reason }
   })
   const head = {
     version: 1,
@@ -44,7 +44,7 @@ function widthNotes(assigned: readonly Assignment[]): string[] {
   )
 }
 
-/** Weights of all tensors, as bits per weight are counted over. */
+/** Weights of all tensors, as bits per weight are counted over: zeros that widen a model are none. */
 export function countElements(tensors: readonly BlueprintTensor[]): number {
-  return tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0)
+  return tensors.reduce((sum, { shape, modelElements = elementCount(shape) }) => sum + modelElements, 0)
 }

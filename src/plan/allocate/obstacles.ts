@@ -49,7 +49,7 @@ const words: Readonly<Record<Obstacle, (tensors: readonly BlueprintTensor[]) => 
   kept: (tensors) => `${count(tensors)} that are always F32`,
   named: (tensors) => `${count(tensors)} whose type is set by name`,
   width: (tensors) =>
-    `${count(tensors)} whose rows (${distinct(tensors.map(rowLength))} values) are not whole blocks of a smaller type`,
+    `${count(tensors)} whose rows (${distinct(tensors.map(rowLength))} values: ${distinct(tensors.map(({ role }) => role))}) are not whole blocks of a smaller type`,
   floor: (tensors) => `the floors of ${distinct(tensors.map(({ role }) => role))}`,
   tie: (tensors) => `the floors and ties of ${distinct(tensors.map(({ role }) => role))}`,
 }

@@ -192,7 +192,7 @@ export function chooseTypes(
     ...limitNotes(groups, (name) => assignments.get(name)?.type),
   ]
   const assign = ({ name }: BlueprintTensor): Assignment => assignments.get(name) as Assignment
-  return assemblePlan(blueprint, assign, { goal, notes })
+  return { ...assemblePlan(blueprint, assign, { goal, notes }), estimatedLoss: solved.cost }
 }
 
 /** Tensors for whose rows a budget had no choice of the types with blocks of 256. */

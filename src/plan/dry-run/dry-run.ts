@@ -13,6 +13,7 @@ import { planPreset } from '../allocate/index.js'
 import { plannedBytes } from '../output-layout.js'
 import type { Plan } from '../plan.js'
 import { planUniform } from '../plan-uniform.js'
+import { modelOfPlan } from '../widths.js'
 import { type Duration, estimateDuration } from './duration.js'
 
 /** A plan with all that follows from it, and nothing written. */
@@ -43,7 +44,8 @@ export interface DryRunOptions {
 }
 
 /** What a plan comes to: the file's size, the memory to run it and where it goes, the time to make it. */
-export async function dryRun(blueprint: Blueprint, plan: Plan, { run, gpuBytes, threads }: DryRunOptions): Promise<DryRun> {
+export async function dryRun(model: Blueprint, plan: Plan, { run, gpuBytes, threads }: DryRunOptions): Promise<DryRun> {
+  const blueprint = modelOfPlan(model, plan)
   const readBytes = blueprint.tensors.reduce((sum, { recipe }) => sum + sourceBytes(recipe), 0)
   const duration = await estimateDuration(plan, readBytes, threads)
   const known = { ...plan, fileBytes: plannedBytes(blueprint, plan), run, duration }

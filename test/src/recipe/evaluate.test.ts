@@ -16,6 +16,7 @@ import {
   lookup,
   multiply,
   negativeExp,
+  place,
   plain,
   preferredRowStep,
   type Recipe,
@@ -85,6 +86,14 @@ function valueAt(recipe: Recipe, index: readonly number[]): number {
       return Math.fround(valueAt(recipe.input, index) + recipe.value)
     case 'negative-exp':
       return -exponential(valueAt(recipe.input, index))
+    case 'place': {
+      const at = index[recipe.axis] as number
+      for (let run = 0; run < recipe.runs.length; run += 3) {
+        const [from, to, count] = recipe.runs.slice(run, run + 3) as [number, number, number]
+        if (at >= to && at < to + count) return valueAt(recipe.input, index.with(recipe.axis, at - to + from))
+      }
+      return 0
+    }
     case 'multiply':
       return Math.fround(valueAt(recipe.input, index) * recipe.value)
     case 'reshape':
@@ -165,6 +174,14 @@ const anyRecipe: fc.Arbitrary<Recipe> = fc.letrec<{ recipe: Recipe }>((tie) => (
     fc.tuple(tie('recipe'), small, fc.nat()).map(([input, step, first]) => {
       const entries = Array.from({ length: step }, (_, index) => add(input, index))
       return strideRows(reshape(stack(entries), [step * rowCount(input), rowLength(input)]), first % step, step)
+    }),
+    fc.tuple(tie('recipe'), fc.nat(), small, small).map(([input, a, before, after]) => {
+      const axis = a % input.shape.length
+      const size = input.shape[axis] as number
+      const half = Math.ceil(size / 2)
+      // The second half first, with places left free before, between and after.
+      const runs = [...(size > half ? [half, before, size - half] : []), 0, before + size - half + 1, half]
+      return place(input, axis, runs, before + size + 1 + after)
     }),
     tie('recipe').map((input) => reshape(input, input.shape.toReversed())),
     tie('recipe').map((input) => reshape(input, [elementCount(input.shape)])),

@@ -24,5 +24,6 @@ export const arcee: Family = {
       feedForward: ({ hidden, feedForward }) => plainFeedForward('mlp', hidden, feedForward),
     }),
   footprint: { attention: 'grouped' },
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: { computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength), adjustTokenizer },
 }

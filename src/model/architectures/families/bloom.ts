@@ -72,5 +72,6 @@ export const bloom: Family = {
       ]),
     ]
   },
+  widths: { feedForward: true },
   quirks: { layers: (config: ModelConfig) => config.get(count, ...layers), rename: (name) => name.replace(/^transformer\./, '') },
 }

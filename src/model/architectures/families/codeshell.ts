@@ -69,5 +69,6 @@ export const codeshell: Family = {
     ]
   },
   footprint: { attention: 'grouped' },
+  widths: { feedForward: true },
   quirks: { layers: (config) => config.get(count, 'n_layer') },
 }

@@ -40,6 +40,7 @@ export const cohere: Family = {
       ],
     }),
   footprint: { attention: 'grouped', parallel: true },
+  widths: { feedForward: true },
 }
 
 /** Command R7B: as Command R, with a window and rotation in three of four layers. */
@@ -70,6 +71,7 @@ export const cohere2: Family = {
     unscaled,
   ],
   tensors: (config) => decoderRows(config, { norms: oneNorm, attention: { bias: false } }),
+  widths: { feedForward: true },
 }
 
 function rotatedLength(config: ModelConfig): number {

@@ -44,4 +44,5 @@ export const deepseek: Family = {
     })
   },
   footprint: { attention: 'grouped', normalizedExperts: false },
+  widths: { feedForward: true },
 }

@@ -32,6 +32,7 @@ export const deepseek2: Family = {
   },
   tensors: (config) => latentRows(config),
   footprint: { attention: 'latent', normalizedExperts: 'key' },
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: { leaveOut: leaveOutPrediction, dropsTiedOutput: true, preNames: { 'gpt-4o': 'youtu' } },
 }
 
@@ -47,6 +48,7 @@ export const glm4moeLite: Family = {
     ['expert_gating_func', uint32(2)],
   ],
   tensors: (config) => latentRows(config, { layers: latentLayers(config) }),
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: { layers: latentLayers, separableMtp: true, dropsTiedOutput: true, adjustTokenizer: adjustGlm },
 }
 

@@ -49,4 +49,5 @@ export const dots1: Family = {
             ],
     })
   },
+  widths: { feedForward: true, embedding: 'plain' },
 }

@@ -29,6 +29,7 @@ export const ernie: Family = {
     }),
   footprint: { attention: 'grouped' },
   quirks,
+  widths: { feedForward: true, embedding: 'plain' },
 }
 
 /** ERNIE 4.5 with routed experts, some for every token. */

@@ -65,6 +65,7 @@ export const exaone4: Family = {
   },
   keys: windowedKeys,
   tensors: (config) => decoderRows(config, { norms: postNorms, attention: normedHeads(config) }),
+  widths: { feedForward: true },
   quirks: { computed: frequencies },
 }
 

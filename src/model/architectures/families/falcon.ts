@@ -69,6 +69,7 @@ export const falcon: Family = {
     ]
   },
   footprint: { attention: 'grouped', parallel: true },
+  widths: { feedForward: true },
 }
 
 /** Heads of keys and values: one for all queries, unless the newer layout says how many. @throws MqError CONFIG_INVALID. */

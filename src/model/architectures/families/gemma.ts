@@ -65,6 +65,7 @@ export const gemma: Family = {
       norm('post_attention_layernorm', 'ffn_norm', hidden, shifted),
     ]),
   footprint: { attention: 'grouped' },
+  widths: { feedForward: true, embedding: 'scaled' },
   quirks: { alwaysTied: true, adjustTokenizer: turnEnd },
 }
 
@@ -97,6 +98,7 @@ export const gemma2: Family = {
     ...countKey(config, 'attention.sliding_window', 'sliding_window'),
   ],
   tensors: (config) => rows(config, fourNorms),
+  widths: { feedForward: true, embedding: 'scaled' },
   quirks: { alwaysTied: true, adjustTokenizer: withoutPrefix },
 }
 
@@ -114,6 +116,7 @@ export const gemma3: Family = {
     rows(config, fourNorms, {
       headNorm: true,
     }),
+  widths: { feedForward: true, embedding: 'scaled' },
   quirks: { adjustTokenizer: withoutPrefix },
 }
 

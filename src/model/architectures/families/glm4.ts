@@ -41,6 +41,7 @@ export const glm4: Family = {
       ],
     }),
   footprint: { attention: 'grouped' },
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: { adjustTokenizer },
 }
 

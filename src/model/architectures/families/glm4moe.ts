@@ -62,6 +62,7 @@ export const glm4moe: Family = {
       ]),
     ]
   },
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: { layers: layersOf, separableMtp: true, adjustTokenizer },
 }
 

@@ -51,6 +51,7 @@ export const gptOss: Family = {
       feedForward: () => expertRows(config, hidden, feedForward),
     })
   },
+  widths: { feedForward: true, embedding: 'plain' },
 }
 
 function expertRows(config: ModelConfig, hidden: number, width: number): Row[] {

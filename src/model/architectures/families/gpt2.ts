@@ -60,6 +60,7 @@ export const gpt2: Family = {
       ]),
     ]
   },
+  widths: { feedForward: true },
   quirks: {
     rename: (name) => name.replace(/^transformer\./, ''),
     // The causal mask, which old checkpoints hold.

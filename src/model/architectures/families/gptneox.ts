@@ -54,6 +54,7 @@ export const gptneox: Family = {
       ]),
     ]
   },
+  widths: { feedForward: true },
 }
 
 function rotatedLength(config: ModelConfig): number {

@@ -54,6 +54,7 @@ export const graniteHybrid: Family = {
   fields: table,
   keys: (config) => hybridKeys(config, { rotated: false }),
   tensors: rows,
+  widths: { feedForward: true },
   quirks: { vocabulary, preNames: { 'llama-bpe': 'dbrx' } },
 }
 
@@ -65,6 +66,7 @@ export const graniteMicro: Family = {
   fields: table,
   keys: (config) => hybridKeys(config, { rotated: true }),
   tensors: rows,
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: { preNames: { 'llama-bpe': 'dbrx' } },
 }
 
@@ -98,6 +100,7 @@ export const bamba: Family = {
   },
   keys: (config) => hybridKeys(config, { rotated: true }),
   tensors: rows,
+  widths: { feedForward: true },
   quirks: { vocabulary },
 }
 

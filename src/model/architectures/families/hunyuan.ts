@@ -29,6 +29,7 @@ export const hunyuanDense: Family = {
         names: { qNorm: 'query_layernorm', kNorm: 'key_layernorm' },
       },
     }),
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: {
     dropsTiedOutput: true,
     adjustTokenizer: (entries, _, config) =>

@@ -35,6 +35,7 @@ export const internlm2: Family = {
     ]
   },
   footprint: { attention: 'grouped' },
+  widths: { feedForward: true },
   quirks: { adjustTokenizer },
 }
 
@@ -45,6 +46,7 @@ export const internlm3: Family = {
   fields: { defaults: llamaDefaults, derived: keyValueHeads, supported: { bias: [false], qkv_bias: [true, false] } },
   keys: llamaKeys,
   tensors: (config) => decoderRows(config, { attention: { interleave: true } }),
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: {
     adjustTokenizer: (entries, tokenizerConfig) => {
       const prefix = tokenizerConfig?.['add_prefix_space']

@@ -27,4 +27,5 @@ export const jais2: Family = {
       feedForward: ({ hidden, feedForward }) => plainFeedForward('mlp', hidden, feedForward, { bias: true }),
     }),
   footprint: { attention: 'grouped' },
+  widths: { feedForward: true },
 }

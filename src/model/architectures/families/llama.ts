@@ -46,6 +46,7 @@ export const llama: Family = {
     })
   },
   footprint: { attention: 'grouped', normalizedExperts: true },
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: {
     rename: withRoot,
     isSeventyBillion: (layers, heads, keyValueHeads) => layers === 80 && heads !== keyValueHeads,

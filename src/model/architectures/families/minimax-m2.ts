@@ -41,5 +41,7 @@ export const minimaxM2: Family = {
     })
   },
   footprint: { attention: 'grouped', normalizedExperts: true },
+  // llama.cpp takes the width of experts for that of dense blocks, of which there are none.
+  widths: { feedForward: false, embedding: 'plain' },
   quirks: { preNames: { 'gpt-4o': 'minimax-m2' } },
 }

@@ -27,5 +27,6 @@ export const mistral3: Family = {
   ],
   tensors: (config) => decoderRows(config, { attention: { bias: false, interleave: true } }),
   footprint: { attention: 'grouped' },
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: { computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength) },
 }

@@ -63,6 +63,7 @@ export const mpt: Family = {
       ]),
     ]
   },
+  widths: { feedForward: true },
   quirks: { layers: (config) => config.get(count, 'n_layers') },
 }
 

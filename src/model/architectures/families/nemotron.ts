@@ -43,6 +43,7 @@ export const nemotron: Family = {
       feedForward: ({ hidden, feedForward }) => plainFeedForward('mlp', hidden, feedForward),
     }).concat(tensor('model.norm.bias', 'output_norm.bias', [dimensionsOf(config).hidden])),
   footprint: { attention: 'grouped' },
+  widths: { feedForward: true },
   quirks: { adjustTokenizer },
 }
 

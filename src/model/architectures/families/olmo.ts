@@ -32,6 +32,7 @@ export const olmo: Family = {
       ({ name }) => name !== 'model.norm.weight',
     ),
   footprint: { attention: 'grouped' },
+  widths: { feedForward: true },
 }
 
 /** OLMo 2 and 3: norms after each part and of whole queries and keys; OLMo 3 has windows in three of four layers. */
@@ -49,6 +50,7 @@ export const olmo2: Family = {
     ...windowKeys(config, config.get(count, ...names.layers), (layer) => (layer + 1) % 4 !== 0),
   ],
   tensors: (config) => decoderRows(config, { norms: postNorms, attention: wholeNorms(config) }),
+  widths: { feedForward: true },
 }
 
 /** OLMoE: routed experts, whose weights are not divided by their sum, and norms of whole queries and keys. */

@@ -35,4 +35,5 @@ export const orion: Family = {
       attention: { bias: false },
     }),
   footprint: { attention: 'grouped' },
+  widths: { feedForward: true },
 }

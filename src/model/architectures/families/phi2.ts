@@ -55,5 +55,6 @@ export const phi2: Family = {
       tensor('lm_head.bias', 'output.bias', [vocabulary]),
     ]
   },
+  widths: { feedForward: true },
   quirks: { preNames: { 'gpt-2': 'phi-2' } },
 }

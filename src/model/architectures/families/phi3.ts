@@ -38,6 +38,7 @@ export const phi3: Family = {
         ...linear('mlp.down_proj', 'ffn_down', [hidden, feedForward]),
       ],
     }),
+  widths: { feedForward: true },
   quirks: { computed: longRopeFactors, firstKeys: attentionFactor, preNames: { 'llama-bpe': 'dbrx' } },
 }
 
@@ -77,6 +78,7 @@ export const phimoe: Family = {
       tensor('lm_head.bias', 'output.bias', [vocabulary]),
     ]
   },
+  widths: { feedForward: true },
   quirks: { computed: longRopeFactors, firstKeys: attentionFactor },
 }
 

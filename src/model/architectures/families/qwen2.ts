@@ -25,5 +25,6 @@ export const qwen2: Family = {
   keys: async (config) => [...baseKeys(config), ...(await poolingKeys(config))],
   tensors: (config) => denseRows(config, (dimensions) => groupedAttention(dimensions)),
   footprint: { attention: 'grouped' },
+  widths: { feedForward: true },
   quirks: { isSeventyBillion: (layers) => layers === 80, rename: withRoot },
 }

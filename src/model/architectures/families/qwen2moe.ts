@@ -32,4 +32,5 @@ export const qwen2moe: Family = {
     )
   },
   footprint: { attention: 'grouped' },
+  widths: { feedForward: true },
 }

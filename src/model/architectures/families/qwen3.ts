@@ -20,5 +20,6 @@ export const qwen3: Family = {
     return answers === undefined ? rows : rerankerRows(config, rows, answers)
   },
   footprint: { attention: 'grouped' },
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: { rename: withRoot },
 }

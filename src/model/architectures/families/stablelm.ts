@@ -51,6 +51,7 @@ export const stablelm: Family = {
       ],
     }),
   footprint: { attention: 'grouped', parallel: 'without-norm' },
+  widths: { feedForward: true },
 }
 
 /** Source: set_gguf_parameters of conversion/stablelm.py, whose older models do not say it. */

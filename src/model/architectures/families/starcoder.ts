@@ -60,5 +60,6 @@ export const starcoder: Family = {
     ]
   },
   // The causal mask, which old checkpoints hold.
+  widths: { feedForward: true },
   quirks: { leaveOut: (name) => (/\.attn\.(masked_)?bias$/.test(name) ? silently : undefined) },
 }

@@ -36,4 +36,5 @@ export const starcoder2: Family = {
         plainFeedForward('mlp', hidden, feedForward, { bias: true, names: ['c_fc', 'c_proj'] }),
     }),
   footprint: { attention: 'grouped' },
+  widths: { feedForward: true },
 }

@@ -1,0 +1,86 @@
+import type { Metadata } from '../../../formats/gguf/types.js'
+import { familyOfArchitecture } from '../architectures/index.js'
+import type { Blueprint } from '../blueprint.js'
+import { superBlock } from './placement.js'
+
+/** Widths that can grow, by GGUF's names of them, without the architecture. */
+export const widthKeys = [
+  'embedding_length',
+  'feed_forward_length',
+  'expert_feed_forward_length',
+  'expert_shared_feed_forward_length',
+] as const
+
+export type WidthKey = (typeof widthKeys)[number]
+
+/** What config.json calls them. */
+const configNames: Readonly<Record<string, WidthKey>> = {
+  hidden_size: 'embedding_length',
+  intermediate_size: 'feed_forward_length',
+  moe_intermediate_size: 'expert_feed_forward_length',
+  shared_expert_intermediate_size: 'expert_shared_feed_forward_length',
+}
+
+/** The key of a width by its name in config.json or in GGUF; undefined where there is none of that name. */
+export function widthKeyOf(name: string): WidthKey | undefined {
+  return widthKeys.find((key) => key === name) ?? (Object.hasOwn(configNames, name) ? configNames[name] : undefined)
+}
+
+/** All names of widths: those of config.json, then those of GGUF. */
+export const widthNames: readonly string[] = [...Object.keys(configNames), ...widthKeys]
+
+/** A width: one number, or one for each block. */
+export type Size = number | readonly number[]
+
+/** Sizes of some widths. */
+export type Widths = Partial<Readonly<Record<WidthKey, Size>>>
+
+/** A width of a model. */
+export interface Width {
+  readonly key: WidthKey
+  readonly size: Size
+}
+
+/** A width that grows. */
+export interface Growth {
+  readonly from: Size
+  readonly to: Size
+}
+
+/** The sizes that a model is, or was, widened to. */
+export type Growths = Partial<Readonly<Record<WidthKey, Growth>>>
+
+/** The widths that a model has and that its family lets grow without a change of what it computes; none where nothing is known of it. */
+export function growableWidths({ architecture, metadata }: Blueprint): readonly Width[] {
+  const widths = familyOfArchitecture(architecture)?.widths
+  if (widths === undefined) return []
+  return widthKeys.flatMap((key): Width[] => {
+    const size = sizeOf(metadata, architecture, key)
+    const may = key === 'embedding_length' ? widths.embedding !== undefined : widths.feedForward
+    return may && size !== undefined ? [{ key, size }] : []
+  })
+}
+
+/** A width as the metadata say it; undefined where they do not. */
+export function sizeOf(metadata: Metadata, architecture: string, key: string): Size | undefined {
+  const value = metadata.get(`${architecture}.${key}`)?.value
+  if (typeof value === 'number' && value > 0) return value
+  const isList = Array.isArray(value) || value instanceof Int32Array || value instanceof Uint32Array
+  return isList ? Array.from(value as ArrayLike<number>) : undefined
+}
+
+/** A width of one block. */
+export function sizeAt(size: Size, layer: number): number {
+  return typeof size === 'number' ? size : (size[layer] ?? 0)
+}
+
+/** The least size from `size` that rows of whole blocks of 256 have. */
+export function wholeBlocks(size: Size): Size {
+  const up = (value: number): number => Math.ceil(value / superBlock) * superBlock
+  return typeof size === 'number' ? up(size) : size.map(up)
+}
+
+/** Whether two sizes are the same. */
+export function sameSize(a: Size, b: Size): boolean {
+  return String(a) === String(b)
+}

@@ -1,0 +1,88 @@
+import { fillParts, type Operation } from '../operation.js'
+import type { Recipe, Shape } from '../recipe.js'
+import { elementCount, rowLength, showShape } from '../shape.js'
+
+/** Entries of dimension `axis` at other places of a dimension of another size; zeros where none comes to stand. */
+export interface PlaceRecipe {
+  readonly op: 'place'
+  readonly input: Recipe
+  readonly axis: number
+  /** Three numbers for each run of entries: its first in the input, its first in the result, how many. */
+  readonly runs: readonly number[]
+  readonly shape: Shape
+}
+
+declare module '../recipe.js' {
+  interface RecipeNodes {
+    readonly place: PlaceRecipe
+  }
+}
+
+/**
+ * Entries of dimension `axis` at other places, zeros elsewhere: a width that grows, or shrinks back.
+ * @param runs `[from, to, count, from, to, count, ...]`, in order of `to`.
+ * @param size entries of the dimension in the result.
+ * @throws RangeError where a run does not fit, or two overlap in the result.
+ */
+export function place(input: Recipe, axis: number, runs: readonly number[], size: number): PlaceRecipe {
+  const entries = input.shape[axis]
+  if (entries === undefined || runs.length % 3 !== 0) throw new RangeError(`dimension ${axis} of ${showShape(input.shape)}`)
+  let free = 0
+  for (const { from, to, count } of runsOf(runs)) {
+    if (count < 1 || from < 0 || from + count > entries || to < free || to + count > size) {
+      throw new RangeError(`entries ${from} to ${from + count} of ${entries} at ${to} of ${size}`)
+    }
+    free = to + count
+  }
+  return { op: 'place', input, axis, runs, shape: input.shape.with(axis, size) }
+}
+
+function* runsOf(runs: readonly number[]): Generator<{ readonly from: number; readonly to: number; readonly count: number }> {
+  for (let at = 0; at < runs.length; at += 3) {
+    yield { from: runs[at] as number, to: runs[at + 1] as number, count: runs[at + 2] as number }
+  }
+}
+
+export const placeOperation: Operation<PlaceRecipe> = {
+  operands: ({ input }) => [input],
+  source: () => undefined,
+  // A zero is a value of every type that numbers are read from.
+  lossless: true,
+  rowStep: ({ input }, stepOf) => stepOf(input),
+  async fill(node, start, target, { fill, buffers }) {
+    const { input, axis, runs, shape } = node
+    target.fill(0)
+    const length = rowLength(node)
+    if (axis === shape.length - 1) {
+      const inputLength = rowLength(input)
+      const rows = target.length / length
+      const values = buffers.floats(rows * inputLength)
+      await fill(input, start, values)
+      for (let row = 0; row < rows; row++) {
+        for (const { from, to, count } of runsOf(runs)) {
+          const first = row * inputLength + from
+          target.set(values.subarray(first, first + count), row * length + to)
+        }
+      }
+      buffers.release(values)
+      return
+    }
+    const inner = elementCount(shape.slice(axis + 1, -1))
+    const inputRows = (input.shape[axis] as number) * inner
+    await fillParts(start, (shape[axis] as number) * inner, length, target, async (part, row, rows) => {
+      const end = row + rows.length / length
+      for (const { from, to, count } of runsOf(runs)) {
+        const first = Math.max(row, to * inner)
+        const last = Math.min(end, (to + count) * inner)
+        if (first >= last) continue
+        const at = part * inputRows + from * inner + (first - to * inner)
+        await fill(input, at, rows.subarray((first - row) * length, (last - row) * length))
+      }
+    })
+  },
+  read: (fields) => {
+    const shape = fields.shape('shape')
+    const axis = fields.whole('axis')
+    return place(fields.recipe('input'), axis, fields.numbers('runs'), shape[axis] ?? 0)
+  },
+}

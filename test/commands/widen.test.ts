@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { CheckpointSpec } from '../../bench/coverage/checkpoints/index.js'
+import { checkpointSpecs, writeCheckpointOf } from '../../bench/coverage/checkpoints/index.js'
+import Convert from '../../commands/convert.js'
+import Inspect from '../../commands/inspect.js'
+import PlanCommand from '../../commands/plan.js'
+import Quantize from '../../commands/quantize.js'
+import { loadModel } from '../../src/runner/index.js'
+import { runCommand } from '../support/run-command.js'
+import { llama } from '../support/sample-models.js'
+
+let folder = ''
+let source = ''
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mq-widen-command-'))
+  const spec = checkpointSpecs.find(({ name }) => name === 'gpt-oss-bf16') as CheckpointSpec
+  source = await writeCheckpointOf(spec, join(folder, 'gpt-oss'), spec.classes[0])
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+interface Report {
+  readonly bitsPerWeight: number
+  readonly elements: number
+  readonly dataBytes: number
+  readonly notes: readonly string[]
+  readonly tensors: readonly { readonly name: string; readonly type: string }[]
+  readonly metadata: Readonly<Record<string, { readonly value: unknown }>>
+  readonly widths?: unknown
+  readonly error?: { readonly code: string; readonly message: string }
+}
+
+async function json(command: Parameters<typeof runCommand>[0], ...args: string[]): Promise<Report> {
+  const { stdout } = await runCommand(command, [...args, '--json'])
+  return JSON.parse(stdout) as Report
+}
+
+const sha256 = async (path: string): Promise<string> =>
+  createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex')
+
+describe('a model of odd widths', () => {
+  test('is quantized, the same by any number of threads', async () => {
+    // Of 64 columns in 256 the zeros take the most bytes.
+    const refused = await json(PlanCommand, source, '--bits', '2', '--widen', 'always')
+    const least = Number(refused.error?.message.match(/model: ([\d.]+)/)?.[1])
+    const [one, two] = [join(folder, 'one.gguf'), join(folder, 'two.gguf')]
+    const options = ['--widen', 'always', '--bits', String(1.1 * least), '--name', 'wide']
+    const report = await json(Quantize, source, ...options, '--threads', '1', '-o', one)
+    expect(report.notes.join('\n')).toMatch(/Widened with zeros.*embedding_length from 64 to 256/)
+    await json(Quantize, source, ...options, '--threads', '2', '-o', two)
+    expect(await sha256(two)).toBe(await sha256(one))
+    // Bits are those of the model's own weights.
+    const inspected = await json(Inspect, one)
+    const own = await json(Inspect, source)
+    expect(inspected.bitsPerWeight).toBeCloseTo(report.bitsPerWeight, 6)
+    expect((8 * inspected.dataBytes) / inspected.elements).toBeCloseTo(report.bitsPerWeight, 6)
+    expect(report.bitsPerWeight).toBeLessThanOrEqual(1.1 * least)
+    expect(Math.abs(inspected.elements - own.elements)).toBeLessThan(0.02 * own.elements)
+    expect(String(inspected.metadata['mq.widened']?.value)).toContain('"embedding_length":{"from":64,"to":256}')
+    if (llama.available) {
+      await using model = await loadModel(one)
+      expect(model.path).toBe(one)
+    }
+  })
+
+  test('by a plan that is run again', async () => {
+    const plan = join(folder, 'plan.json')
+    const [first, again] = [join(folder, 'first.gguf'), join(folder, 'again.gguf')]
+    await json(Quantize, source, '--bits', '14', '--widen', 'intermediate_size=256', '-o', first, '--save-plan', plan)
+    expect(JSON.parse(await readFile(plan, 'utf8'))).toMatchObject({ widths: { feed_forward_length: 256 } })
+    await json(Quantize, source, '--plan', plan, '-o', again)
+    expect(await sha256(again)).toBe(await sha256(first))
+  })
+
+  test('is converted wide and back', async () => {
+    const [wide, back, plain] = [join(folder, 'wide.gguf'), join(folder, 'back.gguf'), join(folder, 'plain.gguf')]
+    await json(Convert, source, '--type', 'f32', '--widen', 'moe_intermediate_size=256', '--name', 'a', '-o', wide)
+    await json(Convert, wide, '--type', 'f32', '--narrow', '-o', back)
+    await json(Convert, source, '--type', 'f32', '--name', 'a', '-o', plain)
+    // No norm was scaled, so that nothing was rounded.
+    expect(await sha256(back)).toBe(await sha256(plain))
+  })
+
+  test.each([
+    ['wide', /it is neither auto, none, always nor WIDTH=N with one of hidden_size/],
+    ['hidden_size=100', /neither 64 nor a larger multiple of 32/],
+    ['heads=4', /neither auto/],
+  ])('--widen %s is refused', async (value, message) => {
+    const { error } = await json(Convert, source, '--widen', value, '-o', join(folder, 'never.gguf'))
+    expect(error).toMatchObject({ code: 'FLAG_INVALID', message: expect.stringMatching(message) })
+  })
+})
