@@ -25,6 +25,17 @@ const models = [
   'gemma3n',
   'gemma4',
   'gemma4-moe',
+  'mamba2',
+  'jamba',
+  'granite4-h-tiny',
+  'nemotron3-super',
+  'lfm2-moe',
+  'rwkv7',
+  'bert',
+  'modern-bert',
+  't5',
+  'glm5',
+  'mistral-small4',
 ]
 
 async function sourceOf(name: string, folder: string): Promise<string> {
@@ -39,12 +50,12 @@ describe.skipIf(!foreign.available).each(models)(`presets of %s (${foreign.name}
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'mq-presets-'))
     blueprint = await makeBlueprint(await sourceOf(model, folder))
-    await finish(quantize({ blueprint, plan: planUniform(blueprint, 'BF16'), output: join(folder, 'bf16.gguf') }))
+    await finish(quantize({ blueprint, plan: planUniform(blueprint, blueprint.sourceType), output: join(folder, 'source.gguf') }))
   })
   afterAll(() => rm(folder, { recursive: true, force: true }))
 
   it.each(['Q4_K_M', 'Q3_K_L', 'Q2_K', 'IQ2_M', 'IQ3_XXS', 'IQ4_XS'])('%s is as llama-quantize says', async (preset) => {
-    const { stdout, stderr } = await foreign.run('llama-quantize', ['--dry-run', 'bf16.gguf', preset], { cwd: folder })
+    const { stdout, stderr } = await foreign.run('llama-quantize', ['--dry-run', 'source.gguf', preset], { cwd: folder })
     const theirs = [...`${stdout}${stderr}`.matchAll(line)].map(
       ([, name, kept, made]) => `${name} ${(made ?? kept)?.toUpperCase()}`,
     )
