@@ -24,6 +24,10 @@ export function tokenizerMetadata(files: TokenizerFiles, options: TokenizerOptio
   const kind = kinds.find((kind) => kind.detect(files))
   if (kind !== undefined) return kind.metadata(files, options)
   const file = files.pathOf('tokenizer.json')
+  if (files.tokenizer === undefined && files.sentencePiece !== undefined) {
+    const { name } = files.sentencePiece
+    throw new FormatError('TOKENIZER_INVALID', { file: files.pathOf(name), problem: 'it is not a SentencePiece model' })
+  }
   if (files.tokenizer === undefined) {
     throw new FormatError('TOKENIZER_UNSUPPORTED', {
       file: files.pathOf(''),

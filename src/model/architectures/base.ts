@@ -45,6 +45,7 @@ export const fileTypePlace: Entry = ['general.file_type', uint32(0)]
  * @throws MqError CONFIG_INVALID.
  */
 export function baseKeys(config: ModelConfig): Entry[] {
+  checkExperts(config)
   const gating = config.find(v.picklist(Object.keys(gatingFunctions) as (keyof typeof gatingFunctions)[]), ...names.gating)
   return [
     ['block_count', uint32(config.get(count, ...names.layers))],
@@ -66,6 +67,18 @@ export function baseKeys(config: ModelConfig): Entry[] {
     ...present('attention.value_length', config.find(count, 'head_dim'), uint32),
     fileTypePlace,
   ]
+}
+
+/** Counts that llama.cpp ends at, once it runs the model. @throws MqError CONFIG_INVALID. */
+function checkExperts(config: ModelConfig): void {
+  const experts = config.find(countOrNone, ...names.experts) ?? 0
+  const used = config.find(countOrNone, ...names.expertsUsed) ?? 0
+  if (experts > 0 && used > experts) throw config.invalid(`each token uses ${used} experts, and there are ${experts}`)
+  const groups = config.find(count, 'n_group') ?? 1
+  const groupsUsed = config.find(count, 'topk_group') ?? 1
+  if (experts > 0 && (experts % groups !== 0 || groupsUsed > groups)) {
+    throw config.invalid(`${experts} experts cannot be chosen from ${groupsUsed} of ${groups} groups`)
+  }
 }
 
 /** A key whose value is there; none where it is not. */

@@ -22,6 +22,19 @@ function entries(files: Change = {}, options: TokenizerOptions = {}): Map<string
 
 const notes = (files: Change): readonly string[] => tokenizerMetadata({ pathOf: (name) => name, tokenizer, ...files }).notes
 
+it.each([
+  ['nothing', ''],
+  ['text', 'hello'],
+])('a tokenizer.model of %s is no SentencePiece model', (_, content) => {
+  const sentencePiece = { name: 'tokenizer.model', bytes: new TextEncoder().encode(content) }
+  expect(() => entries({ tokenizer: undefined, sentencePiece })).toThrow(
+    expect.objectContaining({
+      code: 'TOKENIZER_INVALID',
+      details: { file: 'tokenizer.model', problem: 'it is not a SentencePiece model' },
+    }),
+  )
+})
+
 describe('what llama.cpp does not do', () => {
   const config = { bos_token: '<s>', eos_token: '</s>' }
   const wrapped = (...single: object[]): Change => ({

@@ -1,6 +1,6 @@
 import { groupedAttention, plusOne } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf, fileTypePlace, floatKey, names } from '../base.js'
-import type { ModelConfig } from '../config.js'
+import { type ModelConfig, showField } from '../config.js'
 import { endRows } from '../ends.js'
 import { gatedFeedForward } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
@@ -93,13 +93,20 @@ export const gemma2: Family = {
   },
   keys: (config) => [
     ...ownKeys(config),
-    ...floatKey(config, 'attn_logit_softcapping', 'attn_logit_softcapping'),
-    ...floatKey(config, 'final_logit_softcapping', 'final_logit_softcapping'),
+    ...softCap(config, 'attn_logit_softcapping'),
+    ...softCap(config, 'final_logit_softcapping'),
     ...countKey(config, 'attention.sliding_window', 'sliding_window'),
   ],
   tensors: (config) => rows(config, fourNorms),
   widths: { feedForward: true, embedding: 'scaled' },
   quirks: { alwaysTied: true, adjustTokenizer: withoutPrefix },
+}
+
+/** A soft cap of logits, for which llama.cpp takes one of its own where a file has none. @throws MqError CONFIG_INVALID. */
+function softCap(config: ModelConfig, field: string): Entry[] {
+  const value = config.fields[field]
+  if (typeof value === 'number' && value > 0) return floatKey(config, field, field)
+  throw config.unsupported(`${field} is ${showField(value)}, and llama.cpp caps the logits of this architecture in any case`)
 }
 
 /** Gemma 3: norms of queries and keys, five layers with a window to one without, rotation at two bases. */

@@ -17,7 +17,11 @@ export const qwen3: Family = {
   tensors: async (config) => {
     const rows = denseRows(config, normedAttention)
     const answers = await rerankerAnswers(config)
-    return answers === undefined ? rows : rerankerRows(config, rows, answers)
+    if (answers === undefined) return rows
+    config.notes.push(
+      'Converted as a reranker, which its name says it is: of the output matrix the rows of "yes" and "no" alone are kept, as its classifier.',
+    )
+    return rerankerRows(config, rows, answers)
   },
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain' },

@@ -1,7 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { checkpointSpecs, writeCheckpointOf } from '../../../../bench/coverage/checkpoints/index.js'
 import { makeBlueprint } from '../../../../src/model/convert/index.js'
 import { deepseekV2Lite, deepseekV3Mtp, llama3Rope, mistralLinear } from '../../../support/checkpoint-variants.js'
 import { type SmallCheckpoint, writeCheckpoint } from '../../../support/checkpoints.js'
@@ -47,6 +48,29 @@ describe('a field that changes the computation', () => {
       message: expect.stringContaining(`${field} is ${shown}`) as string,
       suggestion:
         'This is a limit of llama.cpp and not a fault of the file: run the model with the library that it was made for.',
+    })
+  })
+
+  it.each(['attn_logit_softcapping', 'final_logit_softcapping'])('is refused where a Gemma 2 has no %s', async (field) => {
+    const spec = checkpointSpecs.find(({ name }) => name === 'gemma2') ?? expect.fail('no gemma2')
+    const path = await writeCheckpointOf(spec, folder)
+    await expect(makeBlueprint(path)).resolves.toBeDefined()
+    const config = JSON.parse(await readFile(join(path, 'config.json'), 'utf8')) as object
+    await writeFile(join(path, 'config.json'), JSON.stringify({ ...config, [field]: null }))
+    await expect(makeBlueprint(path)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining(`${field} is null, and llama.cpp caps the logits of this architecture in any case`),
+    })
+  })
+
+  it.each<[Change, string]>([
+    [{ num_experts_per_tok: 99 }, 'each token uses 99 experts, and there are'],
+    [{ n_group: 3, topk_group: 1 }, 'experts cannot be chosen from 1 of 3 groups'],
+    [{ n_group: 2, topk_group: 3 }, 'experts cannot be chosen from 3 of 2 groups'],
+  ])('is refused where experts do not fit: %j', async (config, problem) => {
+    await expect(blueprintOf(deepseekV3Mtp, config)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining(problem),
     })
   })
 
