@@ -51,6 +51,12 @@ describe('a field that changes the computation', () => {
     })
   })
 
+  it('is noted where biases are there that config.json does not ask for', async () => {
+    const { notes } = await blueprintOf(llama3Rope, { attention_bias: false })
+    expect(notes).toEqual([expect.stringMatching(/has \d+ biases that config.json does not ask for \(attention_bias\)/)])
+    expect((await blueprintOf(llama3Rope)).notes).toEqual([])
+  })
+
   it.each(['attn_logit_softcapping', 'final_logit_softcapping'])('is refused where a Gemma 2 has no %s', async (field) => {
     const spec = checkpointSpecs.find(({ name }) => name === 'gemma2') ?? expect.fail('no gemma2')
     const path = await writeCheckpointOf(spec, folder)
