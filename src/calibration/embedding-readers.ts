@@ -11,6 +11,10 @@ export interface ReadEmbedding {
   readonly embedding: string
   readonly recipe: Recipe
   readonly readers: EmbeddingReaders
+  /** What of the first feed-forward part reads the embedding with what attention adds; undefined where that is no dense network behind a norm. */
+  readonly feedForward?: EmbeddingReaders | undefined
+  /** The matrix by which the first attention adds to the residual stream. */
+  readonly writer?: { readonly name: string; readonly recipe: Recipe } | undefined
   /** Whether it is the output matrix too. */
   readonly isTied: boolean
 }
@@ -50,5 +54,23 @@ export function embeddingReaders({
   if (readers.length === 0 || rowLength(norm) !== columns || columns % 32 !== 0) return undefined
   const { name, recipe } = embedding
   const isTied = tensors.every(({ role }) => role !== 'output')
-  return { embedding: name, recipe, readers: { norm: norm.recipe, readers: readers.map((reader) => reader.recipe) }, isTied }
+  return {
+    embedding: name,
+    recipe,
+    readers: { norm: norm.recipe, readers: readers.map((reader) => reader.recipe) },
+    feedForward: feedForwardReaders(tensors, columns),
+    writer: first.find(({ role }) => role === 'attention-output'),
+    isTied,
+  }
+}
+
+function feedForwardReaders(tensors: Blueprint['tensors'], columns: number): EmbeddingReaders | undefined {
+  const norm = tensors.find(({ name }) => name === 'blk.0.ffn_norm.weight')
+  const roles: readonly TensorRole[] = ['ffn-gate', 'ffn-up']
+  const readers = tensors.filter(
+    (tensor) =>
+      tensor.layer === 0 && roles.includes(tensor.role) && tensor.name.endsWith('.weight') && rowLength(tensor) === columns,
+  )
+  if (norm === undefined || rowLength(norm) !== columns || readers.length === 0) return undefined
+  return { norm: norm.recipe, readers: readers.map(({ recipe }) => recipe) }
 }

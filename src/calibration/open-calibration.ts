@@ -7,7 +7,7 @@ import { hashFile } from '../files/index.js'
 import type { Blueprint, BlueprintTensor } from '../model/index.js'
 import { rowLength } from '../recipe/index.js'
 import { expansionOf, type PooledInputs, pooledSquares } from './covariance.js'
-import { embeddingInputs, embeddingKey, tiedInputs } from './embedding-inputs.js'
+import { embeddingInputs, embeddingKey, type KnownInput, tiedInputs } from './embedding-inputs.js'
 import { embeddingReaders } from './embedding-readers.js'
 import { readImportance } from './read-importance.js'
 
@@ -80,7 +80,12 @@ export async function openCalibration(
     }
     const read = embeddingReaders(blueprint)
     const head = read?.isTied === true ? keys.get(read.embedding) : undefined
-    const tied = read && head !== undefined ? tiedInputs(read, { source: () => sourceOf(head), rank: rankOf(head) }) : undefined
+    const known = (key: string): KnownInput => ({ source: () => sourceOf(key), rank: rankOf(key) })
+    const attention = read?.writer && keys.get(read.writer.name)
+    const tied =
+      read && head !== undefined
+        ? tiedInputs(read, known(head), attention === undefined ? undefined : known(attention))
+        : undefined
     const ofEmbedding = (key: string): typeof tied => (key === embeddingKey ? (tied ?? embedding) : undefined)
     // Both uses of a tied embedding have their importance in the sum of their covariances.
     if (tied !== undefined && read !== undefined) keys.delete(read.embedding)

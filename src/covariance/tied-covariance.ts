@@ -12,6 +12,8 @@ export interface WeightUse {
 /** Rows that the power of columns is taken from, in runs. */
 const sampledRows = 4096
 const rowsTogether = 16
+/** Rows that the power of outputs is taken from. */
+const sampledOutputs = 64
 
 /**
  * Adds up the uses of one weight W, each in its own metric: H = sum of share * H_use * |W|^2 / tr(W diag(H_use) W^T). Then
@@ -80,15 +82,64 @@ function diagonalOf(covariance: Covariance, columns: number): Float64Array {
 
 /** Sums of squares of each column, over rows that are spread evenly. */
 async function columnSquares(recipe: Recipe, evaluate: Evaluate): Promise<Float64Array> {
-  const [rows, columns] = [rowCount(recipe), rowLength(recipe)]
+  const columns = rowLength(recipe)
   const squares = new Float64Array(columns)
-  const runs = Math.ceil(Math.min(rows, sampledRows) / rowsTogether)
-  for (let run = 0; run < runs; run += 1) {
-    const start = Math.floor((run * rows) / runs)
-    const values = await evaluate(recipe, start, Math.min(rows, start + rowsTogether))
+  for await (const values of sampledRuns(recipe, sampledRows, evaluate)) {
     values.forEach((value, at) => {
       squares[at % columns] = (squares[at % columns] as number) + value ** 2
     })
   }
   return squares
+}
+
+/** Mean of |w|^2 over the rows w of a weight, of which 4096 at most are looked at. */
+export async function rowPower(recipe: Recipe, evaluate: Evaluate): Promise<number> {
+  let [sum, rows] = [0, 0]
+  for await (const values of sampledRuns(recipe, sampledRows, evaluate)) {
+    sum += values.reduce((power, value) => power + value ** 2, 0)
+    rows += values.length / rowLength(recipe)
+  }
+  return sum / rows
+}
+
+/** Mean of |W x|^2, tr(W H W^T), from 64 rows of W at most. @param covariance H of x. */
+export async function outputPower(recipe: Recipe, covariance: Covariance, evaluate: Evaluate): Promise<number> {
+  const columns = rowLength(recipe)
+  let [sum, rows] = [0, 0]
+  for await (const values of sampledRuns(recipe, sampledOutputs, evaluate)) {
+    for (let start = 0; start < values.length; start += columns) {
+      sum += quadraticForm(values.subarray(start, start + columns), covariance)
+      rows += 1
+    }
+  }
+  return (sum * rowCount(recipe)) / rows
+}
+
+/** w H w^T. */
+function quadraticForm(w: Float32Array, covariance: Covariance): number {
+  const columns = w.length
+  const dot = (values: ArrayLike<number>, from: number): number => {
+    let product = 0
+    for (let i = 0; i < columns; i += 1) product += (w[i] as number) * (values[from + i] as number)
+    return product
+  }
+  let sum = 0
+  if ('full' in covariance) {
+    for (let i = 0; i < columns; i += 1) sum += (w[i] as number) * dot(covariance.full, i * columns)
+    return sum
+  }
+  const { diagonal, factors = new Float64Array() } = covariance
+  for (let i = 0; i < columns; i += 1) sum += (diagonal[i] as number) * (w[i] as number) ** 2
+  for (let from = 0; from < factors.length; from += columns) sum += dot(factors, from) ** 2
+  return sum
+}
+
+/** Rows in short runs, spread evenly over a weight, `most` of them at most but for the last run. */
+async function* sampledRuns(recipe: Recipe, most: number, evaluate: Evaluate): AsyncGenerator<Float32Array, void, void> {
+  const rows = rowCount(recipe)
+  const runs = Math.ceil(Math.min(rows, most) / rowsTogether)
+  for (let run = 0; run < runs; run += 1) {
+    const start = Math.floor((run * rows) / runs)
+    yield await evaluate(recipe, start, Math.min(rows, start + rowsTogether))
+  }
 }

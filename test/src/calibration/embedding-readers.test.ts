@@ -11,7 +11,7 @@ const value = (seed: number, at: number): number => Math.sin(seed * 1000 + at * 
 function tensor(name: string, role: TensorRole, rows: number, columns: number, seed: number): BlueprintTensor {
   const shape = rows === 1 ? [columns] : [rows, columns]
   const values = Array.from({ length: rows * columns }, (_, at) => Math.fround(value(seed, at)))
-  const layer = name.startsWith('blk.') ? { layer: 0 } : {}
+  const layer = name.startsWith('blk.') ? { layer: Number(name.split('.')[1]) } : {}
   return { name, role, ...layer, shape, keepF32: rows === 1, recipe: { op: 'constant', values, shape } }
 }
 
@@ -82,6 +82,26 @@ describe('embeddingReaders', () => {
       [4, 64],
       [5, 64],
     ])
+  })
+
+  it('takes what the first feed-forward part reads with, and what attention adds before', () => {
+    const found = embeddingReaders(
+      model(
+        64,
+        tensor('blk.0.attn_output.weight', 'attention-output', 64, 64, 8),
+        tensor('blk.0.ffn_norm.weight', 'norm', 1, 64, 9),
+        tensor('blk.0.ffn_up.weight', 'ffn-up', 96, 64, 10),
+        tensor('blk.0.ffn_gate.weight', 'ffn-gate', 95, 64, 11),
+        tensor('blk.0.ffn_down.weight', 'ffn-down', 64, 96, 12),
+        tensor('blk.1.ffn_up.weight', 'ffn-up', 97, 64, 13),
+      ),
+    )
+    expect(found?.writer?.name).toBe('blk.0.attn_output.weight')
+    expect(found?.feedForward?.readers.map(({ shape }) => shape)).toEqual([
+      [96, 64],
+      [95, 64],
+    ])
+    expect(embeddingReaders(model(64))?.feedForward).toBeUndefined()
   })
 
   it('says whether an embedding is the output matrix too, and leaves one alone that nothing known reads', () => {

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Covariance } from '../../../formats/ggml/covariance.js'
-import { addUses } from '../../../src/covariance/tied-covariance.js'
+import { covarianceFrom } from '../../../src/covariance/index.js'
+import { addUses, outputPower, rowPower } from '../../../src/covariance/tied-covariance.js'
 import type { Recipe } from '../../../src/recipe/index.js'
 
 const [rows, columns] = [6, 4]
@@ -86,5 +87,57 @@ describe('addUses', () => {
       evaluate,
     )
     expect(sum).toEqual({ diagonal: new Float64Array(columns).fill(0.5), factors: new Float64Array() })
+  })
+})
+
+describe('outputPower', () => {
+  it.each([
+    ['a whole covariance', full],
+    ['a low-rank one', lowRank],
+  ])('is the mean square of outputs: %s', async (_, covariances) => {
+    await fc.assert(
+      fc.asyncProperty(matrix(rows * columns), covariances, async (values, covariance) => {
+        const weight = values.map(Math.fround)
+        const recipe: Recipe = { op: 'constant', values: weight, shape: [rows, columns] }
+        const evaluate = async (): Promise<Float32Array> => Float32Array.from(weight)
+        const expected = power(weight, covariance)
+        expect(await outputPower(recipe, covariance, evaluate)).toBeCloseTo(expected, 6)
+        expect(await rowPower(recipe, evaluate)).toBeCloseTo(weight.reduce((sum, x) => sum + x * x, 0) / rows, 9)
+      }),
+    )
+  })
+})
+
+describe('covarianceFrom', () => {
+  it('splits shares between what reads rows and what reads all that is added to them, as their powers are', async () => {
+    const constant = (value: number, count: number): Recipe => ({
+      op: 'constant',
+      values: Array.from({ length: count * columns }, () => value),
+      shape: [count, columns],
+    })
+    const evaluate = async (recipe: Recipe, start: number, end: number): Promise<Float32Array> =>
+      Float32Array.from((recipe.op === 'constant' ? recipe.values : []).slice(start * columns, end * columns))
+    const diagonal = (...values: number[]) => ({ kind: 'known', covariance: { diagonal: Float64Array.from(values) } }) as const
+    // Rows of power 4; outputs of 3 rows, each of power 4 under a diagonal of ones: a quarter of the sum is the rows'.
+    const split = await covarianceFrom(
+      {
+        kind: 'uses',
+        weight: constant(1, 2),
+        uses: [
+          { source: diagonal(4, 0, 0, 0), share: 0.4, times: 'added' },
+          { source: diagonal(0, 4, 0, 0), share: 0.4, times: 'rows' },
+          { source: diagonal(0, 0, 4, 0), share: 0.6 },
+        ],
+        added: { weight: constant(1, 3), input: diagonal(1, 1, 1, 1) },
+      },
+      evaluate,
+    )
+    const [first, second, third, fourth] = 'full' in split ? [] : split.diagonal
+    expect([first, second, third, fourth].map((value) => (value ?? 0) / 4)).toEqual([
+      expect.closeTo(0.3, 12),
+      expect.closeTo(0.1, 12),
+      expect.closeTo(0.6, 12),
+      0,
+    ])
   })
 })
