@@ -28,6 +28,8 @@ export function onlyMoves(type: Source['type'], recipe: Recipe): boolean {
  * for 4-bit integers with a scale of 16 bits for 128 of them. 0 where nothing is read.
  */
 export function bitsPerValue(recipe: Recipe): number {
+  // Zeros that are added are held by no file.
+  if (recipe.op === 'place' || recipe.op === 'multiply') return bitsPerValue(recipe.input)
   /** Bytes by their place: what is read twice is held once, and parts of it add up. */
   const held = new Map<string, number>()
   const add = (node: Recipe, share: number): void => {

@@ -1,5 +1,16 @@
 import { expect, it } from 'vitest'
-import { bitsPerValue, combine, concat, constant, expand, plain, type Recipe, slice, stack } from '../../../src/recipe/index.js'
+import {
+  bitsPerValue,
+  combine,
+  concat,
+  constant,
+  expand,
+  place,
+  plain,
+  type Recipe,
+  slice,
+  stack,
+} from '../../../src/recipe/index.js'
 
 /** A BF16 matrix of 8 x 4 at a place of its own. */
 const matrix = (at = 0): Recipe => plain('BF16', { file: 0, start: at, end: at + 64 }, [8, 4])
@@ -9,6 +20,7 @@ const scales = expand(plain('F32', { file: 0, start: 32, end: 64 }, [8, 1]), 1, 
 it.each<[string, Recipe, number]>([
   ['plain', matrix(), 16],
   ['a part of a larger tensor', slice(matrix(), 0, 2, 4), 16],
+  ['a tensor among zeros', place(matrix(), 0, [0, 0, 1], 100), 16],
   ['parts of one tensor, joined', concat([slice(matrix(), 0, 0, 1), slice(matrix(), 0, 5, 6)]), 16],
   ['experts', stack([matrix(), matrix(64), matrix(128)]), 16],
   ['codes of 8 bits with a scale of 32 bits for 4 of them', combine('product', codes, scales), 16],
