@@ -190,7 +190,7 @@ describe('openCheckpoint', () => {
         'model-1.safetensors': oneTensor['model.safetensors'],
         'model-2.safetensors': oneTensor['model.safetensors'],
       },
-      'SAFETENSORS_INVALID',
+      'SAFETENSORS_INDEX_INVALID',
       '"a"',
     ],
   ])('refuses %s', async (_, files, code, words) => {
