@@ -1,5 +1,5 @@
 import { type CovarianceSource, embeddingRank, embeddingWeights } from '../covariance/index.js'
-import type { KnownInputs } from '../engine/index.js'
+import type { InputCovariances } from '../engine/index.js'
 import type { Blueprint } from '../model/index.js'
 import { rowLength } from '../recipe/index.js'
 import { embeddingReaders, type ReadEmbedding } from './embedding-readers.js'
@@ -27,7 +27,7 @@ export function tiedInputs(
   { recipe, readers, feedForward, writer }: Pick<ReadEmbedding, 'recipe' | 'readers' | 'feedForward' | 'writer'>,
   head: KnownInput,
   attention?: KnownInput,
-): Pick<KnownInputs, 'rankOf' | 'source' | 'heldOut'> {
+): Pick<InputCovariances, 'rankOf' | 'source' | 'heldOut'> {
   const { input, output } = embeddingWeights
   const rank = embeddingRank(rowLength(recipe))
   const [ofInput, ofOutput] = [input / (input + output), output / (input + output)]
@@ -53,13 +53,13 @@ export function tiedInputs(
  * No weight is read here: a worker makes the covariance.
  * @returns undefined where embeddingReaders finds none, and where the embedding is the output matrix too.
  */
-export function embeddingInputs(model: Pick<Blueprint, 'architecture' | 'tensors'>): KnownInputs | undefined {
+export function embeddingCovariances(model: Pick<Blueprint, 'architecture' | 'tensors'>): InputCovariances | undefined {
   const read = embeddingReaders(model)
   if (read === undefined || read.isTied) return undefined
   const { embedding, readers } = read
   return {
     digest: 'readers of the embedding, 1',
-    weightsAlone: true,
+    fromWeights: true,
     importance: () => undefined,
     inputOf: (tensor) => (tensor === embedding ? embeddingKey : undefined),
     rankOf: () => embeddingRank(rowLength(readers.norm)),

@@ -1,4 +1,4 @@
-export { embeddingInputs } from './embedding-inputs.js'
+export { embeddingCovariances } from './embedding-inputs.js'
 export { type ImatrixOptions, type ImatrixReport, imatrixText, makeImatrix } from './make-imatrix.js'
 export { type MergeReport, mergeMatrices, mergeText } from './merge.js'
 export { type Calibration, openCalibration } from './open-calibration.js'

@@ -7,7 +7,7 @@ import { hashFile } from '../files/index.js'
 import type { Blueprint, BlueprintTensor } from '../model/index.js'
 import { rowLength } from '../recipe/index.js'
 import { expansionOf, type PooledInputs, pooledSquares } from './covariance.js'
-import { embeddingInputs, embeddingKey, type KnownInput, tiedInputs } from './embedding-inputs.js'
+import { embeddingCovariances, embeddingKey, type KnownInput, tiedInputs } from './embedding-inputs.js'
 import { embeddingReaders } from './embedding-readers.js'
 import { readImportance } from './read-importance.js'
 
@@ -50,7 +50,7 @@ export async function openCalibration(
   try {
     const file = await readCovariance(source)
     const { sha256: digest } = await hashFile(path)
-    const embedding = embeddingInputs(blueprint)
+    const embedding = embeddingCovariances(blueprint)
     if (file === undefined) {
       return {
         importance,

@@ -1,5 +1,5 @@
 import { placeRows } from '../covariance/index.js'
-import type { Importance, KnownInputs } from '../engine/index.js'
+import type { Importance, InputCovariances } from '../engine/index.js'
 import type { Blueprint, BlueprintTensor } from '../model/index.js'
 import { elementCount, rowLength } from '../recipe/index.js'
 
@@ -15,17 +15,17 @@ export function widenedImportance(importance: Importance, { tensors }: Pick<Blue
 }
 
 /** What a calibration of a model says of the same model with wider rows: covariances with zeros for the columns that are added. */
-export function widenedInputs<Inputs extends KnownInputs>(inputs: Inputs, blueprint: Pick<Blueprint, 'tensors'>): Inputs {
+export function widenedInputs<Inputs extends InputCovariances>(inputs: Inputs, blueprint: Pick<Blueprint, 'tensors'>): Inputs {
   const places = new Map<string, { readonly runs: readonly number[]; readonly columns: number }>()
   for (const tensor of blueprint.tensors) {
     if (tensor.columns === undefined) continue
     for (const key of inputKeys(inputs, tensor)) places.set(key, { runs: tensor.columns, columns: rowLength(tensor) })
   }
-  const { digest, weightsAlone } = inputs
+  const { digest, fromWeights } = inputs
   return {
     ...inputs,
     digest,
-    weightsAlone,
+    fromWeights,
     importance: widenedImportance((name) => inputs.importance(name), blueprint),
     inputOf: (tensor: string, matrix: number) => inputs.inputOf(tensor, matrix),
     rankOf: (input: string) => inputs.rankOf(input),
@@ -47,7 +47,7 @@ function modelColumns(runs: readonly number[]): number {
   return runs.reduce((sum, value, at) => (at % 3 === 2 ? sum + value : sum), 0)
 }
 
-function inputKeys(inputs: KnownInputs, { name, shape }: BlueprintTensor): Set<string> {
+function inputKeys(inputs: InputCovariances, { name, shape }: BlueprintTensor): Set<string> {
   const matrices = elementCount(shape.slice(0, -2))
   return new Set(Array.from({ length: matrices }, (_, matrix) => inputs.inputOf(name, matrix)).filter((key) => key !== undefined))
 }

@@ -2,7 +2,7 @@ import { MqError } from '../errors/index.js'
 import type { Blueprint } from '../model/index.js'
 import { preferredRowStep, rowLength } from '../recipe/index.js'
 import { memoryOfNeeds } from './feedback.js'
-import { defaultDamping, type KnownInputs, needsOf } from './known-inputs.js'
+import { defaultDamping, type InputCovariances, needsOf } from './input-covariances.js'
 import { memoryShare, taskBytesOf } from './memory.js'
 import { rowRangesOf } from './row-ranges.js'
 import type { PreparedKey, RowRun, WorkerTask } from './task.js'
@@ -30,7 +30,7 @@ const ofOneLayout = ['Q4_K'] as const
 export function checkMemory(
   blueprint: Blueprint,
   memoryBytes: number | undefined,
-  calibration: KnownInputs | undefined,
+  calibration: InputCovariances | undefined,
   { measures, dampings }: MemorySteps,
 ): void {
   if (memoryBytes === undefined) return

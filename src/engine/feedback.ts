@@ -1,5 +1,5 @@
 import { keyText } from './executor.js'
-import { defaultDamping, heldOutRows, type KnownInputs } from './known-inputs.js'
+import { defaultDamping, heldOutRows, type InputCovariances } from './input-covariances.js'
 import type { FeedbackMemory } from './memory.js'
 import { makingBytes, threadBytes } from './prepared-bytes.js'
 import { originOf } from './prepared-cache.js'
@@ -8,13 +8,13 @@ import type { PreparedKey, WorkerTask } from './task.js'
 
 /** Error feedback of a plan: covariances, and the damping of each tensor. */
 export interface Feedback {
-  readonly calibration: KnownInputs
+  readonly calibration: InputCovariances
   /** Damping by tensor; 0 for no feedback. */
   readonly dampingOf: (tensor: string) => number
 }
 
 /** The error feedback of a plan; the default damping for tensors that have none. */
-export function feedbackOf(calibration: KnownInputs, plan: { readonly tensors: readonly DampedTensor[] }): Feedback {
+export function feedbackOf(calibration: InputCovariances, plan: { readonly tensors: readonly DampedTensor[] }): Feedback {
   const dampings = new Map(plan.tensors.map(({ name, damping = defaultDamping }) => [name, damping]))
   return { calibration, dampingOf: (tensor) => dampings.get(tensor) ?? 0 }
 }
@@ -33,7 +33,7 @@ export interface NeedsMemory {
 }
 
 /** What running tasks reads of a calibration. */
-export function inputsOf(calibration: KnownInputs, { bytesOf }: NeedsMemory): NonNullable<RunOptions['inputs']> {
+export function inputsOf(calibration: InputCovariances, { bytesOf }: NeedsMemory): NonNullable<RunOptions['inputs']> {
   return {
     digest: calibration.digest,
     bytesOf,
@@ -48,7 +48,7 @@ export function inputsOf(calibration: KnownInputs, { bytesOf }: NeedsMemory): No
 }
 
 /** What is needed in each thread, and at most for a task. */
-export function memoryOfNeeds(calibration: KnownInputs, tasks: Iterable<Pick<WorkerTask, 'needs'>>): NeedsMemory {
+export function memoryOfNeeds(calibration: InputCovariances, tasks: Iterable<Pick<WorkerTask, 'needs'>>): NeedsMemory {
   const bytesOf = (key: PreparedKey): number => makingBytes(key, calibration.rankOf(key.input))
   const memory = { threadBytes: 0, sharedBytes: 0 }
   const seen = new Set<string>()

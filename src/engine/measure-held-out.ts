@@ -5,7 +5,7 @@ import type { WithProgress } from '../progress/index.js'
 import { rowLength } from '../recipe/index.js'
 import type { ErrorSums } from './error-sums.js'
 import { inputsOf, memoryOfNeeds } from './feedback.js'
-import type { KnownInputs } from './known-inputs.js'
+import type { InputCovariances } from './input-covariances.js'
 import { memoryShare, taskBytes } from './memory.js'
 import { sampleMatrixOf } from './row-ranges.js'
 import { runTasks } from './run-tasks.js'
@@ -26,7 +26,7 @@ export interface HeldOutRequest {
 export interface HeldOutOptions {
   readonly blueprint: Blueprint
   readonly requests: readonly HeldOutRequest[]
-  readonly calibration: KnownInputs
+  readonly calibration: InputCovariances
   readonly threads?: number
   readonly memoryBytes?: number
   readonly signal?: AbortSignal

@@ -4,7 +4,7 @@ import type { WithProgress } from '../progress/index.js'
 import { rowLength } from '../recipe/index.js'
 import { addErrorSums, type ErrorSums } from './error-sums.js'
 import { inputsOf, memoryOfNeeds } from './feedback.js'
-import { defaultDamping, type KnownInputs, needsOf } from './known-inputs.js'
+import { defaultDamping, type InputCovariances, needsOf } from './input-covariances.js'
 import { memoryShare, taskBytes } from './memory.js'
 import { type Columns, type Importance, sampleTensor } from './row-ranges.js'
 import { runTasks } from './run-tasks.js'
@@ -48,7 +48,7 @@ export interface MeasureOptions {
   readonly memoryBytes?: number
   readonly importance?: Importance
   /** Input covariances, for output errors and error feedback; its importance matrix is used where none is given. */
-  readonly calibration?: KnownInputs
+  readonly calibration?: InputCovariances
   readonly signal?: AbortSignal
 }
 
@@ -104,7 +104,7 @@ function tasksOf(
   tensor: BlueprintTensor,
   { types, rows }: MeasureRequest,
   known: Columns,
-  calibration: KnownInputs | undefined,
+  calibration: InputCovariances | undefined,
 ): MeasureTask[] {
   const most = Math.ceil(sampleElements / rowLength(tensor))
   const runs =

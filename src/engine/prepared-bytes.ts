@@ -1,4 +1,4 @@
-import { heldOutBytes } from './known-inputs.js'
+import { heldOutBytes } from './input-covariances.js'
 import type { Prepared, PreparedKey } from './task.js'
 
 // Bytes of data prepared from covariances, by rank, or 'whole' for a full covariance.

@@ -12,6 +12,6 @@ export function checkPlanMemory(blueprint: Blueprint, request: PlanRequest, opti
   const { memoryBytes, damping } = options
   const calibration = calibrationOf(blueprint, options)
   const budget = request.kind === 'bits' || request.kind === 'size' || request.kind === 'fit'
-  const dampings = calibration !== undefined && calibration.weightsAlone !== true && damping === undefined
+  const dampings = calibration !== undefined && calibration.fromWeights !== true && damping === undefined
   checkMemory(blueprint, memoryBytes, calibration, { measures: budget, dampings })
 }

@@ -4,8 +4,8 @@ import {
   defaultDamping,
   type HeldOutRequest,
   heldOutRows,
+  type InputCovariances,
   isCopy,
-  type KnownInputs,
   measureHeldOut,
   storesExactly,
   takesFeedback,
@@ -36,7 +36,7 @@ const leastRows = 16
 
 /** What dampings are chosen by. */
 export interface DampingOptions {
-  readonly calibration: KnownInputs
+  readonly calibration: InputCovariances
   /** For all tensors, instead of choosing; 0 is no feedback. */
   readonly damping?: number
   readonly threads?: number
@@ -79,7 +79,7 @@ export async function* chooseDampings(blueprint: Blueprint, plan: Plan, options:
     const own = line.damping ?? ofTensor.get(line.name)
     return own === undefined ? line : { ...line, damping: own }
   })
-  if (calibration.weightsAlone === true) return { ...plan, tensors }
+  if (calibration.fromWeights === true) return { ...plan, tensors }
   return { ...plan, calibration: settled.calibration ?? calibration.digest, tensors }
 }
 
@@ -100,7 +100,7 @@ export function strongestNearBest(errors: ReadonlyMap<number, number>): number {
 }
 
 /** Tensors that can take feedback and have no damping yet, by role, type and depth. */
-function groupsOf({ tensors, layers }: Blueprint, plan: Plan, calibration: KnownInputs): Map<string, BlueprintTensor[]> {
+function groupsOf({ tensors, layers }: Blueprint, plan: Plan, calibration: InputCovariances): Map<string, BlueprintTensor[]> {
   const lines = new Map(plan.tensors.map((line) => [line.name, line]))
   const open = tensors.filter(({ name, recipe, ...tensor }) => {
     const { type, damping } = lines.get(name) as PlanTensor
@@ -113,7 +113,11 @@ function groupsOf({ tensors, layers }: Blueprint, plan: Plan, calibration: Known
   })
 }
 
-async function requestsOf(tensors: readonly BlueprintTensor[], plan: Plan, calibration: KnownInputs): Promise<HeldOutRequest[]> {
+async function requestsOf(
+  tensors: readonly BlueprintTensor[],
+  plan: Plan,
+  calibration: InputCovariances,
+): Promise<HeldOutRequest[]> {
   const requests: HeldOutRequest[] = []
   for (const tensor of evenlySpaced(tensors, tensorsEach)) {
     const type = plan.tensors.find(({ name }) => name === tensor.name)?.type as GgmlTypeName
@@ -126,7 +130,7 @@ async function requestsOf(tensors: readonly BlueprintTensor[], plan: Plan, calib
   return requests
 }
 
-async function matricesWithRows(tensor: BlueprintTensor, calibration: KnownInputs): Promise<number[]> {
+async function matricesWithRows(tensor: BlueprintTensor, calibration: InputCovariances): Promise<number[]> {
   const count = elementCount(tensor.shape.slice(0, -2))
   const found: number[] = []
   for (const matrix of evenlySpaced([...Array(count).keys()], matricesAsked)) {

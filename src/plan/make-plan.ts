@@ -1,6 +1,6 @@
 import { type GgmlTypeName, ggmlType } from '../../formats/ggml/types.js'
-import { embeddingInputs } from '../calibration/index.js'
-import { type Importance, isCopy, isDamping, type KnownInputs } from '../engine/index.js'
+import { embeddingCovariances } from '../calibration/index.js'
+import { type Importance, type InputCovariances, isCopy, isDamping } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
 import type { Blueprint, WidenRequest } from '../model/index.js'
 import type { WithProgress } from '../progress/index.js'
@@ -21,7 +21,7 @@ export interface PlanningOptions {
    * Input covariances: the plan says how error feedback is damped. By default those that follow from the weights: of the token embedding,
    * unless `measure` is given.
    */
-  readonly calibration?: KnownInputs
+  readonly calibration?: InputCovariances
   /** For all tensors, instead of choosing on what the calibration holds out; 0 is no feedback. */
   readonly damping?: number
   /** How errors are found; by default on the weights themselves. */
@@ -76,7 +76,7 @@ async function* withInputs(blueprint: Blueprint, typed: Plan, options: PlanningO
   const lowNotes = lowTypeNotes(blueprint, typed, options.importance !== undefined)
   const plan = { ...typed, notes: [...new Set([...typed.notes, ...lowNotes])] }
   if (calibration === undefined) return plan
-  const others = plan.calibration !== undefined && plan.calibration !== calibration.digest && calibration.weightsAlone !== true
+  const others = plan.calibration !== undefined && plan.calibration !== calibration.digest && calibration.fromWeights !== true
   const damped = yield* chooseDampings(blueprint, plan, { ...options, calibration })
   return others ? { ...damped, notes: [...damped.notes, othersNote] } : damped
 }
@@ -85,8 +85,8 @@ async function* withInputs(blueprint: Blueprint, typed: Plan, options: PlanningO
 export function calibrationOf(
   blueprint: Blueprint,
   { calibration, measure }: Pick<PlanningOptions, 'calibration' | 'measure'>,
-): KnownInputs | undefined {
-  return calibration ?? (measure === undefined ? embeddingInputs(blueprint) : undefined)
+): InputCovariances | undefined {
+  return calibration ?? (measure === undefined ? embeddingCovariances(blueprint) : undefined)
 }
 
 /** @throws MqError OPTION_INVALID for what a caller without types, or a damping of a file, may have got wrong. */
@@ -95,7 +95,7 @@ function checkOptions({ calibrate, calibration, damping }: PlanningOptions): voi
     const problem = `it is none of ${sensitivityEstimates.join(', ')}`
     throw MqError.of('OPTION_INVALID', { option: 'calibrate', value: calibrate, problem })
   }
-  if (calibrate === 'fast' && (calibration === undefined || calibration.weightsAlone === true)) {
+  if (calibrate === 'fast' && (calibration === undefined || calibration.fromWeights === true)) {
     throw MqError.of('OPTION_INVALID', { option: 'calibrate', value: calibrate, problem: 'it needs a calibration' })
   }
   if (damping !== undefined && !isDamping(damping)) {
@@ -118,7 +118,7 @@ async function* withTypes(blueprint: Blueprint, request: TypesRequest, options: 
     case 'bits':
     case 'size':
     case 'fit': {
-      const unused = calibrate === 'none' || (calibration?.weightsAlone === true && options.damping === 0)
+      const unused = calibrate === 'none' || (calibration?.fromWeights === true && options.damping === 0)
       return yield* planBudget(blueprint, request, {
         ...rest,
         overrides,

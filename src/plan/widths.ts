@@ -1,5 +1,5 @@
 import { widenedImportance, widenedInputs } from '../calibration/index.js'
-import type { Importance, KnownInputs } from '../engine/index.js'
+import type { Importance, InputCovariances } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
 import { type Blueprint, usefulGrowths, type WidenRequest, type Widths, widen } from '../model/index.js'
 import type { WithProgress } from '../progress/index.js'
@@ -18,7 +18,7 @@ export interface CostedPlan {
 /** What planning and quantizing know of inputs. */
 export interface Inputs {
   readonly importance?: Importance
-  readonly calibration?: KnownInputs
+  readonly calibration?: InputCovariances
 }
 
 /** The model that a plan is of: widened where the plan says so. @throws MqError WIDTH_FIXED, OPTION_INVALID. */

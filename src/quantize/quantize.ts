@@ -2,12 +2,12 @@ import { FormatError } from '../../formats/format-error.js'
 import { openCodec } from '../../formats/ggml/codec.js'
 import { type Effort, efforts } from '../../formats/ggml/effort.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
-import { embeddingInputs } from '../calibration/index.js'
+import { embeddingCovariances } from '../calibration/index.js'
 import {
   feedbackOf,
   type Importance,
+  type InputCovariances,
   isCopy,
-  type KnownInputs,
   memoryOfNeeds,
   memoryShare,
   type QuantizeTask,
@@ -41,7 +41,7 @@ export interface QuantizeOptions {
    * Input covariances for error feedback; its importance matrix is used where none is given. By default those that follow from the weights:
    * of the token embedding, unless every damping of the plan is 0.
    */
-  readonly calibration?: KnownInputs
+  readonly calibration?: InputCovariances
   /** Search effort of the encoders, by default `default`. The plan does not depend on it. */
   readonly effort?: Effort
   /** Overwrites an existing file. */
@@ -91,7 +91,7 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
   const inputs = inputsOfPlan(options, options.blueprint, blueprint)
   const plan = checkPlan(options.plan, blueprint)
   const usesFeedback = plan.tensors.some(({ damping }) => damping !== 0)
-  const calibration = inputs.calibration ?? (usesFeedback ? embeddingInputs(blueprint) : undefined)
+  const calibration = inputs.calibration ?? (usesFeedback ? embeddingCovariances(blueprint) : undefined)
   const { importance = calibration?.importance } = inputs
   await checkKernels(blueprint, plan)
   const layout = layoutOutput(blueprint, plan, path, options.splitMaxBytes)
@@ -129,14 +129,14 @@ async function lockOutput(path: string, sizeBytes: number): Promise<HeldLock> {
 }
 
 /** A note with the share of weights that error feedback was used for. */
-function shareNotes({ weightsAlone }: KnownInputs, tasks: Iterable<QuantizeTask>): string[] {
+function shareNotes({ fromWeights }: InputCovariances, tasks: Iterable<QuantizeTask>): string[] {
   let all = 0
   let fed = 0
   for (const { run, needs = [] } of tasks) {
     all += runElements(run)
     if (needs.some(({ damping }) => damping > 0)) fed += runElements(run)
   }
-  if (fed === 0 && weightsAlone === true) return []
+  if (fed === 0 && fromWeights === true) return []
   return [`Error feedback was used for ${((100 * fed) / all).toFixed(1)} % of the weights.`]
 }
 

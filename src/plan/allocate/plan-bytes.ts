@@ -1,6 +1,6 @@
 import type { GgmlTypeName } from '../../../formats/ggml/types.js'
 import { groupBy } from '../../collections/index.js'
-import { type Importance, type KnownInputs, measure as measureTypes } from '../../engine/index.js'
+import { type Importance, type InputCovariances, measure as measureTypes } from '../../engine/index.js'
 import { MqError } from '../../errors/index.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
 import type { WithProgress } from '../../progress/index.js'
@@ -38,7 +38,7 @@ export type Measure = (options: {
   /** What the process may hold in memory while it measures. */
   readonly memoryBytes?: number
   readonly importance?: Importance
-  readonly calibration?: KnownInputs
+  readonly calibration?: InputCovariances
   readonly signal?: AbortSignal
 }) => WithProgress<TypeErrors>
 
@@ -51,7 +51,7 @@ export interface ChoiceOptions extends Partial<OpenOptions> {
   /** What errors are weighted by; the plan is for a quantization with the same. */
   readonly importance?: Importance
   /** What is known of the inputs: errors are those of the outputs, and blocks count by what they write. */
-  readonly calibration?: KnownInputs
+  readonly calibration?: InputCovariances
   readonly signal?: AbortSignal
   /** By default the worker threads of src/engine. */
   readonly measure?: Measure

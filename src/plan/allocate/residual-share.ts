@@ -2,7 +2,7 @@ import type { Blueprint, BlueprintTensor, TensorRole } from '../../model/index.j
 import { elementCount } from '../../recipe/index.js'
 
 /** The part, 0 to 1, of the residual stream's power after a tensor's block that the block itself has added. */
-export type StreamShare = (tensor: BlueprintTensor) => number
+export type ResidualShare = (tensor: BlueprintTensor) => number
 
 /** For each tensor, the mean over weights of the power of its outputs: sum of its elements times this is that of one output vector. */
 export type OutputPower = (tensor: string) => number | undefined
@@ -17,7 +17,7 @@ const sharedExpertPart = 0.3
  * The shares that a model of this depth has if each sub-block adds as much as makes the residual stream grow evenly: all of it for the first
  * (the embedding is small beside what blocks add), and ever less.
  */
-export function expectedShares({ tensors }: Pick<Blueprint, 'tensors'>): StreamShare {
+export function expectedShares({ tensors }: Pick<Blueprint, 'tensors'>): ResidualShare {
   const routed = new Set(tensors.filter(({ role }) => role.startsWith('expert-')).map(({ layer }) => layer))
   return ({ role, layer }) => {
     if (layer === undefined) return 1
@@ -33,7 +33,7 @@ export function expectedShares({ tensors }: Pick<Blueprint, 'tensors'>): StreamS
  * The shares that a model has, from the power of its blocks' outputs; undefined where that is not known of every block.
  * @param power as `measure` has it from a calibration.
  */
-export function measuredShares({ tensors, metadata, architecture }: Blueprint, power: OutputPower): StreamShare | undefined {
+export function measuredShares({ tensors, metadata, architecture }: Blueprint, power: OutputPower): ResidualShare | undefined {
   const used = metadata.get(`${architecture}.expert_used_count`)?.value
   const scale = metadata.get(`${architecture}.expert_weights_scale`)?.value
   // Weights of the experts in use add up to the scale: that many vectors, each of 1 / used of it.

@@ -1,7 +1,7 @@
 import type { GgmlTypeName } from '../../../formats/ggml/types.js'
 import { embeddingWeights } from '../../covariance/index.js'
 import type { Blueprint, BlueprintTensor, TensorRole } from '../../model/index.js'
-import { expectedShares, type StreamShare } from './residual-share.js'
+import { expectedShares, type ResidualShare } from './residual-share.js'
 
 interface RoleRule {
   /**
@@ -106,7 +106,7 @@ const tiedFloor: GgmlTypeName = 'IQ3_XXS'
  * Every logit is read off by the output matrix; where there is none, the embedding stands in for it too, and both its uses add up.
  * @param shareOf by default what a model of this depth may be expected to have.
  */
-export function rulesOf(blueprint: Blueprint, shareOf: StreamShare = expectedShares(blueprint)): Weigh {
+export function rulesOf(blueprint: Blueprint, shareOf: ResidualShare = expectedShares(blueprint)): Weigh {
   const { output } = roleRules
   const isTied = blueprint.tensors.every(({ role }) => role !== 'output')
   const depth = Math.log(Math.max(shallow, Math.min(deep, blueprint.layers)) / shallow) / Math.log(deep / shallow)

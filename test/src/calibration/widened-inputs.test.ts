@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { widenedImportance, widenedInputs } from '../../../src/calibration/index.js'
 import { covarianceFrom } from '../../../src/covariance/index.js'
-import type { KnownInputs } from '../../../src/engine/index.js'
+import type { InputCovariances } from '../../../src/engine/index.js'
 import type { BlueprintTensor } from '../../../src/model/index.js'
 import { constant, place } from '../../../src/recipe/index.js'
 
@@ -14,7 +14,7 @@ const noRows = async (): Promise<never> => {
   throw new Error('no weights are read')
 }
 
-const inputs: KnownInputs = {
+const inputs: InputCovariances = {
   digest: 'd',
   importance: (name) => (name === 'w' ? Float32Array.of(1, 2, 3, 4) : Float32Array.of(5, 6)),
   inputOf: (name, matrix) => (name === 'w' ? `in#${matrix}` : undefined),

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { checkMemory, type KnownInputs } from '../../../src/engine/index.js'
+import { checkMemory, type InputCovariances } from '../../../src/engine/index.js'
 import { MqError } from '../../../src/errors/index.js'
 import { blueprintOf } from '../plan/allocate/blueprints.js'
 
@@ -16,7 +16,7 @@ const blueprint = blueprintOf({
 })
 
 /** A calibration that knows the inputs of everything in blocks, by so many directions. */
-function known(rank: number): KnownInputs {
+function known(rank: number): InputCovariances {
   return {
     digest: 'test',
     importance: () => undefined,
@@ -27,7 +27,7 @@ function known(rank: number): KnownInputs {
   }
 }
 
-function leastOf(calibration: KnownInputs | undefined, steps: { measures: boolean; dampings: boolean }): number {
+function leastOf(calibration: InputCovariances | undefined, steps: { measures: boolean; dampings: boolean }): number {
   try {
     checkMemory(blueprint, 1e6, calibration, steps)
   } catch (error) {

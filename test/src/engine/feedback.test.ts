@@ -7,7 +7,7 @@ import { gaussian } from '../../../bench/random.js'
 import { openCodec } from '../../../formats/ggml/codec.js'
 import { prepareFeedback } from '../../../formats/ggml/feedback.js'
 import { openGguf } from '../../../formats/gguf/index.js'
-import { defaultDamping, type KnownInputs } from '../../../src/engine/known-inputs.js'
+import { defaultDamping, type InputCovariances } from '../../../src/engine/input-covariances.js'
 import { measure } from '../../../src/engine/measure.js'
 import type { MqError } from '../../../src/errors/index.js'
 import type { Blueprint } from '../../../src/model/blueprint.js'
@@ -17,7 +17,7 @@ import { readPlan, writePlan } from '../../../src/plan/plan-file.js'
 import { finish, type Progress } from '../../../src/progress/index.js'
 import { type QuantizeOptions, quantize } from '../../../src/quantize/quantize.js'
 import { outputError } from '../../support/gptq.js'
-import { madeUpInputs } from '../../support/known-inputs.js'
+import { madeUpInputs } from '../../support/input-covariances.js'
 import { smallModel, smallPlan, wave } from '../../support/small-model.js'
 
 let folder = ''
@@ -131,7 +131,7 @@ describe('with a calibration', () => {
     await interrupt()
     const resumed = await finish(quantize({ blueprint, plan, output, calibration, force: true }))
     expect(resumed.resumedBytes).toBeGreaterThan(0)
-    const other: KnownInputs = calibrationOf(2)
+    const other: InputCovariances = calibrationOf(2)
     await interrupt()
     expect((await finish(quantize({ blueprint, plan, output, calibration: other, force: true }))).resumedBytes).toBe(0)
     expect(await hashOf({ fresh: true })).toBe(undisturbed)

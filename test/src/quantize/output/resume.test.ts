@@ -13,7 +13,7 @@ import { makeBlueprint } from '../../../../src/model/convert/index.js'
 import type { Plan } from '../../../../src/plan/plan.js'
 import { finish, type Progress } from '../../../../src/progress/index.js'
 import { type QuantizeOptions, type QuantizeResult, quantize } from '../../../../src/quantize/quantize.js'
-import { madeUpInputs } from '../../../support/known-inputs.js'
+import { madeUpInputs } from '../../../support/input-covariances.js'
 import { smallModel, smallPlan } from '../../../support/small-model.js'
 
 let source = ''

@@ -7,11 +7,11 @@ import { spreadRows } from './spread-rows.js'
 import type { PreparedKey, RowRun } from './task.js'
 
 /** Covariances of the inputs of a model's weight matrices, from a calibration file or from the weights alone. */
-export interface KnownInputs {
+export interface InputCovariances {
   /** SHA-256 of the calibration file. */
   readonly digest: string
   /** True if computed from the model's weights, without a calibration file: no plan is tied to it. */
-  readonly weightsAlone?: true
+  readonly fromWeights?: true
   readonly importance: Importance
   /** Key of the input of one matrix (expert or head, from 0) of a tensor; undefined where it has no covariance. */
   inputOf(tensor: string, matrix: number): string | undefined
@@ -58,7 +58,7 @@ const heldOutValues = 2 ** 21
 export const heldOutBytes = 4 * 4 * heldOutValues
 
 /** Held-out rows of an input, up to the limit, evenly spaced over all. */
-export async function heldOutRows(calibration: KnownInputs, input: string, columns: number): Promise<Float32Array> {
+export async function heldOutRows(calibration: InputCovariances, input: string, columns: number): Promise<Float32Array> {
   const rows = await calibration.heldOut(input)
   return spreadRows(rows, columns, Math.floor(Math.min(512, heldOutValues / columns)))
 }

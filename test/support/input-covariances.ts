@@ -1,5 +1,5 @@
 import type { Covariance } from '../../formats/ggml/covariance.js'
-import type { KnownInputs } from '../../src/engine/known-inputs.js'
+import type { InputCovariances } from '../../src/engine/input-covariances.js'
 
 /** Inputs made up for a test: of each name so many columns, correlated as far as `rank` directions say. */
 export interface MadeUpInput {
@@ -12,9 +12,9 @@ export interface MadeUpInput {
 /** A calibration of made-up inputs. @param inputOf names the input of a matrix. */
 export function madeUpInputs(
   inputs: Readonly<Record<string, MadeUpInput>>,
-  inputOf: KnownInputs['inputOf'],
+  inputOf: InputCovariances['inputOf'],
   digest = 'made up',
-): KnownInputs & {
+): InputCovariances & {
   readonly matrices: ReadonlyMap<string, Float64Array>
   covariance(name: string): Promise<Covariance>
 } {
