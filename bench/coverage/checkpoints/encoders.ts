@@ -61,10 +61,17 @@ export const encoderSpecs: readonly CheckpointSpec[] = [
   { name: 'jina-embeddings-v5', classes: ['JinaEmbeddingsV5Model'], arch: 'eurobert', withoutTransformers: remote, ...euroBert },
   { name: 'eurobert', classes: ['EuroBertModel'], arch: 'eurobert', ...euroBert },
   { name: 'neobert', classes: ['NeoBERT', 'NeoBERTLMHead'], arch: 'neo-bert', withoutTransformers: remote, ...wordPiece },
+  {
+    name: 'neobert-classifier',
+    classes: ['NeoBERTForSequenceClassification'],
+    arch: 'neo-bert',
+    withoutTransformers: remote,
+    ...wordPiece,
+  },
   { name: 't5', classes: ['T5ForConditionalGeneration', 'T5WithLMHeadModel'], arch: 't5', ...t5 },
   { name: 'flan-t5', classes: ['T5ForConditionalGeneration'], arch: 't5', ...t5 },
   { name: 't5-encoder', classes: ['T5EncoderModel'], arch: 't5encoder', ...t5 },
-  { name: 'umt5', classes: ['UMT5ForConditionalGeneration'], arch: 't5', ...t5 },
+  { name: 'umt5', classes: ['UMT5ForConditionalGeneration', 'UMT5Model'], arch: 't5', ...t5 },
   { name: 'mt5', classes: ['MT5ForConditionalGeneration'], arch: 't5', ...t5 },
   {
     name: 'embeddinggemma',
