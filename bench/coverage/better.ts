@@ -10,6 +10,8 @@ const extraIds = [
 /** Keys and tensors in which our file differs from that of llama.cpp's converter on purpose, and why: see docs/decisions. */
 const better: Readonly<Record<string, readonly [reason: string, ...names: string[]]>> = {
   'gpt-neox': ["the converter forgets it for this class alone, and llama.cpp's quantizer writes it", 'general.file_type'],
+  dbrx: ['routers stay F32, as in all other models', 'blk.0.ffn_gate_inp.weight', 'blk.1.ffn_gate_inp.weight'],
+  arctic: ['special tokens are never merged, whatever their score', 'tokenizer.ggml.scores'],
   mpt: ['the converter forgets it for this class', 'general.file_type'],
   xverse: ['llama.cpp merges by scores, which the converter leaves out', 'tokenizer.ggml.scores'],
   'glm-4-9b-hf': [

@@ -103,7 +103,7 @@ function plainName(name: string): string {
 }
 
 function fullKey(architecture: string, key: string): string {
-  return /^(general|tokenizer|xielu)\./.test(key) ? key : `${architecture}.${key}`
+  return /^(general|tokenizer|xielu|diffusion)\./.test(key) ? key : `${architecture}.${key}`
 }
 
 /** The fields with what transformers fills in. */

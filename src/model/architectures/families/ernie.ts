@@ -32,6 +32,16 @@ export const ernie: Family = {
   widths: { feedForward: true, embedding: 'plain' },
 }
 
+/** The text model of PaddleOCR-VL: ERNIE 4.5 with positions along three axes. */
+export const paddleOcr: Family = {
+  architecture: 'paddleocr',
+  classes: ['PaddleOCRVLForConditionalGeneration'],
+  fields: { defaults, inert: ['rope_is_neox_style'], ropeKinds: ['mrope'] },
+  keys: baseKeys,
+  tensors: ernie.tensors,
+  quirks,
+}
+
 /** ERNIE 4.5 with routed experts, some for every token. */
 export const ernieMoe: Family = {
   architecture: 'ernie4_5-moe',

@@ -50,7 +50,7 @@ const allFull = (value: unknown): boolean => Array.isArray(value) && value.every
 /** EXAONE 4: norms after each part and of each head's queries and keys; the large one has windows, and rotates within them alone. */
 export const exaone4: Family = {
   architecture: 'exaone4',
-  classes: ['Exaone4ForCausalLM'],
+  classes: ['Exaone4ForCausalLM', 'Exaone4_5_ForConditionalGeneration'],
   fields: {
     defaults: {
       max_position_embeddings: 2048,

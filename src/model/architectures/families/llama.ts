@@ -24,11 +24,16 @@ export const llama: Family = {
     'LlamaModel',
     'IQuestCoderForCausalLM',
     'LlavaForConditionalGeneration',
+    'VoxtralForConditionalGeneration',
+    'JanusForConditionalGeneration',
+    'Sarashina2VisionForCausalLM',
   ],
   fields: {
     defaults: llamaDefaults,
     classDefaults: { MistralForCausalLM: mistralDefaults, MixtralForCausalLM: { ...mistralDefaults, ...mixtralDefaults } },
-    derived: (fields, className) => (className === 'MixtralForCausalLM' ? {} : headLength(fields)),
+    // transformers does not know the last, and works nothing out for it.
+    derived: (fields, className) =>
+      className === 'MixtralForCausalLM' || className === 'Sarashina2VisionForCausalLM' ? {} : headLength(fields),
     ropeKinds: ['llama3'],
   },
   keys: llamaKeys,
@@ -48,11 +53,20 @@ export const llama: Family = {
   footprint: { attention: 'grouped', normalizedExperts: true },
   widths: { feedForward: true, embedding: 'plain' },
   quirks: {
-    rename: withRoot,
+    rename: (name, config) => (config.className === 'Sarashina2VisionForCausalLM' ? ofSarashina(name) : withRoot(name)),
+    leaveOut: (name) =>
+      /^(visual\.norm|model\.(aligner|vqmodel|generation_\w+))\./.test(name)
+        ? 'of parts that see or draw: the file holds the text model'
+        : undefined,
     isSeventyBillion: (layers, heads, keyValueHeads) => layers === 80 && heads !== keyValueHeads,
     computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength),
     adjustTokenizer,
   },
+}
+
+/** Its text model lies within another, beside a norm of the part that sees. */
+function ofSarashina(name: string): string {
+  return name.startsWith('norm.') ? `visual.${name}` : name.replace(/^llm\./, '')
 }
 
 /** w1 is the gate, w2 the down-projection, w3 the up-projection. */

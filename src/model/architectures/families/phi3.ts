@@ -24,7 +24,7 @@ const fields: FieldTable = {
 /** Phi-3, 3.5 and 4: queries, keys and values in one matrix, gate and up-projection in another. */
 export const phi3: Family = {
   architecture: 'phi3',
-  classes: ['Phi3ForCausalLM'],
+  classes: ['Phi3ForCausalLM', 'Phi4ForCausalLMV'],
   fields: { ...fields, inert },
   keys: phiKeys,
   tensors: (config) =>

@@ -20,8 +20,8 @@ export const qwen2vl: Family = {
 /** Qwen2 and 2.5: as Llama, with biases of queries, keys and values. */
 export const qwen2: Family = {
   architecture: 'qwen2',
-  classes: ['Qwen2ForCausalLM', 'Qwen2Model'],
-  fields: { defaults: qwenDefaults, supported: windowed, inert: qwenInert },
+  classes: ['Qwen2ForCausalLM', 'Qwen2Model', 'Qwen2AudioForConditionalGeneration', 'DotsOCRForCausalLM'],
+  fields: { defaults: qwenDefaults, supported: { ...windowed, attention_bias: [true] }, inert: qwenInert },
   keys: async (config) => [...baseKeys(config), ...(await poolingKeys(config))],
   tensors: (config) => denseRows(config, (dimensions) => groupedAttention(dimensions)),
   footprint: { attention: 'grouped' },

@@ -1,0 +1,120 @@
+import { groupedAttention } from '../attention.js'
+import { baseKeys, countKey, type Dimensions } from '../base.js'
+import { count, type ModelConfig, size } from '../config.js'
+import { decoderRows } from '../decoder.js'
+import { endRows, withRoot } from '../ends.js'
+import { gatedFeedForward } from '../feed-forward.js'
+import { bool, uint32 } from '../metadata.js'
+import { poolingKeys } from '../pooling.js'
+import { expertRows, normedAttention, qwenDefaults, qwenInert, windowed } from '../qwen.js'
+import { blocks, norm } from '../rows.js'
+import type { Entry, Family } from '../types.js'
+
+// Models that write by taking noise away: attention sees all tokens, and a token stands for those that are not known yet.
+
+const bothWays: Entry = ['attention.causal', bool(false)]
+
+/** Dream: as Qwen2. */
+export const dream: Family = {
+  architecture: 'dream',
+  classes: ['DreamModel'],
+  fields: { defaults: qwenDefaults, supported: windowed, inert: qwenInert },
+  keys: async (config) => [
+    ...baseKeys(config),
+    ...(await poolingKeys(config)),
+    bothWays,
+    ...countKey(config, 'tokenizer.ggml.mask_token_id', 'mask_token_id'),
+  ],
+  tensors: (config) => decoderRows(config),
+  quirks: { rename: withRoot },
+}
+
+/** RND1: as Qwen3 with experts. */
+export const rnd1: Family = {
+  architecture: 'rnd1',
+  classes: ['RND1'],
+  fields: {
+    defaults: { ...qwenDefaults, decoder_sparse_step: 1 },
+    supported: { ...windowed, norm_topk_prob: [true] },
+    inert: qwenInert,
+  },
+  keys: (config) => [
+    ...baseKeys(config),
+    ...countKey(config, 'expert_feed_forward_length', 'moe_intermediate_size'),
+    bothWays,
+    ...countKey(config, 'tokenizer.ggml.mask_token_id', 'mask_token_id'),
+  ],
+  tensors: (config) => expertRows(config, normedAttention, () => []),
+}
+
+/** LLaDA: as Llama under other names. */
+export const llada: Family = {
+  architecture: 'llada',
+  classes: ['LLaDAModelLM'],
+  fields: {
+    defaults: { max_sequence_length: 4096, rms_norm_eps: 1e-5, rope_theta: 10_000 },
+    supported: {
+      activation_type: ['silu'],
+      attention_layer_norm: [false],
+      bias_for_layer_norm: [false],
+      block_type: ['llama'],
+      include_bias: [false],
+      include_qkv_bias: [false],
+      input_emb_norm: [false],
+      layer_norm_type: ['rms'],
+      rope: [true],
+      scale_logits: [false],
+      weight_tying: [false],
+    },
+    inert: [
+      'block_group_size',
+      'embedding_size',
+      'flash_attention',
+      'init_device',
+      'init_fn',
+      'layer_norm_with_affine',
+      'mlp_ratio',
+      'multi_query_attention',
+      'precision',
+      'rope_full_precision',
+    ],
+  },
+  keys: async (config) => [
+    ...baseKeys(config).filter(([key]) => key !== 'embedding_length' && key !== 'feed_forward_length'),
+    ...(await poolingKeys(config)),
+    ...countKey(config, 'vocab_size', 'vocab_size'),
+    ['rope.dimension_count', uint32(shapeOf(config).headLength)],
+    ...countKey(config, 'embedding_length', 'd_model'),
+    ...countKey(config, 'feed_forward_length', 'mlp_hidden_size'),
+    bothWays,
+    ['diffusion.shift_logits', bool(false)],
+  ],
+  tensors: (config) => {
+    const dimensions = shapeOf(config)
+    const { hidden, layers, feedForward } = dimensions
+    const root = 'model.transformer.'
+    return [
+      ...endRows(config, dimensions, { root, embedding: 'wte', norm: 'ln_f', output: `${root}ff_out` }),
+      ...blocks(`${root}blocks`, layers, () => [
+        norm('attn_norm', 'attn_norm', hidden),
+        norm('ff_norm', 'ffn_norm', hidden),
+        ...groupedAttention(dimensions, { bias: false, interleave: true, from: '', names: { o: 'attn_out' } }),
+        ...gatedFeedForward('', hidden, feedForward, { bias: false, names: ['ff_proj', 'up_proj', 'ff_out'] }),
+      ]).map((row) => ({ ...row, name: row.name.replace('..', '.') })),
+    ]
+  },
+}
+
+function shapeOf(config: ModelConfig): Dimensions {
+  const heads = config.get(count, 'n_heads')
+  const hidden = config.get(size, 'd_model')
+  return {
+    layers: config.get(count, 'n_layers'),
+    vocabulary: config.get(size, 'vocab_size'),
+    hidden,
+    feedForward: config.get(size, 'mlp_hidden_size'),
+    heads,
+    keyValueHeads: config.find(count, 'n_kv_heads') ?? heads,
+    headLength: Math.floor(hidden / heads),
+  }
+}
