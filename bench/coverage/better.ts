@@ -11,7 +11,11 @@ const extraIds = [
 const better: Readonly<Record<string, readonly [reason: string, ...names: string[]]>> = {
   'gpt-neox': ["the converter forgets it for this class alone, and llama.cpp's quantizer writes it", 'general.file_type'],
   dbrx: ['routers stay F32, as in all other models', 'blk.0.ffn_gate_inp.weight', 'blk.1.ffn_gate_inp.weight'],
-  arctic: ['special tokens are never merged, whatever their score', 'tokenizer.ggml.scores'],
+  arctic: [
+    'special tokens are never merged, whatever their score, and are as in other SentencePiece files',
+    'tokenizer.ggml.scores',
+    'tokenizer.ggml.token_type',
+  ],
   mpt: ['the converter forgets it for this class', 'general.file_type'],
   xverse: ['llama.cpp merges by scores, which the converter leaves out', 'tokenizer.ggml.scores'],
   'glm-4-9b-hf': [

@@ -1,14 +1,15 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { foreign } from '../foreign.js'
 import { checkpointSpecs } from './checkpoints/index.js'
 import { benchCoverage, type CoverageRow } from './coverage.js'
+import { coverageDocument } from './document.js'
 
 /** `npm run bench -- coverage`: takes its arguments and prints its results. */
 export async function coverage(args: string[]): Promise<void> {
   const [text, flag] = [{ type: 'string' } as const, { type: 'boolean' } as const]
-  const options = { family: text, folder: text, json: flag, goldens: flag, 'no-load': flag, update: flag }
+  const options = { family: text, folder: text, json: flag, goldens: flag, 'no-load': flag, update: flag, document: text }
   const { values } = parseArgs({ args, options })
   const wanted = values.family?.split(',')
   const specs = checkpointSpecs.filter(
@@ -24,6 +25,7 @@ export async function coverage(args: string[]): Promise<void> {
     folder: values.folder === undefined ? undefined : resolve(values.folder),
     say: (text) => console.error(text),
   })
+  if (values.document !== undefined) await writeFile(values.document, await coverageDocument(rows))
   console.log(values.json === true ? JSON.stringify(rows, null, 2) : coverageText(rows))
 }
 
@@ -35,11 +37,8 @@ export function coverageText(rows: readonly CoverageRow[]): string {
   return [...rows.map(coverageLine), `${equal.length} of ${classes.size} equal`].join('\n')
 }
 
-function coverageLine({ state, detail, loads, ppl, upstreamPpl, transformersPpl, ...row }: CoverageRow): string {
-  const what =
-    state === 'equal'
-      ? ['equal', ...(loads === false || detail === undefined ? [] : [detail])].join(' ')
-      : `${state}: ${detail ?? ''}`
+function coverageLine({ state, detail, better, loads, ppl, upstreamPpl, transformersPpl, ...row }: CoverageRow): string {
+  const what = state === 'equal' ? ['equal', ...(better === undefined ? [] : [better])].join(' ') : `${state}: ${detail ?? ''}`
   const perplexities = [ppl, upstreamPpl, transformersPpl].map((value) => value?.toFixed(3) ?? '-').join('/')
   const verdict = loads === undefined ? 'not loaded' : loads ? 'loads' : `does not load: ${detail ?? ''}`
   return [row.class, row.name, what, verdict, perplexities, ...(row.transformers === undefined ? [] : [row.transformers])].join(

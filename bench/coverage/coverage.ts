@@ -22,6 +22,8 @@ export interface CoverageRow {
   readonly state: 'equal' | 'differs' | 'refused' | 'failed'
   /** The first difference, the code of the refusal, the converter's error. */
   readonly detail?: string
+  /** What differs on purpose where it is equal, in words. */
+  readonly better?: string
   /** Whether llama.cpp loads our file; absent where it was not tried. */
   readonly loads?: boolean
   readonly ppl?: number
@@ -152,7 +154,7 @@ async function compare({ spec, className, folder }: Case, theirs: Digests | stri
     const difference = firstDifference(mine, their)
     if (difference !== undefined) return { ...row, state: 'differs', detail: `${type}: ${difference}` }
   }
-  return { ...row, state: 'equal', detail: betterReason(spec.name) }
+  return { ...row, state: 'equal', better: betterReason(spec.name) }
 }
 
 async function sampleText(): Promise<string> {

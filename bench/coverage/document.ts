@@ -1,0 +1,48 @@
+import { planChoices } from '../../src/index.js'
+import { converterClasses } from './classes.js'
+import type { CoverageRow } from './coverage.js'
+
+/** docs/coverage.md: what becomes of every class name that llama.cpp's converter takes. */
+export async function coverageDocument(rows: readonly CoverageRow[]): Promise<string> {
+  const { architectures } = await planChoices()
+  const known = new Set(architectures)
+  const lines = converterClasses.map((name) => lineOf(name, known.has(name), rows))
+  const equal = lines.filter(({ state }) => state.startsWith('equal')).length
+  return `# Coverage
+
+Every class name that llama.cpp's converter (0.7.0) takes, and how the file that \`mq convert\` makes of a tiny checkpoint of that class compares
+with the converter's own: every key, and every tensor's name, shape, type and digest, at f32 and bf16. Written by
+\`npm run bench -- coverage --document docs/coverage.md\`; see [adding-an-architecture.md](adding-an-architecture.md).
+
+- **equal**: to the last key and tensor. **equal but**: what is named differs on purpose.
+- **converted, not compared**: there is no checkpoint to compare with, or the converter fails at it.
+- **refused**: by name, before any work.
+
+**${equal} of ${converterClasses.length} equal.**
+
+| class | architecture | state | loads in llama.cpp |
+|---|---|---|---|
+${lines.map(({ name, arch, state, loads }) => `| ${name} | ${arch} | ${state} | ${loads} |`).join('\n')}
+`
+}
+
+interface Line {
+  readonly name: string
+  readonly arch: string
+  readonly state: string
+  readonly loads: string
+}
+
+function lineOf(name: string, isKnown: boolean, rows: readonly CoverageRow[]): Line {
+  const all = rows.filter((row) => row.class === name)
+  const compared = all.filter(({ state }) => state !== 'failed')
+  const arch = [...new Set(all.map((row) => row.arch))].join(', ')
+  if (!isKnown) return { name, arch: '', state: 'refused', loads: '' }
+  if (compared.length === 0) return { name, arch, state: 'converted, not compared', loads: '' }
+  const other = compared.find(({ state }) => state !== 'equal')
+  if (other !== undefined) return { name, arch, state: `${other.state} (${other.name})`, loads: '' }
+  const reasons = [...new Set(compared.flatMap(({ better }) => better ?? []))]
+  const tried = compared.filter(({ loads }) => loads !== undefined)
+  const loads = tried.length === 0 ? '' : tried.every((row) => row.loads) ? 'yes' : 'no'
+  return { name, arch, state: ['equal', ...reasons.map((reason) => reason.replaceAll('|', '\\|'))].join(' '), loads }
+}
