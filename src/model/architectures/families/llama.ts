@@ -64,6 +64,14 @@ export const llama: Family = {
   },
 }
 
+/** Llama that attends both ways, for embeddings. */
+export const llamaEmbed: Family = {
+  ...llama,
+  architecture: 'llama-embed',
+  classes: ['LlamaBidirectionalModel'],
+  footprint: undefined,
+}
+
 /** Its text model lies within another, beside a norm of the part that sees. */
 function ofSarashina(name: string): string {
   return name.startsWith('norm.') ? `visual.${name}` : name.replace(/^llm\./, '')
