@@ -43,6 +43,9 @@ async function sourceOf(name: string, folder: string): Promise<string> {
   return spec === undefined ? `samples/${name}` : await writeCheckpointOf(spec, folder)
 }
 
+/** The converter writes it as F32 whatever the type, and so does mq; llama-quantize quantizes it. See docs/decisions/0016. */
+const staysF32 = /\.indexer\.proj\.weight /
+
 describe.skipIf(!foreign.available).each(models)(`presets of %s (${foreign.name})`, (model) => {
   let folder = ''
   let blueprint: Blueprint
@@ -60,6 +63,7 @@ describe.skipIf(!foreign.available).each(models)(`presets of %s (${foreign.name}
       ([, name, kept, made]) => `${name} ${(made ?? kept)?.toUpperCase()}`,
     )
     const ours = planPreset(blueprint, preset).tensors.map(({ name, type }) => `${name} ${type}`)
-    expect(ours.toSorted()).toEqual(theirs.toSorted())
+    const compared = (lines: readonly string[]): string[] => lines.filter((line) => !staysF32.test(line)).toSorted()
+    expect(compared(ours)).toEqual(compared(theirs))
   })
 })
