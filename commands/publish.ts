@@ -2,6 +2,7 @@ import { Args, Flags } from '@oclif/core'
 import { defaultRegistryDirectory, type Published, publish } from '../src/registry/index.js'
 import { formatBytes } from '../src/terminal/index.js'
 import { MqCommand } from './base-command.js'
+import { registryFlag } from './shared/registry-flag.js'
 
 export default class Publish extends MqCommand {
   static override summary = 'Publish a model to the local registry.'
@@ -27,10 +28,7 @@ A report of \`mq verify\` next to the model (MODEL.verify.json) is attached. If 
   }
 
   static override flags = {
-    registry: Flags.string({
-      helpValue: 'DIR',
-      description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
-    }),
+    ...registryFlag,
     report: Flags.string({
       helpValue: 'FILE',
       description: 'Report of `mq verify` to attach. [default: MODEL.verify.json, if it exists]',

@@ -3,6 +3,7 @@ import { MqError } from '../../src/errors/index.js'
 import { checkRegistry, defaultRegistryDirectory, type RegistryCheck } from '../../src/registry/index.js'
 import { formatBytes } from '../../src/terminal/index.js'
 import { MqCommand } from '../base-command.js'
+import { registryFlag } from '../shared/registry-flag.js'
 
 export default class RegistryFsck extends MqCommand {
   static override summary = 'Check all files of the local registry against their hashes, and all tags for missing files.'
@@ -14,10 +15,7 @@ export default class RegistryFsck extends MqCommand {
   ]
 
   static override flags = {
-    registry: Flags.string({
-      helpValue: 'DIR',
-      description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
-    }),
+    ...registryFlag,
     repair: Flags.boolean({ description: 'Restore damaged or missing blobs from copies.' }),
     from: Flags.string({
       multiple: true,

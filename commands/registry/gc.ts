@@ -2,6 +2,7 @@ import { Flags } from '@oclif/core'
 import { collectGarbage, defaultRegistryDirectory, type Garbage } from '../../src/registry/index.js'
 import { formatBytes } from '../../src/terminal/index.js'
 import { MqCommand } from '../base-command.js'
+import { registryFlag } from '../shared/registry-flag.js'
 
 export default class RegistryGc extends MqCommand {
   static override summary = 'Delete files of the local registry that no tag needs.'
@@ -10,10 +11,7 @@ export default class RegistryGc extends MqCommand {
   static override examples = ['<%= config.bin %> registry gc', '<%= config.bin %> registry gc --dry-run --grace 0']
 
   static override flags = {
-    registry: Flags.string({
-      helpValue: 'DIR',
-      description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
-    }),
+    ...registryFlag,
     grace: Flags.integer({
       default: 60,
       min: 0,

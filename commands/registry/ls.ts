@@ -1,7 +1,7 @@
-import { Flags } from '@oclif/core'
 import { type DamagedModel, defaultRegistryDirectory, type ListedModel, listRegistry } from '../../src/registry/index.js'
 import { formatBytes, formatTable } from '../../src/terminal/index.js'
 import { MqCommand } from '../base-command.js'
+import { registryFlag } from '../shared/registry-flag.js'
 
 export default class RegistryLs extends MqCommand {
   static override summary = 'List the models of the local registry.'
@@ -10,10 +10,7 @@ export default class RegistryLs extends MqCommand {
   static override examples = ['<%= config.bin %> registry ls', '<%= config.bin %> registry ls --registry /srv/models --json']
 
   static override flags = {
-    registry: Flags.string({
-      helpValue: 'DIR',
-      description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
-    }),
+    ...registryFlag,
   }
 
   override async run(): Promise<{ registry: string; models: readonly ListedModel[]; damaged: readonly DamagedModel[] }> {

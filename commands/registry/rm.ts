@@ -1,6 +1,7 @@
-import { Args, Flags } from '@oclif/core'
+import { Args } from '@oclif/core'
 import { defaultRegistryDirectory, removeModel } from '../../src/registry/index.js'
 import { MqCommand } from '../base-command.js'
+import { registryFlag } from '../shared/registry-flag.js'
 
 export default class RegistryRm extends MqCommand {
   static override summary = 'Remove a tag, or a model with all its tags, from the local registry.'
@@ -13,10 +14,7 @@ export default class RegistryRm extends MqCommand {
   }
 
   static override flags = {
-    registry: Flags.string({
-      helpValue: 'DIR',
-      description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
-    }),
+    ...registryFlag,
   }
 
   override async run(): Promise<{ removed: string[]; registry: string }> {

@@ -5,6 +5,7 @@ import { MqError } from '../../src/errors/index.js'
 import { defaultHost, defaultPort, defaultRegistryDirectory, startRegistry } from '../../src/registry/index.js'
 import { readSize } from '../../src/terminal/index.js'
 import { MqCommand } from '../base-command.js'
+import { registryFlag } from '../shared/registry-flag.js'
 
 export default class RegistryServe extends MqCommand {
   static override summary = 'Serve the local registry over HTTP until Ctrl-C.'
@@ -19,10 +20,7 @@ Clients of OCI registries (skopeo, oras, Docker Model Runner, ollama) find the s
   ]
 
   static override flags = {
-    registry: Flags.string({
-      helpValue: 'DIR',
-      description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
-    }),
+    ...registryFlag,
     host: Flags.string({
       default: defaultHost,
       helpValue: 'HOST',

@@ -1,6 +1,7 @@
 import { Flags } from '@oclif/core'
 import { createToken, defaultRegistryDirectory, type TokenInfo } from '../../../src/registry/index.js'
 import { MqCommand } from '../../base-command.js'
+import { registryFlag } from '../../shared/registry-flag.js'
 
 export default class RegistryTokenCreate extends MqCommand {
   static override summary = 'Create a token for clients of the local registry.'
@@ -20,10 +21,7 @@ export default class RegistryTokenCreate extends MqCommand {
       description: 'Namespace it is valid for, repeatable. [default: all]',
     }),
     days: Flags.integer({ min: 1, max: 3650, helpValue: 'N', description: 'Days until it expires. [default: never]' }),
-    registry: Flags.string({
-      helpValue: 'DIR',
-      description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
-    }),
+    ...registryFlag,
   }
 
   override async run(): Promise<TokenInfo & { token: string }> {

@@ -1,17 +1,14 @@
-import { Flags } from '@oclif/core'
 import { defaultRegistryDirectory, listTokens, type TokenInfo } from '../../../src/registry/index.js'
 import { formatTable } from '../../../src/terminal/index.js'
 import { MqCommand } from '../../base-command.js'
+import { registryFlag } from '../../shared/registry-flag.js'
 
 export default class RegistryTokenLs extends MqCommand {
   static override summary = 'List the tokens of the local registry.'
   static override examples = ['<%= config.bin %> registry token ls']
 
   static override flags = {
-    registry: Flags.string({
-      helpValue: 'DIR',
-      description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
-    }),
+    ...registryFlag,
   }
 
   override async run(): Promise<{ tokens: TokenInfo[] }> {

@@ -1,6 +1,7 @@
-import { Args, Flags } from '@oclif/core'
+import { Args } from '@oclif/core'
 import { defaultRegistryDirectory, removeToken } from '../../../src/registry/index.js'
 import { MqCommand } from '../../base-command.js'
+import { registryFlag } from '../../shared/registry-flag.js'
 
 export default class RegistryTokenRm extends MqCommand {
   static override summary = 'Revoke a token of the local registry.'
@@ -11,10 +12,7 @@ export default class RegistryTokenRm extends MqCommand {
   }
 
   static override flags = {
-    registry: Flags.string({
-      helpValue: 'DIR',
-      description: 'Folder of the registry. [default: $MQ_REGISTRY or ~/.local/share/mq/registry]',
-    }),
+    ...registryFlag,
   }
 
   override async run(): Promise<{ removed: string }> {
