@@ -1,25 +1,16 @@
 import { countKey, fileTypePlace, floatKey, names } from '../base.js'
 import { decoderRows } from '../decoder.js'
 import { bool, float32, uint32 } from '../metadata.js'
-import { linear } from '../rows.js'
 import { setTokenIds, tokenId } from '../special-token-ids.js'
 import type { Entry, Family } from '../types.js'
-import { rotatedLength } from './glm4.js'
+import { fusedFeedForward, glmDefaults, rotatedLength } from './glm4.js'
 
 /** GLM-4 of 2024 in the layout of transformers: half of each head rotated, biases of queries, keys and values. */
 export const chatglm: Family = {
   architecture: 'chatglm',
   classes: ['GlmForCausalLM'],
   fields: {
-    defaults: {
-      head_dim: 128,
-      max_position_embeddings: 131_072,
-      num_key_value_heads: 2,
-      partial_rotary_factor: 0.5,
-      rms_norm_eps: 1.5625e-7,
-      rope_theta: 10_000,
-      tie_word_embeddings: false,
-    },
+    defaults: glmDefaults,
     supported: {
       attention_bias: [true, false],
       head_dim: (value, { fields }) => value === Number(fields['hidden_size']) / Number(fields['num_attention_heads']),
@@ -42,10 +33,7 @@ export const chatglm: Family = {
   tensors: (config) =>
     decoderRows(config, {
       attention: { outputBias: false },
-      feedForward: ({ hidden, feedForward }) => [
-        ...linear('mlp.gate_up_proj', 'ffn_up', [2 * feedForward, hidden], { bias: false }),
-        ...linear('mlp.down_proj', 'ffn_down', [hidden, feedForward], { bias: false }),
-      ],
+      feedForward: fusedFeedForward,
     }),
   quirks: { adjustTokenizer },
 }

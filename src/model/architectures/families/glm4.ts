@@ -9,20 +9,31 @@ import { linear, norm, type Row } from '../rows.js'
 import { setTokenIds, tokenId } from '../special-token-ids.js'
 import type { Entry, Family } from '../types.js'
 
+/** Source: GlmConfig and Glm4Config of transformers. */
+export const glmDefaults = {
+  head_dim: 128,
+  max_position_embeddings: 131_072,
+  num_key_value_heads: 2,
+  partial_rotary_factor: 0.5,
+  rms_norm_eps: 1.5625e-7,
+  rope_theta: 10_000,
+  tie_word_embeddings: false,
+}
+
+/** Gate and up in one matrix. */
+export function fusedFeedForward({ hidden, feedForward }: Dimensions): Row[] {
+  return [
+    ...linear('mlp.gate_up_proj', 'ffn_up', [2 * feedForward, hidden], { bias: false }),
+    ...linear('mlp.down_proj', 'ffn_down', [hidden, feedForward], { bias: false }),
+  ]
+}
+
 /** GLM-4 of 2025 (0414, Z1): norms before and after each part, half of each head rotated. */
 export const glm4: Family = {
   architecture: 'glm4',
   classes: ['Glm4ForCausalLM', 'Glm4vForConditionalGeneration'],
   fields: {
-    defaults: {
-      head_dim: 128,
-      max_position_embeddings: 131_072,
-      num_key_value_heads: 2,
-      partial_rotary_factor: 0.5,
-      rms_norm_eps: 1.5625e-7,
-      rope_theta: 10_000,
-      tie_word_embeddings: false,
-    },
+    defaults: glmDefaults,
     supported: { attention_bias: [true, false] },
   },
   keys: (config) => [...baseKeys(config), ['rope.dimension_count', uint32(rotatedLength(config))]],
@@ -35,10 +46,7 @@ export const glm4: Family = {
         norm('post_mlp_layernorm', 'post_ffw_norm', hidden),
       ],
       attention: (dimensions) => groupedAttention(dimensions, { outputBias: false }).map(forAxes(config, dimensions)),
-      feedForward: ({ hidden, feedForward }) => [
-        ...linear('mlp.gate_up_proj', 'ffn_up', [2 * feedForward, hidden], { bias: false }),
-        ...linear('mlp.down_proj', 'ffn_down', [hidden, feedForward], { bias: false }),
-      ],
+      feedForward: fusedFeedForward,
     }),
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain' },
