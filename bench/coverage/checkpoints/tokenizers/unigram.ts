@@ -17,6 +17,17 @@ function unigramPieces(count: number): Piece[] {
 
 const options = { model: 'unigram', removeExtraSpaces: true, normalizer: 'nmt_nfkc', charsmap } as const
 
+/** Of an added token in tokenizer.json. */
+const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }
+
+const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true }
+
+/** Of tokenizer.json: what comes before the model. */
+const splitAtBlanks = {
+  normalizer: { type: 'Precompiled', precompiled_charsmap: Buffer.from(charsmap).toString('base64') },
+  pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'WhitespaceSplit' }, metaspace] },
+}
+
 /** XLM-RoBERTa's: sentencepiece.bpe.model, whose ids are moved by one, beside a Unigram in tokenizer.json. 320 rows. */
 export function xlmRobertaFiles(config: Files = {}): Files {
   const pieces = unigramPieces(315)
@@ -32,7 +43,6 @@ export function xlmRobertaFiles(config: Files = {}): Files {
     ['<mask>', 0] as const,
   ]
   const idOf = (token: string): number => vocab.findIndex(([text]) => text === token)
-  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }
   const template = templateProcessing('<s>', '</s>', idOf, [0, 0])
   const [start, text, end, , second] = template['pair'] as readonly unknown[]
   return {
@@ -47,16 +57,9 @@ export function xlmRobertaFiles(config: Files = {}): Files {
         ...flags,
         lstrip: content === '<mask>',
       })),
-      normalizer: { type: 'Precompiled', precompiled_charsmap: Buffer.from(charsmap).toString('base64') },
-      pre_tokenizer: {
-        type: 'Sequence',
-        pretokenizers: [
-          { type: 'WhitespaceSplit' },
-          { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true },
-        ],
-      },
+      ...splitAtBlanks,
       post_processor: { ...template, pair: [start, text, end, end, second, end] },
-      decoder: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true },
+      decoder: metaspace,
       model: { type: 'Unigram', unk_id: 3, vocab, byte_fallback: false },
     },
     'tokenizer_config.json': {
@@ -84,7 +87,6 @@ export function t5Files(): Files {
   ]
   const pieces = [...first, ...unigramPieces(287)]
   const extra = Array.from({ length: 20 }, (_, index) => `<extra_id_${19 - index}>`)
-  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }
   const vocab = [...pieces.map(({ text, score }) => [text, score] as const), ...extra.map((text) => [text, 0] as const)]
   const idOf = (token: string): number => vocab.findIndex(([text]) => text === token)
   return {
@@ -94,16 +96,9 @@ export function t5Files(): Files {
       truncation: null,
       padding: null,
       added_tokens: ['<pad>', '</s>', '<unk>', ...extra].map((content) => ({ id: idOf(content), content, ...flags })),
-      normalizer: { type: 'Precompiled', precompiled_charsmap: Buffer.from(charsmap).toString('base64') },
-      pre_tokenizer: {
-        type: 'Sequence',
-        pretokenizers: [
-          { type: 'WhitespaceSplit' },
-          { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true },
-        ],
-      },
+      ...splitAtBlanks,
       post_processor: templateProcessing(undefined, '</s>', idOf, [0, 0]),
-      decoder: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true },
+      decoder: metaspace,
       model: { type: 'Unigram', unk_id: 2, vocab, byte_fallback: false },
     },
     'tokenizer_config.json': {
