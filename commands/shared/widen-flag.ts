@@ -4,10 +4,8 @@ import { type WidenRequest, type WidthKey, widthKeyOf, widthNames } from '../../
 
 const words = ['auto', 'none', 'always'] as const
 
-/** The flag of commands that may widen a model. */
-export const widenFlag = (fallback: string): ReturnType<typeof flag> => flag(fallback)
-
-const flag = (fallback: string) =>
+/** The flag of commands that may widen a model, with what is done without it. */
+export const widenFlag = (fallback: string) =>
   Flags.string({
     multiple: true,
     helpValue: 'auto|none|always|WIDTH=N',

@@ -6,14 +6,44 @@ import type { Metadata } from './types.js'
  */
 export const widenedKey = 'mq.widened'
 
-/** Weights of the model in a file whose widths grew, zeros not counted; undefined for all others. */
-export function weightsOfWidened(metadata: Metadata): number | undefined {
+/** A width: one number, or one for each block. */
+type Size = number | readonly number[]
+
+/** What the key says. */
+export interface Widened {
+  /** Weights of the model, zeros not counted. */
+  readonly weights: number
+  /** Sizes before and after, by the metadata's names of the widths without the architecture. */
+  readonly widths: Readonly<Record<string, { readonly from: Size; readonly to: Size }>>
+}
+
+/** What a file says of widths that grew; undefined where it says nothing. @throws RangeError, SyntaxError where it is not what mq writes. */
+export function readWidened(metadata: Metadata): Widened | undefined {
   const entry = metadata.get(widenedKey)
   if (entry?.type !== 'string') return undefined
+  const read: unknown = JSON.parse(entry.value)
+  const { weights, widths } = (typeof read === 'object' && read !== null ? read : {}) as Partial<Widened>
+  if (!isCount(weights) || typeof widths !== 'object' || widths === null) throw new RangeError('it has no weights and widths')
+  for (const [key, growth] of Object.entries(widths)) {
+    const { from, to } = growth as Partial<Widened['widths'][string]>
+    if (!isSize(from) || !isSize(to)) throw new RangeError(`${key} has no such sizes`)
+  }
+  return { weights, widths }
+}
+
+/** Weights of the model in a file whose widths grew, zeros not counted; undefined for all others, and where the key is not as mq writes it. */
+export function weightsOfWidened(metadata: Metadata): number | undefined {
   try {
-    const { weights } = JSON.parse(entry.value) as { readonly weights?: unknown }
-    return Number.isSafeInteger(weights) && (weights as number) > 0 ? (weights as number) : undefined
+    return readWidened(metadata)?.weights
   } catch {
     return undefined
   }
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) > 0
+}
+
+function isSize(value: unknown): value is Size {
+  return Number.isSafeInteger(value) || (Array.isArray(value) && value.every(Number.isSafeInteger))
 }

@@ -96,6 +96,8 @@ export interface GrowableWidths {
    * where it cannot grow, or where llama.cpp takes all heads together to be as wide.
    */
   readonly embedding?: 'plain' | 'scaled'
+  /** The number of layers by which llama.cpp knows models whose queries it scales by the residual stream's width, which then cannot grow. */
+  readonly queriesScaledAt?: number
 }
 
 /** What is special about an architecture, and belongs to no other part. */

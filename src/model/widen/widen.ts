@@ -1,5 +1,5 @@
 import type { Metadata, MetadataValue } from '../../../formats/gguf/types.js'
-import { widenedKey } from '../../../formats/gguf/widened.js'
+import { readWidened, type Widened, widenedKey } from '../../../formats/gguf/widened.js'
 import { MqError } from '../../errors/index.js'
 import { elementCount, multiply, place, type Recipe, sameShape } from '../../recipe/index.js'
 import { familyOfArchitecture } from '../architectures/index.js'
@@ -17,7 +17,7 @@ import {
   type WidthKey,
   type Widths,
   wholeBlocks,
-  widthKeys,
+  widthKeyOf,
 } from './widths.js'
 
 /** A width grows by whole sub-blocks. */
@@ -81,6 +81,8 @@ export function narrow(blueprint: Blueprint): Blueprint {
 export function withGrowths(blueprint: Blueprint): Blueprint {
   const widened = readWidened(blueprint.metadata)?.widths
   if (widened === undefined) return blueprint
+  const unknown = Object.keys(widened).find((key) => widthKeyOf(key) !== key)
+  if (unknown !== undefined) throw new RangeError(`there is no width ${unknown}`)
   const before = resize({ ...blueprint, widened }, widened, 'shrink').tensors
   const tensors = blueprint.tensors.map((tensor, at): BlueprintTensor => {
     const shape = (before[at] as BlueprintTensor).shape
@@ -89,31 +91,8 @@ export function withGrowths(blueprint: Blueprint): Blueprint {
   return { ...blueprint, tensors, widened }
 }
 
-/** What the metadata say of widths that grew. */
-interface Widened {
-  /** Weights of the model, zeros not counted. */
-  readonly weights: number
-  readonly widths: Growths
-}
-
-function readWidened(metadata: Metadata): Widened | undefined {
-  const entry = metadata.get(widenedKey)
-  if (entry?.type !== 'string') return undefined
-  const read: unknown = JSON.parse(entry.value)
-  const { weights, widths } = (typeof read === 'object' && read !== null ? read : {}) as Partial<Widened>
-  if (!Number.isSafeInteger(weights) || typeof widths !== 'object') throw new RangeError('it has no weights and widths')
-  const isSize = (value: unknown): value is Size =>
-    Number.isSafeInteger(value) || (Array.isArray(value) && value.every(Number.isSafeInteger))
-  for (const [key, growth] of Object.entries(widths)) {
-    const { from, to } = growth as Partial<Growth>
-    if (!widthKeys.some((known) => known === key) || !isSize(from) || !isSize(to))
-      throw new RangeError(`${key} has no such sizes`)
-  }
-  return read as Widened
-}
-
 function growthsOf(blueprint: Blueprint, targets: Widths): Growths {
-  const { architecture } = blueprint
+  const { architecture, layers } = blueprint
   const growable = new Map(growableWidths(blueprint).map(({ key, size }) => [key, size]))
   const growths: Partial<Record<WidthKey, Growth>> = {}
   for (const [key, to] of Object.entries(targets) as [WidthKey, Size][]) {
@@ -124,6 +103,10 @@ function growthsOf(blueprint: Blueprint, targets: Widths): Growths {
         known === undefined
           ? `mq does not know how ${architecture} models can be widened`
           : `a model of ${architecture} has no such width, or it cannot grow`
+      throw MqError.of('WIDTH_FIXED', { width: key, problem })
+    }
+    if (key === 'embedding_length' && layers === familyOfArchitecture(architecture)?.widths?.queriesScaledAt) {
+      const problem = `llama.cpp scales queries by it in ${architecture} models of ${layers} layers`
       throw MqError.of('WIDTH_FIXED', { width: key, problem })
     }
     if (blueprint.widened !== undefined) throw MqError.of('WIDTH_FIXED', { width: key, problem: 'the file was widened before' })
@@ -143,15 +126,23 @@ type Way = 'grow' | 'shrink'
 /** What dimensions become. */
 interface Resizing {
   readonly way: Way
+  /** The widths that change, for messages. */
+  readonly names: string
+  readonly traitsOf: (layer: number) => BlockTraits
   readonly growthOf: (axis: Axis, layer: number) => { readonly from: number; readonly to: number } | undefined
 }
 
 function resize(blueprint: Blueprint, growths: Growths, way: Way): Blueprint {
-  const resizing = { way, growthOf: growthsByAxis(blueprint, growths) }
+  const resizing = {
+    way,
+    names: Object.keys(growths).join(', '),
+    traitsOf: traitsByBlock(blueprint),
+    growthOf: growthsByAxis(blueprint, growths),
+  }
   const embedding = growths.embedding_length
   const factor = embedding === undefined ? 1 : Number(embedding.from) / Number(embedding.to)
   const scales = scalesOf(blueprint, way === 'grow' ? factor : 1 / factor)
-  const tensors = blueprint.tensors.map((tensor) => resizeTensor(tensor, blueprint, resizing, scales))
+  const tensors = blueprint.tensors.map((tensor) => resizeTensor(tensor, resizing, scales))
   return {
     ...blueprint,
     metadata: resizeMetadata(blueprint, growths, way),
@@ -203,17 +194,14 @@ function scalesOf({ architecture, tensors }: Blueprint, ratio: number): (name: s
 
 function resizeTensor(
   tensor: BlueprintTensor,
-  blueprint: Blueprint,
-  { way, growthOf }: Resizing,
+  { way, names, traitsOf, growthOf }: Resizing,
   scaleOf: (name: string) => number,
 ): BlueprintTensor {
   const { name, shape, layer = 0 } = tensor
-  const axes = axesOf(name, shape, traitsOf(blueprint, layer))
-  if (axes === undefined)
-    throw MqError.of('WIDTH_FIXED', {
-      width: Object.keys(blueprint.widened ?? {}).join(', '),
-      problem: `mq does not know which widths the tensor ${name} has`,
-    })
+  const axes = axesOf(name, shape, traitsOf(layer))
+  if (axes === undefined) {
+    throw MqError.of('WIDTH_FIXED', { width: names, problem: `mq does not know which widths the tensor ${name} has` })
+  }
   let recipe: Recipe = tensor.recipe
   let columns: readonly number[] | undefined
   axes.forEach((axis, at) => {
@@ -222,7 +210,7 @@ function resizeTensor(
     const [before, after] = way === 'grow' ? [growth.from, growth.to] : [growth.to, growth.from]
     if (shape[at] !== before) {
       throw MqError.of('WIDTH_FIXED', {
-        width: String(before),
+        width: names,
         problem: `the tensor ${name} has ${shape[at]} where ${before} are expected`,
       })
     }
@@ -238,11 +226,10 @@ function resizeTensor(
   return way === 'shrink' ? resized : { ...resized, modelElements: elementCount(shape), ...(columns && { columns }) }
 }
 
-function traitsOf({ metadata, architecture, tensors }: Blueprint, layer: number): BlockTraits {
-  return {
-    feedForward: sizeAt(sizeOf(metadata, architecture, 'feed_forward_length') ?? 0, layer),
-    latentExperts: tensors.some(({ name }) => name === `blk.${layer}.ffn_latent_down.weight`),
-  }
+function traitsByBlock({ metadata, architecture, tensors }: Blueprint): Resizing['traitsOf'] {
+  const feedForward = sizeOf(metadata, architecture, 'feed_forward_length') ?? 0
+  const latent = new Set(tensors.filter(({ name }) => name.endsWith('.ffn_latent_down.weight')).map(({ layer }) => layer))
+  return (layer) => ({ feedForward: sizeAt(feedForward, layer), latentExperts: latent.has(layer) })
 }
 
 function resizeMetadata({ metadata, architecture, tensors }: Blueprint, growths: Growths, way: Way): Metadata {

@@ -98,7 +98,7 @@ export const gemma2: Family = {
     ...countKey(config, 'attention.sliding_window', 'sliding_window'),
   ],
   tensors: (config) => rows(config, fourNorms),
-  widths: { feedForward: true, embedding: 'scaled' },
+  widths: { feedForward: true, embedding: 'scaled', queriesScaledAt: 46 },
   quirks: { alwaysTied: true, adjustTokenizer: withoutPrefix },
 }
 
@@ -123,7 +123,7 @@ export const gemma3: Family = {
     rows(config, fourNorms, {
       headNorm: true,
     }),
-  widths: { feedForward: true, embedding: 'scaled' },
+  widths: { feedForward: true, embedding: 'scaled', queriesScaledAt: 62 },
   quirks: { adjustTokenizer: withoutPrefix },
 }
 

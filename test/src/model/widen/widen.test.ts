@@ -106,6 +106,12 @@ describe('a file of a widened model', () => {
     expect(() => widen(blueprint, widths)).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) }))
   })
 
+  test('of Gemma 2 27B keeps the width that its queries are scaled by', async () => {
+    const blueprint = { ...(await tiny('gemma2')), layers: 46 }
+    expect(() => widen(blueprint, { embedding_length: 256 })).toThrow(expect.objectContaining({ code: 'WIDTH_FIXED' }))
+    expect(widen(blueprint, { feed_forward_length: 256 }).widened).toBeDefined()
+  })
+
   test('is not widened again, and only such a file is narrowed', async () => {
     const blueprint = await tiny('llama')
     const wide = widen(blueprint, { feed_forward_length: 256 })
