@@ -1,4 +1,4 @@
-import { openSync, read, write } from 'node:fs'
+import { closeSync, openSync, read, write } from 'node:fs'
 import { promisify } from 'node:util'
 import { readFully, writeFully } from '../../formats/file-bytes.js'
 import { FormatError } from '../../formats/format-error.js'
@@ -11,46 +11,57 @@ const writeAt = promisify(write)
 
 /** A file by its descriptor. */
 interface OpenFile {
+  readonly descriptor: number
   read(bytes: Uint8Array, at: number, length: number, position: number): Promise<{ bytesRead: number }>
   write(bytes: Uint8Array, at: number, length: number, position: number): Promise<{ bytesWritten: number }>
 }
 
-/** Files that stay open until the thread ends, which closes them. */
-const openFiles = new Map<string, OpenFile>()
-
 /**
- * Reads exactly the bytes of a range of one of a blueprint's files.
- * @throws FormatError INPUT_TRUNCATED; Node's own errors, with the path.
+ * A blueprint's files and the files that are written, each opened when it is first used. Blocks go to their places in files that are there
+ * at their full size already: several threads write one file at once.
  */
-export async function readRange(
-  files: readonly string[],
-  { file, start, end }: FileRange,
-  buffers: BufferPool,
-): Promise<Uint8Array> {
-  const path = files[file]
-  if (path === undefined) throw new RangeError(`file ${file} of ${files.length}`)
-  const bytes = buffers.bytes(end - start)
-  const filled = await readFully(openFile(path, 'r'), bytes, start).catch((error: unknown) => {
-    // Node's error names no file.
-    throw Object.assign(error as Error, { path })
-  })
-  if (filled < bytes.byteLength) throw new FormatError('INPUT_TRUNCATED', { file: path, wanted: end, present: start + filled })
-  return bytes
+export interface OpenFiles extends Sink {
+  /**
+   * Reads exactly the bytes of a range of one of the blueprint's files.
+   * @throws FormatError INPUT_TRUNCATED; Node's own errors, with the path.
+   */
+  read(range: FileRange, buffers: BufferPool): Promise<Uint8Array>
+  /** Closes them all. */
+  close(): void
 }
 
-/** Blocks go to their places in files that are there at their full size already: several threads write one file at once. */
-export const filesInPlace: Sink = {
-  put: ({ output, offset }, blocks) => writeFully(openFile(output, 'r+'), blocks, offset),
-}
-
-function openFile(path: string, flags: 'r' | 'r+'): OpenFile {
-  const known = openFiles.get(path)
-  if (known !== undefined) return known
-  const descriptor = openSync(path, flags)
-  const opened: OpenFile = {
-    read: (...range) => readAt(descriptor, ...range),
-    write: (...range) => writeAt(descriptor, ...range),
+/** @param paths Blueprint.files. */
+export function newOpenFiles(paths: readonly string[]): OpenFiles {
+  const open = new Map<string, OpenFile>()
+  const openFile = (path: string, flags: 'r' | 'r+'): OpenFile => {
+    const known = open.get(path)
+    if (known !== undefined) return known
+    const descriptor = openSync(path, flags)
+    const opened: OpenFile = {
+      descriptor,
+      read: (...range) => readAt(descriptor, ...range),
+      write: (...range) => writeAt(descriptor, ...range),
+    }
+    open.set(path, opened)
+    return opened
   }
-  openFiles.set(path, opened)
-  return opened
+  return {
+    async read({ file, start, end }, buffers) {
+      const path = paths[file]
+      if (path === undefined) throw new RangeError(`file ${file} of ${paths.length}`)
+      const bytes = buffers.bytes(end - start)
+      const filled = await readFully(openFile(path, 'r'), bytes, start).catch((error: unknown) => {
+        // Node's error names no file.
+        throw Object.assign(error as Error, { path })
+      })
+      if (filled < bytes.byteLength)
+        throw new FormatError('INPUT_TRUNCATED', { file: path, wanted: end, present: start + filled })
+      return bytes
+    },
+    put: ({ output, offset }, blocks) => writeFully(openFile(output, 'r+'), blocks, offset),
+    close() {
+      for (const { descriptor } of open.values()) closeSync(descriptor)
+      open.clear()
+    },
+  }
 }

@@ -63,8 +63,8 @@ export async function* measureHeldOut(options: HeldOutOptions): WithProgress<Map
   const tasks = trials.map(({ task }) => task)
   const needs = memoryOfNeeds(calibration, tasks)
   const largest = Math.max(0, ...tasks.map(taskBytes))
-  const { threads, taskBytes: memoryBytes } = memoryShare(options.memoryBytes, options.threads, largest, needs.memory)
-  const given = { setup: { files: blueprint.files }, threads, memoryBytes, inputs: inputsOf(calibration, needs) }
+  const { taskBytes: memoryBytes, ...share } = memoryShare(options.memoryBytes, options.threads, largest, needs.memory)
+  const given = { setup: { files: blueprint.files }, ...share, memoryBytes, inputs: inputsOf(calibration, needs) }
   const signal = options.signal && { signal: options.signal }
   const found = new Map<MeasureTask, ErrorSums>()
   for await (const { task, sums } of runTasks(tasks, { ...given, ...signal, what: 'the choice of damping' })) {

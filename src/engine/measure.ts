@@ -81,7 +81,7 @@ export async function* measure(options: MeasureOptions): WithProgress<Measuremen
   const total = parts.reduce((sum, task) => sum + workOf(task), 0)
   const sums = new Map<MeasureTask, readonly ErrorSums[]>()
   const needs = calibration && memoryOfNeeds(calibration, parts)
-  const { threads, taskBytes: memoryBytes } = memoryShare(
+  const { taskBytes: memoryBytes, ...share } = memoryShare(
     options.memoryBytes,
     options.threads,
     Math.max(0, ...parts.map(taskBytes)),
@@ -89,7 +89,7 @@ export async function* measure(options: MeasureOptions): WithProgress<Measuremen
   )
   const setup = { files: blueprint.files }
   const inputs = needs && inputsOf(calibration, needs)
-  const given = { setup, threads, memoryBytes, inputs, signal: options.signal }
+  const given = { setup, ...share, memoryBytes, inputs, signal: options.signal }
   const pool = runTasks(parts, { ...given, what: 'the measurement' })
   let done = 0
   for await (const finished of pool) {

@@ -27,30 +27,35 @@ export interface MemoryShare {
   readonly threads: number
   /** Bytes for all tasks in flight together. */
   readonly taskBytes: number
+  /** Whether small work may be done without threads: where nobody asked for several. */
+  readonly mayRunInline: boolean
 }
 
 /**
  * Distributes the memory limit of the process: what it uses already (Node, the program, the model's names and sizes), as many threads as
  * fit, and the rest for rows in flight. A task that is larger than others runs when there is room for it.
  * @param memoryBytes the whole process, Node included; by default 600 MB, or more where all threads together need more.
- * @param threads at most so many; by default one for each core.
+ * @param askedThreads at most so many; by default one for each core.
  * @param largestTask bytes of the largest task.
  * @param feedback memory for error feedback.
  * @throws MqError MEMORY_TOO_SMALL where there is no room for one thread.
  */
 export function memoryShare(
   memoryBytes: number | undefined,
-  threads = availableParallelism(),
+  askedThreads?: number,
   largestTask = 0,
   feedback: FeedbackMemory = { threadBytes: 0, sharedBytes: 0 },
 ): MemoryShare {
   const { sharedBytes } = feedback
+  const threads = askedThreads ?? availableParallelism()
+  const mayRunInline = (askedThreads ?? 1) === 1
   const heldBytes = residentBytes() + growthBytes
   const eachBytes = threadBytes + feedback.threadBytes
   const ordinary = Math.min(largestTask, ordinaryTaskBytes)
   if (memoryBytes === undefined) {
     const leastTaskBytes = Math.max(largestTask, threads * ordinaryTasksEach * ordinary) + sharedBytes
-    return { threads, taskBytes: Math.max(leastTaskBytes, defaultMemoryBytes - heldBytes - threads * eachBytes) }
+    const taskBytes = Math.max(leastTaskBytes, defaultMemoryBytes - heldBytes - threads * eachBytes)
+    return { threads, taskBytes, mayRunInline }
   }
   const least = heldBytes + sharedBytes + eachBytes + largestTask
   // Rounded up: what the process holds differs a little from one run to the next.
@@ -58,7 +63,7 @@ export function memoryShare(
   const room = memoryBytes - heldBytes
   const fitting = Math.max(1, Math.floor((room - sharedBytes - (largestTask - ordinary)) / (eachBytes + ordinary)))
   const used = Math.min(threads, fitting)
-  return { threads: used, taskBytes: room - used * eachBytes }
+  return { threads: used, taskBytes: room - used * eachBytes, mayRunInline }
 }
 
 let start: { readonly rss: number; readonly used: number } | undefined

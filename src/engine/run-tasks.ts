@@ -2,8 +2,10 @@ import { availableParallelism } from 'node:os'
 import type { CovarianceSource } from '../covariance/index.js'
 import { MqError } from '../errors/index.js'
 import { type Executor, keyText } from './executor.js'
+import { inlineExecutor } from './inline-executor.js'
 import { taskBytes } from './memory.js'
 import { newPreparedCache } from './prepared-cache.js'
+import { lookAhead } from './small-work.js'
 import type { PreparedKey, TaskResult, WorkerSetup, WorkerTask } from './task.js'
 import { threadExecutor } from './thread-executor.js'
 
@@ -12,6 +14,8 @@ export interface RunOptions {
   readonly setup: WorkerSetup
   /** Worker threads; by default one for each core that this process may use. */
   readonly threads?: number
+  /** Whether work that takes less time than a thread needs to start is done in this thread, by default it is not. */
+  readonly mayRunInline?: boolean
   /** What all tasks under way may hold in memory together; by default there is no limit: see memoryShare. */
   readonly memoryBytes?: number
   /** Where covariances come from; about what it takes to make of them what a task needs. */
@@ -40,7 +44,7 @@ const noInputs = {
 }
 
 /**
- * Runs tasks on an executor and yields each as it ends, in no particular order. Tasks are taken from the iterable only as their memory
+ * Runs tasks on threads, or in this one, and yields each as it ends, in no particular order. Tasks are taken from the iterable only as their memory
  * fits, with what they need of covariances: that is made once, while tasks before them still run, and kept as there is room. Whatever ends
  * it - the last task, a failure, an abort, the consumer - no task runs on after it.
  */
@@ -57,12 +61,12 @@ export async function* runTasks<Task extends WorkerTask>(
     what,
   } = options
   if (signal?.aborted === true) throw MqError.of('INTERRUPTED', { what })
-  const executor: Executor = await threadExecutor({
-    setup: { ...setup, calibration: inputs.digest },
-    threads,
-    worker: options.worker,
-  })
-  const queue = tasks[Symbol.iterator]()
+  const { tasks: queue, isSmall } =
+    options.mayRunInline === true ? lookAhead(tasks) : { tasks: tasks[Symbol.iterator](), isSmall: false }
+  const settings = { ...setup, calibration: inputs.digest }
+  const executor: Executor = isSmall
+    ? await inlineExecutor(settings)
+    : await threadExecutor({ setup: settings, threads, worker: options.worker })
   const finished: FinishedTask<Task>[] = []
   let failure: Error | undefined
   let wake = (): void => {}

@@ -32,6 +32,8 @@ export interface WriteOptions {
   /** Keeps other processes from writing the same output. */
   readonly lock: HeldLock
   readonly threads: number
+  /** Whether small work may be done without threads. */
+  readonly mayRunInline: boolean
   /** Memory for all tasks in flight together, in bytes. */
   readonly taskBytes: number
   readonly importance: Importance | undefined
@@ -58,7 +60,7 @@ const syncEveryMs = 5000
  * @throws MqError as quantize; what is done is kept where doing the same again makes sense, and removed elsewhere.
  */
 export async function* writeOutput(options: WriteOptions): WithProgress<Written> {
-  const { blueprint, dataBytes, path, threads, taskBytes, feedback, needs, signal } = options
+  const { blueprint, dataBytes, path, threads, mayRunInline, taskBytes, feedback, needs, signal } = options
   const work = yield* takeUp(options)
   const { output, finished } = work
   const resumedBytes = work.doneBytes
@@ -70,7 +72,7 @@ export async function* writeOutput(options: WriteOptions): WithProgress<Written>
     const missing = inRunningOrder(sourceOf(options, output.paths), ({ number }) => !finished.has(number), threads)
     const inputs = feedback && needs && inputsOf(feedback.calibration, needs)
     const given = { inputs, signal }
-    const pool = runTasks(missing, { setup, threads, memoryBytes: taskBytes, what: path, ...given })
+    const pool = runTasks(missing, { setup, threads, mayRunInline, memoryBytes: taskBytes, what: path, ...given })
     for await (const { task, sums, seconds, checksum } of pool) {
       const [measured] = sums
       output.journal.append({ task: task.number, checksum, seconds, sums: measured })
