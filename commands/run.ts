@@ -146,7 +146,7 @@ The prompt is sent as a user message in the model's chat template, unless the mo
 }
 
 function statistics({ tokens, seconds, promptTokens, promptSeconds, stopped }: Generated, tokensPerSecond: number): string {
-  const why = { end: '', length: ', stopped at --max-tokens', context: ', stopped at the end of the context' }[stopped]
+  const why = { end: '', stop: '', length: ', stopped at --max-tokens', context: ', stopped at the end of the context' }[stopped]
   const prompt = `prompt ${promptTokens} tokens in ${formatSeconds(promptSeconds)}`
   return `${prompt}; ${tokens} tokens in ${formatSeconds(seconds)}, ${tokensPerSecond.toFixed(1)} tokens/s${why}`
 }

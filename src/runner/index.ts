@@ -4,11 +4,16 @@ export { type GenerateOptions, LlamaModel, type LoadOptions, loadModel, type Per
 export type { Perplexity } from './perplexity.js'
 export type {
   ChatMessage,
+  CompletionStep,
   CovarianceGroup,
   CovarianceRequest,
   Generated,
   ImatrixResult,
+  KvType,
   LogitsComparison,
   ModelInfo,
+  Pooling,
+  Sampling,
+  TokenProbability,
 } from './protocol.js'
 export { llamaVersion } from './version.js'

@@ -10,13 +10,21 @@ import { findLibraries } from './libraries.js'
 import { collectPerplexity, inChunks, type Perplexity } from './perplexity.js'
 import type {
   ChatMessage,
+  CompletionStep,
   CovarianceRequest,
+  Embeddings,
   Generated,
   ImatrixResult,
+  KvType,
   LogitsComparison,
   ModelInfo,
   OperationName,
   Operations,
+  Pooling,
+  Ranking,
+  Sampling,
+  SpeedRequest,
+  SpeedSample,
   TokenizeRequest,
 } from './protocol.js'
 
@@ -30,8 +38,22 @@ export interface LoadOptions {
   readonly batch?: number
   /** Maps the file into memory instead of reading it; by default true. */
   readonly mmap?: boolean
-  /** Layers that a GPU takes, where there is one; by default none. */
+  /** Uses all of `threads`, of a small model, too; by default it gets fewer. */
+  readonly exactThreads?: boolean
+  /** Completions that are computed together, each with `contextLength` tokens; by default 1. */
+  readonly slots?: number
+  /** Layers that a GPU takes, where there is one, the output counting as one; by default none, -1 for all. */
   readonly gpuLayers?: number
+  /** Layers, from the first, whose routed experts stay on the processor; by default none. */
+  readonly cpuExpertLayers?: number
+  readonly flashAttention?: 'auto' | 'on' | 'off'
+  /** Types of keys and values in the KV cache; by default f16. */
+  readonly keyType?: KvType
+  readonly valueType?: KvType
+  /** How vectors of tokens become one embedding; by default as the model says. */
+  readonly pooling?: Pooling
+  /** Folder of llama.cpp's libraries; by default those of the best package that is installed. */
+  readonly libraries?: string
   /** Ends llama.cpp at once, whatever it does. */
   readonly signal?: AbortSignal
 }
@@ -54,23 +76,19 @@ export interface ImatrixOptions {
   readonly covariance?: CovarianceRequest
 }
 
-/** What is generated, and how tokens are chosen. */
-export interface GenerateOptions {
-  /** Text, or messages to put into the model's chat template. One of the two. */
-  readonly prompt?: string
+/** What is generated, and how tokens are chosen. Defaults of sampling: those recommended in the file, else llama.cpp's. */
+export interface GenerateOptions extends Partial<Sampling> {
+  /** Text, token ids as they are, or messages to put into the model's chat template. One of them. */
+  readonly prompt?: string | Int32Array
   readonly messages?: readonly ChatMessage[]
   /** Sends `prompt` as it is, where it would be put as a user's message into the chat template. */
   readonly raw?: boolean
   /** By default until the answer or the context ends. */
   readonly maxTokens?: number
-  /** Sampling temperature; 0 is greedy decoding. Defaults of all sampling parameters: those recommended in the file, else llama.cpp's. */
-  readonly temperature?: number
-  /** 0: all. */
-  readonly topK?: number
-  readonly topP?: number
-  readonly minP?: number
-  /** The same seed gives the same text; by default another each time. */
-  readonly seed?: number
+  /** The text ends before the first of these; by default none. */
+  readonly stop?: readonly string[]
+  /** Log probabilities of each token and of so many of the most likely ones; by default none. */
+  readonly logprobs?: number
 }
 
 /** What llama.cpp says when the system gives it no memory, which is no fault of the file. */
@@ -174,24 +192,62 @@ export class LlamaModel implements AsyncDisposable {
   }
 
   /**
-   * Text that the model writes, piece by piece, never cut inside a character.
-   * @throws MqError PROMPT_TOO_LONG; CHAT_TEMPLATE_INVALID; LLAMA_CRASHED; INTERRUPTED.
+   * Text that the model writes, piece by piece, never cut inside a character. Up to `slots` of these are computed together, others wait.
+   * @throws MqError PROMPT_TOO_LONG; CHAT_TEMPLATE_INVALID; ACTIVATIONS_NOT_FINITE; OPTION_INVALID; LLAMA_CRASHED; INTERRUPTED.
    */
   async *generate(options: GenerateOptions): AsyncGenerator<string, Generated, void> {
+    const steps = this.complete(options)
+    try {
+      for (;;) {
+        const step = await steps.next()
+        if (step.done === true) return step.value
+        if (step.value.text !== '') yield step.value.text
+      }
+    } finally {
+      await steps.return(undefined as never)
+    }
+  }
+
+  /** The same with the tokens that the text is made of, where `logprobs` asks for them. @throws as generate. */
+  async *complete(options: GenerateOptions): AsyncGenerator<CompletionStep, Generated, void> {
+    const { maxTokens = Number.MAX_SAFE_INTEGER, stop = [], logprobs } = options
+    const prompt = await this.#promptOf(options)
+    const sampling = this.sampling(options)
+    const request = { prompt, maxTokens, stop, sampling, ...(logprobs === undefined ? {} : { logprobs }) }
+    return yield* this.#call('complete', request, { did: 'ran', what: `text generation with ${this.path}` })
+  }
+
+  /** Sampling parameters with the file's and llama.cpp's defaults, and a seed. */
+  sampling(options: Partial<Sampling>): Sampling {
     const { sampling } = this.info
-    return yield* this.#call(
-      'generate',
-      {
-        prompt: await this.#promptOf(options),
-        maxTokens: options.maxTokens ?? Number.MAX_SAFE_INTEGER,
-        temperature: options.temperature ?? sampling.temperature ?? 0.8,
-        topK: options.topK ?? sampling.topK ?? 40,
-        topP: options.topP ?? sampling.topP ?? 0.95,
-        minP: options.minP ?? sampling.minP ?? 0.05,
-        seed: options.seed ?? randomInt(2 ** 32 - 1),
-      },
-      { did: 'ran', what: `text generation with ${this.path}` },
-    )
+    return {
+      temperature: options.temperature ?? sampling.temperature ?? 0.8,
+      topK: options.topK ?? sampling.topK ?? 40,
+      topP: options.topP ?? sampling.topP ?? 0.95,
+      minP: options.minP ?? sampling.minP ?? 0.05,
+      repeatPenalty: options.repeatPenalty ?? 1,
+      repeatLastN: options.repeatLastN ?? 64,
+      frequencyPenalty: options.frequencyPenalty ?? 0,
+      presencePenalty: options.presencePenalty ?? 0,
+      seed: options.seed ?? randomInt(2 ** 32 - 1),
+      ...(options.logitBias !== undefined && { logitBias: options.logitBias }),
+      ...(options.grammar !== undefined && { grammar: options.grammar }),
+    }
+  }
+
+  /** Vectors of texts, of length 1. @throws MqError MODEL_REJECTED where the model makes none; PROMPT_TOO_LONG; OPTION_INVALID. */
+  async embed(inputs: readonly (string | Int32Array)[]): Promise<Embeddings> {
+    return await lastOf(this.#call('embed', { inputs }, { did: 'made', what: `embeddings with ${this.path}` }))
+  }
+
+  /** What the model's head says of documents for a query. @throws MqError MODEL_REJECTED where it has none; PROMPT_TOO_LONG. */
+  async rerank(query: string, documents: readonly string[]): Promise<Ranking> {
+    return await lastOf(this.#call('rerank', { query, documents }, { did: 'ranked', what: `documents with ${this.path}` }))
+  }
+
+  /** Seconds of each repetition of a prompt or of single tokens, as llama-bench measures them. @throws MqError LLAMA_CRASHED; INTERRUPTED. */
+  speed(request: SpeedRequest): AsyncGenerator<SpeedSample, undefined, void> {
+    return this.#call('speed', request, { did: 'measured', what: `the speed of ${this.path}` })
   }
 
   /** Ends llama.cpp and gives its memory back. */
@@ -203,11 +259,11 @@ export class LlamaModel implements AsyncDisposable {
     await this.close()
   }
 
-  async #promptOf({ prompt, messages, raw = false }: GenerateOptions): Promise<string> {
+  async #promptOf({ prompt, messages, raw = false }: GenerateOptions): Promise<string | Int32Array> {
     if (messages !== undefined) return await this.renderChat(messages)
     if (prompt === undefined) throw new TypeError('a prompt or messages are needed')
     // An empty template would lose the prompt.
-    if (raw || !this.info.chatTemplate?.trim()) return prompt
+    if (raw || typeof prompt !== 'string' || !this.info.chatTemplate?.trim()) return prompt
     return await this.renderChat([{ role: 'user', content: prompt }])
   }
 
@@ -232,19 +288,33 @@ export class LlamaModel implements AsyncDisposable {
  *   LLAMA_MISSING, LLAMA_VERSION; INTERRUPTED.
  */
 export async function loadModel(path: string, options: LoadOptions = {}): Promise<LlamaModel> {
-  const { threads = availableParallelism(), contextLength, batch = 2048, mmap = true, gpuLayers = 0, signal } = options
-  const libraries = findLibraries()
+  const { threads = availableParallelism(), exactThreads = false, contextLength, batch = 2048, mmap = true, signal } = options
+  const { gpuLayers = 0, cpuExpertLayers = 0, slots = 1, flashAttention = 'auto', keyType = 'f16', valueType = 'f16' } = options
+  const { libraries = findLibraries(), pooling } = options
   await access(path, constants.R_OK).catch((error: unknown) => {
     throw MqError.from(error, path)
   })
   const extraBuffers = await allowsExtraBuffers(path)
-  const request = { path: resolve(path), libraries, threads, batch, mmap, extraBuffers, gpuLayers }
+  const request = {
+    path: resolve(path),
+    libraries,
+    threads,
+    exactThreads,
+    slots,
+    batch,
+    mmap,
+    extraBuffers,
+    gpuLayers,
+    cpuExpertLayers,
+    flashAttention,
+    keyType,
+    valueType,
+    ...(contextLength !== undefined && { contextLength }),
+    ...(pooling !== undefined && { pooling }),
+  }
   const connection = connect(signal)
   try {
-    const loading = connection.call('load', contextLength === undefined ? request : { ...request, contextLength }, {
-      did: 'loaded',
-      what: path,
-    })
+    const loading = connection.call('load', request, { did: 'loaded', what: path })
     return new LlamaModel(path, await lastOf(loading), connection)
   } catch (error) {
     const words = await connection.lastWords()

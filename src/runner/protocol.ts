@@ -1,8 +1,8 @@
 import type { MqError, ToolErrorCode } from '../errors/index.js'
 
 /**
- * Messages between this process and the child process that runs llama.cpp. The child serves one command at a time, in order: to each it
- * sends any number of events and then one result, failure or `cancelled`.
+ * Messages between this process and the child process that runs llama.cpp. To each command the child sends any number of events and then
+ * one result, failure or `cancelled`. Completions, embeddings, tokenizing and chat templates run side by side; all else one at a time, in order.
  */
 export interface Operations {
   load: { request: LoadRequest; event: never; result: ModelInfo }
@@ -12,7 +12,10 @@ export interface Operations {
   saveLogits: { request: SaveLogitsRequest; event: PerplexityStep; result: PerplexityResult }
   compareLogits: { request: CompareLogitsRequest; event: PerplexityStep; result: LogitsComparison }
   imatrix: { request: ImatrixRequest; event: PerplexityStep; result: ImatrixResult }
-  generate: { request: GenerateRequest; event: string; result: Generated }
+  complete: { request: CompleteRequest; event: CompletionStep; result: Generated }
+  embed: { request: EmbedRequest; event: never; result: Embeddings }
+  rerank: { request: RerankRequest; event: never; result: Ranking }
+  speed: { request: SpeedRequest; event: SpeedSample; result: undefined }
 }
 
 export type OperationName = keyof Operations
@@ -43,16 +46,35 @@ export interface LoadRequest {
   readonly path: string
   /** Where llama.cpp's libraries lie. */
   readonly libraries: string
+  /** Threads at most: small models get fewer, unless they are given exactly. */
   readonly threads: number
+  readonly exactThreads: boolean
   /** Tokens that a conversation may hold; absent: as trained, up to 4096. */
   readonly contextLength?: number
+  /** Completions that are decoded together. */
+  readonly slots: number
   /** Tokens that one decode takes. */
   readonly batch: number
   readonly mmap: boolean
   /** Allows weights in layouts of the processor's own, which some models cannot bear. */
   readonly extraBuffers: boolean
+  /** Layers on GPUs, the output counting as one; -1: all. */
   readonly gpuLayers: number
+  /** Layers, from the first, whose routed experts stay on the processor. */
+  readonly cpuExpertLayers: number
+  readonly flashAttention: 'auto' | 'on' | 'off'
+  /** Of the KV cache, by name of ggml. */
+  readonly keyType: KvType
+  readonly valueType: KvType
+  /** In place of the model's own for embeddings. */
+  readonly pooling?: Pooling
 }
+
+/** Types of the KV cache that llama.cpp's programs offer. */
+export type KvType = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0' | 'q4_1' | 'iq4_nl' | 'q5_0' | 'q5_1'
+
+/** How the vectors of a text's tokens become one. */
+export type Pooling = 'none' | 'mean' | 'cls' | 'last' | 'rank'
 
 /** Properties of a loaded model. */
 export interface ModelInfo {
@@ -69,6 +91,13 @@ export interface ModelInfo {
   readonly trainedContext: number
   /** Whether texts start with the BOS token. */
   readonly addsBos: boolean
+  /** False of encoders, such as BERT. */
+  readonly generates: boolean
+  readonly pooling: Pooling
+  /** Length of an embedding. */
+  readonly embeddingLength: number
+  /** Labels of a classification head; 0 where there is none. */
+  readonly classes: number
   /** Empty where the vocabulary has none. */
   readonly bosToken: string
   readonly eosToken: string
@@ -191,24 +220,95 @@ export interface ImatrixResult {
   readonly chunksLeftOut: number
 }
 
-export interface GenerateRequest {
-  readonly prompt: string
-  readonly maxTokens: number
+/** How a token is chosen from the logits. */
+export interface Sampling {
   /** 0: greedy decoding. */
   readonly temperature: number
   /** 0: all. */
   readonly topK: number
   readonly topP: number
   readonly minP: number
+  /** Divides the logits of the last `repeatLastN` tokens; 1: off. */
+  readonly repeatPenalty: number
+  readonly repeatLastN: number
+  /** Taken from the logits of tokens that occurred, once for each time and once in all; 0: off. */
+  readonly frequencyPenalty: number
+  readonly presencePenalty: number
   readonly seed: number
+  /** Added to the logits of tokens, by id. */
+  readonly logitBias?: readonly (readonly [token: number, bias: number])[]
+  /** GBNF grammar that the text must follow. */
+  readonly grammar?: string
 }
 
+export interface CompleteRequest {
+  /** Text, in which names of special tokens are these tokens, or token ids as they are. */
+  readonly prompt: string | Int32Array
+  readonly maxTokens: number
+  readonly sampling: Sampling
+  /** The text ends before the first of these. */
+  readonly stop: readonly string[]
+  /** Log probabilities of each token and of so many of the most likely ones; absent: none. */
+  readonly logprobs?: number
+}
+
+/** A token with its log probability before sampling, natural logarithm. */
+export interface TokenProbability {
+  readonly token: number
+  readonly bytes: Uint8Array
+  readonly logprob: number
+}
+
+/** Text that has come, and with `logprobs` the tokens that it is made of. */
+export interface CompletionStep {
+  readonly text: string
+  readonly tokens?: readonly (TokenProbability & { readonly top: readonly TokenProbability[] })[]
+}
+
+/** How a completion ended. */
 export interface Generated {
   readonly tokens: number
   readonly promptTokens: number
+  /** Tokens of the prompt whose keys and values were there from before. */
+  readonly cachedTokens: number
   /** From the end of the prompt to the last token. */
   readonly seconds: number
   readonly promptSeconds: number
-  /** The model ended its answer, `maxTokens` were there, or the context was full. */
-  readonly stopped: 'end' | 'length' | 'context'
+  /** The model ended its answer, a stop string came, `maxTokens` were there, or the context was full. */
+  readonly stopped: 'end' | 'stop' | 'length' | 'context'
+}
+
+/** Texts, or their tokens as they are. */
+export interface EmbedRequest {
+  readonly inputs: readonly (string | Int32Array)[]
+}
+
+export interface Embeddings {
+  /** One for each input, of length 1 in L2 norm. */
+  readonly vectors: readonly Float32Array[]
+  readonly tokens: number
+}
+
+export interface RerankRequest {
+  readonly query: string
+  readonly documents: readonly string[]
+}
+
+export interface Ranking {
+  /** What the model's head says of each document, in their order. */
+  readonly scores: readonly number[]
+  readonly tokens: number
+}
+
+/** What llama-bench measures: the time of a prompt or of single tokens, on an empty context. */
+export interface SpeedRequest {
+  /** Tokens of a prompt, decoded in batches; 0: none. */
+  readonly promptTokens: number
+  /** Tokens decoded one by one; 0: none. */
+  readonly generatedTokens: number
+  readonly repetitions: number
+}
+
+export interface SpeedSample {
+  readonly seconds: number
 }

@@ -53,6 +53,11 @@ export class TokenBatch {
     return index
   }
 
+  /** Tokens in it. */
+  get length(): number {
+    return this.#length
+  }
+
   clear(): void {
     this.#length = 0
   }

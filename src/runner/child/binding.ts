@@ -79,6 +79,7 @@ function bindGgml(library: LibraryHandle) {
   const bind = binder(library)
   return {
     bufferIsHost: bind<(buffer: Address) => boolean>('bool ggml_backend_buffer_is_host(void *buffer)'),
+    cpuBufferType: bind<() => Address>('void *ggml_backend_cpu_buffer_type()'),
     tensorGet: bind<(tensor: Address, data: Uint8Array, offset: number, sizeBytes: number) => void>(
       'void ggml_backend_tensor_get(void *tensor, _Out_ uint8_t *data, size_t offset, size_t size)',
     ),
@@ -106,7 +107,9 @@ function bindLlama(library: LibraryHandle) {
     modelTrainedContext: bind<(model: Address) => number>('int32_t llama_model_n_ctx_train(void *model)'),
     modelHasEncoder: bind<(model: Address) => boolean>('bool llama_model_has_encoder(void *model)'),
     modelHasDecoder: bind<(model: Address) => boolean>('bool llama_model_has_decoder(void *model)'),
-    modelChatTemplate: bind<(model: Address, name: null) => string | null>(
+    modelEmbeddingLength: bind<(model: Address) => number>('int32_t llama_model_n_embd_out(void *model)'),
+    modelClasses: bind<(model: Address) => number>('uint32_t llama_model_n_cls_out(void *model)'),
+    modelChatTemplate: bind<(model: Address, name: string | null) => string | null>(
       'const char *llama_model_chat_template(void *model, const char *name)',
     ),
 
@@ -115,6 +118,9 @@ function bindLlama(library: LibraryHandle) {
     vocabAddsBos: bind<(vocab: Address) => boolean>('bool llama_vocab_get_add_bos(void *vocab)'),
     vocabBos: bind<(vocab: Address) => number>('int32_t llama_vocab_bos(void *vocab)'),
     vocabEos: bind<(vocab: Address) => number>('int32_t llama_vocab_eos(void *vocab)'),
+    vocabSep: bind<(vocab: Address) => number>('int32_t llama_vocab_sep(void *vocab)'),
+    vocabAddsEos: bind<(vocab: Address) => boolean>('bool llama_vocab_get_add_eos(void *vocab)'),
+    vocabAddsSep: bind<(vocab: Address) => boolean>('bool llama_vocab_get_add_sep(void *vocab)'),
     vocabIsEnd: bind<(vocab: Address, token: number) => boolean>('bool llama_vocab_is_eog(void *vocab, int32_t token)'),
     vocabText: bind<(vocab: Address, token: number) => string | null>(
       'const char *llama_vocab_get_text(void *vocab, int32_t token)',
@@ -135,6 +141,19 @@ function bindLlama(library: LibraryHandle) {
     contextFree: bind<(context: Address) => void>('void llama_free(void *context)'),
     contextMemory: bind<(context: Address) => Address | null>('void *llama_get_memory(void *context)'),
     memoryClear: bind<(memory: Address, data: boolean) => void>('void llama_memory_clear(void *memory, bool data)'),
+    memoryRemove: bind<(memory: Address, sequence: number, from: number, to: number) => boolean>(
+      'bool llama_memory_seq_rm(void *memory, int32_t sequence, int32_t from, int32_t to)',
+    ),
+    memoryCopy: bind<(memory: Address, source: number, target: number, from: number, to: number) => void>(
+      'void llama_memory_seq_cp(void *memory, int32_t source, int32_t target, int32_t from, int32_t to)',
+    ),
+    memoryFirst: bind<(memory: Address, sequence: number) => number>(
+      'int32_t llama_memory_seq_pos_min(void *memory, int32_t sequence)',
+    ),
+    synchronize: bind<(context: Address) => void>('void llama_synchronize(void *context)'),
+    embeddingOf: bind<(context: Address, sequence: number) => Address | null>(
+      'void *llama_get_embeddings_seq(void *context, int32_t sequence)',
+    ),
     decode: bind<(context: Address, batch: StructValue) => number>('int32_t llama_decode(void *context, llama_batch batch)'),
     logitsAt: bind<(context: Address, index: number) => Address | null>(
       'void *llama_get_logits_ith(void *context, int32_t index)',
@@ -148,6 +167,16 @@ function bindLlama(library: LibraryHandle) {
     samplerTopP: bind<(p: number, minKeep: number) => Address>('void *llama_sampler_init_top_p(float p, size_t min_keep)'),
     samplerMinP: bind<(p: number, minKeep: number) => Address>('void *llama_sampler_init_min_p(float p, size_t min_keep)'),
     samplerTemperature: bind<(temperature: number) => Address>('void *llama_sampler_init_temp(float t)'),
+    samplerPenalties: bind<(vocabulary: number, last: number, repeat: number, frequency: number, presence: number) => Address>(
+      'void *llama_sampler_init_penalties(int32_t vocabulary, int32_t last, float repeat, float frequency, float presence)',
+    ),
+    samplerLogitBias: bind<(vocabulary: number, count: number, biases: Uint8Array) => Address>(
+      'void *llama_sampler_init_logit_bias(int32_t vocabulary, int32_t count, const uint8_t *biases)',
+    ),
+    samplerGrammar: bind<(vocab: Address, grammar: string, root: string) => Address | null>(
+      'void *llama_sampler_init_grammar(void *vocab, const char *grammar, const char *root)',
+    ),
+    samplerAccept: bind<(chain: Address, token: number) => void>('void llama_sampler_accept(void *chain, int32_t token)'),
     samplerDraw: bind<(seed: number) => Address>('void *llama_sampler_init_dist(uint32_t seed)'),
     samplerSample: bind<(chain: Address, context: Address, index: number) => number>(
       'int32_t llama_sampler_sample(void *chain, void *context, int32_t index)',

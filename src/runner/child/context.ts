@@ -1,7 +1,8 @@
 import { TokenBatch } from './batch.js'
 import { type Address, floatsAt, type Llama, offThread } from './binding.js'
 import { LlamaRefusal } from './refusal.js'
-import { contextFields, setFields } from './structs.js'
+import type { KvType, Pooling } from '../protocol.js'
+import { contextFields, flashAttention as flashAttentions, kvTypes, poolingTypes, setFields } from './structs.js'
 
 export interface ContextSize {
   /** Tokens that each sequence may hold. */
@@ -15,6 +16,15 @@ export interface ContextSize {
 export interface ContextOptions extends ContextSize {
   /** Address of a registered ggml_backend_sched_eval_callback, to look at activations; absent: none. */
   readonly evalCallback?: Address
+  /** Threads for more than one token; as `threads` unless told otherwise. */
+  readonly batchThreads?: number
+  /** Tokens of a decode that have logits, at most; all unless told otherwise. */
+  readonly outputs?: number
+  readonly flashAttention?: keyof typeof flashAttentions
+  readonly keyType?: KvType
+  readonly valueType?: KvType
+  /** Makes embeddings of whole sequences, which share `contextLength` tokens; absent: logits. */
+  readonly pooling?: Pooling
 }
 
 /** A context of llama.cpp with its batch. Logits are read where they lie; free() it. */
@@ -35,17 +45,26 @@ export class Context {
 
   /** @throws LlamaRefusal where llama.cpp cannot make it, such as for lack of memory. */
   static async create(llama: Llama, model: Address, vocabulary: number, options: ContextOptions): Promise<Context> {
-    const { contextLength, sequences, batch, threads, evalCallback } = options
+    const { contextLength, sequences, batch, threads, evalCallback, batchThreads = threads, outputs = 0, pooling } = options
+    const { flashAttention = 'auto', keyType = 'f16', valueType = 'f16' } = options
+    const pools = pooling !== undefined
     const params = setFields(llama.contextDefaultParams(), contextFields, {
-      n_ctx: contextLength * sequences,
+      n_ctx: pools ? contextLength : contextLength * sequences,
       n_batch: batch,
-      n_ubatch: Math.min(512, batch),
+      // what is pooled must be computed at once
+      n_ubatch: pools ? batch : Math.min(512, batch),
       n_seq_max: sequences,
+      n_outputs_max: outputs,
       n_threads: threads,
-      n_threads_batch: threads,
+      n_threads_batch: batchThreads,
+      flash_attn_type: flashAttentions[flashAttention],
+      type_k: kvTypes[keyType],
+      type_v: kvTypes[valueType],
+      embeddings: pools,
+      pooling_type: pools ? poolingTypes.indexOf(pooling) : -1,
       no_perf: true,
       swa_full: false,
-      kv_unified: false,
+      kv_unified: pools,
       ...(evalCallback === undefined ? {} : { cb_eval: evalCallback }),
     })
     const address = await offThread(llama.contextInit, model, params)
@@ -60,10 +79,51 @@ export class Context {
     this.batch.clear()
   }
 
+  /** Where keys and values are kept; null of models that keep none. */
+  get memory(): Address | null {
+    return this.#llama.contextMemory(this.address)
+  }
+
+  /** Forgets the tokens of a sequence. */
+  forget(sequence: number): void {
+    const { memory } = this
+    if (memory !== null) this.#llama.memoryRemove(memory, sequence, -1, -1)
+  }
+
+  /**
+   * Forgets the tokens of a sequence but for the first `count`. False where that cannot be: of a recurrent state, or where a sliding window
+   * has left the first ones behind.
+   */
+  keep(sequence: number, count: number): boolean {
+    const { memory } = this
+    return (
+      memory !== null &&
+      this.#llama.memoryFirst(memory, sequence) === 0 &&
+      this.#llama.memoryRemove(memory, sequence, count, -1)
+    )
+  }
+
+  /** Copies all tokens of a sequence to another, which holds none. */
+  copy(source: number, target: number): void {
+    const { memory } = this
+    if (memory !== null) this.#llama.memoryCopy(memory, source, target, -1, -1)
+  }
+
   /** Runs the batch through the model. @throws LlamaRefusal */
   async decode(): Promise<void> {
-    const status = await offThread(this.#llama.decode, this.address, this.batch.struct)
-    if (status !== 0) throw new LlamaRefusal(`llama_decode returned ${status}`)
+    check(await offThread(this.#llama.decode, this.address, this.batch.struct))
+  }
+
+  /** The same on this thread, which hears nothing meanwhile. @throws LlamaRefusal */
+  decodeHere(): void {
+    check(this.#llama.decode(this.address, this.batch.struct))
+  }
+
+  /** The pooled vector of a sequence, as llama.cpp holds it until the next decode. @throws LlamaRefusal where there is none. */
+  embedding(sequence: number, length: number): Float32Array {
+    const address = this.#llama.embeddingOf(this.address, sequence)
+    if (address === null) throw new LlamaRefusal('the model gives no embedding')
+    return floatsAt(address, length)
   }
 
   /**
@@ -81,4 +141,8 @@ export class Context {
     this.#llama.contextFree(this.address)
     this.batch.free()
   }
+}
+
+function check(status: number): void {
+  if (status !== 0) throw new LlamaRefusal(`llama_decode returned ${status}`)
 }

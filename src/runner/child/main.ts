@@ -2,32 +2,39 @@ import { MqError, type ToolErrorCode } from '../../errors/index.js'
 import type { Command, Failure, OperationName, Operations, Reply, RunCommand } from '../protocol.js'
 import { renderChat } from './chat.js'
 import { compareLogits } from './compare-logits.js'
-import { generate } from './generate.js'
+import { Embedder } from './embed.js'
 import { imatrix } from './imatrix.js'
 import { type LoadedModel, load, tokenize } from './model.js'
 import { perplexity } from './perplexity.js'
 import { LlamaRefusal } from './refusal.js'
 import { saveLogits } from './save-logits.js'
+import { Scheduler } from './scheduler.js'
+import { speed } from './speed.js'
 
 // The process that holds llama.cpp: what goes wrong in there ends this one and not the tool.
 
-/** Each sends events by `emit`, which throws Cancelled where nobody waits for more. */
+/** Each sends events by `emit`, which throws Cancelled where nobody waits for more; `signal` says so earlier. */
 type Serve = {
   [Name in OperationName]: (
     request: Operations[Name]['request'],
     emit: (event: Operations[Name]['event']) => void,
+    signal: AbortSignal,
   ) => Promise<Operations[Name]['result']>
 }
 
 class Cancelled extends Error {}
 
-const cancelled = new Set<number>()
-let model: LoadedModel | undefined
+/** Those that need not wait for each other. */
+const sideBySide: ReadonlySet<OperationName> = new Set(['tokenize', 'renderChat', 'complete', 'embed', 'rerank'])
+
+const underWay = new Map<number, AbortController>()
+let model: (LoadedModel & { readonly scheduler: Scheduler; readonly embedder: Embedder }) | undefined
 let queue = Promise.resolve()
 
 const serve: Serve = {
   async load(request) {
-    model = await load(request)
+    const opened = await load(request)
+    model = { ...opened, scheduler: new Scheduler(opened), embedder: new Embedder(opened) }
     return model.info
   },
   tokenize: async (request) => tokenize(loaded(), request),
@@ -36,10 +43,13 @@ const serve: Serve = {
   saveLogits: async (request, emit) => await drain(saveLogits(loaded(), request), emit),
   compareLogits: async (request, emit) => await drain(compareLogits(loaded(), request), emit),
   imatrix: async (request, emit) => await drain(imatrix(loaded(), request), emit),
-  generate: async (request, emit) => await drain(generate(loaded(), request), emit),
+  complete: async (request, emit, signal) => await loaded().scheduler.complete(request, emit, signal),
+  embed: async (request) => await loaded().embedder.embed(request),
+  rerank: async (request) => await loaded().embedder.rerank(request),
+  speed: async (request, emit) => await drain(speed(loaded(), request), emit),
 }
 
-function loaded(): LoadedModel {
+function loaded(): NonNullable<typeof model> {
   if (model === undefined) throw new Error('no model is loaded')
   return model
 }
@@ -57,16 +67,17 @@ async function drain<Event, Result>(events: AsyncGenerator<Event, Result, void>,
 }
 
 async function run({ id, operation, request }: RunCommand): Promise<void> {
+  const abort = underWay.get(id) ?? new AbortController()
   const emit = (event: Operations[OperationName]['event']): void => {
-    if (cancelled.has(id)) throw new Cancelled()
+    abort.signal.throwIfAborted()
     send({ id, kind: 'event', event })
   }
   try {
-    send({ id, kind: 'result', result: await serve[operation](request as never, emit) })
+    send({ id, kind: 'result', result: await serve[operation](request as never, emit, abort.signal) })
   } catch (error) {
     send(error instanceof Cancelled ? { id, kind: 'cancelled' } : { id, kind: 'failure', failure: failureOf(error) })
   } finally {
-    cancelled.delete(id)
+    underWay.delete(id)
   }
 }
 
@@ -81,7 +92,12 @@ function send(reply: Reply): void {
 }
 
 process.on('message', (command: Command) => {
-  if (command.operation === 'cancel') cancelled.add(command.id)
+  if (command.operation === 'cancel') {
+    underWay.get(command.id)?.abort(new Cancelled())
+    return
+  }
+  underWay.set(command.id, new AbortController())
+  if (sideBySide.has(command.operation)) void run(command)
   else queue = queue.then(() => run(command))
 })
 

@@ -1,10 +1,14 @@
 import { MqError } from '../../errors/index.js'
-import type { LoadRequest, ModelInfo, TokenizeRequest } from '../protocol.js'
+import type { LoadRequest, ModelInfo, Pooling, TokenizeRequest } from '../protocol.js'
 import { llamaVersion } from '../version.js'
 import { type Address, type Llama, loadLibraries, offThread } from './binding.js'
 import { Context, type ContextSize } from './context.js'
 import { LlamaRefusal } from './refusal.js'
-import { loadMode, modelFields, setFields } from './structs.js'
+import { expertsOnProcessor } from './overrides.js'
+import { loadMode, modelFields, poolingTypes, setFields } from './structs.js'
+
+/** Tokens of a conversation unless told otherwise. */
+export const defaultContext = 4096
 
 /** A model in llama.cpp's memory, and its contexts of the last size asked for. Ends with its process. */
 export interface LoadedModel {
@@ -24,6 +28,7 @@ export async function load(options: LoadRequest): Promise<LoadedModel> {
     n_gpu_layers: options.gpuLayers,
     load_mode: options.mmap ? loadMode.mmap : loadMode.none,
     use_extra_bufts: options.extraBuffers,
+    tensor_buft_overrides: expertsOnProcessor(llama, options.cpuExpertLayers),
   })
   const address = await offThread(llama.modelLoad, options.path, params)
   if (address === null) throw new LlamaRefusal('the model was not loaded')
@@ -35,7 +40,7 @@ export async function load(options: LoadRequest): Promise<LoadedModel> {
   if (llama.vocabType(vocab) === 0) reject('it has no vocabulary')
 
   let contexts: Context[] = []
-  const info = describe(llama, address, vocab)
+  const info = describe(llama, address, vocab, options)
   return {
     llama,
     address,
@@ -63,22 +68,53 @@ export function tokenize({ llama, vocab }: LoadedModel, { text, special, parseSp
   return tokens.slice(0, count)
 }
 
+/** Tokens of a prompt with one BOS where the vocabulary adds it, whether or not the text (as chat templates do) brings its own. */
+export function promptTokens(model: LoadedModel, text: string): Int32Array {
+  const tokens = tokenize(model, { text, special: false, parseSpecial: true })
+  const bos = model.llama.vocabBos(model.vocab)
+  if (bos < 0 || tokens[0] === bos || (!model.info.addsBos && tokens.length > 0)) return tokens
+  // Not spread into arguments: a long prompt has more tokens than a call may have arguments.
+  const withBos = new Int32Array(tokens.length + 1)
+  withBos[0] = bos
+  withBos.set(tokens, 1)
+  return withBos
+}
+
+/** Bytes of a token; a character may go on in the next one. Control tokens have none. */
+export function pieceBytes({ llama, vocab }: LoadedModel, token: number): Uint8Array {
+  const buffer = new Uint8Array(64)
+  const length = llama.tokenToPiece(vocab, token, buffer, buffer.length, 0, false)
+  if (length >= 0) return buffer.subarray(0, length)
+  const larger = new Uint8Array(-length)
+  return larger.subarray(0, llama.tokenToPiece(vocab, token, larger, larger.length, 0, false))
+}
+
+function poolingOf(text: string | undefined): Pooling {
+  return poolingTypes[Number(text ?? 0)] ?? 'none'
+}
+
 function sameSize(a: ContextSize, b: ContextSize): boolean {
   return a.contextLength === b.contextLength && a.sequences === b.sequences && a.batch === b.batch && a.threads === b.threads
 }
 
-function describe(llama: Llama, model: Address, vocab: Address): ModelInfo {
+function describe(llama: Llama, model: Address, vocab: Address, { pooling }: LoadRequest): ModelInfo {
   const metadata = (key: string) => readText((text) => llama.modelMetadata(model, key, text, text.byteLength))
   const tokenText = (token: number) => (token < 0 ? '' : (llama.vocabText(vocab, token) ?? ''))
   const chatTemplate = llama.modelChatTemplate(model, null)
+  const architecture = metadata('general.architecture') ?? 'unknown'
+  const classes = llama.modelClasses(model)
   return {
-    architecture: metadata('general.architecture') ?? 'unknown',
+    architecture,
     description: readText((text) => llama.modelDescription(model, text, text.byteLength)) ?? '',
     parameters: llama.modelParameters(model),
     sizeBytes: llama.modelSizeBytes(model),
     vocabulary: llama.vocabTokens(vocab),
     trainedContext: llama.modelTrainedContext(model),
     addsBos: llama.vocabAddsBos(vocab),
+    generates: metadata(`${architecture}.attention.causal`) !== 'false',
+    pooling: pooling ?? poolingOf(metadata(`${architecture}.pooling_type`)),
+    embeddingLength: llama.modelEmbeddingLength(model),
+    classes,
     bosToken: tokenText(llama.vocabBos(vocab)),
     eosToken: tokenText(llama.vocabEos(vocab)),
     chatTemplate: chatTemplate ?? undefined,

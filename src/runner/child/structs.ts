@@ -19,6 +19,7 @@ interface Field {
 
 /** struct llama_model_params */
 export const modelFields = {
+  tensor_buft_overrides: { offset: 8, kind: 'pointer' },
   n_gpu_layers: { offset: 16, kind: 'int32' },
   load_mode: { offset: 24, kind: 'int32' },
   use_extra_bufts: { offset: 74, kind: 'bool' },
@@ -33,14 +34,29 @@ export const contextFields = {
   n_batch: { offset: 4, kind: 'uint32' },
   n_ubatch: { offset: 8, kind: 'uint32' },
   n_seq_max: { offset: 12, kind: 'uint32' },
+  n_outputs_max: { offset: 20, kind: 'uint32' },
   n_threads: { offset: 28, kind: 'int32' },
   n_threads_batch: { offset: 32, kind: 'int32' },
+  pooling_type: { offset: 44, kind: 'int32' },
+  flash_attn_type: { offset: 52, kind: 'int32' },
   cb_eval: { offset: 88, kind: 'pointer' },
   cb_eval_user_data: { offset: 96, kind: 'pointer' },
+  type_k: { offset: 104, kind: 'int32' },
+  type_v: { offset: 108, kind: 'int32' },
+  embeddings: { offset: 128, kind: 'bool' },
   no_perf: { offset: 130, kind: 'bool' },
   swa_full: { offset: 132, kind: 'bool' },
   kv_unified: { offset: 133, kind: 'bool' },
 } as const satisfies Record<string, Field>
+
+/** enum llama_pooling_type, in order; -1 is the model's own. */
+export const poolingTypes = ['none', 'mean', 'cls', 'last', 'rank'] as const
+
+/** enum llama_flash_attn_type */
+export const flashAttention = { auto: -1, off: 0, on: 1 } as const
+
+/** enum ggml_type, of those that a KV cache may have. */
+export const kvTypes = { f32: 0, f16: 1, q4_0: 2, q4_1: 3, q5_0: 6, q5_1: 7, q8_0: 8, iq4_nl: 20, bf16: 30 } as const
 
 /** struct llama_batch: a count and six arrays of that length; `seq_id` is an array of pointers to arrays. */
 export const batchFields = {

@@ -3,7 +3,7 @@ import type { LoadedModel } from './model.js'
 /** What of a model decides. */
 export interface Sized {
   readonly info: Pick<LoadedModel['info'], 'parameters' | 'sizeBytes' | 'vocabulary'>
-  readonly options: Pick<LoadedModel['options'], 'threads' | 'gpuLayers'>
+  readonly options: Pick<LoadedModel['options'], 'threads' | 'gpuLayers'> & { readonly exactThreads?: boolean }
 }
 
 /**
@@ -20,7 +20,12 @@ const maxLanes = 16
 
 /** Threads for one token at a time, which reads all weights for little arithmetic. */
 export function generationThreads({ info, options }: Sized): number {
-  return clamp(Math.ceil(info.sizeBytes / bytesPerThread), options.threads)
+  return options.exactThreads === true ? options.threads : clamp(Math.ceil(info.sizeBytes / bytesPerThread), options.threads)
+}
+
+/** Threads for many tokens together, which share what is read. */
+export function promptThreads({ info, options }: Sized): number {
+  return options.exactThreads === true ? options.threads : clamp(Math.ceil(info.parameters / parametersPerThread), options.threads)
 }
 
 /**
@@ -33,7 +38,7 @@ export function planLanes(
   { groups, outputs }: { readonly groups: number; readonly outputs: number },
 ): { readonly lanes: number; readonly threads: number } {
   if (options.gpuLayers > 0) return { lanes: 1, threads: options.threads }
-  const threads = clamp(Math.ceil(info.parameters / parametersPerThread), options.threads)
+  const threads = promptThreads({ info, options })
   const affordable = Math.floor(logitBytes / (4 * info.vocabulary * outputs))
   const lanes = clamp(Math.min(Math.floor(options.threads / threads), groups, affordable), maxLanes)
   return { lanes, threads }
