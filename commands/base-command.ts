@@ -12,6 +12,7 @@ export abstract class MqCommand extends Command {
   static override enableJsonFlag = true
 
   readonly #interrupt = new AbortController()
+  readonly #abort = (): void => this.#interrupt.abort()
 
   /** Aborted by the first Ctrl-C or SIGTERM; passed to all long work. */
   protected get signal(): AbortSignal {
@@ -20,7 +21,13 @@ export abstract class MqCommand extends Command {
 
   override async init(): Promise<void> {
     await super.init()
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => this.#interrupt.abort())
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, this.#abort)
+  }
+
+  /** From now on Ctrl-C is for the command to handle. */
+  protected handleInterrupt(handle: () => void): void {
+    process.removeListener('SIGINT', this.#abort)
+    process.on('SIGINT', handle)
   }
 
   /** Runs work to its end behind a progress bar on stderr and returns its result. */

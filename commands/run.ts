@@ -1,11 +1,15 @@
+import { fstatSync } from 'node:fs'
 import { addAbortSignal } from 'node:stream'
 import { text as readAll } from 'node:stream/consumers'
 import { Args, Flags } from '@oclif/core'
+import { chat } from '../src/chat/index.js'
 import { MqError } from '../src/errors/index.js'
 import { locateModel } from '../src/locate-model.js'
 import { type Generated, type GenerateOptions, type LlamaModel, loadModel } from '../src/runner/index.js'
 import { formatSeconds } from '../src/terminal/index.js'
-import { MqCommand } from './base-command.js'
+import { LlamaCommand } from './shared/llama-command.js'
+import { llamaFlags, llamaOptionsOf } from './shared/llama-flags.js'
+import { samplingFlags, samplingOf } from './shared/sampling-flags.js'
 
 /** What `--json` prints. */
 interface RunReport extends Generated {
@@ -14,58 +18,46 @@ interface RunReport extends Generated {
   readonly tokensPerSecond: number
 }
 
-export default class Run extends MqCommand {
-  static override summary = 'Generate text with a model.'
+export default class Run extends LlamaCommand {
+  static override summary = 'Chat with a model, or generate text.'
   static override description =
-    `Loads a GGUF file, or pulls one by name from a registry, and streams the generated text to stdout.
+    `Loads a GGUF file, or pulls one by name from a registry. With a prompt, or text on stdin, it streams the answer to stdout and ends; both together are one prompt, the text after the prompt. Without, it is a chat: /help lists its commands, Ctrl-C stops an answer.
 The prompt is sent as a user message in the model's chat template, unless the model has none or --raw is given. Sampling parameters default to those recommended in the file, else to llama.cpp's.`
   static override examples = [
+    '<%= config.bin %> run model-Q4_K_M.gguf',
     "<%= config.bin %> run model-Q4_K_M.gguf 'Who was the first king of Israel?'",
     "<%= config.bin %> run kjv/llama:Q4_K_M --raw --temperature 0 'In the beginning'",
-    'cat question.txt | <%= config.bin %> run model.gguf -n 200 --json',
+    "cat notes.txt | <%= config.bin %> run model.gguf 'Summarize this text.' -n 200 --json",
   ]
 
   static override args = {
     model: Args.string({ required: true, description: 'A .gguf file, or NAMESPACE/NAME[:TAG] in a registry.' }),
-    prompt: Args.string({ description: 'Prompt. [default: read from stdin]' }),
+    prompt: Args.string({ description: 'Prompt. [default: read from stdin; a chat in a terminal]' }),
   }
 
   static override flags = {
     prompt: Flags.string({ char: 'p', helpValue: 'TEXT', description: 'Prompt, instead of the argument. [default: none]' }),
+    'system-prompt': Flags.string({
+      helpValue: 'TEXT',
+      description: 'System prompt (-sys). [default: none]',
+      exclusive: ['raw'],
+    }),
     raw: Flags.boolean({ description: 'Continue the prompt as it is, without the chat template.' }),
-    'max-tokens': Flags.integer({
-      char: 'n',
-      min: 1,
-      helpValue: 'N',
-      description: 'Maximum number of tokens to generate. [default: until the model ends the text or the context is full]',
-    }),
-    temperature: Flags.string({
-      helpValue: 'N',
-      description: 'Sampling temperature, from 0 to 100; 0 is greedy decoding. [default: from the file, else 0.8]',
-    }),
-    'top-k': Flags.integer({
-      min: 0,
-      helpValue: 'N',
-      description: 'Sample from the N most likely tokens; 0 for all. [default: from the file, else 40]',
-    }),
-    'top-p': Flags.string({
-      helpValue: 'N',
-      description:
-        'Sample from the most likely tokens with this total probability, from 0 to 1. [default: from the file, else 0.95]',
-    }),
-    seed: Flags.integer({
-      min: 0,
-      max: 2 ** 32 - 2,
-      helpValue: 'N',
-      description: 'Seed of the sampler: the same seed gives the same text. [default: random]',
+    ...samplingFlags,
+    stop: Flags.string({
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'TEXT',
+      description: 'End the text before this; can be given more than once. [default: none]',
     }),
     ctx: Flags.integer({
       char: 'c',
       min: 8,
+      max: 2 ** 31 - 1,
       helpValue: 'N',
       description: 'Context length, prompt and answer together, in tokens. [default: as trained, up to 4096]',
     }),
-    threads: Flags.integer({ char: 't', min: 1, max: 512, helpValue: 'N', description: 'Threads. [default: one for each core]' }),
+    ...llamaFlags,
     endpoint: Flags.string({
       helpValue: 'URL',
       description:
@@ -76,39 +68,51 @@ The prompt is sent as a user message in the model's chat template, unless the mo
       helpValue: 'DIR',
       description: 'Folder of a registry on this machine, read without a server. [default: none, see --endpoint]',
     }),
-    mmap: Flags.boolean({ allowNo: true, default: true, description: 'Memory-map the file instead of reading it.' }),
   }
 
-  override async run(): Promise<RunReport> {
+  override async run(): Promise<RunReport | undefined> {
     const { args, flags } = await this.parse(Run)
-    const options: GenerateOptions = {
-      prompt: await this.#prompt(args.prompt, flags.prompt),
-      raw: flags.raw,
-      maxTokens: flags['max-tokens'],
-      temperature: flags.temperature === undefined ? undefined : numberOf('temperature', flags.temperature, 100),
-      topK: flags['top-k'],
-      topP: flags['top-p'] === undefined ? undefined : numberOf('top-p', flags['top-p'], 1),
-      seed: flags.seed,
-    }
-    if (flags.ctx !== undefined && flags.ctx >= 2 ** 31) {
-      const problem = `it is not below ${2 ** 31}`
-      throw MqError.of('FLAG_INVALID', { flag: 'ctx', value: flags.ctx, problem, command: 'run' })
-    }
+    const sampling: GenerateOptions = { ...samplingOf(flags, 'run'), stop: flags.stop?.filter((text) => text !== '') }
+    const options = { ...llamaOptionsOf(flags, 'run'), signal: this.signal, contextLength: flags.ctx }
+    const prompt = await this.#prompt(args.prompt, flags.prompt)
+    const system = flags['system-prompt']
     const { endpoint, registry } = flags
     const { path } = await this.follow(locateModel(args.model, { signal: this.signal, endpoint, registry }))
-    await using model = await loadModel(path, {
-      mmap: flags.mmap,
-      signal: this.signal,
-      contextLength: flags.ctx,
-      threads: flags.threads,
-    })
-    const [text, generated] = await this.#write(model, options)
+    await using model = await loadModel(path, options)
+    if (prompt === undefined) {
+      await this.#chat(model, { ...sampling, system })
+      return undefined
+    }
+    const messages = [...(system === undefined ? [] : [{ role: 'system', content: system }]), { role: 'user', content: prompt }]
+    const asked = system === undefined ? { prompt, raw: flags.raw } : { messages }
+    const [text, generated] = await this.#write(model, { ...sampling, ...asked })
     const tokensPerSecond = generated.seconds > 0 ? generated.tokens / generated.seconds : 0
     if (!this.jsonEnabled()) process.stderr.write(`${statistics(generated, tokensPerSecond)}\n`)
     return { model: args.model, text, ...generated, tokensPerSecond }
   }
 
-  async #prompt(argument: string | undefined, flag: string | undefined): Promise<string> {
+  async #chat(
+    model: LlamaModel,
+    { maxTokens, stop, system, ...sampling }: GenerateOptions & { system?: string | undefined },
+  ): Promise<void> {
+    process.stderr.write(`${model.info.description}; /help lists the commands.\n`)
+    await chat(model, {
+      input: process.stdin,
+      output: process.stdout,
+      terminal: process.stdout.isTTY,
+      system,
+      sampling,
+      maxTokens,
+      stop,
+      signal: this.signal,
+      onInterrupt: (interrupt) => this.handleInterrupt(interrupt),
+      onAnswer: (generated) =>
+        process.stderr.write(`(${statistics(generated, generated.tokens / Math.max(generated.seconds, 1e-9))})\n`),
+    })
+  }
+
+  /** The prompt with what is piped in; undefined for a chat. */
+  async #prompt(argument: string | undefined, flag: string | undefined): Promise<string | undefined> {
     if (argument !== undefined && flag !== undefined) {
       throw MqError.of('FLAGS_CONFLICT', {
         problem: 'The prompt is given twice, as an argument and with --prompt',
@@ -116,12 +120,14 @@ The prompt is sent as a user message in the model's chat template, unless the mo
       })
     }
     const given = argument ?? flag
-    if (given !== undefined) return given
+    if (given !== undefined && !isPiped()) return given
     if (process.stdin.isTTY) {
+      if (!this.jsonEnabled()) return undefined
       throw MqError.of('USAGE', { problem: 'A prompt is needed: as an argument, with --prompt, or on stdin', command: 'run' })
     }
     // A pipe may stay open for ever.
-    return (await readAll(addAbortSignal(this.signal, process.stdin))).replace(/\r?\n$/, '')
+    const text = (await readAll(addAbortSignal(this.signal, process.stdin))).replace(/\r?\n$/, '')
+    return given === undefined || text === '' ? (given ?? text) : `${given}\n\n${text}`
   }
 
   /** Streams the text to stdout as it comes, or gathers it for --json. */
@@ -151,8 +157,12 @@ function statistics({ tokens, seconds, promptTokens, promptSeconds, stopped }: G
   return `${prompt}; ${tokens} tokens in ${formatSeconds(seconds)}, ${tokensPerSecond.toFixed(1)} tokens/s${why}`
 }
 
-function numberOf(flag: string, input: string, max: number): number {
-  const value = input.trim() === '' ? Number.NaN : Number(input)
-  if (value >= 0 && value <= max) return value
-  throw MqError.of('FLAG_INVALID', { flag, value: input, problem: `it is not a number from 0 to ${max}`, command: 'run' })
+/** Whether stdin is a pipe or a file: programs that start others without a word to say leave it a socket, a terminal or /dev/null. */
+function isPiped(): boolean {
+  try {
+    const status = fstatSync(0)
+    return status.isFIFO() || status.isFile()
+  } catch {
+    return false
+  }
 }

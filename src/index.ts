@@ -145,9 +145,17 @@ export {
 
 // 8. Run it
 
+export { type ChatOptions, chat } from './chat/index.js'
 export { generate } from './generate.js'
 export { type LocateOptions, locateModel } from './locate-model.js'
-export { type Generated, type GenerateOptions, type LlamaModel, loadModel } from './runner/index.js'
+export {
+  type Generated,
+  type GenerateOptions,
+  type KvType,
+  type LlamaModel,
+  type LoadOptions,
+  loadModel,
+} from './runner/index.js'
 
 // Shared ground: errors, progress, files, how figures are written
 

@@ -14,6 +14,8 @@ interface End {
 export interface Work {
   readonly did: string
   readonly what: string
+  /** Cancels this call alone. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** The process that holds llama.cpp, as typed calls. */
@@ -84,11 +86,16 @@ export function connect(signal?: AbortSignal): Connection {
     async *call(operation, request, work) {
       const id = nextId
       nextId += 1
+      const { signal: own } = work
+      const isCancelled = (): boolean => own?.aborted === true
+      if (isCancelled()) throw MqError.of('INTERRUPTED', { what: work.what })
       const replies = replyQueue()
       calls.set(id, replies)
       if (end !== undefined) replies.push(undefined)
       let over = false
+      const cancel = (): void => send({ id, operation: 'cancel' })
       try {
+        own?.addEventListener('abort', cancel, { once: true })
         send({ id, operation, request } as RunCommandOf<typeof operation> as Command)
         for (;;) {
           const reply = await replies.next()
@@ -100,8 +107,9 @@ export function connect(signal?: AbortSignal): Connection {
           else throw MqError.of('INTERRUPTED', { what: work.what })
         }
       } finally {
+        own?.removeEventListener('abort', cancel)
+        if (!over && !isCancelled()) cancel()
         if (!over) {
-          send({ id, operation: 'cancel' })
           while ((await replies.next())?.kind === 'event');
         }
         calls.delete(id)

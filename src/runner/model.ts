@@ -89,6 +89,8 @@ export interface GenerateOptions extends Partial<Sampling> {
   readonly stop?: readonly string[]
   /** Log probabilities of each token and of so many of the most likely ones; by default none. */
   readonly logprobs?: number
+  /** Cancels this alone, wherever it is; the model stays. */
+  readonly signal?: AbortSignal
 }
 
 /** What llama.cpp says when the system gives it no memory, which is no fault of the file. */
@@ -214,7 +216,8 @@ export class LlamaModel implements AsyncDisposable {
     const prompt = await this.#promptOf(options)
     const sampling = this.sampling(options)
     const request = { prompt, maxTokens, stop, sampling, ...(logprobs === undefined ? {} : { logprobs }) }
-    return yield* this.#call('complete', request, { did: 'ran', what: `text generation with ${this.path}` })
+    const { signal } = options
+    return yield* this.#call('complete', request, { did: 'ran', what: `text generation with ${this.path}`, signal })
   }
 
   /** Sampling parameters with the file's and llama.cpp's defaults, and a seed. */

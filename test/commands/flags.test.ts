@@ -29,6 +29,7 @@ const meanings: Record<string, string> = {
   n: 'max-tokens', // -n, --predict
   p: 'prompt',
   q: 'quiet',
+  s: 'seed',
 }
 
 test('a short flag has one meaning in every command, that of llama.cpp', () => {

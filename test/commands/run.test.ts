@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runMq } from '../support/run-mq.js'
 import { runningRegistry } from '../support/running-registry.js'
@@ -32,6 +33,14 @@ describe.skipIf(!llama.available)(`mq run (${llama.name})`, () => {
     const { stdout, stderr } = await runMq(['run', model, ...greedy, '--json'], { input: `${prompt}\n` })
     expect(JSON.parse(stdout)).toMatchObject({ model, text: expected, tokens: 12, stopped: 'length' })
     expect(stderr).toBe('')
+  })
+
+  test('takes a prompt and what is piped in as one', async () => {
+    const entry = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
+    const script = `printf 'And it came to pass' | "$0" "$@"`
+    const { stdout } = await execa('sh', ['-c', script, process.execPath, entry, 'run', model, 'In those days', ...greedy])
+    const joined = await runMq(['run', model, 'In those days\n\nAnd it came to pass', ...greedy])
+    expect(stdout).toBe(joined.stdout)
   })
 
   test('pulls a model by its name in a registry', async () => {
@@ -89,6 +98,8 @@ describe.skipIf(!llama.available)(`mq run (${llama.name})`, () => {
     [['--top-p', '7'], 2, 'FLAG_INVALID'],
     [['--temperature', 'hot'], 2, 'FLAG_INVALID'],
     [['--prompt', 'twice'], 2, 'FLAGS_CONFLICT'],
+    [['--ctx', '4294967304'], 2, 'USAGE'],
+    [['-ngl', 'some'], 2, 'FLAG_INVALID'],
     [['--ctx', '8'], 3, 'PROMPT_TOO_LONG'],
   ])('%j ends with %i and one line', async (flags, status, code) => {
     const { exitCode, stdout, stderr } = await runMq(['run', model, prompt, '--raw', ...flags])

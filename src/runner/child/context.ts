@@ -1,7 +1,7 @@
+import type { KvType, Pooling } from '../protocol.js'
 import { TokenBatch } from './batch.js'
 import { type Address, floatsAt, type Llama, offThread } from './binding.js'
 import { LlamaRefusal } from './refusal.js'
-import type { KvType, Pooling } from '../protocol.js'
 import { contextFields, flashAttention as flashAttentions, kvTypes, poolingTypes, setFields } from './structs.js'
 
 export interface ContextSize {
@@ -97,9 +97,7 @@ export class Context {
   keep(sequence: number, count: number): boolean {
     const { memory } = this
     return (
-      memory !== null &&
-      this.#llama.memoryFirst(memory, sequence) === 0 &&
-      this.#llama.memoryRemove(memory, sequence, count, -1)
+      memory !== null && this.#llama.memoryFirst(memory, sequence) === 0 && this.#llama.memoryRemove(memory, sequence, count, -1)
     )
   }
 

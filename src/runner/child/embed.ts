@@ -22,7 +22,8 @@ export class Embedder {
   async embed({ inputs }: EmbedRequest): Promise<Embeddings> {
     const { pooling, embeddingLength } = this.#model.info
     if (pooling === 'none' || pooling === 'rank') {
-      const problem = pooling === 'rank' ? 'it ranks documents and makes no embeddings' : 'it does not say how token vectors become one'
+      const problem =
+        pooling === 'rank' ? 'it ranks documents and makes no embeddings' : 'it does not say how token vectors become one'
       throw MqError.of('MODEL_REJECTED', { file: this.#model.options.path, problem })
     }
     const texts = inputs.map((input) =>

@@ -3,8 +3,8 @@ import type { LoadRequest, ModelInfo, Pooling, TokenizeRequest } from '../protoc
 import { llamaVersion } from '../version.js'
 import { type Address, type Llama, loadLibraries, offThread } from './binding.js'
 import { Context, type ContextSize } from './context.js'
-import { LlamaRefusal } from './refusal.js'
 import { expertsOnProcessor } from './overrides.js'
+import { LlamaRefusal } from './refusal.js'
 import { loadMode, modelFields, poolingTypes, setFields } from './structs.js'
 
 /** Tokens of a conversation unless told otherwise. */

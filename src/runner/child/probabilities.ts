@@ -44,7 +44,8 @@ export function logProbabilities(
 
 function largestIndices(values: Float32Array, count: number): number[] {
   const indices: number[] = []
-  for (let index = 0; index < values.length && count > 0; index += 1) {
+  if (count === 0) return indices
+  for (let index = 0; index < values.length; index += 1) {
     const value = values[index] as number
     const last = indices.at(-1)
     if (indices.length === count && last !== undefined && !(value > (values[last] as number))) continue

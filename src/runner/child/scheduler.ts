@@ -8,8 +8,8 @@ import { generationThreads, promptThreads } from './threads.js'
 /** Tokens that another slot must have in common with a prompt, beyond the slot's own, to be copied rather than computed. */
 const worthCopying = 32
 
-/** Tokens of prompts that one decode takes beside sequences that are writing, so that these do not stall. */
-const besideWriting = 512
+/** Tokens that one decode takes: what llama.cpp computes at a time, so that cancellations are heard between. */
+const stepTokens = 512
 
 /** Of small models a decode of few tokens is shorter than the way to another thread and back. */
 const quickBytes = 64 * 2 ** 20
@@ -39,7 +39,7 @@ export class Scheduler {
   readonly #waiting: Job[] = []
   #slots: Slot[] = []
   #context: Context | undefined
-  #running: Promise<void> | undefined
+  #isRunning = false
 
   constructor(model: LoadedModel) {
     this.#model = model
@@ -58,14 +58,13 @@ export class Scheduler {
     const completion = new Completion(model, request, tokens, contextLength, emit)
     return await new Promise((resolve, reject) => {
       this.#waiting.push({ completion, signal, resolve, reject })
-      this.#running ??= this.#run().finally(() => {
-        this.#running = undefined
-      })
+      if (!this.#isRunning) void this.#run()
     })
   }
 
-  /** Waits for the decode under way, so that somebody else can use llama.cpp; what waits goes on afterwards. */
+  /** Decodes until nobody waits. */
   async #run(): Promise<void> {
+    this.#isRunning = true
     // Those that arrive together start together.
     await nextTurn()
     try {
@@ -81,6 +80,8 @@ export class Scheduler {
       }
     } catch (error) {
       this.#failAll(error)
+    } finally {
+      this.#isRunning = false
     }
   }
 
@@ -92,7 +93,7 @@ export class Scheduler {
       ...size,
       sequences,
       outputs: sequences,
-      batch: Math.max(sequences, Math.min(options.batch, size.contextLength)),
+      batch: Math.max(sequences, Math.min(options.batch, stepTokens)),
       threads: generationThreads(this.#model),
       batchThreads: promptThreads(this.#model),
       ...cacheOf(this.#model),
@@ -116,7 +117,8 @@ export class Scheduler {
 
   /** Gives free slots to those who wait, in order; of two prompts that begin alike the second waits for what the first computes. */
   #admit(): void {
-    for (const job of [...this.#waiting]) {
+    const waiting = this.#waiting.slice()
+    for (const job of waiting) {
       const free = this.#slots.filter((slot) => slot.job === undefined)
       if (free.length === 0) return
       const { tokens } = job.completion
@@ -174,7 +176,7 @@ export class Scheduler {
       added.set(slot, part)
     }
     for (const slot of writing) put(slot, 1)
-    let room = Math.min(batch.capacity - batch.length, writing.length > 0 ? besideWriting : batch.capacity)
+    let room = batch.capacity - batch.length
     for (const slot of active.filter((slot) => !writing.includes(slot))) {
       const count = Math.min(room, (slot.job as Job).completion.tokens.length - slot.held.length)
       if (count > 0) put(slot, count)

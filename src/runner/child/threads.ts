@@ -25,7 +25,9 @@ export function generationThreads({ info, options }: Sized): number {
 
 /** Threads for many tokens together, which share what is read. */
 export function promptThreads({ info, options }: Sized): number {
-  return options.exactThreads === true ? options.threads : clamp(Math.ceil(info.parameters / parametersPerThread), options.threads)
+  return options.exactThreads === true
+    ? options.threads
+    : clamp(Math.ceil(info.parameters / parametersPerThread), options.threads)
 }
 
 /**

@@ -48,6 +48,7 @@ describe.skipIf(!llama.available)(`chat templates (${llama.name})`, () => {
     ['does not parse', '{% for %}', /./],
     ['raises', "{{ raise_exception('roles must alternate') }}", /roles must alternate/],
     ['calls what is not there', '{{ nothing() }}', /./],
+    ['leaves out the prompt', 'You are helpful.{{ bos_token }}', /leaves out the last message/],
     ['never ends', '{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}', /5 seconds/],
   ])('says so where the template %s', async (_, source, problem) => {
     await using model = await loadModel(await models.make('llama-kjv', 'Q8_0', template(source)))

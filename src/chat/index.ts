@@ -1,0 +1,1 @@
+export { type ChatOptions, type ChatSummary, chat } from './chat.js'
