@@ -11,7 +11,7 @@ export default class RegistryServe extends MqCommand {
   static override summary = 'Serve the local registry over HTTP until Ctrl-C.'
   static override description =
     `Clients of the Hugging Face hub can download from it: set HF_ENDPOINT to its address for llama.cpp (-hf NAMESPACE/NAME:TAG), huggingface_hub, hf and mq.
-Anyone who can reach the port can read every model; writing needs a token (\`mq registry token create --write\`). By default it listens on this machine only, and refuses requests whose Host is another.
+Anyone who can reach the port can read every model, unless --private is given; writing needs a token (\`mq registry token create --write\`). By default it listens on this machine only, and refuses requests whose Host is another.
 Clients of OCI registries (skopeo, oras, Docker Model Runner, ollama) find the same models under /v2.`
   static override examples = [
     '<%= config.bin %> registry serve',
@@ -37,6 +37,18 @@ Clients of OCI registries (skopeo, oras, Docker Model Runner, ollama) find the s
       helpValue: 'SIZE',
       description: 'Largest file that can be uploaded, such as 100GB. [default: 1 TiB]',
     }),
+    quota: Flags.string({
+      helpValue: 'SIZE',
+      description: 'Most bytes that all files together may have, such as 2TB; uploads beyond are refused. [default: none]',
+    }),
+    private: Flags.boolean({
+      description: 'Require a token for reading, too; a token of a namespace reads that namespace only.',
+    }),
+    'accel-redirect': Flags.string({
+      helpValue: 'PREFIX',
+      description:
+        'Let nginx in front send files: answer with X-Accel-Redirect: PREFIX/sha256/HEX, a location with `internal` and `alias REGISTRY/blobs`. [default: none]',
+    }),
     'tls-cert': Flags.string({
       helpValue: 'FILE',
       description: 'Certificate for HTTPS, PEM. [default: plain HTTP]',
@@ -56,12 +68,21 @@ Clients of OCI registries (skopeo, oras, Docker Model Runner, ollama) find the s
     const cert = flags['tls-cert']
     const key = flags['tls-key']
     const maxUpload = flags['max-upload']
+    const { quota } = flags
+    const accelPrefix = flags['accel-redirect']?.replace(/\/+$/, '')
+    if (accelPrefix !== undefined && !/^(?:\/[\w.-]+)+$/.test(accelPrefix)) {
+      const problem = 'it is not a path, such as /registry-blobs'
+      throw MqError.of('FLAG_INVALID', { flag: 'accel-redirect', value: accelPrefix, problem, command: 'registry serve' })
+    }
     const running = await startRegistry({
       registry,
       host: flags.host,
       port: flags.port,
       log: flags.quiet ? undefined : (line: string) => void process.stderr.write(`${line}\n`),
-      maxUploadBytes: maxUpload === undefined ? undefined : sizeOf(maxUpload),
+      maxUploadBytes: maxUpload === undefined ? undefined : sizeOf('max-upload', maxUpload),
+      quotaBytes: quota === undefined ? undefined : sizeOf('quota', quota),
+      isPrivate: flags.private,
+      accelPrefix,
       tls: cert === undefined || key === undefined ? undefined : { cert: await readPem(cert), key: await readPem(key) },
     })
     // Said now and not at the end, for programs that wait for the address.
@@ -78,9 +99,9 @@ async function readPem(path: string): Promise<Buffer> {
   })
 }
 
-function sizeOf(value: string): number {
+function sizeOf(flag: string, value: string): number {
   const bytes = readSize(value)
   if (bytes !== undefined) return bytes
   const problem = 'it is not a size, such as 100GB'
-  throw MqError.of('FLAG_INVALID', { flag: 'max-upload', value, problem, command: 'registry serve' })
+  throw MqError.of('FLAG_INVALID', { flag, value, problem, command: 'registry serve' })
 }

@@ -1,7 +1,8 @@
-import { readdir, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { WithProgress } from '../progress/index.js'
 import {
+  blobPath,
   blobsDirectory,
   emptyTrash,
   isDigest,
@@ -55,10 +56,21 @@ export async function* collectGarbage(options: GarbageOptions): WithProgress<Gar
     }
     const again = await reach(store)
     const deleted = new Set(await emptyTrash(store, (digest) => again.has(digest)))
+    await sweepMerged(store)
     const gone = victims.filter(({ digest }) => deleted.has(digest))
     return { blobs: gone.length, bytes: gone.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0), young, dryRun }
   }
   return dryRun ? work() : withLock(store, '.garbage', work)
+}
+
+/** What is known of merged models goes with their manifests. */
+async function sweepMerged(store: Store): Promise<void> {
+  const folder = join(store.directory, 'merged')
+  for (const name of await readdir(folder).catch(() => [])) {
+    const manifest = `sha256:${name.replace(/\.json$/, '')}`
+    const isThere = isDigest(manifest) && (await stat(blobPath(store, manifest)).catch(() => undefined)) !== undefined
+    if (!isThere) await rm(join(folder, name), { force: true })
+  }
 }
 
 async function unreachable(

@@ -1,6 +1,12 @@
 import { join } from 'node:path'
 import { finish } from '../../src/progress/index.js'
-import { type PublishOptions, publish, type RunningRegistry, startRegistry } from '../../src/registry/index.js'
+import {
+  type PublishOptions,
+  publish,
+  type RegistryOptions,
+  type RunningRegistry,
+  startRegistry,
+} from '../../src/registry/index.js'
 import { temporaryFolder } from './tiny-model.js'
 
 export interface TestRegistry extends AsyncDisposable {
@@ -14,11 +20,16 @@ export interface TestRegistry extends AsyncDisposable {
 }
 
 /** A registry on a free port over a fresh folder. */
-export async function runningRegistry(): Promise<TestRegistry> {
+export async function runningRegistry(options: Omit<RegistryOptions, 'registry'> = {}): Promise<TestRegistry> {
   const folder = await temporaryFolder()
   const directory = join(folder.path, 'registry')
   const log: string[] = []
-  const server: RunningRegistry = await startRegistry({ registry: directory, port: 0, log: (line) => log.push(line) })
+  const server: RunningRegistry = await startRegistry({
+    registry: directory,
+    port: 0,
+    log: (line) => log.push(line),
+    ...options,
+  })
   return {
     url: server.url,
     folder: folder.path,

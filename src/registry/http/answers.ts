@@ -1,8 +1,19 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
+import { MqError } from '../../errors/index.js'
+import { type ModelName, parseModelName } from '../store/index.js'
+
+/** What the app keeps for each request: Node's own objects, and what its sender may read. */
+export interface AppEnv {
+  Bindings: HttpBindings
+  Variables: {
+    /** Whether models of a namespace may be read. */
+    mayRead: (namespace: string) => boolean
+  }
+}
 
 /** What a handler sees: a request of Node's HTTP server. */
-export type HttpContext = Context<{ Bindings: HttpBindings }>
+export type HttpContext = Context<AppEnv>
 
 /** Values of X-Error-Code, by which Hugging Face clients tell one 404 from another. Source: huggingface_hub, utils/_http.py. */
 export type HubErrorCode = 'RepoNotFound' | 'RevisionNotFound' | 'EntryNotFound'
@@ -37,4 +48,23 @@ export function ociError(
   message: string,
 ): Response {
   return context.json({ errors: [{ code, message }] }, status)
+}
+
+/** The answer to a Hugging Face client that may not write. */
+export function denied(context: HttpContext, status: 401 | 403): Response {
+  const error =
+    status === 401
+      ? 'Writing needs a token of this registry that may write, made with `mq registry token create`.'
+      : 'The token may not write here.'
+  return context.json({ error }, status, { 'X-Error-Message': error })
+}
+
+/** A name as a client wrote it; undefined where it is none. */
+export function modelOf(name: string, tag?: string): ModelName | undefined {
+  try {
+    return parseModelName(tag === undefined ? name : `${name}:${tag}`)
+  } catch (error) {
+    if (MqError.from(error).code !== 'NAME_INVALID') throw error
+    return undefined
+  }
 }

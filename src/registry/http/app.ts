@@ -1,10 +1,11 @@
-import type { HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
 import { MqError } from '../../errors/index.js'
-import type { HttpContext } from './answers.js'
+import type { AppEnv, HttpContext } from './answers.js'
 import { hubApi } from './hub-api.js'
 import { hubWrite } from './hub-write.js'
+import { lfsFace } from './lfs.js'
 import { ociFace } from './oci.js'
+import { checkReaders } from './readers.js'
 import { logRequests } from './request-log.js'
 import { resolveFiles } from './resolve.js'
 import type { Services } from './services.js'
@@ -22,9 +23,9 @@ export interface AppOptions {
 }
 
 /** The registry's HTTP faces over one folder. */
-export function createApp(services: Services, { host, log }: AppOptions): Hono<{ Bindings: HttpBindings }> {
+export function createApp(services: Services, { host, log }: AppOptions): Hono<AppEnv> {
   // Not strict: OCI clients ask for `/v2/`, with the slash.
-  const app = new Hono<{ Bindings: HttpBindings }>({ strict: false })
+  const app = new Hono<AppEnv>({ strict: false })
   if (log !== undefined) app.use(logRequests(log))
   app.use(checkHost(host))
   app.use(async (context, next) => {
@@ -34,11 +35,13 @@ export function createApp(services: Services, { host, log }: AppOptions): Hono<{
     clearTimeout(timer)
   })
   app.use(auditWrites(services.store))
+  app.use(checkReaders(services))
   app.all('/v2', (context) => ociFace(context, services))
   app.all('/v2/*', (context) => ociFace(context, services))
   app.route('/', hubWrite(services))
+  app.route('/', lfsFace(services))
   app.route('/api/models', hubApi(services.catalog))
-  app.route('/', resolveFiles(services.catalog))
+  app.route('/', resolveFiles(services))
   app.notFound((context) => {
     const allowed = methodsOf(app, context)
     if (allowed.length === 0) return context.json({ error: 'Not found' }, 404)
@@ -65,7 +68,7 @@ function isUpload(context: HttpContext): boolean {
 }
 
 /** The methods that an address has, for an answer to one that it has not. */
-function methodsOf(app: Hono<{ Bindings: HttpBindings }>, { req }: HttpContext): string[] {
+function methodsOf(app: Hono<AppEnv>, { req }: HttpContext): string[] {
   const count = (method: string): number => app.router.match(method, req.path)[0].length
   const always = count('NONE')
   const allowed = ['GET', 'POST', 'PUT', 'DELETE'].filter((method) => count(method) > always)

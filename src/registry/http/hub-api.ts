@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto'
-import type { HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import * as v from 'valibot'
 import { listRepositories, type Snapshot } from '../store/index.js'
-import { type HttpContext, hubError } from './answers.js'
+import { type AppEnv, type HttpContext, hubError } from './answers.js'
 import type { Catalog, CatalogEntry } from './catalog.js'
 import { findEntry, listTree, type TreeEntry } from './tree.js'
 
@@ -18,8 +17,8 @@ const boundedBody = bodyLimit({
 const pathsSchema = v.pipe(v.array(v.pipe(v.string(), v.maxLength(1024))), v.maxLength(10_000))
 
 /** The reading half of the Hugging Face hub's API for models, under /api/models. Source: the requests of its clients, as recorded. */
-export function hubApi(catalog: Catalog): Hono<{ Bindings: HttpBindings }> {
-  const app = new Hono<{ Bindings: HttpBindings }>()
+export function hubApi(catalog: Catalog): Hono<AppEnv> {
+  const app = new Hono<AppEnv>()
 
   app.get('/', async (context) => context.json(await listModels(context, catalog)))
 
@@ -72,7 +71,8 @@ async function withRevision(
 }
 
 function find(context: HttpContext, catalog: Catalog): Promise<CatalogEntry | undefined> {
-  return catalog.find(context.req.param('namespace') ?? '', context.req.param('name') ?? '')
+  const { namespace = '', name = '' } = context.req.param() as Record<string, string>
+  return context.var.mayRead(namespace) ? catalog.find(namespace, name) : Promise.resolve(undefined)
 }
 
 function noRepository(context: HttpContext): Response {
@@ -124,6 +124,7 @@ async function listModels(context: HttpContext, catalog: Catalog): Promise<objec
   const { author, search, limit } = context.req.query()
   const wanted = (await listRepositories(catalog.store)).filter(
     (name) =>
+      context.var.mayRead(name.split('/')[0] ?? '') &&
       (author === undefined || name.split('/')[0]?.toLowerCase() === author.toLowerCase()) &&
       (search === undefined || name.toLowerCase().includes(search.toLowerCase())),
   )

@@ -1,21 +1,9 @@
-import { stat } from 'node:fs/promises'
-import type { HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
 import * as v from 'valibot'
-import { MqError } from '../../errors/index.js'
 import { commitFiles, type FileChange } from '../commit.js'
 import { removeModel } from '../remove.js'
-import {
-  blobPath,
-  bodyOf,
-  findRepository,
-  isDigest,
-  type ModelName,
-  parseModelName,
-  prepareStore,
-  repositoryOf,
-} from '../store/index.js'
-import { type HttpContext, hubError } from './answers.js'
+import { findRepository, type ModelName, prepareStore, repositoryOf } from '../store/index.js'
+import { type AppEnv, denied, type HttpContext, hubError, modelOf } from './answers.js'
 import { readBody, readJson } from './body.js'
 import type { Services } from './services.js'
 import { baseUrl, identityOf, writerOf } from './writers.js'
@@ -25,7 +13,7 @@ const inlineBytes = 64 << 10
 const maxJsonBytes = 16 << 20
 const maxCommitBytes = 128 << 20
 
-type App = Hono<{ Bindings: HttpBindings }>
+type App = Hono<AppEnv>
 
 const createSchema = v.looseObject({
   name: v.string(),
@@ -37,10 +25,6 @@ const preuploadSchema = v.looseObject({
 })
 const sizeSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const oidSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))
-const batchSchema = v.looseObject({
-  operation: v.picklist(['upload', 'download']),
-  objects: v.pipe(v.array(v.looseObject({ oid: oidSchema, size: sizeSchema })), v.maxLength(1000)),
-})
 const lineSchema = v.variant('key', [
   v.object({ key: v.literal('header'), value: v.looseObject({ parentCommit: v.nullish(v.string()) }) }),
   v.object({
@@ -55,9 +39,9 @@ const lineSchema = v.variant('key', [
   v.object({ key: v.literal('deletedFolder'), value: v.looseObject({ path: v.string() }) }),
 ])
 
-/** The writing half of the Hugging Face hub's API: create, preupload, LFS batch (basic), commit. Source: the requests of its clients. */
+/** The writing half of the Hugging Face hub's API, but for Git LFS: create, preupload, commit. Source: the requests of its clients. */
 export function hubWrite(services: Services): App {
-  const app: App = new Hono<{ Bindings: HttpBindings }>()
+  const app: App = new Hono<AppEnv>()
   const { store } = services
 
   app.get('/api/whoami-v2', async (context) => {
@@ -125,54 +109,6 @@ export function hubWrite(services: Services): App {
     }),
   )
 
-  app.post('/:namespace/:git{.+\\.git}/info/lfs/objects/batch', async (context) => {
-    const model = modelOf(`${context.req.param('namespace')}/${context.req.param('git').replace(/\.git$/, '')}`)
-    if (model === undefined) return hubError(context, 'RepoNotFound', 'Repository not found')
-    const writer = await writerOf(context, store, model.namespace)
-    if (writer === 401 || writer === 403) return denied(context, writer)
-    const asked = v.safeParse(batchSchema, await readJson(context, maxJsonBytes))
-    if (!asked.success || asked.output.operation !== 'upload')
-      return context.json({ message: 'Only uploads are batched here.' }, 422)
-    const signer = await services.signer()
-    const objects = await Promise.all(
-      asked.output.objects.map(async ({ oid, size }) => {
-        if ((await stat(blobPath(store, `sha256:${oid}`)).catch(() => undefined))?.size === size) {
-          // The client will only point to it.
-          await services.pinFor(`sha256:${oid}`).then((pin) => pin.add(`sha256:${oid}`))
-          return { oid, size }
-        }
-        const path = signer.sign('PUT', `/lfs/${repositoryOf(model)}/${oid}?size=${size}`)
-        return { oid, size, authenticated: true, actions: { upload: { href: `${baseUrl(context)}${path}`, header: {} } } }
-      }),
-    )
-    return context.json({ transfer: 'basic', objects, hash_algo: 'sha256' }, 200, {
-      'Content-Type': 'application/vnd.git-lfs+json',
-    })
-  })
-
-  app.put('/lfs/:namespace/:name/:oid', async (context) => {
-    const { namespace, name, oid } = context.req.param()
-    const signer = await services.signer()
-    if (!signer.isValid('PUT', context.env.incoming.url ?? ''))
-      return context.json({ error: 'The address has expired, or was not made here.' }, 403)
-    const digest = `sha256:${oid}`
-    if (!isDigest(digest)) return context.json({ error: 'It is no digest.' }, 400)
-    const size = Number(context.req.query('size'))
-    const announced = context.req.header('content-length')
-    if (announced !== undefined && Number(announced) !== size)
-      return context.json({ error: `${size} bytes were announced.` }, 400)
-    const upload = await services.uploads.begin(`${namespace}/${name}`.toLowerCase())
-    try {
-      await upload.append(bodyOf(context.env.incoming))
-      if (upload.size === size && (await upload.finish(digest, await services.pinFor(digest))))
-        return context.body(null, 200, { ETag: `"${oid}"` })
-      await services.unpin([digest])
-      return context.json({ error: 'The content has another digest or another length.' }, 400)
-    } finally {
-      await upload.cancel()
-    }
-  })
-
   app.post('/api/models/:namespace/:name/commit/:revision', async (context) =>
     asWriter(context, services, async (model) => {
       if (context.req.query('create_pr')) return context.json({ error: 'There are no pull requests here.' }, 400)
@@ -184,6 +120,7 @@ export function hubWrite(services: Services): App {
       if (parent !== undefined && parent !== (await commitOf(services, revision))) {
         return context.json({ error: 'A commit has happened since. Please refresh and try again.' }, 412)
       }
+      await services.uploads.checkRoom(inlineBytesOf(changes.files))
       await commitFiles(store, revision, changes.files)
       await services.unpin(changes.files.flatMap((change) => (change.kind === 'point' ? [change.digest] : [])))
       const oid = (await commitOf(services, revision)) ?? '0'.repeat(40)
@@ -208,26 +145,13 @@ async function asWriter(
   return work(model)
 }
 
-function denied(context: HttpContext, status: 401 | 403): Response {
-  const error =
-    status === 401
-      ? 'Writing needs a token of this registry that may write, made with `mq registry token create`.'
-      : 'The token may not write here.'
-  return context.json({ error }, status, { 'X-Error-Message': error })
-}
-
-function modelOf(name: string, tag?: string): ModelName | undefined {
-  try {
-    return parseModelName(tag === undefined ? name : `${name}:${tag}`)
-  } catch (error) {
-    if (MqError.from(error).code !== 'NAME_INVALID') throw error
-    return undefined
-  }
-}
-
 async function commitOf({ catalog }: Services, { namespace, name, tag = 'main' }: ModelName): Promise<string | undefined> {
   const entry = await catalog.find(namespace, name)
   return entry === undefined ? undefined : catalog.revision(entry, tag)?.commit
+}
+
+function inlineBytesOf(changes: readonly FileChange[]): number {
+  return changes.reduce((sum, change) => sum + (change.kind === 'add' ? change.content.byteLength : 0), 0)
 }
 
 /** The changes that the lines of a commit ask for, or what is wrong with them. */

@@ -33,18 +33,30 @@ export async function pushBlob(context: HttpContext, services: Services, route: 
 
 async function begin(context: HttpContext, services: Services, route: OciRoute, repository: string): Promise<Response> {
   const { mount, from, digest } = context.req.query()
-  if (mount !== undefined && from !== undefined && (await isMountable(services, from, mount)))
-    return created(context, route, mount)
   await prepareStore(services.store)
-  const upload = await services.uploads.begin(repository)
+  if (mount !== undefined && from !== undefined && (await isMountable(context, services, from, mount))) {
+    await services.pinFor(mount).then((pin) => pin.add(mount))
+    services.pushed.add(repository, mount)
+    return created(context, route, mount)
+  }
+  const upload = await services.uploads.begin(repository, Number(context.req.header('content-length')) || 0)
   if (digest === undefined) return progress(context, route, upload, 202)
-  await upload.append(bodyOf(context.env.incoming))
-  return finish(context, services, route, upload)
+  try {
+    await upload.append(bodyOf(context.env.incoming))
+    return await finish(context, services, route, upload)
+  } finally {
+    // In one request there is nothing to go on with.
+    await upload.cancel()
+  }
 }
 
-async function isMountable({ store }: Services, from: string, digest: string): Promise<boolean> {
+async function isMountable(context: HttpContext, services: Services, from: string, digest: string): Promise<boolean> {
+  const { store, pushed } = services
   try {
-    const repository = await findRepository(store, parseModelName(from.includes('/') ? from : `library/${from}`))
+    const model = parseModelName(from.includes('/') ? from : `library/${from}`)
+    if (!context.var.mayRead(model.namespace)) return false
+    if (pushed.has(repositoryOf(model).toLowerCase(), digest)) return true
+    const repository = await findRepository(store, model)
     return repository !== undefined && (await blobsOf(store, repository)).some((blob) => blob.digest === digest)
   } catch {
     return false
@@ -57,7 +69,10 @@ async function finish(context: HttpContext, services: Services, route: OciRoute,
     await upload.cancel()
     return ociError(context, 400, 'DIGEST_INVALID', 'digest has to be sha256: and 64 hexadecimal digits')
   }
-  if (await upload.finish(digest, await services.pinFor(digest))) return created(context, route, digest)
+  if (await upload.finish(digest, await services.pinFor(digest))) {
+    services.pushed.add(upload.repository, digest)
+    return created(context, route, digest)
+  }
   await services.unpin([digest])
   return ociError(context, 400, 'DIGEST_INVALID', 'the content has another digest')
 }

@@ -1,4 +1,6 @@
+import { stat } from 'node:fs/promises'
 import { acceptsWrites } from '../access/index.js'
+import type { MergedModel } from '../merged-model.js'
 import {
   blobPath,
   findRepository,
@@ -10,16 +12,19 @@ import {
   type Repository,
   readBytes,
   readIndex,
+  repositoryOf,
   type Store,
   tagOf,
 } from '../store/index.js'
 import { type HttpContext, ociError } from './answers.js'
+import { isOldLlama, llamaManifest } from './llama-manifest.js'
 import { pushBlob } from './oci-blobs.js'
 import { deleteManifest, putManifest } from './oci-manifests.js'
 import { blobsOf, type OciRoute, type Pointer } from './oci-repository.js'
-import { ollamaManifest } from './ollama.js'
+import { derivedKey, ollamaManifest } from './ollama.js'
 import { sendFile } from './send-file.js'
-import type { Services } from './services.js'
+import { type Segment, wholeFile } from './send-segments.js'
+import { blobToSend, type Services } from './services.js'
 import { identityOf, writerOf } from './writers.js'
 
 const routePattern =
@@ -37,16 +42,18 @@ const methods: Readonly<Record<OciRoute['kind'], readonly string[]>> = {
 export async function ociFace(context: HttpContext, services: Services): Promise<Response> {
   const { method } = context.req
   const path = safeDecode(context.req.path)
-  if (/^\/v2\/?$/.test(path)) return ping(context, services)
-  if (path === '/v2/_catalog') return catalogPage(context, services.store)
-  const route = parseRoute(path)
-  if (route === undefined) return ociError(context, 404, 'NAME_UNKNOWN', 'there is no such address')
-  const allowed = methods[route.kind]
+  const isRoot = /^\/v2\/?$/.test(path)
+  const route = isRoot || path === '/v2/_catalog' ? undefined : parseRoute(path)
+  if (!isRoot && path !== '/v2/_catalog' && route === undefined)
+    return ociError(context, 404, 'NAME_UNKNOWN', 'there is no such address')
+  const allowed = route === undefined ? ['GET', 'HEAD'] : methods[route.kind]
   if (!allowed.includes(method)) {
     context.header('Allow', allowed.join(', '))
     return ociError(context, 405, 'UNSUPPORTED', `${method} is not offered here`)
   }
-  const model = modelOf(route.name)
+  if (isRoot) return ping(context, services)
+  if (route === undefined) return catalogPage(context, services.store)
+  const model = ociModelOf(route.name)
   const writes = route.kind === 'uploads' || !['GET', 'HEAD'].includes(method)
   if (model === undefined)
     return ociError(context, writes ? 400 : 404, writes ? 'NAME_INVALID' : 'NAME_UNKNOWN', 'it is no name of a model')
@@ -57,12 +64,12 @@ export async function ociFace(context: HttpContext, services: Services): Promise
     if (route.kind === 'uploads') return pushBlob(context, services, route, model)
     return method === 'PUT' ? putManifest(context, services, route, model) : deleteManifest(context, services, route, model)
   }
-  const repository = await findRepository(services.store, model)
+  const repository = context.var.mayRead(model.namespace) ? await findRepository(services.store, model) : undefined
+  if (route.kind === 'blobs') return sendBlob(context, services, repository, route, model)
   if (repository === undefined) return ociError(context, 404, 'NAME_UNKNOWN', 'there is no such repository')
   if (route.kind === 'tags') return tagsPage(context, services.store, repository, route.name)
   if (route.kind === 'manifests') return sendManifest(context, services, repository, model, route.reference)
-  if (route.kind === 'referrers') return referrers(context, services.store, repository, route.reference)
-  return sendBlob(context, services, repository, route)
+  return referrers(context, services.store, repository, route.reference)
 }
 
 function parseRoute(path: string): OciRoute | undefined {
@@ -84,7 +91,7 @@ function safeDecode(path: string): string {
 }
 
 /** A name without a namespace is one of `library`, as Docker has it. */
-function modelOf(name: string): ModelName | undefined {
+function ociModelOf(name: string): ModelName | undefined {
   try {
     const { namespace, name: own } = parseModelName(name.includes('/') ? name : `library/${name}`)
     return { namespace, name: own }
@@ -120,7 +127,8 @@ function pageOf(context: HttpContext, names: readonly string[], path: string): s
 }
 
 async function catalogPage(context: HttpContext, store: Store): Promise<Response> {
-  const names = (await listRepositories(store)).map((name) => name.toLowerCase()).sort()
+  const readable = (await listRepositories(store)).filter((name) => context.var.mayRead(name.split('/')[0] ?? ''))
+  const names = readable.map((name) => name.toLowerCase()).sort()
   return context.json({ repositories: pageOf(context, names, '/v2/_catalog') })
 }
 
@@ -138,6 +146,7 @@ async function sendManifest(
   reference: string,
 ): Promise<Response> {
   const { store } = services
+  if (isOldLlama(context)) return llamaManifest(context, services, model, reference)
   const { manifests } = await readIndex(store, repository)
   const found = manifests.find((entry) => (isDigest(reference) ? entry.digest === reference : tagOf(entry) === reference))
   if (found === undefined) return ociError(context, 404, 'MANIFEST_UNKNOWN', `there is no manifest ${reference.slice(0, 200)}`)
@@ -148,30 +157,46 @@ async function sendManifest(
   }
   const headers = { 'Docker-Content-Digest': found.digest }
   const contentType = found.mediaType
-  return sendFile(context, {
-    path: blobPath(store, found.digest),
-    digest: found.digest,
-    sizeBytes: found.size,
-    contentType,
-    headers,
-  })
+  return sendFile(context, { ...blobToSend(services, found.digest, found.size), contentType, headers })
 }
 
-async function sendBlob(context: HttpContext, services: Services, repository: Repository, route: OciRoute): Promise<Response> {
-  const { store, derived } = services
+async function sendBlob(
+  context: HttpContext,
+  services: Services,
+  repository: Repository | undefined,
+  route: OciRoute,
+  model: ModelName,
+): Promise<Response> {
+  const { store, derived, pushed } = services
   const digest = route.reference
   const unknown = (): Response => ociError(context, 404, 'BLOB_UNKNOWN', `there is no blob ${digest.slice(0, 200)}`)
   if (!isDigest(digest)) return unknown()
   // ollama takes the rest of the file from the address in Location, without credentials.
-  const headers = { 'Docker-Content-Digest': digest, Location: `/v2/${route.name}/blobs/${digest}` }
-  const made = derived.get(digest)
-  if (made !== undefined)
-    return new Response(new Uint8Array(made), { headers: { ...headers, 'Content-Type': 'application/octet-stream' } })
-  // Only what this repository points to: a digest alone opens no other repository.
-  const found = (await blobsOf(store, repository)).find((blob) => blob.digest === digest)
-  if (found === undefined) return unknown()
+  const address = `/v2/${route.name}/blobs/${digest}`
+  const location = services.isPrivate ? (await services.signer()).sign('GET', address) : address
+  const headers = { 'Docker-Content-Digest': digest, Location: location }
   const contentType = 'application/octet-stream'
-  return sendFile(context, { path: blobPath(store, digest), digest, sizeBytes: found.size, contentType, headers })
+  const made = repository === undefined ? undefined : derived.get(derivedKey(model, digest))
+  if (made !== undefined) {
+    const segments = 'bytes' in made ? [made] : segmentsOf(store, made.merged)
+    const sizeBytes = 'bytes' in made ? made.bytes.byteLength : made.merged.sizeBytes
+    return sendFile(context, { segments, digest, sizeBytes, contentType, headers })
+  }
+  // Only what this repository points to, or what was just pushed to it: a digest alone opens no other repository.
+  const found = repository && (await blobsOf(store, repository)).find((blob) => blob.digest === digest)
+  const isPushed =
+    found === undefined && pushed.has(repositoryOf(model).toLowerCase(), digest) && context.var.mayRead(model.namespace)
+  const sizeBytes = found?.size ?? (isPushed ? (await stat(blobPath(store, digest)).catch(() => undefined))?.size : undefined)
+  if (sizeBytes === undefined) return unknown()
+  return sendFile(context, { ...blobToSend(services, digest, sizeBytes), contentType, headers })
+}
+
+function segmentsOf(store: Store, { parts, sizes }: MergedModel): Segment[] {
+  return parts.map((part) => {
+    if ('bytes' in part) return part
+    const file = wholeFile(blobPath(store, part.digest), part.digest, sizes.get(part.digest) ?? 0)
+    return { ...file, start: part.start, end: part.end }
+  })
 }
 
 async function referrers(context: HttpContext, store: Store, repository: Repository, subject: string): Promise<Response> {

@@ -1,10 +1,10 @@
-import type { HttpBindings } from '@hono/node-server'
 import type { MiddlewareHandler } from 'hono'
+import type { AppEnv } from './answers.js'
 
 const longestTarget = 300
 
 /** Gives `log` one line for each request when its last byte is sent: method, target, status, bytes, milliseconds. */
-export function logRequests(log: (line: string) => void): MiddlewareHandler<{ Bindings: HttpBindings }> {
+export function logRequests(log: (line: string) => void): MiddlewareHandler<AppEnv> {
   return async ({ env: { incoming, outgoing }, req }, next) => {
     const startedAt = performance.now()
     const { socket } = incoming
@@ -14,10 +14,15 @@ export function logRequests(log: (line: string) => void): MiddlewareHandler<{ Bi
       const sent = socket.bytesWritten - sentBefore
       const ms = Math.round(performance.now() - startedAt)
       const range = incoming.headers.range === undefined ? '' : ` [${printable(incoming.headers.range)}]`
-      log(`${req.method} ${printable(incoming.url ?? '')}${range} ${status} ${sent} B ${ms} ms`)
+      log(`${req.method} ${printable(withoutSignature(incoming.url ?? ''))}${range} ${status} ${sent} B ${ms} ms`)
     })
     await next()
   }
+}
+
+/** A signed address opens what it names to whoever reads it in a log. */
+function withoutSignature(url: string): string {
+  return url.replace(/([?&]signature=)[^&]*/gi, '$1...')
 }
 
 /** A client chooses these characters; a terminal must not obey them. */

@@ -1,28 +1,26 @@
-import type { HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
-import { blobPath, type SnapshotFile } from '../store/index.js'
-import { hubError } from './answers.js'
-import type { Catalog } from './catalog.js'
+import type { SnapshotFile } from '../store/index.js'
+import { type AppEnv, hubError } from './answers.js'
 import { sendFile } from './send-file.js'
+import { blobToSend, type Services } from './services.js'
 
 /**
  * Files as Hugging Face clients fetch them: /NAMESPACE/NAME/resolve/REVISION/PATH, GET and HEAD, with ranges. The ETag is the SHA-256,
  * by which those clients name the file in their caches.
  */
-export function resolveFiles(catalog: Catalog): Hono<{ Bindings: HttpBindings }> {
-  const app = new Hono<{ Bindings: HttpBindings }>()
+export function resolveFiles(services: Services): Hono<AppEnv> {
+  const app = new Hono<AppEnv>()
+  const { catalog } = services
   app.get('/:namespace/:name/resolve/:revision/:path{.+}', async (context) => {
     const { namespace, name, revision, path } = context.req.param()
-    const entry = await catalog.find(namespace, name)
+    const entry = context.var.mayRead(namespace) ? await catalog.find(namespace, name) : undefined
     if (entry === undefined) return hubError(context, 'RepoNotFound', 'Repository not found')
     const snapshot = catalog.revision(entry, revision)
     if (snapshot === undefined) return hubError(context, 'RevisionNotFound', `Invalid rev id: ${revision.slice(0, 200)}`)
     const file = snapshot.files.find((candidate) => candidate.path === path)
     if (file === undefined) return hubError(context, 'EntryNotFound', 'Entry not found')
     return sendFile(context, {
-      path: blobPath(catalog.store, file.digest),
-      digest: file.digest,
-      sizeBytes: file.sizeBytes,
+      ...blobToSend(services, file.digest, file.sizeBytes),
       contentType: contentType(file),
       headers: {
         'X-Repo-Commit': snapshot.commit,

@@ -1,20 +1,22 @@
-import { type FileHandle, open } from 'node:fs/promises'
-import { pipeline } from 'node:stream/promises'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
-import { MqError } from '../../errors/index.js'
 import type { HttpContext } from './answers.js'
 import { parseRange, type RangeAnswer } from './range.js'
+import { type Segment, sendSegments } from './send-segments.js'
 
-const chunkBytes = 512 << 10
+/** Less than this is not worth the way through another server. */
+const leastRedirectedBytes = 1 << 20
 
 /** A blob to send. */
 export interface Sendable {
-  readonly path: string
+  /** What its bytes are made of: a file, or several and what stands between them. */
+  readonly segments: readonly Segment[]
   readonly digest: string
   readonly sizeBytes: number
   readonly contentType: string
   /** Headers beyond those of content and caching. */
   readonly headers: Readonly<Record<string, string>>
+  /** Path by which a server in front of this one sends the whole file. */
+  readonly redirect?: string | undefined
 }
 
 /**
@@ -23,35 +25,31 @@ export interface Sendable {
  */
 export async function sendFile(context: HttpContext, file: Sendable): Promise<Response> {
   const { outgoing } = context.env
+  const { req } = context
   const etag = `"${file.digest.slice('sha256:'.length)}"`
   const shared = { ETag: etag, 'Accept-Ranges': 'bytes', 'X-Content-Type-Options': 'nosniff', ...file.headers }
-  if (namesEtag(context.req.header('if-none-match'), etag)) {
+  const wanted = req.header('if-match')
+  if (wanted !== undefined && !wanted.split(',').some((entry) => ['*', etag].includes(entry.trim()))) {
+    outgoing.writeHead(412, { ...shared, 'Content-Length': '0' }).end()
+    return RESPONSE_ALREADY_SENT
+  }
+  if (namesEtag(req.header('if-none-match'), etag)) {
     outgoing.writeHead(304, shared).end()
     return RESPONSE_ALREADY_SENT
   }
   const { status, start, end, headers } = answer(rangeOf(context, etag, file.sizeBytes), file.sizeBytes, context)
   const all = { ...shared, 'Content-Type': file.contentType, 'Content-Length': String(end - start), ...headers }
-  if (context.req.method === 'HEAD' || end === start) {
+  if (req.method === 'HEAD' || end === start) {
     outgoing.writeHead(status, all).end()
     return RESPONSE_ALREADY_SENT
   }
-  const handle = await openBlob(file)
-  outgoing.writeHead(status, all)
-  const stream = handle.createReadStream({ start, end: end - 1, highWaterMark: chunkBytes })
-  // A client that goes away is no error of ours; the pipeline closes both ends.
-  await pipeline(stream, outgoing).catch(() => undefined)
+  // The other server knows neither our ETag nor, therefore, what If-Range asks.
+  if (file.redirect !== undefined && end - start >= leastRedirectedBytes && req.header('if-range') === undefined) {
+    outgoing.writeHead(200, { ...shared, 'Content-Type': file.contentType, 'X-Accel-Redirect': file.redirect }).end()
+    return RESPONSE_ALREADY_SENT
+  }
+  await sendSegments(outgoing, file.segments, start, end, () => outgoing.writeHead(status, all))
   return RESPONSE_ALREADY_SENT
-}
-
-async function openBlob({ path, digest, sizeBytes }: Sendable): Promise<FileHandle> {
-  const corrupt = (problem: string): MqError => MqError.of('REGISTRY_CORRUPT', { path, problem })
-  const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
-    throw error.code === 'ENOENT' ? corrupt(`the blob ${digest} is missing`) : error
-  })
-  const { size } = await handle.stat()
-  if (size === sizeBytes) return handle
-  await handle.close()
-  throw corrupt(`the blob ${digest} has ${size} bytes where ${sizeBytes} are expected`)
 }
 
 function rangeOf(context: HttpContext, etag: string, size: number): RangeAnswer {

@@ -20,6 +20,16 @@ export interface RegistryOptions {
   readonly log?: ((line: string) => void) | undefined
   /** The most bytes that one uploaded file may have; 1 TiB unless told otherwise. */
   readonly maxUploadBytes?: number | undefined
+  /** The most bytes that all files together may have; uploads beyond are refused. None unless told otherwise. */
+  readonly quotaBytes?: number | undefined
+  /** Whether reading needs a token, too. */
+  readonly isPrivate?: boolean | undefined
+  /** Size of the parts in which Hugging Face clients upload large files: 256 MiB unless told otherwise. */
+  readonly partBytes?: number | undefined
+  /** Files are not sent but named by `X-Accel-Redirect: PREFIX/sha256/HEX`, for nginx in front of it. */
+  readonly accelPrefix?: string | undefined
+  /** Uploads that nobody writes to for so long are removed: an hour unless told otherwise. */
+  readonly uploadIdleMs?: number | undefined
   /** Certificate and private key, PEM: then it speaks TLS. */
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined
 }
@@ -40,7 +50,7 @@ export const defaultPort = 8484
 
 /** Serves a registry's folder over HTTP. @throws MqError PORT_TAKEN where it cannot listen; FILE_UNREADABLE where the folder cannot be read. */
 export async function startRegistry(options: RegistryOptions): Promise<RunningRegistry> {
-  const { registry, host = defaultHost, port = defaultPort, log, maxUploadBytes: maxBytes = 2 ** 40, tls } = options
+  const { registry, host = defaultHost, port = defaultPort, log, tls } = options
   // Said now, rather than to every client.
   await listRepositories(openStore(registry))
   // Loaded here, since no other command has use for them.
@@ -50,7 +60,14 @@ export async function startRegistry(options: RegistryOptions): Promise<RunningRe
     import('./services.js'),
     import('node:https'),
   ])
-  const services = createServices(registry, { maxBytes })
+  const services = createServices(registry, {
+    maxBytes: options.maxUploadBytes ?? 2 ** 40,
+    quotaBytes: options.quotaBytes,
+    idleForMs: options.uploadIdleMs,
+    isPrivate: options.isPrivate,
+    partBytes: options.partBytes,
+    accelPrefix: options.accelPrefix,
+  })
   const server = createAdaptorServer({
     fetch: createApp(services, { host, log }).fetch,
     overrideGlobalObjects: false,
@@ -59,6 +76,10 @@ export async function startRegistry(options: RegistryOptions): Promise<RunningRe
     serverOptions: { maxHeaderSize: 16 << 10, headersTimeout: 15_000, requestTimeout: 0, keepAliveTimeout: 30_000, ...tls },
   }) as Server
   server.setTimeout(idleMs)
+  // HTTP/1.0 knows no Host, and the adaptor insists on one.
+  server.prependListener('request', ({ httpVersion, headers }) => {
+    if (httpVersion === '1.0') headers.host ??= 'localhost'
+  })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(MqError.of('PORT_TAKEN', { port, host, problem: error.message }, { cause: error })))
     server.listen(port, host, resolve)

@@ -1,6 +1,19 @@
 import { type UrlSigner, urlSigner } from '../access/index.js'
-import { createUploads, openStore, type Pin, pinBlobs, prepareStore, type Store, type Uploads } from '../store/index.js'
+import type { MergedModel } from '../merged-model.js'
+import {
+  blobPath,
+  createUploads,
+  openStore,
+  type Pin,
+  pinBlobs,
+  prepareStore,
+  type Store,
+  type UploadLimits,
+  type Uploads,
+} from '../store/index.js'
 import { type Catalog, createCatalog } from './catalog.js'
+import type { Derived } from './ollama.js'
+import { type Segment, wholeFile } from './send-segments.js'
 
 /** How long a blob is kept for a client that has uploaded it and has not pointed to it yet. */
 const pinnedForMs = 3_600_000
@@ -10,25 +23,45 @@ export interface Services {
   readonly store: Store
   readonly catalog: Catalog
   readonly uploads: Uploads
-  /** Blobs that are made for a client and stand nowhere on disk, by digest: small, and the same each time. */
-  readonly derived: Map<string, Buffer>
+  /** Whether reading needs a token, too. */
+  readonly isPrivate: boolean
+  /** Larger files than two of these are uploaded in parts. */
+  readonly partBytes: number
+  /** Blobs that are made for a client and stand nowhere on disk; see derivedKey. */
+  readonly derived: Map<string, Derived>
+  /** Split models whose merged digest is computed or known, by the digest of their manifest. */
+  readonly merging: Map<string, Promise<MergedModel>>
+  /** Prefix of paths by which a server in front sends blobs itself. */
+  readonly accelPrefix: string | undefined
   /** Made when it is first needed: a registry on a disk that is read-only is served, too. */
   signer(): Promise<UrlSigner>
   /** A pin for a blob that is uploaded, released when {@link unpin} hears of it or an hour later. */
   pinFor(digest: string): Promise<Pin>
   unpin(digests: readonly string[]): Promise<void>
+  /** Blobs that were pushed to a repository (`NAMESPACE/NAME`, lower case) whose manifest has not come yet. */
+  readonly pushed: { add(repository: string, digest: string): void; has(repository: string, digest: string): boolean }
   close(): Promise<void>
 }
 
-/** What all requests share. @param maxBytes of an uploaded file. */
-export function createServices(registry: string, { maxBytes }: { readonly maxBytes: number }): Services {
+/** What a server allows. */
+export interface ServiceOptions extends UploadLimits {
+  readonly isPrivate?: boolean | undefined
+  readonly partBytes?: number | undefined
+  readonly accelPrefix?: string | undefined
+}
+
+/** What all requests share. */
+export function createServices(registry: string, options: ServiceOptions): Services {
+  const { isPrivate = false, partBytes = 256 << 20 } = options
   const store = openStore(registry)
   const pins = new Map<string, { pin: Pin; timer: NodeJS.Timeout }>()
+  const pushed = new Map<string, Set<string>>()
   let signing: Promise<UrlSigner> | undefined
-  const uploads = createUploads(store, { maxBytes })
+  const uploads = createUploads(store, options)
   const release = async (digest: string): Promise<void> => {
     const held = pins.get(digest)
     pins.delete(digest)
+    pushed.delete(digest)
     clearTimeout(held?.timer)
     await held?.pin.release()
   }
@@ -36,14 +69,26 @@ export function createServices(registry: string, { maxBytes }: { readonly maxByt
     store,
     catalog: createCatalog(store),
     uploads,
+    isPrivate,
+    partBytes,
+    pushed: {
+      add: (repository, digest) => {
+        if (pins.has(digest)) pushed.set(digest, (pushed.get(digest) ?? new Set()).add(repository))
+      },
+      has: (repository, digest) => pushed.get(digest)?.has(repository) === true,
+    },
     derived: new Map(),
+    merging: new Map(),
+    accelPrefix: options.accelPrefix,
     async signer() {
       await prepareStore(store)
       signing ??= urlSigner(store)
       return signing
     },
     async pinFor(digest) {
+      const repositories = pushed.get(digest)
       await release(digest)
+      if (repositories !== undefined) pushed.set(digest, repositories)
       const pin = await pinBlobs(store)
       const timer = setTimeout(() => void release(digest), pinnedForMs)
       timer.unref()
@@ -58,4 +103,15 @@ export function createServices(registry: string, { maxBytes }: { readonly maxByt
       for (const digest of pins.keys()) await release(digest)
     },
   }
+}
+
+/** A blob as sendFile takes it. */
+export function blobToSend(
+  { store, accelPrefix }: Services,
+  digest: string,
+  sizeBytes: number,
+): { readonly segments: Segment[]; readonly digest: string; readonly sizeBytes: number; readonly redirect: string | undefined } {
+  const path = blobPath(store, digest)
+  const redirect = accelPrefix === undefined ? undefined : `${accelPrefix}/${digest.replace(':', '/')}`
+  return { segments: [wholeFile(path, digest, sizeBytes)], digest, sizeBytes, redirect }
 }

@@ -1,17 +1,16 @@
 import { appendFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
-import type { HttpBindings } from '@hono/node-server'
 import type { MiddlewareHandler } from 'hono'
 import { findIdentity, type TokenInfo } from '../access/index.js'
 import type { Store } from '../store/index.js'
-import type { HttpContext } from './answers.js'
+import type { AppEnv, HttpContext } from './answers.js'
 
 /**
  * Refuses requests whose Host is not one of this machine's own names: a web page elsewhere may have its name lead to 127.0.0.1 (DNS
  * rebinding). Only where the server listens on this machine alone; elsewhere its names are not known.
  */
-export function checkHost(listensOn: string): MiddlewareHandler<{ Bindings: HttpBindings }> {
+export function checkHost(listensOn: string): MiddlewareHandler<AppEnv> {
   const local = isLoopback(listensOn)
   return async (context, next) => {
     const host = context.env.incoming.headers.host
@@ -60,7 +59,7 @@ export async function writerOf(context: HttpContext, store: Store, namespace: st
 }
 
 /** Appends a line of JSON to audit.log for each request that may have written. Tokens appear by their id alone. */
-export function auditWrites(store: Store): MiddlewareHandler<{ Bindings: HttpBindings }> {
+export function auditWrites(store: Store): MiddlewareHandler<AppEnv> {
   return async (context, next) => {
     await next()
     const { method } = context.req

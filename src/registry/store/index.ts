@@ -6,11 +6,13 @@ export {
   encodeJson,
   limits,
   type Manifest,
+  type ModelConfig,
   mediaTypes,
   parseModelConfig,
   tagOf,
 } from './manifest.js'
 export { isCommit, type ModelName, parseModelName, repositoryOf } from './model-name.js'
+export type { PartUpload } from './part-uploads.js'
 export { type Pin, pinBlobs } from './pins.js'
 export { descriptorsIn, reach } from './reach.js'
 export {
@@ -36,4 +38,4 @@ export {
 export { blobsDirectory, defaultRegistryDirectory, openStore, prepareStore, type Store } from './store.js'
 export { sweepTemporaries, temporaryPath, writeAtomically } from './temporary.js'
 export { emptyTrash, fetchFromTrash, moveToTrash } from './trash.js'
-export { bodyOf, createUploads, type Upload, type Uploads } from './uploads.js'
+export { bodyOf, createUploads, type Upload, type UploadLimits, type Uploads } from './uploads.js'

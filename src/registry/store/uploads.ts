@@ -4,11 +4,12 @@ import { writeFully } from '../../../formats/file-bytes.js'
 import { MqError } from '../../errors/index.js'
 import { isDiskFull, writingError } from '../../files/index.js'
 import { adoptBlob } from './blobs.js'
+import { createPartUploads, type PartUpload } from './part-uploads.js'
 import type { Pin } from './pins.js'
+import { createRoom, type Room } from './room.js'
 import type { Store } from './store.js'
 import { temporaryPath } from './temporary.js'
 
-const idleForMs = 3_600_000
 const maxUploads = 256
 /** A body that brings fewer bytes than this in a minute has stalled. */
 const fewestBytes = 4096
@@ -29,22 +30,51 @@ export interface Upload {
 
 /** All uploads of a server. */
 export interface Uploads {
-  /** @throws MqError UPLOAD_REFUSED where there are too many. */
-  begin(repository: string): Promise<Upload>
+  /** @param bytes that are announced. @throws MqError UPLOAD_REFUSED where there are too many uploads or bytes. */
+  begin(repository: string, bytes?: number): Promise<Upload>
   find(id: string, repository: string): Upload | undefined
+  /** An upload in parts, which may come in any order; that of the same content goes on. @throws MqError UPLOAD_REFUSED, DISK_FULL. */
+  beginParts(repository: string, digest: string, sizeBytes: number, partBytes: number): Promise<PartUpload>
+  findParts(repository: string, digest: string): PartUpload | undefined
+  /** Whether the quota has room for bytes that come otherwise. @throws MqError UPLOAD_REFUSED. */
+  checkRoom(bytes: number): Promise<void>
   /** Removes uploads that nobody has written to for an hour. */
   sweep(): Promise<void>
   close(): Promise<void>
 }
 
-/** Uploads of a server, which end with it. @param maxBytes of one upload. */
-export function createUploads(store: Store, { maxBytes }: { readonly maxBytes: number }): Uploads {
+/** Bounds of uploads. */
+export interface UploadLimits {
+  /** Of one upload. */
+  readonly maxBytes: number
+  /** Of all blobs of the registry; none where it is absent. */
+  readonly quotaBytes?: number | undefined
+  /** An upload that nobody has written to for so long is given up. */
+  readonly idleForMs?: number | undefined
+}
+
+/** Uploads of a server, which end with it. */
+export function createUploads(store: Store, { maxBytes, quotaBytes, idleForMs = 3_600_000 }: UploadLimits): Uploads {
   const uploads = new Map<string, Upload & { touchedAt: number }>()
+  const room = createRoom(store, quotaBytes)
+  const parts = createPartUploads(store, room)
+  const checkLimits = async (bytes: number): Promise<void> => {
+    if (uploads.size + parts.size >= maxUploads)
+      throw MqError.of('UPLOAD_REFUSED', { problem: `${maxUploads} uploads are running` })
+    if (bytes > maxBytes) throw tooLarge(maxBytes)
+    await room.check(bytes)
+  }
+  const sweep = async (untouchedForMs: number): Promise<void> => {
+    const before = Date.now() - untouchedForMs
+    for (const upload of [...uploads.values(), ...parts.values()]) if (upload.touchedAt < before) await upload.cancel()
+  }
+  const timer = setInterval(() => void sweep(idleForMs).catch(() => undefined), Math.min(idleForMs, 300_000))
+  timer.unref()
   return {
-    async begin(repository) {
-      await this.sweep()
-      if (uploads.size >= maxUploads) throw MqError.of('UPLOAD_REFUSED', { problem: `${maxUploads} uploads are running` })
-      const upload = await openUpload(store, repository, maxBytes, (id) => uploads.delete(id))
+    async begin(repository, bytes = 0) {
+      await sweep(idleForMs)
+      await checkLimits(bytes)
+      const upload = await openUpload(store, repository, maxBytes, room, (id) => uploads.delete(id))
       uploads.set(upload.id, upload)
       return upload
     },
@@ -52,19 +82,33 @@ export function createUploads(store: Store, { maxBytes }: { readonly maxBytes: n
       const upload = uploads.get(id)
       return upload?.repository === repository ? upload : undefined
     },
-    async sweep() {
-      for (const upload of uploads.values()) if (Date.now() - upload.touchedAt > idleForMs) await upload.cancel()
+    async beginParts(repository, digest, sizeBytes, partBytes) {
+      await sweep(idleForMs)
+      const running = parts.find(repository, digest)
+      if (running?.sizeBytes === sizeBytes && running.partBytes === partBytes) return running
+      await running?.cancel()
+      await checkLimits(sizeBytes)
+      return parts.begin({ repository, digest, sizeBytes, partBytes })
     },
+    findParts: (repository, digest) => parts.find(repository, digest),
+    checkRoom: (bytes) => room.check(bytes),
+    sweep: () => sweep(idleForMs),
     async close() {
-      for (const upload of uploads.values()) await upload.cancel()
+      clearInterval(timer)
+      await sweep(Number.NEGATIVE_INFINITY)
     },
   }
+}
+
+function tooLarge(maxBytes: number): MqError {
+  return MqError.of('UPLOAD_REFUSED', { problem: `it is larger than ${maxBytes} bytes` })
 }
 
 async function openUpload(
   store: Store,
   repository: string,
   maxBytes: number,
+  room: Room,
   forget: (id: string) => void,
 ): Promise<Upload & { touchedAt: number }> {
   const id = randomUUID()
@@ -72,8 +116,10 @@ async function openUpload(
   const handle: FileHandle = await open(path, 'wx')
   const hash: Hash = createHash('sha256')
   let size = 0
-  let busy = false
-  const end = async (): Promise<void> => {
+  let [busy, ended] = [false, false]
+  const end = async (isStored: boolean): Promise<void> => {
+    if (!ended) room.end(size, isStored)
+    ended = true
     forget(id)
     await handle.close().catch(() => undefined)
   }
@@ -89,8 +135,9 @@ async function openUpload(
       busy = true
       try {
         for await (const chunk of body) {
-          if (size + chunk.byteLength > maxBytes)
-            throw MqError.of('UPLOAD_REFUSED', { problem: `it is larger than ${maxBytes} bytes` })
+          if (size + chunk.byteLength > maxBytes) throw tooLarge(maxBytes)
+          if (ended) throw MqError.of('UPLOAD_REFUSED', { problem: 'it has ended' })
+          room.take(chunk.byteLength)
           await writeFully(handle, chunk, size)
           hash.update(chunk)
           size += chunk.byteLength
@@ -103,9 +150,10 @@ async function openUpload(
       }
     },
     async finish(digest: string, pin: Pin) {
-      await end()
+      const isRight = `sha256:${hash.digest('hex')}` === digest
+      await end(isRight)
       try {
-        if (`sha256:${hash.digest('hex')}` !== digest) return false
+        if (!isRight) return false
         await pin.add(digest)
         await adoptBlob(store, path, digest)
         return true
@@ -114,7 +162,7 @@ async function openUpload(
       }
     },
     async cancel() {
-      await end()
+      await end(false)
       await rm(path, { force: true })
     },
   }

@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto'
+import { mkdir, open, readFile, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import * as v from 'valibot'
+import { fileSource } from '../../formats/byte-source.js'
+import { layoutGguf, openGguf, shardName } from '../../formats/gguf/index.js'
+import { blobPath, type Descriptor, encodeJson, type Store, writeAtomically } from './store/index.js'
+
+/** Consecutive bytes of a merged model: of a shard, or made for it (its header, zeros between tensors). */
+export type MergedPart =
+  | { readonly digest: string; readonly start: number; readonly end: number }
+  | { readonly bytes: Uint8Array }
+
+/** A split model as one GGUF file that exists nowhere: a header of its own, then the shards' tensors. */
+export interface MergedModel {
+  readonly digest: string
+  readonly sizeBytes: number
+  readonly parts: readonly MergedPart[]
+  /** Sizes of the shards by digest. */
+  readonly sizes: ReadonlyMap<string, number>
+}
+
+const recordSchema = v.object({
+  version: v.literal(1),
+  digest: v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/)),
+  /** Of the parts: what it was computed for. */
+  parts: v.string(),
+})
+const readBytes = 1 << 20
+
+/**
+ * Puts the shards of a model together, without a copy of them. The digest costs one pass over them; it is kept in `merged/`, where the
+ * disk can be written to.
+ * @param shards in order.
+ * @param manifest digest of the manifest that they belong to.
+ * @throws MqError GGUF_INVALID where they do not belong together, and Node's own errors.
+ */
+export async function mergeShards(store: Store, shards: readonly Descriptor[], manifest: string): Promise<MergedModel> {
+  const parts = await layoutParts(store, shards)
+  const sizeBytes = parts.reduce((sum, part) => sum + lengthOf(part), 0)
+  const sizes = new Map(shards.map(({ digest, size }) => [digest, size]))
+  const key = keyOf(parts)
+  const path = join(store.directory, 'merged', `${manifest.slice('sha256:'.length)}.json`)
+  const known = v.safeParse(recordSchema, await readRecord(path))
+  if (known.success && known.output.parts === key) return { digest: known.output.digest, sizeBytes, parts, sizes }
+  const digest = await digestOf(store, parts)
+  const record = encodeJson({ version: 1, digest, parts: key })
+  // A registry that is read-only computes it again when it is started again.
+  await mkdir(dirname(path), { recursive: true })
+    .then(() => writeAtomically(store, path, record))
+    .catch(() => undefined)
+  return { digest, sizeBytes, parts, sizes }
+}
+
+async function layoutParts(store: Store, shards: readonly Descriptor[]): Promise<MergedPart[]> {
+  const names = shards.map((_, index) => shardName('model', index, shards.length))
+  const model = await openGguf(names[0] as string, async (name) => {
+    const shard = shards[names.indexOf(name)] as Descriptor
+    return fileSource(blobPath(store, shard.digest))
+  })
+  try {
+    const { header, tensors, dataBytes } = layoutGguf(model.metadata, model.tensors)
+    const parts: MergedPart[] = [{ bytes: header }]
+    let written = 0
+    const fill = (upTo: number): void => {
+      if (upTo > written) parts.push({ bytes: new Uint8Array(upTo - written) })
+      written = upTo
+    }
+    for (const [index, { offset, sizeBytes }] of tensors.entries()) {
+      const { file, start, end } = model.tensors[index] as (typeof model.tensors)[number]
+      fill(offset)
+      if (sizeBytes > 0) parts.push({ digest: (shards[file] as Descriptor).digest, start, end })
+      written += sizeBytes
+    }
+    fill(dataBytes)
+    return joined(parts)
+  } finally {
+    await model.close()
+  }
+}
+
+/** Neighbours in a shard, with the same zeros between them, are one part. */
+function joined(parts: readonly MergedPart[]): MergedPart[] {
+  const list: MergedPart[] = []
+  for (const part of parts) {
+    const before = list.at(-1)
+    if (
+      'digest' in part &&
+      before !== undefined &&
+      'digest' in before &&
+      before.digest === part.digest &&
+      before.end === part.start
+    )
+      list[list.length - 1] = { ...before, end: part.end }
+    else list.push(part)
+  }
+  return list
+}
+
+function lengthOf(part: MergedPart): number {
+  return 'bytes' in part ? part.bytes.byteLength : part.end - part.start
+}
+
+function keyOf(parts: readonly MergedPart[]): string {
+  const key = createHash('sha256')
+  for (const part of parts) key.update('bytes' in part ? part.bytes : `${part.digest} ${part.start} ${part.end}\n`)
+  return key.digest('hex')
+}
+
+async function readRecord(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+async function digestOf(store: Store, parts: readonly MergedPart[]): Promise<string> {
+  const hash = createHash('sha256')
+  const buffer = Buffer.allocUnsafe(readBytes)
+  for (const part of parts) {
+    if ('bytes' in part) {
+      hash.update(part.bytes)
+      continue
+    }
+    const handle = await open(blobPath(store, part.digest), 'r')
+    try {
+      for (let at = part.start; at < part.end; ) {
+        const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.byteLength, part.end - at), at)
+        if (bytesRead === 0) throw new RangeError(`${part.digest} has ${(await stat(blobPath(store, part.digest))).size} bytes`)
+        hash.update(buffer.subarray(0, bytesRead))
+        at += bytesRead
+      }
+    } finally {
+      await handle.close()
+    }
+  }
+  return `sha256:${hash.digest('hex')}`
+}
