@@ -51,6 +51,11 @@ export abstract class MqCommand extends Command {
     return /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
   }
 
+  /** Flags that are the same in the next command, each value quoted; begins with a blank where there are any. */
+  protected repeated(flag: string, values: readonly string[] | undefined): string {
+    return (values ?? []).map((value) => ` --${flag} ${this.quote(value)}`).join('')
+  }
+
   /** Prints an error as one line on stderr and sets the exit status; a result can still be printed after it. */
   protected fail(failed: MqError): void {
     const error = this.#inFlags(failed)

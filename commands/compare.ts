@@ -23,6 +23,7 @@ Measurements are cached (verify/ in $MQ_CACHE, else ~/.cache/mq) by the digests 
 
   static override flags = {
     against: Verify.flags.against,
+    lora: Verify.flags.lora,
     'against-logits': Verify.flags['against-logits'],
     'save-logits': Verify.flags['save-logits'],
     text: Verify.flags.text,
@@ -48,6 +49,7 @@ Measurements are cached (verify/ in $MQ_CACHE, else ~/.cache/mq) by the digests 
         text: flags.text,
         fresh: flags.fresh,
         against,
+        ...(flags.lora !== undefined && { lora: flags.lora }),
         againstLogits,
         saveLogits,
         contextLength: ctx,

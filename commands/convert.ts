@@ -49,7 +49,7 @@ The output is written as NAME.partial and renamed when it is complete. An interr
     const result = await this.follow(quantize({ blueprint, plan, output, ...options }))
     const report = quantizeReport(args.path, blueprint, plan, result)
     this.log(quantizeText(report))
-    this.log(`Next: mq quantize ${this.quote(args.path)} --bits 4.5`)
+    this.log(`Next: mq quantize ${this.quote(args.path)}${this.repeated('lora', flags.lora)} --bits 4.5`)
     return report
   }
 }

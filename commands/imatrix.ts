@@ -4,6 +4,7 @@ import { type ImatrixReport, imatrixText } from '../src/calibration/index.js'
 import { MqError } from '../src/errors/index.js'
 import { outputPath } from '../src/model/index.js'
 import { MqCommand } from './base-command.js'
+import { loraFlag } from './shared/lora-flag.js'
 import { parseSize } from './shared/quantities.js'
 
 export default class Imatrix extends MqCommand {
@@ -22,6 +23,7 @@ Use the model in high precision, and text like that which it will process. 1-bit
 
   static override flags = {
     text: Flags.string({ char: 'f', helpValue: 'FILE', description: 'Calibration text, UTF-8.', required: true }),
+    lora: loraFlag(),
     output: Flags.string({
       char: 'o',
       helpValue: 'FILE',
@@ -62,6 +64,7 @@ Use the model in high precision, and text like that which it will process. 1-bit
     const report = await this.follow(
       calibrate({
         model: args.model,
+        ...(flags.lora !== undefined && { lora: flags.lora }),
         text: flags.text,
         output: await outputPath(flags.output, 'imatrix.gguf'),
         contextLength: flags.ctx,
@@ -79,7 +82,9 @@ Use the model in high precision, and text like that which it will process. 1-bit
     if (flags['llama-dir'] !== undefined)
       this.log('llama-imatrix computes no covariances: for error feedback, run without --llama-dir.')
     const flag = report.covariance.length > 0 ? 'calibration' : 'imatrix'
-    this.log(`Next: mq quantize ${this.quote(args.model)} --bits 2.51 --${flag} ${this.quote(report.output)}`)
+    this.log(
+      `Next: mq quantize ${this.quote(args.model)}${this.repeated('lora', flags.lora)} --bits 2.51 --${flag} ${this.quote(report.output)}`,
+    )
     return report
   }
 }

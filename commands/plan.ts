@@ -111,7 +111,8 @@ The plan file holds the reason for each type, can be edited, and is run with \`m
       const known = (['imatrix', 'calibration'] as const).flatMap((flag) =>
         flags[flag] === undefined ? [] : ` --${flag} ${this.quote(flags[flag])}`,
       )
-      const quantize = (source: string): string => `mq quantize ${source} --plan ${this.quote(output)}${known.join('')}`
+      const quantize = (source: string): string =>
+        `mq quantize ${source} --plan ${this.quote(output)}${this.repeated('lora', flags.lora)}${known.join('')}`
       if (hasWeights) this.log(`Next: ${quantize(this.quote(path))}`)
       else {
         const endpoint = flags.endpoint === undefined ? '' : ` --endpoint ${flags.endpoint}`

@@ -72,7 +72,7 @@ Errors in the summary are relative squared errors: over all weights of a tensor 
     this.log(
       result === undefined
         ? `Next: ${this.commandLine('--dry-run')}`
-        : `Next: mq verify ${this.quote(result.path)} --against ${this.quote(args.path)} --text TEXT.txt`,
+        : `Next: mq verify ${this.quote(result.path)} --against ${this.quote(args.path)}${this.repeated('lora', flags.lora)} --text TEXT.txt`,
     )
     return report
   }

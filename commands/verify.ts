@@ -14,6 +14,7 @@ import {
   writeReport,
 } from '../src/verify/index.js'
 import { MqCommand } from './base-command.js'
+import { loraFlag } from './shared/lora-flag.js'
 import { parsePositive, parseShare } from './shared/quantities.js'
 
 export default class Verify extends MqCommand {
@@ -44,6 +45,7 @@ Figures for --gate: ${[...figures.keys()].join(', ')}. \`kld\` is short for kld.
       description: 'Reference model: a GGUF file in high precision, or the checkpoint folder. Either this or --against-logits.',
       exactlyOne: ['against', 'against-logits'],
     }),
+    lora: loraFlag('the checkpoint of --against'),
     'against-logits': Flags.string({
       helpValue: 'FILE',
       description:
@@ -134,6 +136,7 @@ Figures for --gate: ${[...figures.keys()].join(', ')}. \`kld\` is short for kld.
         ],
         ...given('confidence', parsed('confidence', parseShare)),
         ...given('against', flags.against),
+        ...given('lora', flags.lora),
         ...given('againstLogits', flags['against-logits']),
         ...given('saveLogits', flags['save-logits']),
         ...given('versus', flags.versus),

@@ -1,5 +1,6 @@
 import { Flags, type Interfaces } from '@oclif/core'
 import { makeBlueprint } from '../../src/model/index.js'
+import { loraFlag } from './lora-flag.js'
 import { parseSize } from './quantities.js'
 
 type FlagsOf<T extends Interfaces.FlagInput> = Interfaces.InferredFlags<T>
@@ -30,6 +31,7 @@ export const workFlags = {
   'mtp-only': Flags.boolean({
     description: 'Convert only the layers for multi-token prediction, as a draft model, as --mtp of llama.cpp.',
   }),
+  lora: loraFlag(),
   name: Flags.string({
     helpValue: 'NAME',
     description:
@@ -82,10 +84,13 @@ export function writeOptions(
 export function sourceOptions({
   pre,
   name,
+  lora,
   'no-mtp': without,
   'mtp-only': only,
-}: Pick<FlagsOf<typeof workFlags>, 'pre' | 'name' | 'no-mtp' | 'mtp-only'>): NonNullable<Parameters<typeof makeBlueprint>[1]> {
-  return { pre, name, mtp: without ? 'without' : only ? 'only' : undefined }
+}: Pick<FlagsOf<typeof workFlags>, 'pre' | 'name' | 'lora' | 'no-mtp' | 'mtp-only'>): NonNullable<
+  Parameters<typeof makeBlueprint>[1]
+> {
+  return { pre, name, lora, mtp: without ? 'without' : only ? 'only' : undefined }
 }
 
 /** The blueprint of the model at `path`. @throws what makeBlueprint throws. */

@@ -16,6 +16,8 @@ export interface ImatrixOptions {
   /** UTF-8 text to calibrate on. */
   readonly text: string
   readonly output: string
+  /** Adapters to merge into a checkpoint, as in BlueprintOptions. */
+  readonly lora?: readonly string[]
   /** Tokens of a chunk; by default 512, as llama-imatrix. */
   readonly contextLength?: number
   /** At most so many chunks of the text. */
@@ -68,7 +70,7 @@ export async function* makeImatrix(options: ImatrixOptions): WithProgress<Imatri
   const { externalImatrix, loadModel } = await import('../runner/index.js')
   const { content: text } = await readText(options.text, { chunks, contextLength })
   await checkTarget(output, [options.model, options.text], force)
-  const loadable = yield* options.toGguf(options.model, 'convert the checkpoint', common)
+  const loadable = yield* options.toGguf(options.model, 'convert the checkpoint', { ...common, lora: options.lora })
   try {
     if (options.llamaDirectory !== undefined) {
       const optional = { ...common, chunks }

@@ -233,6 +233,21 @@ export const toolErrors = {
     message: '{file} is not a valid plan: {problem}.',
     suggestion: 'Create it again with `mq plan`.',
   },
+  ADAPTER_INVALID: {
+    exit: 'input',
+    message: '{file} is not a LoRA adapter that can be read: {problem}.',
+    suggestion: 'Save the adapter again with save_pretrained() of peft, or download it again.',
+  },
+  ADAPTER_UNSUPPORTED: {
+    exit: 'input',
+    message: '{file} is {kind}, which is not supported.',
+    suggestion: '{advice}.',
+  },
+  ADAPTER_MISMATCH: {
+    exit: 'input',
+    message: 'The adapter {adapter} does not fit the model {path}: {problem}.',
+    suggestion: 'Use the model that it was trained on: {base}.',
+  },
   PLAN_MISMATCH: {
     exit: 'input',
     message: 'The plan does not match this model: {problem}.',

@@ -53,6 +53,16 @@ export interface BlueprintTensor {
   readonly columns?: readonly number[]
 }
 
+/** An adapter whose changes are part of the recipes. */
+export interface MergedAdapter {
+  /** That of its folder. */
+  readonly name: string
+  /** Of its configuration and weights. */
+  readonly sha256: string
+  /** What its changes are multiplied by, besides its own scaling. */
+  readonly scale: number
+}
+
 /** Everything that is to be written, but for the types: no weight has been read to make it. */
 export interface Blueprint {
   /** GGUF architecture, such as `llama` or `deepseek2`. */
@@ -68,6 +78,8 @@ export interface Blueprint {
   readonly tensors: readonly BlueprintTensor[]
   /** The type that most weights of the source have. */
   readonly sourceType: 'F32' | 'F16' | 'BF16'
+  /** Adapters that are merged, in order; absent where there are none. */
+  readonly adapters?: readonly MergedAdapter[]
   /** Sizes of widths before and after zeros were added: see widen. */
   readonly widened?: Growths
   /** Things the user should know: dropped tensors, guesses. One sentence each. */

@@ -21,17 +21,17 @@ export interface ModelHeaders {
  */
 export async function readModelHeaders(
   name: string,
-  { pre, name: given, mtp, ...connection }: ModelOptions = {},
+  { pre, name: given, mtp, lora, ...connection }: ModelOptions = {},
 ): Promise<ModelHeaders> {
   if (!isRemoteModel(name)) {
-    return { blueprint: await makeBlueprint(name, { pre, name: given, mtp }), hasWeights: true }
+    return { blueprint: await makeBlueprint(name, { pre, name: given, mtp, lora }), hasWeights: true }
   }
   // Only when it is needed: what speaks HTTP takes time to load.
   const { openRemoteModel } = await import('./remote-model.js')
   const model = await openRemoteModel(name, connection)
   const blueprint =
     model.kind === 'checkpoint'
-      ? await blueprintOfCheckpoint(model.folder, { pre, name: given, mtp })
+      ? await blueprintOfCheckpoint(model.folder, { pre, name: given, mtp, lora })
       : await blueprintOfGguf(model.path, model.open)
   return { blueprint, hasWeights: false }
 }

@@ -13,6 +13,12 @@ export function checkPlan(plan: Plan, blueprint: Blueprint): Plan {
   if (plan.architecture !== blueprint.architecture) {
     throw mismatch(`its architecture is ${plan.architecture}, that of the model ${blueprint.architecture}`)
   }
+  const [planned, merged] = [adapterText(plan), adapterText(blueprint)]
+  if (plan.adapters !== undefined && planned !== merged) {
+    throw mismatch(
+      `it is for the model with ${planned}, and this is the model with ${merged}: name the same adapters with --lora`,
+    )
+  }
   const lines = new Map(plan.tensors.map((tensor) => [tensor.name, tensor]))
   if (lines.size !== plan.tensors.length) throw mismatch('it has a tensor twice')
   const tensors = blueprint.tensors.map((tensor) => {
@@ -23,6 +29,14 @@ export function checkPlan(plan: Plan, blueprint: Blueprint): Plan {
   })
   for (const name of lines.keys()) throw mismatch(`the model has no tensor ${name}`)
   return planOf(plan, tensors)
+}
+
+/** Adapters for a message, by name, digest and scale. */
+function adapterText({ adapters = [] }: Pick<Blueprint, 'adapters'>): string {
+  if (adapters.length === 0) return 'no adapter'
+  return adapters
+    .map(({ name, sha256, scale }) => `the adapter ${name} (SHA-256 ${sha256.slice(0, 12)}, times ${scale})`)
+    .join(' and ')
 }
 
 function checkTensor(line: PlanTensor, { name, shape, modelElements, role, layer, keepF32 }: BlueprintTensor): PlanTensor {

@@ -52,6 +52,12 @@ const requestSchema = v.variant('kind', [
   v.strictObject({ kind: v.literal('type'), type: text, ...exceptions }),
 ])
 
+const adapterSchema = v.strictObject({
+  name: text,
+  sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+  scale: v.pipe(v.number(), v.finite()),
+})
+
 const planSchema = v.strictObject({
   version: v.literal(1),
   architecture: v.pipe(text, v.minLength(1)),
@@ -61,6 +67,7 @@ const planSchema = v.strictObject({
   bitsPerWeight: v.optional(amount),
   widths: v.optional(v.record(v.picklist(widthKeys), v.union([wholeNumber, v.array(wholeNumber)]))),
   dataBytes: v.optional(wholeNumber),
+  adapters: v.optional(v.pipe(v.array(adapterSchema), v.maxLength(1000))),
   calibration: v.optional(v.pipe(v.string(), v.maxLength(200))),
   notes: v.optional(v.pipe(v.array(text), v.maxLength(1000)), []),
   tensors: v.pipe(v.array(tensorSchema), v.minLength(1), v.maxLength(maxTensors)),
@@ -105,9 +112,21 @@ export async function writePlan(path: string, plan: Plan, options: { readonly fo
 
 /** The text of a plan file. */
 export function planText({ tensors, ...rest }: Plan): string {
-  const { version, architecture, goal, request, fileType, bitsPerWeight, widths, dataBytes, calibration, notes } = rest
+  const { version, architecture, goal, request, fileType, bitsPerWeight, widths, dataBytes, adapters, calibration, notes } = rest
   // JSON leaves out what is absent.
-  const heading = { version, architecture, goal, request, fileType, bitsPerWeight, widths, dataBytes, calibration, notes }
+  const heading = {
+    version,
+    architecture,
+    goal,
+    request,
+    fileType,
+    bitsPerWeight,
+    widths,
+    dataBytes,
+    adapters,
+    calibration,
+    notes,
+  }
   const head = JSON.stringify(heading, undefined, 2)
   const lines = tensors.map((tensor) => `    ${tensorLine(tensor)}`)
   return `${head.slice(0, -2)},\n  "tensors": [\n${lines.join(',\n')}\n  ]\n}\n`

@@ -1,5 +1,5 @@
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
-import type { TensorRole, Widths } from '../model/index.js'
+import type { MergedAdapter, TensorRole, Widths } from '../model/index.js'
 import type { PlanGoal } from './goal.js'
 
 /** One tensor's line of a plan. */
@@ -40,6 +40,8 @@ export interface Plan {
   readonly widths?: Widths
   /** Sum of the tensors' sizes, without header and padding. */
   readonly dataBytes: number
+  /** Adapters of the model that the plan is for; absent where it has none. */
+  readonly adapters?: readonly MergedAdapter[]
   /** Digest of the calibration that dampings were chosen with. */
   readonly calibration?: string
   /** Estimated loss under a budget, in the planner's own unit; not in the file. */

@@ -2,7 +2,7 @@ import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MqError } from '../errors/index.js'
-import { type LoadableModel, makeBlueprint } from '../model/index.js'
+import { type LoadableModel, makeBlueprint, type ToGguf } from '../model/index.js'
 import { planUniform } from '../plan/index.js'
 import type { WithProgress } from '../progress/index.js'
 import { quantize } from './quantize.js'
@@ -15,17 +15,18 @@ import { quantize } from './quantize.js'
 export async function* asGguf(
   path: string,
   stage: string,
-  options: { readonly threads?: number; readonly signal?: AbortSignal },
+  { lora, ...options }: Parameters<ToGguf>[2],
 ): WithProgress<LoadableModel> {
   const found = await stat(path).catch((error: unknown) => {
     throw MqError.from(error, path)
   })
-  if (!found.isDirectory()) return { path, dispose: async () => {} }
+  const isPlain = !found.isDirectory() && (lora === undefined || lora.length === 0)
+  if (isPlain) return { path, dispose: async () => {} }
 
   const folder = await mkdtemp(join(tmpdir(), 'mq-gguf-'))
   const dispose = (): Promise<void> => rm(folder, { recursive: true, force: true })
   try {
-    const blueprint = await makeBlueprint(path)
+    const blueprint = await makeBlueprint(path, { lora })
     const plan = planUniform(blueprint, blueprint.sourceType)
     const output = join(folder, 'model.gguf')
     for await (const progress of quantize({ ...options, blueprint, plan, output })) yield { ...progress, stage }

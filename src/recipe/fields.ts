@@ -3,6 +3,8 @@ import type { FileRange, Recipe, Shape } from './recipe.js'
 /** Fields of a node that came from elsewhere. Each function throws a RangeError where the field is not of its kind. */
 export interface Fields {
   recipe(name: string): Recipe
+  /** Undefined where the node has none of that name. */
+  optionalRecipe(name: string): Recipe | undefined
   recipes(name: string): readonly Recipe[]
   text(name: string): string
   oneOf<Value extends string>(name: string, values: readonly Value[]): Value
@@ -29,6 +31,7 @@ export function fieldsOf(node: Readonly<Record<string, unknown>>, readOperand: (
   }
   const fields: Fields = {
     recipe: (name) => readOperand(node[name]),
+    optionalRecipe: (name) => (node[name] === undefined ? undefined : readOperand(node[name])),
     recipes: (name) => required(name, node[name], Array.isArray).map(readOperand),
     text: (name) => required(name, node[name], (value) => typeof value === 'string'),
     oneOf: <Value extends string>(name: string, values: readonly Value[]) =>

@@ -8,12 +8,14 @@ import { expandOperation } from './operations/expand.js'
 import { ggmlOperation } from './operations/ggml.js'
 import { interleaveHalvesOperation } from './operations/interleave-halves.js'
 import { lookupOperation } from './operations/lookup.js'
+import { lowRankOperation } from './operations/low-rank.js'
 import { multiplyOperation } from './operations/multiply.js'
 import { mxfp4Operation } from './operations/mxfp4.js'
 import { negativeExpOperation } from './operations/negative-exp.js'
 import { placeOperation } from './operations/place.js'
 import { plainOperation } from './operations/plain.js'
 import { reshapeOperation } from './operations/reshape.js'
+import { rowMagnitudeOperation } from './operations/row-magnitude.js'
 import { sliceOperation } from './operations/slice.js'
 import { stackOperation } from './operations/stack.js'
 import { strideRowsOperation } from './operations/stride-rows.js'
@@ -48,6 +50,8 @@ export const operations: { readonly [Op in keyof RecipeNodes]: Operation<RecipeN
   expand: expandOperation,
   combine: combineOperation,
   place: placeOperation,
+  'low-rank': lowRankOperation,
+  'row-magnitude': rowMagnitudeOperation,
 }
 
 /** The entry of a recipe's outermost operation. */

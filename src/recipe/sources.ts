@@ -50,6 +50,11 @@ export function bitsPerValue(recipe: Recipe): number {
   return (8 * [...held.values()].reduce((sum, bytes) => sum + bytes, 0)) / elementCount(recipe.shape)
 }
 
+/** Whether an adapter has changed a recipe's values, so that they are no longer on the grid of what the files hold. */
+export function isAdapted(recipe: Recipe): boolean {
+  return recipe.op === 'low-rank' || operationOf(recipe).operands(recipe).some(isAdapted)
+}
+
 /** What an operation that only moves values does not move across: blocks of values along the rows. */
 const acrossRows: ReadonlySet<string> = new Set(['transpose'])
 

@@ -36,6 +36,8 @@ export interface BaseLogitsOptions {
   readonly chunks?: number
   /** Where the logits are to stay; by default they are kept in a temporary folder for as long as they are needed. */
   readonly save?: string
+  /** Adapters to merge into a checkpoint. */
+  readonly lora?: readonly string[] | undefined
   readonly threads?: number
   readonly signal?: AbortSignal
 }
@@ -45,11 +47,11 @@ export interface BaseLogitsOptions {
  * @throws MqError as asGguf, loadModel and LlamaModel.saveLogits do.
  */
 export async function* makeBaseLogits(options: BaseLogitsOptions): WithProgress<BaseLogits> {
-  const { reference: against, text, contextLength, chunks, save, threads, signal } = options
+  const { reference: against, text, contextLength, chunks, save, lora, threads, signal } = options
   const common = { threads, signal }
   // Loaded here: a comparison with base logits that are there already has no use for it.
   const { asGguf } = await import('../quantize/index.js')
-  const reference = yield* asGguf(against.path, 'convert the reference', common)
+  const reference = yield* asGguf(against.path, 'convert the reference', { ...common, lora })
   const folder = save === undefined ? await mkdtemp(join(tmpdir(), 'mq-logits-')) : undefined
   const path = save ?? join(folder as string, 'base.logits')
   const dispose = async (): Promise<void> => {

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 import { openGguf, weightsOfWidened } from '../../formats/gguf/index.js'
 import { MqError } from '../errors/index.js'
 import { hashFile } from '../files/index.js'
+import { filesOfAdapter } from '../model/index.js'
 import type { FileIdentity } from './report.js'
 
 /** What a model is made of. */
@@ -51,14 +52,28 @@ export interface IdentifiedReference {
  * Names and digests of what a reference is made of: of a checkpoint folder its weights and the JSON beside them.
  * @throws MqError as describeModel does.
  */
-export async function describeReference(path: string, signal?: AbortSignal): Promise<IdentifiedReference> {
+export async function describeReference(
+  path: string,
+  { lora = [], signal }: { readonly lora?: readonly string[] | undefined; readonly signal?: AbortSignal | undefined } = {},
+): Promise<IdentifiedReference> {
   const found = await stat(path).catch((error: unknown) => {
     throw MqError.from(error, path)
   })
   if (!found.isDirectory()) return await describeModel(path, signal)
   const own = (await readdir(path)).filter((name) => /\.(safetensors|json)$/.test(name)).sort()
   const files = own.map((name) => join(path, name))
-  return { path, files: await identify(files, signal) }
+  return { path, files: [...(await identify(files, signal)), ...(await adapterFiles(lora, signal))] }
+}
+
+/** What of adapters a model depends on; the scale stands behind the name. */
+async function adapterFiles(lora: readonly string[], signal?: AbortSignal): Promise<FileIdentity[]> {
+  const found: FileIdentity[] = []
+  for (const text of lora) {
+    const { name, scale, paths } = await filesOfAdapter(text)
+    const own = await identify(paths, signal)
+    found.push(...own.map((file) => ({ ...file, name: `${name}/${file.name}${scale === 1 ? '' : `:${scale}`}` })))
+  }
+  return found
 }
 
 /** Name, digest and size of each file. @throws MqError FILE_MISSING, FILE_UNREADABLE, INTERRUPTED. */

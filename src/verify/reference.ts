@@ -13,6 +13,8 @@ export interface MeasureOptions {
   readonly against?: string
   /** Its logits on the text in a file, as `saveLogits` keeps them or llama-perplexity --kl-divergence-base writes them. */
   readonly againstLogits?: string
+  /** Adapters to merge into a reference that is a checkpoint, as in BlueprintOptions. */
+  readonly lora?: readonly string[]
   /** Keeps the reference's logits in this file. */
   readonly saveLogits?: string
   /** UTF-8 text that neither training nor calibration has seen. */
@@ -29,13 +31,13 @@ export interface MeasureOptions {
  * What models are to be held against, by digest; nothing is run.
  * @throws MqError FILE_MISSING, GGUF_INVALID and kin, INTERRUPTED.
  */
-export async function identifyReference({ against, againstLogits, signal }: MeasureOptions): Promise<IdentifiedReference> {
+export async function identifyReference({ against, againstLogits, lora, signal }: MeasureOptions): Promise<IdentifiedReference> {
   if (againstLogits !== undefined) return { path: againstLogits, files: await identify([againstLogits], signal) }
   if (against === undefined) {
     const problem = 'a reference or its logits are needed'
     throw MqError.of('OPTION_INVALID', { option: 'against', value: 'absent', problem })
   }
-  return await describeReference(against, signal)
+  return await describeReference(against, { lora, signal })
 }
 
 /**
@@ -46,7 +48,7 @@ export async function identifyReference({ against, againstLogits, signal }: Meas
 export async function* openReference(
   text: string,
   reference: IdentifiedReference,
-  { text: textPath, againstLogits, saveLogits, contextLength = 512, chunks, threads, signal }: MeasureOptions,
+  { text: textPath, againstLogits, saveLogits, lora, contextLength = 512, chunks, threads, signal }: MeasureOptions,
   models: readonly string[],
 ): WithProgress<BaseLogits> {
   const { path, files } = reference
@@ -58,6 +60,7 @@ export async function* openReference(
     contextLength,
     chunks,
     save: saveLogits,
+    lora,
     threads,
     signal,
   })

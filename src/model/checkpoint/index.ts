@@ -7,7 +7,7 @@ import { type CheckpointFolder, checkpointFolderOf, localFolder } from './folder
 import { openStorage, type StoredTensors } from './storage/index.js'
 import { type Stretches, stretchesAreEqual } from './stretches.js'
 
-export { readHeaders, readJsonFile } from './files.js'
+export { readHeaders, readJsonFile, readTextFile } from './files.js'
 export { type CheckpointFolder, checkSmallFile, exists, isHash, localFolder } from './folder.js'
 
 /** A folder as Hugging Face's transformers saves a model: config.json, *.safetensors, tokenizer files. */

@@ -6,6 +6,7 @@ import {
   tokenRanksName,
 } from '../../../formats/tokenizer/index.js'
 import { blocksOf, type Recipe } from '../../recipe/index.js'
+import { type Adapter, adaptedCheckpoint, openAdapter, readAdapterSpec } from '../adapter/index.js'
 import { describeModel, type Model, type MtpExport, placeTensors, text, uint32 } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import { type Checkpoint, type CheckpointFolder, openCheckpoint } from '../checkpoint/index.js'
@@ -21,15 +22,23 @@ export interface BlueprintOptions {
   readonly name?: string | undefined
   /** What becomes of layers for multi-token prediction; by default they are kept where llama.cpp's converter keeps them. No use for a GGUF. */
   readonly mtp?: MtpExport | undefined
+  /** Adapters (LoRA of peft) to merge, in order: folders, each with `:SCALE` after it or without. Of no use for a GGUF. */
+  readonly lora?: readonly string[] | undefined
 }
 
 /** The blueprint of a checkpoint. @throws as makeBlueprint. */
 export async function blueprintOfCheckpoint(
   place: string | CheckpointFolder,
-  { pre, name, mtp }: BlueprintOptions = {},
+  { pre, name, mtp, lora = [] }: BlueprintOptions = {},
 ): Promise<Blueprint> {
-  const checkpoint = await openCheckpoint(place)
-  const model = await describeModel(checkpoint, mtp === undefined ? {} : { mtp })
+  const how = mtp === undefined ? {} : { mtp }
+  const base = await openCheckpoint(place)
+  const ofBase = await describeModel(base, how)
+  const adapters: Adapter[] = []
+  for (const text of lora) adapters.push(await openAdapter(await readAdapterSpec(text)))
+  const adapted = adapters.length === 0 ? undefined : await adaptedCheckpoint(base, ofBase, adapters)
+  const checkpoint = adapted?.checkpoint ?? base
+  const model = adapted === undefined ? ofBase : await describeModel(checkpoint, how)
   const placed = placeTensors(checkpoint, model)
   const tensors = placed.tensors.map((tensor): BlueprintTensor => {
     const storedType = blocksOf(tensor.recipe)?.type
@@ -40,7 +49,7 @@ export async function blueprintOfCheckpoint(
   const metadata = new Map<string, MetadataValue>([
     ['general.architecture', text(model.architecture)],
     ...model.firstKeys,
-    ...(await generalMetadata(checkpoint, model.architecture, tensors, { given: name, card })),
+    ...(await generalMetadata(checkpoint, model.architecture, tensors, { given: name, card, adapters })),
     ...model.keys,
     ['general.quantization_version', uint32(2)],
     ...tokenizer.entries,
@@ -53,8 +62,23 @@ export async function blueprintOfCheckpoint(
     files: checkpoint.files,
     tensors,
     sourceType: checkpoint.sourceType,
-    notes: [...checkpoint.notes, ...model.notes, ...placed.notes, ...tokenizer.notes, ...cardNotes, ...unknownKinds(tensors)],
+    ...(adapters.length > 0 && { adapters: adapters.map(({ name, sha256, scale }) => ({ name, sha256, scale })) }),
+    notes: [
+      ...(adapted === undefined ? [] : [...adapted.notes, ...leftOutChanges(model, adapted.changed)]),
+      ...checkpoint.notes,
+      ...model.notes,
+      ...placed.notes,
+      ...tokenizer.notes,
+      ...cardNotes,
+      ...unknownKinds(tensors),
+    ],
   }
+}
+
+/** A note on what adapters change and the file does not hold, such as a vision tower. */
+function leftOutChanges(model: Model, changed: ReadonlySet<string>): string[] {
+  const count = [...changed].filter((name) => model.leaveOut(name) !== undefined).length
+  return count === 0 ? [] : [`Adapters change ${count} tensors that are left out: these changes are left out, too.`]
 }
 
 /** A note on matrices that neither the common names nor the family know: see the floor of their role in role-rules.ts. */

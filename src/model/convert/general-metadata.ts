@@ -1,5 +1,6 @@
 import type { MetadataValue } from '../../../formats/gguf/index.js'
 import type { Shape } from '../../recipe/index.js'
+import type { Adapter } from '../adapter/index.js'
 import { float32, text } from '../architectures/index.js'
 import { type Checkpoint, isHash } from '../checkpoint/index.js'
 import { cardMetadata } from './model-card.js'
@@ -23,21 +24,28 @@ const sampling: readonly (readonly [string, (value: number) => MetadataValue, ..
   ['mirostat_eta', float32, 'mirostat_eta'],
 ]
 
+interface GeneralOptions {
+  readonly given?: string | undefined
+  readonly card?: Readonly<Record<string, unknown>>
+  readonly adapters?: readonly Adapter[]
+}
+
 /**
  * The keys under `general.` that say what the model is: architecture, sampling advice, name, size and origin.
- * @param given the model's name, `ORG/NAME` or `NAME`; by default that of config.json (`_name_or_path`), and what it leaves open, of the
+ * @param options given: the model's name, `ORG/NAME` or `NAME`; by default that of config.json (`_name_or_path`), and what it leaves open, of the
  * folder.
- * @param card the front matter of README.md.
+ * @param options card: the front matter of README.md. adapters: what is merged into the model, which makes it a finetune of the checkpoint's.
  */
 export async function generalMetadata(
   checkpoint: Checkpoint,
   architecture: string,
   tensors: readonly { readonly name: string; readonly shape: Shape }[],
-  { given, card = {} }: { readonly given?: string | undefined; readonly card?: Readonly<Record<string, unknown>> } = {},
+  { given, card = {}, adapters = [] }: GeneralOptions = {},
 ): Promise<[string, MetadataValue][]> {
   const generation = (await checkpoint.readJson('generation_config.json')) ?? {}
   const parameters = parameterCount(tensors)
-  const parts = readNames(checkpoint, parameters, given)
+  const named = readNames(checkpoint, parameters, given)
+  const parts = given === undefined ? withAdapters(named, adapters) : named
   const optional = (key: string, value: string | undefined): [string, MetadataValue][] =>
     value === undefined ? [] : [[`general.${key}`, text(value)]]
   return [
@@ -55,8 +63,30 @@ export async function generalMetadata(
     ...optional('finetune', parts.finetune),
     ...optional('basename', parts.basename),
     ['general.size_label', text(parts.sizeLabel ?? sizeLabel(tensors))],
-    ...cardMetadata(card, parameters),
+    ...cardMetadata(adapters.length === 0 ? card : { ...card, ...parentOf(checkpoint, adapters) }, parameters),
   ]
+}
+
+/** A model with adapters has the adapters' names behind its own, as a finetune; folders such as `checkpoint-500` name nothing. */
+function withAdapters(parts: NameParts, adapters: readonly Adapter[]): NameParts {
+  const names = adapters
+    .map(({ name }) => name)
+    .filter((name) => !/^(?:checkpoint-\d+|adapter|lora|output|final)$/i.test(name) && !isHash(name))
+  const own = names.length === 0 && adapters.length > 0 ? ['LoRA'] : names
+  if (own.length === 0 || parts.name === undefined) return parts
+  return {
+    ...parts,
+    name: [parts.name, ...own].join('-'),
+    finetune: [...(parts.finetune === undefined ? [] : [parts.finetune]), ...own].join('-'),
+  }
+}
+
+/** The model that adapters were trained on: as the adapter says it, else that of the checkpoint. */
+function parentOf(checkpoint: Checkpoint, adapters: readonly Adapter[]): { readonly base_model?: string } {
+  const isId = (name: string | undefined): name is string =>
+    name !== undefined && /^[\w.-]+\/[\w.-]+$/.test(name) && !/^\.{1,2}\//.test(name)
+  const id = [checkpoint.modelId, ...adapters.map(({ config }) => config.baseModel)].find(isId)
+  return id === undefined ? {} : { base_model: id }
 }
 
 function readNames(checkpoint: Checkpoint, parameters: number, given: string | undefined): NameParts {

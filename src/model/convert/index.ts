@@ -14,7 +14,7 @@ export { blueprintOfGguf } from './from-gguf.js'
  * weights.
  * @param path a checkpoint folder (config.json, *.safetensors, tokenizer.json), a GGUF file, or any shard of one.
  * @throws MqError FILE_MISSING, LINK_DANGLING, CHECKPOINT_EMPTY, CHECKPOINT_FILE, CONFIG_INVALID, ARCHITECTURE_UNKNOWN, STORAGE_UNSUPPORTED, TENSOR_MISSING,
- * TENSOR_UNEXPECTED, TENSOR_SHAPE, OPTION_INVALID; FormatError for what is wrong within a file.
+ * ADAPTER_INVALID, ADAPTER_UNSUPPORTED, ADAPTER_MISMATCH, TENSOR_UNEXPECTED, TENSOR_SHAPE, OPTION_INVALID; FormatError for what is wrong within a file.
  */
 export async function makeBlueprint(path: string, options: BlueprintOptions = {}): Promise<Blueprint> {
   if (!(await exists(path))) throw MqError.of('FILE_MISSING', { path })
@@ -26,6 +26,10 @@ export async function makeBlueprint(path: string, options: BlueprintOptions = {}
   if (options.mtp !== undefined) {
     const problem = 'the layers of a GGUF file stay together; use the checkpoint'
     throw MqError.of('OPTION_INVALID', { option: 'mtp', value: options.mtp, problem })
+  }
+  if (options.lora !== undefined && options.lora.length > 0) {
+    const problem = 'adapters are merged into a checkpoint, and this is a GGUF file'
+    throw MqError.of('OPTION_INVALID', { option: 'lora', value: options.lora.join(' '), problem })
   }
   return blueprintOfGguf(path)
 }

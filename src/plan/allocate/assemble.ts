@@ -16,7 +16,7 @@ interface Heading {
 
 /** A plan from a choice for each tensor of the blueprint, in its order; it notes how many tensors could not have the type they were to. */
 export function assemblePlan(
-  { architecture, tensors }: Blueprint,
+  { architecture, adapters, tensors }: Blueprint,
   assign: (tensor: BlueprintTensor) => Assignment,
   { goal, fileType, notes }: Heading,
 ): Plan {
@@ -31,6 +31,7 @@ export function assemblePlan(
     goal: goalText(goal),
     request: goal,
     fileType: fileType ?? fileTypeOf(lines),
+    ...(adapters !== undefined && { adapters }),
     notes: [...notes, ...widthNotes(assigned)],
   } as const
   return planOf(head, lines)

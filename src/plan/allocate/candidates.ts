@@ -1,6 +1,6 @@
 import { fitsRow, type GgmlTypeName, ggmlType } from '../../../formats/ggml/types.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
-import { bitsPerValue, blocksOf, holdsMxfp4, rowLength } from '../../recipe/index.js'
+import { bitsPerValue, blocksOf, holdsMxfp4, isAdapted, rowLength } from '../../recipe/index.js'
 
 /** Whether there is a kernel that writes the type. */
 export type Writable = (type: GgmlTypeName) => boolean
@@ -44,9 +44,11 @@ const scaleBits = 0.5
 
 /**
  * Bits per weight that a budget spends on a tensor at most, where a checkpoint holds fewer than 16: those of the source, rounded up to whole
- * codes with ggml's scales. 8.5 for FP8 and 8-bit integers, 4.5 for GPTQ, AWQ and bitsandbytes of 4 bits. Undefined where there is no limit.
+ * codes with ggml's scales. 8.5 for FP8 and 8-bit integers, 4.5 for GPTQ, AWQ and bitsandbytes of 4 bits. Undefined where there is no limit:
+ * also for weights that an adapter has changed.
  */
 export function mostBits({ recipe }: BlueprintTensor): number | undefined {
+  if (isAdapted(recipe)) return undefined
   const held = bitsPerValue(recipe)
   return held > 0 && held < 15.9 ? Math.ceil(held / scaleBits) * scaleBits : undefined
 }

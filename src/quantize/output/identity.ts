@@ -26,6 +26,7 @@ export async function identityOf(
 ): Promise<string> {
   const hash = createHash('sha256')
   const add = (value: unknown): void => void hash.update(`${JSON.stringify(value)}\n`)
+  if (blueprint.adapters !== undefined) add(blueprint.adapters)
   add(['output', 3, options.taskElements, options.effort, options.feedback?.calibration.digest ?? null])
   hash.update(await readFile(require.resolve('#kernels.wasm')))
   for (const file of blueprint.files) {

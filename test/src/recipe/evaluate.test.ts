@@ -14,6 +14,7 @@ import {
   type FileRange,
   interleaveHalves,
   lookup,
+  lowRank,
   multiply,
   negativeExp,
   place,
@@ -23,6 +24,7 @@ import {
   reshape,
   rowCount,
   rowLength,
+  rowMagnitude,
   type Shape,
   slice,
   stack,
@@ -136,6 +138,24 @@ function valueAt(recipe: Recipe, index: readonly number[]): number {
       const isEntry = Number.isInteger(code) && code >= 0 && code < elementCount(recipe.table.shape)
       return isEntry ? valueAt(recipe.table, [code]) : Number.NaN
     }
+    case 'low-rank': {
+      const rank = rowLength(recipe.left)
+      const [row, column] = index as [number, number]
+      const terms = Array.from({ length: rank }, (_, k) => valueAt(recipe.left, [row, k]) * valueAt(recipe.right, [k, column]))
+      // Four at a time, and what remains one by one.
+      const whole = rank - (rank % 4)
+      const groups = [
+        ...Array.from({ length: whole / 4 }, (_, group) => terms.slice(4 * group, 4 * group + 4)),
+        ...terms.slice(whole).map((term) => [term]),
+      ]
+      const sum = groups.reduce((before, group) => Math.fround(group.reduce((sum, term) => sum + term, before)), 0)
+      return Math.fround(sum * recipe.scale)
+    }
+    case 'row-magnitude': {
+      const rowOf = (input: Recipe): number[] => Array.from({ length: rowLength(input) }, (_, at) => valueAt(input, [first, at]))
+      const norm = Math.fround(Math.sqrt(rowOf(recipe.normed ?? recipe.input).reduce((sum, value) => sum + value ** 2, 0)))
+      return Math.fround(Math.fround(valueAt(recipe.magnitude, [first]) / norm) * valueAt(recipe.input, index))
+    }
     case 'combine': {
       const [left, right] = [valueAt(recipe.left, index), valueAt(recipe.right, index)]
       const results = { sum: left + right, difference: left - right, product: left * right, quotient: left / right }
@@ -221,6 +241,15 @@ const anyRecipe: fc.Arbitrary<Recipe> = fc.letrec<{ recipe: Recipe }>((tie) => (
           constant(numbers.map((number) => number % rowLength(input))),
         ),
       ),
+    fc.tuple(tie('recipe'), fc.integer({ min: 1, max: 7 }), small, fc.nat(50)).map(([input, rank, rows, at]) => {
+      const right = takeColumns(reshape(input, [elementCount(input.shape), 1]), constant([0, 0, 0]))
+      const stacked = concat(Array.from({ length: rank }, (_, index) => add(slice(right, 0, 0, 1), index)))
+      return lowRank(at % 2 === 0 ? leaf([rows, rank], at) : transpose(leaf([rank, rows], at)), stacked, at / 7)
+    }),
+    fc.tuple(tie('recipe'), fc.nat(50), fc.boolean()).map(([input, at, other]) => {
+      const matrix = reshape(input, [rowCount(input), rowLength(input)])
+      return rowMagnitude(matrix, leaf([rowCount(matrix)], at + 1), other ? leaf(matrix.shape, at + 2) : undefined)
+    }),
     fc.tuple(tie('recipe'), small).map(([input, length]) => lookup(input, leaf([length], 7))),
     fc
       .tuple(tie('recipe'), fc.constantFrom('sum', 'difference', 'product', 'quotient'), fc.nat(50))

@@ -1,0 +1,3 @@
+export { type Adapted, adaptedCheckpoint } from './adapted-checkpoint.js'
+export { type AdapterSpec, readAdapterSpec } from './adapter-spec.js'
+export { type Adapter, filesOfAdapter, openAdapter } from './open-adapter.js'

@@ -1,0 +1,47 @@
+import type { Model } from '../architectures/index.js'
+import type { Checkpoint } from '../checkpoint/index.js'
+
+/** Finds tensors of a checkpoint by the names that transformers has for them. */
+export interface TensorNames {
+  /** The checkpoint's name of a tensor; undefined where it has none such. */
+  find(name: string): string | undefined
+  /** The embedding that serves as output matrix, where a name is that of an output matrix which the checkpoint leaves out. */
+  tied(name: string): string | undefined
+  /** What an output matrix would be called, where a tensor is the embedding that serves as one. */
+  headOf(name: string): string | undefined
+}
+
+/**
+ * Names as the checkpoint has them, as the family knows them (a text model inside another, without its prefix), and with or without the
+ * `model.` that classes without an output matrix leave out.
+ */
+export function tensorNames(checkpoint: Checkpoint, model: Model): TensorNames {
+  const known = new Map<string, string>()
+  for (const name of checkpoint.names) known.set(model.rename(name), name)
+  const own = new Set(checkpoint.names)
+  const find = (name: string): string | undefined => {
+    if (own.has(name)) return name
+    const bare = name.replace(/^model\./, '')
+    for (const candidate of [name, `model.${name}`, bare]) {
+      const found = own.has(candidate) ? candidate : known.get(model.rename(candidate))
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+  const embedding = checkpoint.names.find((name) => embeddingNames.test(model.rename(name)))
+  const head = checkpoint.names.find((name) => headNames.test(model.rename(name)))
+  const expectedHead = [...model.expected.keys()].find((name) => headNames.test(name))
+  return {
+    find,
+    headOf: (name) => (name === embedding && head === undefined ? expectedHead : undefined),
+    tied: (name) => (headNames.test(name) && find(name) === undefined ? embedding : undefined),
+  }
+}
+
+const headNames = /(?:^|\.)(?:lm_head|embed_out|output)\.weight$/
+const embeddingNames = /(?:^|\.)(?:embed_tokens|embed_in|wte|word_embeddings|tok_embeddings|tok_embd)\.weight$/
+
+/** Whether a tensor has a row for each token. */
+export function isOfVocabulary(name: string): boolean {
+  return headNames.test(name) || embeddingNames.test(name)
+}
