@@ -20,12 +20,14 @@ export interface AddedTokens {
  * Hugging Face tokenizers passes over the id that tokenizer.json gives an added token: a text that the vocabulary has already keeps its id
  * there, and any other gets the next one. Source: AddedVocabulary::add_tokens, tokenizers/src/tokenizer/added_vocabulary.rs, version 0.23.
  * @param vocabulary ids of the model's own tokens.
+ * @param rows of the model's embedding, if known: added tokens beyond them are left out.
  * @throws FormatError TOKENIZER_INVALID where one lacks its id or content.
  */
 export function readAddedTokens(
   tokenizer: JsonObject,
   config: JsonObject,
   vocabulary: ReadonlyMap<string, number>,
+  rows: number | undefined,
   file: string,
 ): AddedTokens {
   const tokens = new Map<string, AddedToken>()
@@ -61,8 +63,29 @@ export function readAddedTokens(
     if (!own.has(Number(id))) add(Number(id), entry)
     else noteOther(Number(id), asText(asObject(entry)?.['content']), [...tokens.values()], notes)
   }
-  const all = [...tokens.values()]
-  return { tokens: all, notes: [...summary(notes), ...strippingNotes(asArray(tokenizer['added_tokens']) ?? [])] }
+  const within = withinRows([...tokens.values()], rows)
+  return {
+    tokens: within.tokens,
+    notes: [...summary(notes), ...within.notes, ...strippingNotes(asArray(tokenizer['added_tokens']) ?? [])],
+  }
+}
+
+/**
+ * Added tokens that the model can read. One that its embedding has no row for (an image's placeholder in a text model, a padding token of
+ * fine-tuning) fails in the reference library when a text has it; GGUF has no place for it.
+ * @param rows of the embedding, if known.
+ */
+export function withinRows<T extends Pick<AddedToken, 'id' | 'content'>>(
+  tokens: readonly T[],
+  rows: number | undefined,
+): { readonly tokens: readonly T[]; readonly notes: readonly string[] } {
+  const beyond = rows === undefined ? [] : tokens.filter(({ id }) => id >= rows)
+  if (beyond.length === 0) return { tokens, notes: [] }
+  const named = listed(beyond.map(({ id, content }) => `${JSON.stringify(content)} (${id})`))
+  return {
+    tokens: tokens.filter((token) => !beyond.includes(token)),
+    notes: [`The embedding has ${rows} rows, and none for the added tokens ${named}: they are left out.`],
+  }
 }
 
 function noteOther(id: number, content: string | undefined, tokens: readonly AddedToken[], notes: string[]): void {
@@ -83,13 +106,14 @@ function strippingNotes(entries: readonly unknown[]): string[] {
   })
   if (found.length === 0) return []
   const texts = found.map((entry) => JSON.stringify(entry?.['content']))
-  const named =
-    texts.length > shownNotes
-      ? `${texts.slice(0, shownNotes).join(', ')} and ${texts.length - shownNotes} more`
-      : texts.join(', ')
   return [
-    `tokenizer.json has added tokens that take the blanks beside them or match whole words alone (${named}): llama.cpp may tokenize text around them differently.`,
+    `tokenizer.json has added tokens that take the blanks beside them or match whole words alone (${listed(texts)}): llama.cpp may tokenize text around them differently.`,
   ]
+}
+
+function listed(texts: readonly string[]): string {
+  const more = texts.length - shownNotes
+  return more > 0 ? `${texts.slice(0, shownNotes).join(', ')} and ${more} more` : texts.join(', ')
 }
 
 const shownNotes = 3

@@ -20,7 +20,7 @@ export const byteFallbackBpe: TokenizerKind = {
     const { addsSpace, problem } = spaceRule(tokenizer)
     if (problem !== undefined && options.pre === undefined) throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem })
     const ids = readVocabularyIds(model, file)
-    const added = readAddedTokens(tokenizer, asObject(files.config) ?? {}, ids, file)
+    const added = readAddedTokens(tokenizer, asObject(files.config) ?? {}, ids, options.vocabularySize, file)
     if (options.model === 'gemma4') return gemma4Metadata(files, { ids, added, model, size: options.vocabularySize, file })
     const merges = mergeOrder(model, file)
     const vocabulary = vocabularyOf(ids, added.tokens, merges.order, model, options.vocabularySize, file)

@@ -45,7 +45,7 @@ function byteLevelMetadata(files: TokenizerFiles, options: TokenizerOptions): To
   }
   const config = asObject(files.config)
   const ids = readVocabularyIds(model, file)
-  const added = readAddedTokens(tokenizer, config ?? {}, ids, file)
+  const added = readAddedTokens(tokenizer, config ?? {}, ids, options.vocabularySize, file)
   const pre = preTokenizerOf(tokenizer, new Set(added.tokens.map(({ content }) => content)), options.pre, file)
   const { tokens, types } = buildVocabulary(ids, added.tokens, options.vocabularySize, file)
   const templates = chatTemplates(files)

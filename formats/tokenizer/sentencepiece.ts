@@ -1,4 +1,5 @@
 import { FormatError } from '../format-error.js'
+import { withinRows } from './added-tokens.js'
 import { asArray, asIndex, asObject, asText, type JsonObject } from './json.js'
 import { type ScoredVocabulary, scoredMetadata } from './scored-vocabulary.js'
 import { looksLikeSentencePiece, readSentencePieceModel, type SentencePieceModel } from './sentencepiece-model.js'
@@ -27,7 +28,10 @@ export const sentencePiece: TokenizerKind = {
       addSpacePrefix: model.addDummyPrefix,
       removeExtraWhitespaces: model.removeExtraWhitespaces,
       charsmap: model.precompiledCharsmap,
-      notes: model.kind === 'bpe' ? normalizerNotes(model) : [],
+      notes: [
+        ...withinRows(addedTokensOf(files), options.vocabularySize).notes,
+        ...(model.kind === 'bpe' ? normalizerNotes(model) : []),
+      ],
     })
   },
 }
@@ -51,7 +55,7 @@ function vocabularyOf(
   file: string,
 ): ScoredVocabulary {
   const decoder = decoderOf(files)
-  const added = [...addedTokensJson(files), ...[...decoder].map(([id, { content }]) => ({ id, content }))]
+  const added = addedTokensOf(files)
   const count = vocabularySize(
     [pieces.length - 1, ...(options.vocabularySize === undefined ? added.map(({ id }) => id) : [])],
     options.vocabularySize,
@@ -78,6 +82,12 @@ function vocabularyOf(
   const tokens = filled.map(({ text }) => text)
   requireUnique(tokens, file)
   return { tokens, scores: filled.map(({ score }) => score), types: filled.map(({ type }) => type) }
+}
+
+/** Of all files, by id: a later file changes the text of an id. */
+function addedTokensOf(files: TokenizerFiles): { readonly id: number; readonly content: string }[] {
+  const decoder = [...decoderOf(files)].map(([id, { content }]) => ({ id, content }))
+  return [...new Map([...addedTokensJson(files), ...decoder].map((token) => [token.id, token])).values()]
 }
 
 /** added_tokens.json: ids by text. */

@@ -25,7 +25,13 @@ export const tokenRanks: TokenizerKind = {
     const pre = preTokenizerOf(files, options.pre, file)
     const ranks = readRanks(files.tokenRanks ?? '', file)
     const vocabulary = new Map([...ranks].map(([token, rank]) => [showToken(token), rank]))
-    const added = readAddedTokens({}, asObject(files.config) ?? {}, vocabulary, files.pathOf('tokenizer_config.json'))
+    const added = readAddedTokens(
+      {},
+      asObject(files.config) ?? {},
+      vocabulary,
+      options.vocabularySize,
+      files.pathOf('tokenizer_config.json'),
+    )
     const byId = new Map<number, { readonly token: string; readonly type: number }>()
     for (const [token, rank] of vocabulary) byId.set(rank, { token, type: tokenTypes.normal })
     for (const { id, content } of added.tokens) byId.set(id, { token: content, type: tokenTypes.control })

@@ -21,7 +21,7 @@ export const unigram: TokenizerKind = {
     }
     const pieces = readPieces(model, file)
     const ids = new Map(pieces.map(({ text }, id) => [text, id]))
-    const added = readAddedTokens(tokenizer, asObject(files.config) ?? {}, ids, file)
+    const added = readAddedTokens(tokenizer, asObject(files.config) ?? {}, ids, options.vocabularySize, file)
     return scoredMetadata(files, {
       model: 't5',
       vocabulary: vocabularyOf(pieces, added.tokens, asIndex(model['unk_id']), options.vocabularySize, file),

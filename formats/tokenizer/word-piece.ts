@@ -27,7 +27,7 @@ export const wordPiece: TokenizerKind = {
       throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem: `it is said to be ${JSON.stringify(options.pre)}` })
     }
     const ids = readVocabularyIds(model, file)
-    const added = readAddedTokens(tokenizer, asObject(files.config) ?? {}, ids, file)
+    const added = readAddedTokens(tokenizer, asObject(files.config) ?? {}, ids, options.vocabularySize, file)
     const { tokens, types } = buildVocabulary(ids, added.tokens, options.vocabularySize, file)
     const templates = chatTemplates(files)
     const special = specialTokenEntries(files, { tokens, addedTokens: added.tokens, template: templates.text })

@@ -20,7 +20,8 @@ function entries(files: Change = {}, options: TokenizerOptions = {}): Map<string
   return new Map(found.map(([key, { value }]) => [key.replace('tokenizer.', '').replace('ggml.', ''), value]))
 }
 
-const notes = (files: Change): readonly string[] => tokenizerMetadata({ pathOf: (name) => name, tokenizer, ...files }).notes
+const notes = (files: Change, options?: TokenizerOptions): readonly string[] =>
+  tokenizerMetadata({ pathOf: (name) => name, tokenizer, ...files }, options).notes
 
 it.each([
   ['nothing', ''],
@@ -121,6 +122,14 @@ describe('the vocabulary', () => {
     expect((found.get('tokens') as string[]).slice(8)).toEqual(['▁▁', '  ', 'x '])
   })
 
+  it('leaves out an added token for which the embedding has no row, as Gemma 3 of text alone has one for images', () => {
+    expect(entries({}, { vocabularySize: 7 }).get('tokens')).toEqual(['a', 'b', 'ab', 'abab', '<s>', '</s>', '<|im_end|>'])
+    const config = { bos_token: '<s>', eos_token: '</s>' }
+    expect(notes({ config }, { vocabularySize: 7 })).toEqual([
+      'The embedding has 7 rows, and none for the added tokens "word▁two" (7): they are left out.',
+    ])
+  })
+
   it('fills the holes of a vocabulary', () => {
     const model = { ...tokenizer.model, vocab: { a: 0, b: 1, '[x]': 5 } }
     const found = entries({ tokenizer: { ...tokenizer, model, added_tokens: [added(3, '<s>')] } })
@@ -136,7 +145,7 @@ describe('the vocabulary', () => {
   })
 
   it.each<[string, object, TokenizerOptions, string]>([
-    ['ids beyond the embedding', {}, { vocabularySize: 7 }, 'token id 7, and the model has 7'],
+    ['ids of its own beyond the embedding', {}, { vocabularySize: 3 }, 'token id 3, and the model has 3'],
     ['an id twice', { model: { ...tokenizer.model, vocab: { a: 0, b: 0 } } }, {}, 'the id 0 stands for two'],
     ['an id that is no number', { model: { ...tokenizer.model, vocab: { a: 'x' } } }, {}, '"a" is "x"'],
     ['no vocabulary', { model: { type: 'BPE', merges: [['a', 'b']] } }, {}, 'no vocab'],
