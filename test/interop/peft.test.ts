@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openCodec } from '../../formats/ggml/codec.js'
 import { newBufferPool } from '../../src/engine/buffer-pool.js'
-import { readRange } from '../../src/engine/file-access.js'
+import { newOpenFiles } from '../../src/engine/file-access.js'
 import { makeBlueprint } from '../../src/model/index.js'
 import { evaluateRows, rowCount } from '../../src/recipe/index.js'
 
@@ -72,11 +72,13 @@ describe.skipIf(reason !== undefined)(`the models that peft merges${reason === u
 async function valuesOf(path: string, lora: readonly string[] = []): Promise<Map<string, Float32Array>> {
   const [blueprint, codec] = [await makeBlueprint(path, { lora }), await openCodec()]
   const found = new Map<string, Float32Array>()
+  const files = newOpenFiles(blueprint.files)
   for (const { name, recipe } of blueprint.tensors) {
     const buffers = newBufferPool()
-    const values = await evaluateRows(recipe, 0, rowCount(recipe), (range) => readRange(blueprint.files, range, buffers), codec)
+    const values = await evaluateRows(recipe, 0, rowCount(recipe), (range) => files.read(range, buffers), codec)
     found.set(name, values.slice())
   }
+  files.close()
   return found
 }
 
