@@ -21,8 +21,9 @@ export function ask(url: string, path: string, { method = 'GET', body, headers =
   return fetch(path.startsWith('http') ? path : `${url}${path}`, {
     method,
     redirect: 'manual',
+    // A connection that stood still for as long as this process did may be closed by the server just when it is taken again.
     ...(body !== undefined && { body: body as string }),
-    headers: { ...(token !== undefined && { authorization: `Bearer ${token}` }), ...headers },
+    headers: { connection: 'close', ...(token !== undefined && { authorization: `Bearer ${token}` }), ...headers },
   })
 }
 
