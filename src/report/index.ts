@@ -1,6 +1,6 @@
 export { type Axis, type ChartOptions, chart, type Frame } from './chart.js'
 export { type Label, labels, points, whiskers } from './labels.js'
 export { type Bar, band, bars, dots, level, line, outline, type Point, upright } from './marks.js'
-export { type Markup, markup } from './markup.js'
-export { type Cell, facts, page, section, table, tiles } from './page.js'
+export { Markup, markup } from './markup.js'
+export { type Cell, facts, page, type ServedPage, section, table, tiles } from './page.js'
 export { linear, logarithmic, percent, roundLinear, type Scale, shortNumber, signedLogarithmic } from './scale.js'

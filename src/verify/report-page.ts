@@ -23,7 +23,7 @@ export interface MadeBy {
 }
 
 /** The report as a page of its own: see page() in src/report. */
-export function reportPage(report: VerifyReport, madeBy: MadeBy): string {
+export function reportPage(report: VerifyReport, madeBy: Partial<MadeBy> & Pick<MadeBy, 'version'>): string {
   const { files, reference, text, versus } = report
   const models = chartedOf(report)
   const name = files[0]?.name ?? 'the model'
@@ -35,7 +35,7 @@ export function reportPage(report: VerifyReport, madeBy: MadeBy): string {
     models.length === 0 ? undefined : section('Plots', markup`<div class="charts">${plots(report, models)}</div>`),
     section('Figures', figureTable(report)),
     section('Files and versions', compared(report, madeBy)),
-    repeatSection(madeBy.command),
+    madeBy.command === undefined ? undefined : repeatSection(madeBy.command),
   ])
 }
 
@@ -146,7 +146,7 @@ function chartedOf({ files, divergence, profile, versus }: VerifyReport): Charte
   return [own, { name: versus.name, divergence: versus.divergence, profile: versus.profile }]
 }
 
-function compared(report: VerifyReport, { version }: MadeBy): Markup {
+function compared(report: VerifyReport, { version }: Pick<MadeBy, 'version'>): Markup {
   const { files, bitsPerWeight, reference, text, versus, llamaCpp, external } = report
   const part = (title: string, rows: readonly (readonly [string, Cell])[]): Markup =>
     markup`<div><h3>${title}</h3>${facts(rows)}</div>`

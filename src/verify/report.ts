@@ -75,13 +75,17 @@ const maxReportBytes = 2 ** 26
 
 /** Reads a report that `mq verify` wrote. @throws MqError REPORT_INVALID, TEXT_TOO_LARGE, FILE_MISSING. */
 export async function readReport(path: string): Promise<VerifyReport> {
-  const text = await readWhole(path, maxReportBytes)
+  return parseReport(await readWhole(path, maxReportBytes), path)
+}
+
+/** Reads the text of a report. @param name of the file, for messages. @throws MqError REPORT_INVALID. */
+export function parseReport(text: string, name: string): VerifyReport {
   try {
     return v.parse(reportSchema, JSON.parse(text))
   } catch (error) {
     throw MqError.of(
       'REPORT_INVALID',
-      { file: path, problem: error instanceof Error ? error.message : String(error) },
+      { file: name, problem: error instanceof Error ? error.message : String(error) },
       { cause: error },
     )
   }

@@ -18,8 +18,13 @@ import { formatBytes } from '../terminal/index.js'
 import type { ComparedModel } from './compare.js'
 import type { Estimate } from './statistics.js'
 
+/** A model of the plot of {@link kldTradeoff}. */
+export type PlottedModel = Pick<ComparedModel, 'name' | 'sizeBytes' | 'onFront'> & {
+  readonly divergence: { readonly kld: { readonly mean: Estimate } }
+}
+
 /** Size against mean KL divergence, with the Pareto front. */
-export function kldTradeoff(models: readonly ComparedModel[]): Markup {
+export function kldTradeoff(models: readonly PlottedModel[]): Markup {
   const values = models.map(({ divergence }) => divergence.kld.mean.value).filter((value) => value > 0)
   const [least, greatest] = [Math.min(...values), Math.max(...values)]
   return tradeoff(models, {
@@ -56,17 +61,20 @@ export function sameTopTradeoff(models: readonly ComparedModel[]): Markup {
   })
 }
 
-interface Tradeoff {
+interface Tradeoff<Model> {
   readonly title: string
   readonly description: string
   readonly y: Axis
-  readonly of: (model: ComparedModel) => Estimate
+  readonly of: (model: Model) => Estimate
   /** Joins the front, and takes the page's whole width. */
   readonly front?: boolean
 }
 
-function tradeoff(models: readonly ComparedModel[], { title, description, y, of, front = false }: Tradeoff): Markup {
-  const at = (model: ComparedModel): Point & { readonly title: string } => {
+function tradeoff<Model extends Pick<ComparedModel, 'name' | 'sizeBytes' | 'onFront'>>(
+  models: readonly Model[],
+  { title, description, y, of, front = false }: Tradeoff<Model>,
+): Markup {
+  const at = (model: Model): Point & { readonly title: string } => {
     const { value, standardError } = of(model)
     const figures = `${formatBytes(model.sizeBytes)}, ${shortNumber(value)} ± ${shortNumber(Number(standardError.toPrecision(2)))}`
     return { x: model.sizeBytes, y: value, title: `${model.name}: ${figures}` }

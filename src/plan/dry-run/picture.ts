@@ -22,8 +22,13 @@ const colours: readonly (readonly [bits: number, colour: string])[] = [
   [16, '#fcfdbf'],
 ]
 
+/** What is drawn: of a plan, or of a file whose tensors have these types. */
+export type DrawnPlan = Pick<DryRun, 'architecture' | 'bitsPerWeight' | 'fileBytes' | 'goal'> & {
+  readonly tensors: readonly Pick<PlanTensor, 'name' | 'role' | 'layer' | 'shape' | 'type' | 'sizeBytes'>[]
+}
+
 /** A picture of a plan: a row for each layer, a column for each role, a colour for the bits of each weight. */
-export function planPicture(plan: DryRun, title: string): Markup {
+export function planPicture(plan: DrawnPlan, title: string): Markup {
   const roles = tensorRoles.filter((role) => plan.tensors.some((tensor) => tensor.role === role && isShown(tensor)))
   const layers = [...new Set(plan.tensors.filter(isShown).flatMap(({ layer }) => layer ?? []))].toSorted((a, b) => a - b)
   const rowOf = new Map(layers.map((layer, row) => [layer, row]))
@@ -39,7 +44,8 @@ export function planPicture(plan: DryRun, title: string): Markup {
     const [row, role] = [Number(key.split(' ')[0]), key.split(' ')[1] as TensorRole] as const
     return cellMarkup(tensors, margin.left + roles.indexOf(role) * cell.width, margin.top + row * cell.height)
   })
-  const words = `${plan.architecture}, ${plan.bitsPerWeight.toFixed(3)} bits per weight, ${formatBytes(plan.fileBytes)}, for ${plan.goal}`
+  const goal = plan.goal === '' ? '' : `, for ${plan.goal}`
+  const words = `${plan.architecture}, ${plan.bitsPerWeight.toFixed(3)} bits per weight, ${formatBytes(plan.fileBytes)}${goal}`
   return markup`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${words}" style="max-width:100%;height:auto" font-family="system-ui,-apple-system,Segoe UI,Roboto,DejaVu Sans,sans-serif" font-size="11">
 <rect width="${width}" height="${height}" fill="#ffffff"/>
 <text x="16" y="26" style="font-size:16px;font-weight:600;fill:#14181d">${title}</text>
@@ -63,11 +69,11 @@ export function planPage(plan: DryRun, title: string): string {
 }
 
 /** Norms and what else is always F32 say nothing. */
-function isShown({ role, shape }: PlanTensor): boolean {
+function isShown({ role, shape }: Pick<PlanTensor, 'role' | 'shape'>): boolean {
   return role !== 'norm' && shape.length > 1
 }
 
-function cellMarkup(tensors: readonly PlanTensor[], x: number, y: number): Markup {
+function cellMarkup(tensors: DrawnPlan['tensors'], x: number, y: number): Markup {
   const elements = tensors.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0)
   const bytes = tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   const bits = (8 * bytes) / elements

@@ -1,6 +1,8 @@
 import { MqError } from '../../errors/index.js'
 import { writeWhole } from '../../files/index.js'
+import type { Markup } from '../../report/index.js'
 import type { DryRun } from './dry-run.js'
+import type { DrawnPlan } from './picture.js'
 
 /**
  * Refuses a picture's name before any work is done.
@@ -18,4 +20,9 @@ export async function writePicture(path: string, plan: DryRun, title: string): P
   const { planPage, planPicture } = await import('./picture.js')
   const text = /\.svg$/i.test(path) ? planPicture(plan, title).text : planPage(plan, title)
   await writeWhole(path, text)
+}
+
+/** The picture of a plan, or of a file's tensors, as SVG to put into a page. */
+export async function drawPlan(plan: DrawnPlan, title: string): Promise<Markup> {
+  return (await import('./picture.js')).planPicture(plan, title)
 }

@@ -5,6 +5,7 @@ import { hubApi } from './hub-api.js'
 import { hubWrite } from './hub-write.js'
 import { lfsFace } from './lfs.js'
 import { ociFace } from './oci.js'
+import { pages } from './pages.js'
 import { checkReaders } from './readers.js'
 import { logRequests } from './request-log.js'
 import { resolveFiles } from './resolve.js'
@@ -42,6 +43,7 @@ export function createApp(services: Services, { host, log }: AppOptions): Hono<A
   app.route('/', lfsFace(services))
   app.route('/api/models', hubApi(services.catalog))
   app.route('/', resolveFiles(services))
+  app.route('/', pages(services))
   app.notFound((context) => {
     const allowed = methodsOf(app, context)
     if (allowed.length === 0) return context.json({ error: 'Not found' }, 404)

@@ -23,6 +23,8 @@ export function resolveFiles(services: Services): Hono<AppEnv> {
       ...blobToSend(services, file.digest, file.sizeBytes),
       contentType: contentType(file),
       headers: {
+        // Opened in a browser, a file is nobody's page.
+        'Content-Security-Policy': "default-src 'none'; sandbox",
         'X-Repo-Commit': snapshot.commit,
         'X-Linked-Size': String(file.sizeBytes),
         'X-Linked-Etag': `"${file.digest.slice('sha256:'.length)}"`,
@@ -32,7 +34,12 @@ export function resolveFiles(services: Services): Hono<AppEnv> {
   return app
 }
 
+/** Pictures that cannot hold scripts. */
+const pictures: Readonly<Record<string, string>> = { png: 'png', jpg: 'jpeg', jpeg: 'jpeg', gif: 'gif', webp: 'webp' }
+
 function contentType({ path }: SnapshotFile): string {
+  const picture = pictures[/\.([a-z]+)$/i.exec(path)?.[1]?.toLowerCase() ?? '']
+  if (picture !== undefined) return `image/${picture}`
   if (path.endsWith('.json')) return 'application/json'
   return /\.(?:md|txt|jinja)$|licen[cs]e$/i.test(path) ? 'text/plain; charset=utf-8' : 'application/octet-stream'
 }

@@ -17,6 +17,8 @@ export const mediaTypes = {
   modelFile: 'application/vnd.docker.ai.model.file',
   /** What `mq verify` found. */
   verifyReport: 'application/vnd.mq.verify.v1+json',
+  /** A plan of `mq plan`. */
+  plan: 'application/vnd.mq.plan.v1+json',
 } as const
 
 /** Keys of annotations. */
@@ -27,6 +29,8 @@ export const annotations = {
   filePath: 'org.cncf.model.filepath',
   /** Tag of a manifest in index.json. */
   tag: 'org.opencontainers.image.ref.name',
+  /** What a model was made of: `mq.source`, `mq.plan`, `mq.calibration`, `mq.version`, in the annotations of its manifest. */
+  provenance: 'mq.',
 } as const
 
 /** Bounds of what is read back from disk or from a client. */
