@@ -157,6 +157,15 @@ export {
   loadModel,
 } from './runner/index.js'
 
+export {
+  defaultEndpointPort,
+  type EndpointOptions,
+  type HandedOver,
+  type RunningEndpoint,
+  serveWithLlamaServer,
+  startEndpoint,
+} from './serve/index.js'
+
 // Shared ground: errors, progress, files, how figures are written
 
 export { MqError } from './errors/index.js'

@@ -32,6 +32,8 @@ export const advice: Partial<Record<MqError['code'], readonly string[]>> = {
   TEXT_TOO_SHORT: ['Use a longer text, or a smaller --ctx.'],
   TEXT_TOO_LARGE: ['Use a part of the file; of a text, --chunks reads the beginning only.'],
   PROMPT_TOO_LONG: ['Use a larger --ctx, or a shorter prompt.'],
+  ARCHITECTURE_TOO_NEW: ['Use a llama-server of that version, with --engine llama-server.'],
+  MODEL_UNSUITED: ['Use a model that was made for this, or say with --pooling how token vectors become one.'],
   CHAT_TEMPLATE_INVALID: ['Use --raw to send the prompt without a chat template.'],
   REPORT_MISMATCH: ['Run `mq verify` on the file again, or use --force.'],
   REPO_INCOMPLETE: ['Its upload may not be finished: try again later, or name the files to fetch with --include.'],

@@ -301,6 +301,17 @@ export const toolErrors = {
     message: 'llama.cpp cannot load {file}: {problem}.',
     suggestion: 'Check the file with `mq inspect`, or create it again.',
   },
+  ARCHITECTURE_TOO_NEW: {
+    exit: 'environment',
+    message:
+      '{file} has the architecture {architecture}, which llama.cpp knows since version {version}; the embedded one is {embedded}.',
+    suggestion: 'Use a llama.cpp of that version.',
+  },
+  MODEL_UNSUITED: {
+    exit: 'input',
+    message: '{file} {problem}.',
+    suggestion: 'Use a model that was made for this.',
+  },
   LLAMA_CRASHED: {
     exit: 'environment',
     message: 'llama.cpp ended unexpectedly while it {doing}: {problem}.',

@@ -31,6 +31,8 @@ export interface Connection {
   ): AsyncGenerator<Operations[Name]['event'], Operations[Name]['result'], void>
   /** The last complaint in llama.cpp's log, after ending the child so that the log is whole. */
   lastWords(): Promise<string | undefined>
+  /** Whether the child has ended. */
+  readonly isClosed: boolean
   /** Ends the child; calls under way fail. */
   close(): Promise<void>
 }
@@ -118,6 +120,9 @@ export function connect(signal?: AbortSignal): Connection {
     async lastWords() {
       await close()
       return log.problem()
+    },
+    get isClosed() {
+      return end !== undefined
     },
     close,
   }

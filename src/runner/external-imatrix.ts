@@ -2,7 +2,7 @@ import { rename, rm } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { WithProgress } from '../progress/index.js'
 import { type ExternalOptions, findProgram } from './external.js'
-import { allowsExtraBuffers } from './extra-buffers.js'
+import { readFileTraits } from './file-traits.js'
 import { endLlamaProgram, runLlamaProgram } from './llama-program.js'
 
 /** What llama-imatrix is asked for. */
@@ -32,7 +32,7 @@ export async function* externalImatrix(
     ...(chunks === undefined ? [] : ['--chunks', `${chunks}`]),
     ...(threads === undefined ? [] : ['--threads', `${threads}`]),
     ...(output ? ['--process-output'] : []),
-    ...((await allowsExtraBuffers(model)) ? [] : ['--no-repack']),
+    ...((await readFileTraits(model)).extraBuffers ? [] : ['--no-repack']),
   ]
   const args = [...files, '--ctx-size', `${contextLength}`, '--no-ppl', ...optional]
   const what = `the importance matrix of ${model}`

@@ -5,7 +5,8 @@ import { resolve } from 'node:path'
 import { MqError } from '../errors/index.js'
 import type { WithProgress } from '../progress/index.js'
 import { type Connection, connect, Refused, type Work } from './connection.js'
-import { allowsExtraBuffers } from './extra-buffers.js'
+import { readFileTraits } from './file-traits.js'
+import { architecturesOf, knownSince } from './known-architectures.js'
 import { findLibraries } from './libraries.js'
 import { collectPerplexity, inChunks, type Perplexity } from './perplexity.js'
 import type {
@@ -27,6 +28,7 @@ import type {
   SpeedSample,
   TokenizeRequest,
 } from './protocol.js'
+import { llamaVersion } from './version.js'
 
 /** How llama.cpp loads a model. */
 export interface LoadOptions {
@@ -238,12 +240,12 @@ export class LlamaModel implements AsyncDisposable {
     }
   }
 
-  /** Vectors of texts, of length 1. @throws MqError MODEL_REJECTED where the model makes none; PROMPT_TOO_LONG; OPTION_INVALID. */
+  /** Vectors of texts, of length 1. @throws MqError MODEL_UNSUITED where the model makes none; PROMPT_TOO_LONG; OPTION_INVALID. */
   async embed(inputs: readonly (string | Int32Array)[]): Promise<Embeddings> {
     return await lastOf(this.#call('embed', { inputs }, { did: 'made', what: `embeddings with ${this.path}` }))
   }
 
-  /** What the model's head says of documents for a query. @throws MqError MODEL_REJECTED where it has none; PROMPT_TOO_LONG. */
+  /** What the model's head says of documents for a query. @throws MqError MODEL_UNSUITED where it has none; PROMPT_TOO_LONG. */
   async rerank(query: string, documents: readonly string[]): Promise<Ranking> {
     return await lastOf(this.#call('rerank', { query, documents }, { did: 'ranked', what: `documents with ${this.path}` }))
   }
@@ -251,6 +253,11 @@ export class LlamaModel implements AsyncDisposable {
   /** Seconds of each repetition of a prompt or of single tokens, as llama-bench measures them. @throws MqError LLAMA_CRASHED; INTERRUPTED. */
   speed(request: SpeedRequest): AsyncGenerator<SpeedSample, undefined, void> {
     return this.#call('speed', request, { did: 'measured', what: `the speed of ${this.path}` })
+  }
+
+  /** Whether llama.cpp has ended, by close() or by itself. */
+  get isClosed(): boolean {
+    return this.#connection.isClosed
   }
 
   /** Ends llama.cpp and gives its memory back. */
@@ -293,11 +300,13 @@ export class LlamaModel implements AsyncDisposable {
 export async function loadModel(path: string, options: LoadOptions = {}): Promise<LlamaModel> {
   const { threads = availableParallelism(), exactThreads = false, contextLength, batch = 2048, mmap = true, signal } = options
   const { gpuLayers = 0, cpuExpertLayers = 0, slots = 1, flashAttention = 'auto', keyType = 'f16', valueType = 'f16' } = options
-  const { libraries = findLibraries(), pooling } = options
+  const { libraries = findLibraries() } = options
   await access(path, constants.R_OK).catch((error: unknown) => {
     throw MqError.from(error, path)
   })
-  const extraBuffers = await allowsExtraBuffers(path)
+  const { architecture, extraBuffers, ranks } = await readFileTraits(path)
+  if (architecture !== undefined) checkArchitecture(path, architecture)
+  const pooling = options.pooling ?? (ranks ? 'rank' : undefined)
   const request = {
     path: resolve(path),
     libraries,
@@ -327,6 +336,14 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
     }
     throw MqError.of('MODEL_REJECTED', { file: path, problem: words ?? 'it does not say why' }, { cause: error })
   }
+}
+
+/** Known before llama.cpp reads the weights, and with the version that would do. @throws MqError ARCHITECTURE_TOO_NEW */
+function checkArchitecture(file: string, architecture: string): void {
+  if (architecturesOf(llamaVersion).includes(architecture)) return
+  const version = knownSince(architecture)
+  // llama.cpp itself may know what is not listed here
+  if (version !== undefined) throw MqError.of('ARCHITECTURE_TOO_NEW', { file, architecture, version, embedded: llamaVersion })
 }
 
 async function lastOf<Result>(events: AsyncGenerator<unknown, Result, void>): Promise<Result> {

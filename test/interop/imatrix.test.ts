@@ -32,7 +32,7 @@ describe.skipIf(skipped)(`llama-imatrix (${foreign.available ? llama.name : fore
 
   test.each(['llama-kjv', 'deepseek-kjv-moe'] as const)('%s: sums are its own within rounding', async (sample) => {
     const model = await models.make(sample, 'F16')
-    // without --no-repack it ends in an assertion on processors with AMX: see src/runner/extra-buffers.ts
+    // without --no-repack it ends in an assertion on processors with AMX: see src/runner/file-traits.ts
     const args = [
       '--chunks',
       '12',

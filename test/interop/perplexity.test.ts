@@ -48,7 +48,7 @@ describe.skipIf(skipped)(`llama-perplexity and its kin (${foreign.available ? ll
     ['deepseek-kjv-moe', 'BF16', 4e-4],
   ] as const)('%s at %s has the perplexity that llama-perplexity prints', async (sample, type, tolerance) => {
     const path = await models.make(sample, type)
-    // without --no-repack it ends in an assertion on processors with AMX: see src/runner/extra-buffers.ts
+    // without --no-repack it ends in an assertion on processors with AMX: see src/runner/file-traits.ts
     const repack = sample === 'deepseek-kjv-moe' ? ['--no-repack'] : []
     // without its last line there is no standard error
     const whole = (output: string): Required<Estimate> | undefined => {

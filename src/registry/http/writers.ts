@@ -22,7 +22,8 @@ export function checkHost(listensOn: string): MiddlewareHandler<AppEnv> {
   }
 }
 
-function isLoopback(host: string): boolean {
+/** Whether a name or address means this machine alone. */
+export function isLoopback(host: string): boolean {
   const name = host
     .toLowerCase()
     .replace(/^\[(.*)\]$/, '$1')

@@ -18,13 +18,13 @@ export class Embedder {
     this.#model = model
   }
 
-  /** Vectors of length 1. @throws MqError PROMPT_TOO_LONG; MODEL_REJECTED where the model does not say how tokens become one vector; LlamaRefusal. */
+  /** Vectors of length 1. @throws MqError PROMPT_TOO_LONG; MODEL_UNSUITED where the model does not say how tokens become one vector; LlamaRefusal. */
   async embed({ inputs }: EmbedRequest): Promise<Embeddings> {
     const { pooling, embeddingLength } = this.#model.info
     if (pooling === 'none' || pooling === 'rank') {
       const problem =
-        pooling === 'rank' ? 'it ranks documents and makes no embeddings' : 'it does not say how token vectors become one'
-      throw MqError.of('MODEL_REJECTED', { file: this.#model.options.path, problem })
+        pooling === 'rank' ? 'ranks documents and makes no embeddings' : 'does not say how token vectors become one embedding'
+      throw MqError.of('MODEL_UNSUITED', { file: this.#model.options.path, problem })
     }
     const texts = inputs.map((input) =>
       typeof input === 'string' ? tokenize(this.#model, { text: input, special: true, parseSpecial: true }) : input,
@@ -33,10 +33,10 @@ export class Embedder {
     return { vectors: vectors.map(normalized), tokens: tokensOf(texts) }
   }
 
-  /** Scores of documents for a query. @throws MqError MODEL_REJECTED where the model has no head for it; PROMPT_TOO_LONG; LlamaRefusal. */
+  /** Scores of documents for a query. @throws MqError MODEL_UNSUITED where the model has no head for it; PROMPT_TOO_LONG; LlamaRefusal. */
   async rerank({ query, documents }: RerankRequest): Promise<Ranking> {
     if (this.#model.info.pooling !== 'rank') {
-      throw MqError.of('MODEL_REJECTED', { file: this.#model.options.path, problem: 'it has no head that ranks documents' })
+      throw MqError.of('MODEL_UNSUITED', { file: this.#model.options.path, problem: 'has no head that ranks documents' })
     }
     const pairs = documents.map((document) => rankTokens(this.#model, query, document))
     const scores = await this.#compute(pairs, Math.max(1, this.#model.info.classes))

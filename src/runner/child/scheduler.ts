@@ -11,6 +11,9 @@ const worthCopying = 32
 /** Tokens that one decode takes: what llama.cpp computes at a time, so that cancellations are heard between. */
 const stepTokens = 512
 
+/** Bytes of a token of any vocabulary, at most. */
+const longestToken = 1024
+
 /** Of small models a decode of few tokens is shorter than the way to another thread and back. */
 const quickBytes = 64 * 2 ** 20
 const quickTokens = 32
@@ -45,13 +48,16 @@ export class Scheduler {
     this.#model = model
   }
 
-  /** @throws MqError PROMPT_TOO_LONG, ACTIVATIONS_NOT_FINITE, MODEL_REJECTED; LlamaRefusal; what `signal` was aborted with. */
+  /** @throws MqError PROMPT_TOO_LONG, ACTIVATIONS_NOT_FINITE, MODEL_UNSUITED; LlamaRefusal; what `signal` was aborted with. */
   async complete(request: CompleteRequest, emit: (step: CompletionStep) => void, signal: AbortSignal): Promise<Generated> {
     const model = this.#model
     if (!model.info.generates) {
-      throw MqError.of('MODEL_REJECTED', { file: model.options.path, problem: 'it makes embeddings and no text' })
+      throw MqError.of('MODEL_UNSUITED', { file: model.options.path, problem: 'makes embeddings and no text' })
     }
     const { contextLength } = contextSize(model)
+    // Not tokenized for nothing: no token is that long.
+    const least = typeof request.prompt === 'string' ? Math.floor(Buffer.byteLength(request.prompt) / longestToken) : 0
+    if (least >= contextLength) throw MqError.of('PROMPT_TOO_LONG', { tokens: `more than ${least}`, contextLength })
     const tokens = typeof request.prompt === 'string' ? [...promptTokens(model, request.prompt)] : [...request.prompt]
     if (tokens.length >= contextLength) throw MqError.of('PROMPT_TOO_LONG', { tokens: tokens.length, contextLength })
     checkTokens(tokens, model.info.vocabulary)
@@ -100,7 +106,7 @@ export class Scheduler {
     })
     if (context.memory === null) {
       context.free()
-      throw MqError.of('MODEL_REJECTED', { file: options.path, problem: 'it keeps no context, and so writes no text' })
+      throw MqError.of('MODEL_UNSUITED', { file: options.path, problem: 'keeps no context, and so writes no text' })
     }
     this.#slots = Array.from({ length: sequences }, (_, sequence) => ({ sequence, held: [] }))
     return context

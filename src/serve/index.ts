@@ -1,0 +1,2 @@
+export { type HandedOver, serveWithLlamaServer } from './llama-server.js'
+export { defaultEndpointPort, type EndpointOptions, type RunningEndpoint, startEndpoint } from './server.js'

@@ -1,0 +1,64 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { MqError } from '../errors/index.js'
+import { findProgram, type LoadOptions } from '../runner/index.js'
+
+/** What llama-server is started with. */
+export interface HandedOver {
+  readonly path: string
+  readonly name: string
+  readonly host: string
+  readonly port: number
+  readonly keys: readonly string[]
+  readonly slots: number
+  /** Tokens of each completion. */
+  readonly contextLength: number | undefined
+  readonly load: LoadOptions
+  /** Folder of the programs; by default those on $PATH. */
+  readonly directory?: string | undefined
+  readonly signal: AbortSignal
+}
+
+/**
+ * Runs the user's llama-server with the same flags until it ends or `signal` is aborted; its output goes to this process's.
+ * @throws MqError LLAMA_MISSING; LLAMA_CRASHED where it ends by itself with a status.
+ */
+export async function serveWithLlamaServer(options: HandedOver): Promise<void> {
+  const program = await findProgram('llama-server', options.directory)
+  const { LLAMA_API_KEY: _, ...env } = process.env
+  // Keys do not appear in the list of processes.
+  const keys = options.keys.length === 0 ? {} : { LLAMA_API_KEY: options.keys.join(',') }
+  const child = spawn(program, serverArguments(options), { stdio: ['ignore', 'inherit', 'inherit'], env: { ...env, ...keys } })
+  const stop = (): void => void child.kill('SIGTERM')
+  options.signal.addEventListener('abort', stop, { once: true })
+  if (options.signal.aborted) stop()
+  const [status] = (await once(child, 'close').catch((error: Error) => {
+    throw MqError.of('LLAMA_MISSING', { problem: error.message }, { cause: error })
+  })) as [number | null]
+  if (options.signal.aborted || status === 0) return
+  throw MqError.of('LLAMA_CRASHED', {
+    doing: `served ${options.path}`,
+    problem: `llama-server ended with status ${status ?? 'unknown'}`,
+  })
+}
+
+/** Flags of llama-server. Its context is shared by its slots. */
+export function serverArguments({ path, name, host, port, slots, contextLength, load }: HandedOver): string[] {
+  const { threads, gpuLayers, cpuExpertLayers, flashAttention, keyType, valueType, mmap, pooling } = load
+  const optional = (flag: string, value: string | number | undefined): string[] =>
+    value === undefined ? [] : [flag, String(value)]
+  const always = ['--model', path, '--alias', name, '--host', host, '--port', String(port), '--parallel', String(slots)]
+  return [
+    ...always,
+    ...optional('--ctx-size', contextLength === undefined ? undefined : contextLength * slots),
+    ...optional('--threads', threads),
+    ...optional('--gpu-layers', gpuLayers === -1 ? 'all' : gpuLayers),
+    ...(cpuExpertLayers === undefined || cpuExpertLayers === 0 ? [] : ['--n-cpu-moe', String(cpuExpertLayers)]),
+    ...optional('--flash-attn', flashAttention),
+    ...optional('--cache-type-k', keyType),
+    ...optional('--cache-type-v', valueType),
+    ...(mmap === false ? ['--no-mmap'] : []),
+    ...(pooling === undefined ? [] : pooling === 'rank' ? ['--rerank'] : ['--embeddings', '--pooling', pooling]),
+    '--metrics',
+  ]
+}

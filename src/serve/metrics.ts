@@ -1,0 +1,47 @@
+import type { Generated } from '../runner/index.js'
+
+/** Counts of a server since it started, as Prometheus reads them. */
+export interface Metrics {
+  request(address: string, status: number, seconds: number): void
+  generated(model: string, generated: Generated): void
+  cancelled(): void
+  /** Exposition format 0.0.4. @param gauges names, meanings and values of now. */
+  text(gauges: readonly (readonly [name: string, help: string, value: number])[]): string
+}
+
+export function createMetrics(): Metrics {
+  const counters = new Map<string, { readonly help: string; readonly values: Map<string, number> }>()
+  const add = (name: string, help: string, labels: Readonly<Record<string, string>>, value: number): void => {
+    const counter = counters.get(name) ?? { help, values: new Map<string, number>() }
+    counters.set(name, counter)
+    const key = Object.entries(labels)
+      .map(([label, text]) => `${label}="${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`)
+      .join(',')
+    counter.values.set(key, (counter.values.get(key) ?? 0) + value)
+  }
+  return {
+    request(address, status, seconds) {
+      add('mq_requests_total', 'Requests answered.', { address, status: String(status) }, 1)
+      add('mq_request_seconds_total', 'Time from requests to the ends of their answers.', { address }, seconds)
+    },
+    generated(model, { tokens, promptTokens, cachedTokens, seconds, promptSeconds }) {
+      add('mq_prompt_tokens_total', 'Tokens of prompts.', { model }, promptTokens)
+      add('mq_prompt_tokens_cached_total', 'Tokens of prompts that were not computed again.', { model }, cachedTokens)
+      add('mq_prompt_seconds_total', 'Time that completions spent on their prompts.', { model }, promptSeconds)
+      add('mq_generated_tokens_total', 'Tokens generated.', { model }, tokens)
+      add('mq_generation_seconds_total', 'Time that completions spent on generating.', { model }, seconds)
+    },
+    cancelled() {
+      add('mq_requests_cancelled_total', 'Requests whose client went away.', {}, 1)
+    },
+    text(gauges) {
+      const counted = [...counters].flatMap(([name, { help, values }]) => [
+        `# HELP ${name} ${help}`,
+        `# TYPE ${name} counter`,
+        ...[...values].map(([labels, value]) => `${name}${labels === '' ? '' : `{${labels}}`} ${value}`),
+      ])
+      const now = gauges.flatMap(([name, help, value]) => [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, `${name} ${value}`])
+      return `${[...counted, ...now].join('\n')}\n`
+    },
+  }
+}
