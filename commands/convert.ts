@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core'
-import { narrow, outputName, outputPath, widenedBy } from '../src/model/index.js'
+import { blueprintOfAdapter, narrow, outputName, outputPath, widenedBy } from '../src/model/index.js'
 import { planUniform } from '../src/plan/index.js'
 import { type QuantizeReport, quantize, reportOf as quantizeReport, reportText as quantizeText } from '../src/quantize/index.js'
 import { MqCommand } from './base-command.js'
@@ -25,14 +25,19 @@ The output is written as NAME.partial and renamed when it is complete. An interr
 
   static override flags = {
     type: Flags.option({ options: [...Object.keys(types), 'auto'] as (keyof typeof types | 'auto')[] })({
-      default: 'auto',
       description:
-        'Type of the weight matrices; auto is the type that most weights of the source have. Norms, routers and biases stay f32.',
+        'Type of the weight matrices; auto is the type that most weights of the source have. Norms, routers and biases stay f32. [default: auto]',
     }),
     widen: widenFlag('none'),
     narrow: Flags.boolean({
       description: 'Take the zeros of a widened GGUF file out again: the model with its own widths.',
       exclusive: ['widen'],
+    }),
+    'lora-gguf': Flags.string({
+      helpValue: 'DIR',
+      description:
+        'Convert this LoRA adapter of peft to a GGUF file of its own, for --lora of llama.cpp; of PATH, its base, only config.json is read. The type is then f32 unless --type says another. [default: none]',
+      exclusive: ['lora', 'widen', 'narrow', 'no-mtp', 'mtp-only'],
     }),
     ...workFlags,
     ...writeFlags,
@@ -41,15 +46,17 @@ The output is written as NAME.partial and renamed when it is complete. An interr
   override async run(): Promise<QuantizeReport> {
     const { args, flags } = await this.parse(Convert)
     const options = { ...workOptions(flags, 'convert'), ...writeOptions(flags, 'convert'), signal: this.signal }
-    const source = await blueprintOf(args.path, flags)
+    const { 'lora-gguf': adapter, type: asked = adapter === undefined ? 'auto' : 'f32' } = flags
+    const source = adapter === undefined ? await blueprintOf(args.path, flags) : await blueprintOfAdapter(args.path, adapter)
     const blueprint = flags.narrow ? narrow(source) : widenedBy(source, widenOf(flags.widen, 'convert'))
-    const type = flags.type === 'auto' ? blueprint.sourceType : types[flags.type]
+    const type = asked === 'auto' ? blueprint.sourceType : types[asked]
     const plan = planUniform(blueprint, type)
     const output = await outputPath(flags.output, outputName(blueprint.metadata, type, { mtpOnly: flags['mtp-only'] }))
     const result = await this.follow(quantize({ blueprint, plan, output, ...options }))
     const report = quantizeReport(args.path, blueprint, plan, result)
     this.log(quantizeText(report))
-    this.log(`Next: mq quantize ${this.quote(args.path)}${this.repeated('lora', flags.lora)} --bits 4.5`)
+    if (adapter === undefined)
+      this.log(`Next: mq quantize ${this.quote(args.path)}${this.repeated('lora', flags.lora)} --bits 4.5`)
     return report
   }
 }

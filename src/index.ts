@@ -27,6 +27,7 @@ export {
 
 export {
   type Blueprint,
+  blueprintOfAdapter,
   type ModelHeaders,
   type ModelOptions,
   makeBlueprint,

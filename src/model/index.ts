@@ -1,7 +1,7 @@
 export { filesOfAdapter } from './adapter/index.js'
 export { type Family, type FootprintTraits, familyOfArchitecture, knownClasses } from './architectures/index.js'
 export { type Blueprint, type BlueprintTensor, type MergedAdapter, type TensorRole, tensorRoles } from './blueprint.js'
-export { makeBlueprint } from './convert/index.js'
+export { blueprintOfAdapter, makeBlueprint } from './convert/index.js'
 export { type LoadableModel, type ToGguf } from './loadable-model.js'
 export type { ModelHeaders, ModelOptions } from './open-model.js'
 export { readModelHeaders } from './open-model.js'

@@ -8,7 +8,11 @@ import type { Metadata } from '../../formats/gguf/index.js'
  * @param encoding the type or mixture, such as `Q4_K_M`; empty for none.
  * @param options mtpOnly: of the layers for multi-token prediction alone, whose name begins with `mtp-` and has no size.
  */
-export function outputName(metadata: Metadata, encoding: string, { mtpOnly = false }: { mtpOnly?: boolean } = {}): string {
+export function outputName(
+  metadata: Metadata,
+  encoding: string,
+  { mtpOnly = false }: { mtpOnly?: boolean | undefined } = {},
+): string {
   const text = (key: string): string => {
     const entry = metadata.get(`general.${key}`)
     return entry?.type === 'string' ? entry.value.trim() : ''
@@ -23,6 +27,7 @@ export function outputName(metadata: Metadata, encoding: string, { mtpOnly = fal
     isWholeName ? '' : text('finetune'),
     text('version'),
     encoding,
+    metadata.get('general.type')?.value === 'adapter' ? 'LoRA' : '',
   ]
   const stem = parts.map(fileNamePart).filter(Boolean).join('-')
   return `${stem.slice(0, maxStemLength) || 'ggml-model'}.gguf`

@@ -9,8 +9,10 @@ const versionKey = 'general.quantization_version'
  * @param fileType Plan.fileType.
  */
 export function withPlanMetadata(metadata: Metadata, fileType: number): Metadata {
+  // Files of adapters say none.
+  const isAdapter = metadata.get('general.type')?.value === 'adapter'
   const added = new Map<string, MetadataValue>([
-    [fileTypeKey, { type: 'uint32', value: fileType }],
+    ...(isAdapter ? [] : [[fileTypeKey, { type: 'uint32', value: fileType }] as [string, MetadataValue]]),
     [versionKey, { type: 'uint32', value: 2 }],
   ])
   const entries = [...metadata].map(([key, value]): [string, MetadataValue] => [key, added.get(key) ?? value])

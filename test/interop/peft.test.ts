@@ -5,10 +5,9 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openCodec } from '../../formats/ggml/codec.js'
-import { newBufferPool } from '../../src/engine/buffer-pool.js'
-import { newOpenFiles } from '../../src/engine/file-access.js'
 import { makeBlueprint } from '../../src/model/index.js'
 import { evaluateRows, rowCount } from '../../src/recipe/index.js'
+import { openBlueprintFiles } from '../support/blueprint-files.js'
 
 const sample = new URL('../../samples/llama-kjv/', import.meta.url).pathname
 const script = new URL('./peft-cases.py', import.meta.url).pathname
@@ -72,13 +71,10 @@ describe.skipIf(reason !== undefined)(`the models that peft merges${reason === u
 async function valuesOf(path: string, lora: readonly string[] = []): Promise<Map<string, Float32Array>> {
   const [blueprint, codec] = [await makeBlueprint(path, { lora }), await openCodec()]
   const found = new Map<string, Float32Array>()
-  const files = newOpenFiles(blueprint.files)
+  await using files = await openBlueprintFiles(blueprint)
   for (const { name, recipe } of blueprint.tensors) {
-    const buffers = newBufferPool()
-    const values = await evaluateRows(recipe, 0, rowCount(recipe), (range) => files.read(range, buffers), codec)
-    found.set(name, values.slice())
+    found.set(name, (await evaluateRows(recipe, 0, rowCount(recipe), files.read, codec)).slice())
   }
-  files.close()
   return found
 }
 

@@ -1,3 +1,5 @@
 export { type Adapted, adaptedCheckpoint } from './adapted-checkpoint.js'
 export { type AdapterSpec, readAdapterSpec } from './adapter-spec.js'
-export { type Adapter, filesOfAdapter, openAdapter } from './open-adapter.js'
+export { valuesOf } from './deltas.js'
+export { type AdaptedModule, type Adapter, filesOfAdapter, openAdapter } from './open-adapter.js'
+export { type FactorPair, pairOf } from './pairs.js'

@@ -153,6 +153,36 @@ export async function openCheckpoint(place: string | CheckpointFolder): Promise<
   }
 }
 
+/**
+ * A checkpoint of which only config.json and other small files are read, and that holds tensors of these shapes.
+ * @throws MqError FILE_MISSING, CHECKPOINT_EMPTY, CONFIG_INVALID.
+ */
+export async function openConfig(place: string | CheckpointFolder, shapes: ReadonlyMap<string, Shape>): Promise<Checkpoint> {
+  const folder = typeof place === 'string' ? localFolder(await checkpointFolderOf(resolve(place))) : place
+  const config = await readJsonFile(folder, 'config.json')
+  if (config === undefined) throw MqError.of('CHECKPOINT_EMPTY', { path: folder.path, problem: 'there is no config.json' })
+  const missing = (tensor: string): MqError => MqError.of('TENSOR_MISSING', { path: folder.path, tensor })
+  return {
+    path: folder.path,
+    modelId: folder.modelId,
+    pathOf: (name) => folder.pathOf(name),
+    files: [],
+    config,
+    names: [...shapes.keys()],
+    sourceType: 'F16',
+    shapeOf: (name) => shapes.get(name),
+    tensor: (name) => {
+      throw missing(name)
+    },
+    notes: [],
+    readBytes: (name) => folder.readBytes(name),
+    readText: (name) => readTextFile(folder, name),
+    readJson: (name) => readJsonFile(folder, name),
+    values: (name) => Promise.reject(missing(name)),
+    looksEqual: () => Promise.resolve(false),
+  }
+}
+
 /** Tensors that describe others have some hundred bytes. */
 const maxSmallTensorBytes = 65_536
 

@@ -8,6 +8,7 @@ import { blueprintOfGguf } from './from-gguf.js'
 
 export { type BlueprintOptions, blueprintOfCheckpoint } from './from-checkpoint.js'
 export { blueprintOfGguf } from './from-gguf.js'
+export { blueprintOfAdapter } from './lora-gguf.js'
 
 /**
  * Works out what a GGUF made from `path` holds: metadata, and each tensor's name, shape and recipe. Reads headers and small files, no

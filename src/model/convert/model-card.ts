@@ -13,7 +13,9 @@ const maxFrontMatter = 65_536
  * What the model card says of a model's origin: the YAML front matter of README.md.
  * @returns its fields; none where there is no card, and none with a note where its YAML cannot be read.
  */
-export async function readModelCard(checkpoint: Checkpoint): Promise<{ readonly card: Card; readonly notes: readonly string[] }> {
+export async function readModelCard(
+  checkpoint: Pick<Checkpoint, 'readBytes'>,
+): Promise<{ readonly card: Card; readonly notes: readonly string[] }> {
   // A conversion does not fail for what a broken README.md might have said.
   const bytes = await checkpoint.readBytes('README.md').catch(() => undefined)
   const [, yaml] =

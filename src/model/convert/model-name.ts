@@ -19,7 +19,8 @@ interface Part {
 /**
  * Takes a model's name apart at its dashes, with the rules of llama.cpp's converter (gguf-py/gguf/metadata.py, get_model_id_components,
  * v0.5.0), so that general.* says the same in both.
- * @param parameters of the model: a size in its name that is far from them is rather a context length.
+ * @param parameters of the model: a size in its name that is far from them is rather a context length. Below 0 of an adapter, which may
+ * change a part of the model only: a larger size in its name is that of the model.
  */
 export function nameParts(modelId: string, parameters: number): NameParts {
   if (modelId.includes(' ')) return { name: modelId }
@@ -60,6 +61,8 @@ function classify(text: string, index: number, parameters: number): Part {
   if (index > 0 && /^(([A]|\d+x)?\d+([._]\d+)?[KMBT]\d?|small|mini|medium|large|x?xl)$/i.test(text)) {
     return classifySize(text.replaceAll('_', '.'), parameters)
   }
+  // The name of an adapter need not say that it is one.
+  if (index > 0 && parameters < 0 && /^lora$/i.test(text)) return { text, kinds: new Set(['type']) }
   if (index > 0 && /^(chat|instruct|vision|lora)$/i.test(text)) return { text, kinds: new Set(['finetune']) }
   return { text, kinds: new Set() }
 }
@@ -71,7 +74,8 @@ function classifySize(written: string, parameters: number): Part {
     .replace(/(\d)([kmbt])$/, (_, digit: string, unit: string) => digit + unit.toUpperCase())
   const value = /^\d+(\.\d+)?$/.test(text.slice(0, -1)) ? Number(text.slice(0, -1)) : Number.NaN
   const labelled = value * 1000 ** ' KMBT'.indexOf(text.at(-1) ?? '')
-  if (parameters > 0 && Math.abs(labelled - parameters) > Math.floor((7 * parameters) / 8)) {
+  const isFar = parameters > 0 && Math.abs(labelled - parameters) > Math.floor((7 * parameters) / 8)
+  if (isFar || (parameters < 0 && labelled < Math.floor(-parameters / 8))) {
     return { text: text.slice(0, -1) + (text.at(-1) ?? '').toLowerCase(), kinds: new Set(['finetune']) }
   }
   return { text, kinds: new Set(['size']) }
