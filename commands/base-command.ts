@@ -4,6 +4,8 @@ import { finish, type WithProgress } from '../src/progress/index.js'
 import { ProgressBar } from '../src/terminal/index.js'
 import { adviceFor } from './shared/advice.js'
 
+const interrupts = ['SIGINT', 'SIGTERM'] as const
+
 /**
  * Base class of all commands: `--json`, one line for an error, a progress bar for long work, cancellation on Ctrl-C.
  * A command parses flags, calls one function of src/, and shows the result; what `run()` returns is what `--json` prints.
@@ -21,7 +23,13 @@ export abstract class MqCommand extends Command {
 
   override async init(): Promise<void> {
     await super.init()
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, this.#abort)
+    for (const name of interrupts) process.once(name, this.#abort)
+  }
+
+  /** Leaves nothing behind where several commands run in one process, one after another. */
+  protected override async finally(error: Error | undefined): Promise<void> {
+    for (const name of interrupts) process.off(name, this.#abort)
+    await super.finally(error)
   }
 
   /** From now on Ctrl-C is for the command to handle. */

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { errorTable, exitStatus } from '../../src/errors/index.js'
 import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 import { safetensorsBytes } from '../support/safetensors-bytes.js'
 import { type Json, type TinyCheckpoint, writeTinyCheckpoint } from '../support/tiny-checkpoint.js'
 
@@ -452,31 +453,35 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'mq-bad-'))
   validGguf = join(root, 'valid.gguf')
   await writeTinyCheckpoint(join(root, 'valid'))
-  const { exitCode, stderr } = await runMq(['convert', join(root, 'valid'), '--type', 'f16', '-o', validGguf])
+  const { exitCode, stderr } = await runMqHere(['convert', join(root, 'valid'), '--type', 'f16', '-o', validGguf])
   if (exitCode !== 0) throw new Error(stderr)
 })
 afterAll(() => rm(root, { recursive: true, force: true }))
 
 describe('bad input ends in one coded line, and leaves nothing under a final name', () => {
-  test.concurrent.for(cases.map((entry, index) => ({ ...entry, index })))(
-    '$what',
-    async ({ index, code, names, make }, { expect }) => {
-      const folder = join(root, String(index))
-      const args = await make(folder)
-      const { exitCode, stderr } = await runMq(args)
-      expect(stderr).toMatch(new RegExp(`^mq: ${code}: .*\\n?$`))
-      if (names !== undefined) expect(stderr).toMatch(names)
-      expect(exitCode).toBe(exitStatus[errorTable[code].exit])
-      const left = (await readdir(folder).catch(() => [])).filter((name) => name === output || name.endsWith('.partial'))
-      expect(left).toEqual([])
-    },
-  )
+  test.for(cases.map((entry, index) => ({ ...entry, index })))('$what', async ({ index, code, names, make }) => {
+    const folder = join(root, String(index))
+    const args = await make(folder)
+    const { exitCode, stderr } = await runMqHere(args)
+    expect(stderr).toMatch(new RegExp(`^mq: ${code}: .*\\n?$`))
+    if (names !== undefined) expect(stderr).toMatch(names)
+    expect(exitCode).toBe(exitStatus[errorTable[code].exit])
+    const left = (await readdir(folder).catch(() => [])).filter((name) => name === output || name.endsWith('.partial'))
+    expect(left).toEqual([])
+  })
+
+  test.each(['a missing tensor', 'a flag that does not exist'])('%s ends a process of its own in the same way', async (what) => {
+    const { code, make } = cases.find((entry) => entry.what === what) ?? expect.fail(`there is no case of ${what}`)
+    const { exitCode, stdout, stderr } = await runMq(await make(join(root, 'process', what)))
+    expect({ exitCode, stdout }).toEqual({ exitCode: exitStatus[errorTable[code].exit], stdout: '' })
+    expect(stderr).toMatch(new RegExp(`^mq: ${code}: .*$`))
+  })
 
   test.skipIf(process.getuid?.() === 0)('an unreadable file', async () => {
     const folder = join(root, 'unreadable')
     await writeTinyCheckpoint(folder)
     await chmod(join(folder, 'model.safetensors'), 0)
-    const { exitCode, stderr } = await runMq(['convert', folder, '--type', 'f16', '-o', join(folder, output)])
+    const { exitCode, stderr } = await runMqHere(['convert', folder, '--type', 'f16', '-o', join(folder, output)])
     expect(stderr).toMatch(/^mq: FILE_UNREADABLE: .*model\.safetensors/)
     expect(exitCode).toBe(exitStatus.environment)
   })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { CompareReport } from '../../src/verify/index.js'
 import { elementsOf } from '../support/elements.js'
-import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 import { llama, sampleModels, samplePath } from '../support/sample-models.js'
 
 describe.skipIf(!llama.available)(`mq compare (${llama.name})`, () => {
@@ -25,7 +25,7 @@ describe.skipIf(!llama.available)(`mq compare (${llama.name})`, () => {
     await rm(folder, { recursive: true, force: true })
   })
   const mq = (...args: string[]) =>
-    runMq(['compare', ...args, '-f', 'text.txt', '--chunks', '2'], { cwd: folder, env: { MQ_CACHE: join(folder, 'cache') } })
+    runMqHere(['compare', ...args, '-f', 'text.txt', '--chunks', '2'], { cwd: folder, env: { MQ_CACHE: join(folder, 'cache') } })
 
   test('takes folders and files, and makes a table, data and a page of the same', async () => {
     const all = ['quantized', 'brain.gguf', '--against', 'reference.gguf', '-c', '64']

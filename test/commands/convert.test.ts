@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ggmlType } from '../../formats/ggml/types.js'
 import { openGguf } from '../../formats/gguf/index.js'
-import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 
 const sample = (name: string): string => fileURLToPath(new URL(`../../samples/${name}`, import.meta.url))
 
@@ -39,7 +39,7 @@ const byName = (a: { name: string }, b: { name: string }): number => (a.name < b
 describe.each(['llama-kjv', 'deepseek-kjv-moe'])('%s', (name) => {
   test.each(['f32', 'f16', 'bf16', 'q8_0'])("as %s is, tensor for tensor, what llama.cpp's converter makes", async (type) => {
     const output = join(folder, 'model.gguf')
-    const { exitCode, stdout, stderr } = await runMq(['convert', sample(name), '--type', type, '-o', output, '--json'])
+    const { exitCode, stdout, stderr } = await runMqHere(['convert', sample(name), '--type', type, '-o', output, '--json'])
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
     const golden = JSON.parse(await readFile(new URL(`../golden/${name}.${type}.json`, import.meta.url), 'utf8')) as Golden
     expect((await tensorsOf(output)).toSorted(byName)).toEqual(golden.tensors.toSorted(byName))
@@ -53,7 +53,7 @@ describe.each(['llama-kjv', 'deepseek-kjv-moe'])('%s', (name) => {
 
 describe('the file name', () => {
   test("is llama.cpp's where none is given, and auto is the type of the checkpoint", async () => {
-    const { exitCode, stdout } = await runMq(['convert', sample('llama-kjv')], { cwd: folder })
+    const { exitCode, stdout } = await runMqHere(['convert', sample('llama-kjv')], { cwd: folder })
     expect(exitCode).toBe(0)
     expect(await readdir(folder)).toEqual(['Llama-Kjv-4.2M-BF16.gguf'])
     expect(stdout).toContain('Llama-Kjv-4.2M-BF16.gguf')
@@ -61,7 +61,7 @@ describe('the file name', () => {
   })
 
   test('goes into a folder that is given', async () => {
-    const { exitCode } = await runMq(['convert', sample('llama-kjv'), '--type', 'q8_0', '-o', folder])
+    const { exitCode } = await runMqHere(['convert', sample('llama-kjv'), '--type', 'q8_0', '-o', folder])
     expect(exitCode).toBe(0)
     expect(await readdir(folder)).toEqual(['Llama-Kjv-4.2M-Q8_0.gguf'])
   })
@@ -69,7 +69,7 @@ describe('the file name', () => {
 
 describe('what is wrong is said in one line', () => {
   const failing = async (args: readonly string[]): Promise<{ exitCode: number | undefined; code: string | undefined }> => {
-    const { exitCode, stderr, stdout } = await runMq(['convert', ...args], { env: { NODE_ENV: 'production' } })
+    const { exitCode, stderr, stdout } = await runMqHere(['convert', ...args], { env: { NODE_ENV: 'production' } })
     expect(stdout).toBe('')
     expect(stderr.split('\n')).toHaveLength(1)
     return { exitCode, code: /^mq: ([A-Z_]+): /.exec(stderr)?.[1] }
@@ -80,7 +80,7 @@ describe('what is wrong is said in one line', () => {
     await writeFile(output, 'precious')
     expect(await failing([sample('llama-kjv'), '-o', output])).toEqual({ exitCode: 2, code: 'OUTPUT_EXISTS' })
     expect(await readFile(output, 'utf8')).toBe('precious')
-    expect((await runMq(['convert', sample('llama-kjv'), '-o', output, '--force'])).exitCode).toBe(0)
+    expect((await runMqHere(['convert', sample('llama-kjv'), '-o', output, '--force'])).exitCode).toBe(0)
   })
 
   test('a missing folder', async () => {
@@ -103,7 +103,7 @@ describe('what is wrong is said in one line', () => {
     const { size } = await file.stat()
     await file.write(Uint8Array.of(0xc0, 0x7f), 0, 2, size - 2)
     await file.close()
-    const { exitCode, stderr } = await runMq(['convert', source, '-o', join(folder, 'model.gguf')])
+    const { exitCode, stderr } = await runMqHere(['convert', source, '-o', join(folder, 'model.gguf')])
     expect(exitCode).toBe(3)
     expect(stderr).toMatch(/^mq: TENSOR_NOT_FINITE: The tensor \S+ has NaN or infinite weights, first in row \d+\./)
     expect(await readdir(folder)).toEqual(['model'])

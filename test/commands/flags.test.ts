@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import PlanCommand from '../../commands/plan.js'
 import { runCommand } from '../support/run-command.js'
-import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 
 interface ManifestFlag {
   readonly name: string
@@ -72,6 +72,6 @@ test.each([
   ['quantize', '--mixture=unsloth-q2_k_xl', '--type=Q4_K'],
   ['quantize', '--size=3MB', '--plan=plan.json'],
 ])('mq %s refuses two goals: %s and %s', async (command, ...goals) => {
-  const { exitCode, stderr } = await runMq([command, 'samples/llama-kjv', ...goals])
+  const { exitCode, stderr } = await runMqHere([command, 'samples/llama-kjv', ...goals])
   expect([exitCode, stderr]).toEqual([2, expect.stringContaining('cannot also be provided')])
 })

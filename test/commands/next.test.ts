@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 import { runningRegistry } from '../support/running-registry.js'
 import { llama } from '../support/sample-models.js'
 
@@ -19,7 +19,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }))
 
 /** Runs a command line, and returns the one that it says comes next. */
 async function run(...args: string[]): Promise<string | undefined> {
-  const { exitCode, stdout, stderr } = await runMq(args, { cwd: folder })
+  const { exitCode, stdout, stderr } = await runMqHere(args, { cwd: folder })
   expect({ args, exitCode, stderr }).toMatchObject({ exitCode: 0 })
   return /^Next: (.*)$/m.exec(stdout)?.[1]
 }
@@ -61,7 +61,7 @@ describe('every line after "Next:" runs as it is printed', () => {
     await using hub = await runningRegistry()
     await hub.publish({ source: sample, name: 'kjv/llama' })
     const asked = ['hf:kjv/llama', '--endpoint', hub.url, '--bits', '4', '-o', 'remote.json']
-    const { stdout } = await runMq(['plan', ...asked], { cwd: folder })
+    const { stdout } = await runMqHere(['plan', ...asked], { cwd: folder })
     await run(...argumentsOf(/^Next: (.*)$/m.exec(stdout)?.[1]), '-o', 'pulled')
     const [program, ...words] = (/^Once the model is on this machine: (.*)$/m.exec(stdout)?.[1] ?? '').split(' ')
     expect(program).toBe('mq')

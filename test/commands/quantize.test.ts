@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openGguf } from '../../formats/gguf/index.js'
 import type { Plan } from '../../src/plan/plan.js'
 import type { QuantizeReport } from '../../src/quantize/index.js'
-import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 
 const sample = (name: string): string => fileURLToPath(new URL(`../../samples/${name}`, import.meta.url))
 const env = { NODE_ENV: 'production' }
@@ -21,7 +21,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
 async function quantize(...args: string[]): Promise<QuantizeReport> {
-  const { exitCode, stdout, stderr } = await runMq(['quantize', ...args, '--json'], { cwd: folder, env })
+  const { exitCode, stdout, stderr } = await runMqHere(['quantize', ...args, '--json'], { cwd: folder, env })
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
   return JSON.parse(stdout) as QuantizeReport
 }
@@ -54,7 +54,7 @@ describe('a budget', () => {
   })
 
   test('below what the types allow is refused, and nothing is written', async () => {
-    const { exitCode, stderr } = await runMq(['quantize', sample('llama-kjv'), '--bits', '0.5'], { cwd: folder, env })
+    const { exitCode, stderr } = await runMqHere(['quantize', sample('llama-kjv'), '--bits', '0.5'], { cwd: folder, env })
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/^mq: BUDGET_IMPOSSIBLE: /) })
     expect(await readdir(folder)).toEqual([])
   })
@@ -77,7 +77,7 @@ describe('a plan', () => {
   test('of another model is refused', async () => {
     await quantize(sample('llama-kjv'), '--type', 'q8_0', '--save-plan', 'plan.json', '--dry-run')
     const args = ['quantize', sample('deepseek-kjv-moe'), '--plan', 'plan.json']
-    const { exitCode, stderr } = await runMq(args, { cwd: folder, env })
+    const { exitCode, stderr } = await runMqHere(args, { cwd: folder, env })
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 3, stderr: expect.stringMatching(/^mq: PLAN_MISMATCH: /) })
   })
 })
@@ -94,7 +94,7 @@ test('a dry run is exact, and writes nothing', async () => {
 })
 
 test('a GGUF source gives what the checkpoint gives, and one that is quantized already is spoken of', async () => {
-  await runMq(['convert', sample('llama-kjv'), '-o', 'source.gguf'], { cwd: folder, env })
+  await runMqHere(['convert', sample('llama-kjv'), '-o', 'source.gguf'], { cwd: folder, env })
   await quantize(sample('llama-kjv'), '--type', 'q8_0', '-o', 'direct.gguf')
   await quantize('source.gguf', '--type', 'q8_0', '-o', 'detour.gguf')
   expect(await sha256(join(folder, 'detour.gguf'))).toBe(await sha256(join(folder, 'direct.gguf')))
@@ -112,7 +112,7 @@ describe('the command line', () => {
     ['plan', ['--preset', 'Q4_K_M', '--tensor-type', 'Q6_K']],
     ['quantize', ['--preset', 'Q4_K_M', '--tensor-type', 'Q6_K']],
   ])('mq %s %j points to its own help', async (command, args) => {
-    const { stderr } = await runMq([command, sample('llama-kjv'), ...args], { cwd: folder, env })
+    const { stderr } = await runMqHere([command, sample('llama-kjv'), ...args], { cwd: folder, env })
     expect(stderr).toMatch(new RegExp(`^mq: FLAG_INVALID: .* See .mq ${command} --help.\\.$`, 'm'))
   })
 
@@ -125,13 +125,13 @@ describe('the command line', () => {
     [['--type', 'q8_0', '--memory', 'much'], 'FLAG_INVALID'],
     [['--type', 'q8_0', '--tensor-type', 'nothing=F16'], 'FLAG_INVALID'],
   ])('%j is %s', async (args, code) => {
-    const { exitCode, stderr } = await runMq(['quantize', sample('llama-kjv'), ...args], { cwd: folder, env })
+    const { exitCode, stderr } = await runMqHere(['quantize', sample('llama-kjv'), ...args], { cwd: folder, env })
     expect({ exitCode, code: /^mq: (\w+): .*$/.exec(stderr)?.[1] }).toEqual({ exitCode: 2, code })
     expect(await readdir(folder)).toEqual([])
   })
 
   test('shows roles, errors and the next command', async () => {
-    const { stdout } = await runMq(['quantize', sample('llama-kjv'), '--type', 'q8_0'], { cwd: folder, env })
+    const { stdout } = await runMqHere(['quantize', sample('llama-kjv'), '--type', 'q8_0'], { cwd: folder, env })
     expect(stdout).toMatch(/^attention-k +4 +Q8_0 +139 kB +8\.50 +2\.\de-5$/m)
     expect(stdout).toMatch(/^4\.2 M weights, 4\.53 MB, 8\.513 bits per weight, in /m)
     expect(stdout).toContain('Next: mq verify Llama-Kjv-4.2M-Q8_0.gguf')

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
-import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 import { temporaryFolder, writeTinyGguf } from '../support/tiny-model.js'
 
 describe('mq publish, registry ls, registry serve, pull', () => {
@@ -12,11 +12,11 @@ describe('mq publish, registry ls, registry serve, pull', () => {
     await using folder = await temporaryFolder()
     const env = { MQ_REGISTRY: join(folder.path, 'registry') }
     const source = await writeTinyGguf(folder.path, 'm.gguf')
-    expect((await runMq(['registry', 'ls'], { env })).stdout).toContain('has no models yet')
+    expect((await runMqHere(['registry', 'ls'], { env })).stdout).toContain('has no models yet')
 
-    const published = await runMq(['publish', source, 'kjv/tiny'], { env })
+    const published = await runMqHere(['publish', source, 'kjv/tiny'], { env })
     expect(published).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^kjv\/tiny:Q4_K_M {2}1 files?, /) })
-    const listed = await runMq(['registry', 'ls', '--json'], { env })
+    const listed = await runMqHere(['registry', 'ls', '--json'], { env })
     expect(JSON.parse(listed.stdout).models).toMatchObject([{ name: 'kjv/tiny:Q4_K_M', architecture: 'llama' }])
 
     const server = spawn(process.execPath, ['bin/run.js', 'registry', 'serve', '--port', '0', '--json'], {
@@ -31,7 +31,7 @@ describe('mq publish, registry ls, registry serve, pull', () => {
     }
     const { url } = JSON.parse(json)
     const output = join(folder.path, 'pulled')
-    const pulled = await runMq(['pull', 'kjv/tiny:Q4_K_M', '-o', output], { env: { HF_ENDPOINT: url } })
+    const pulled = await runMqHere(['pull', 'kjv/tiny:Q4_K_M', '-o', output], { env: { HF_ENDPOINT: url } })
     expect(pulled).toMatchObject({ exitCode: 0, stderr: '' })
     expect(await readFile(join(output, 'tiny-Q4_K_M.gguf'))).toEqual(await readFile(source))
     server.kill('SIGINT')
@@ -47,7 +47,7 @@ describe('mq publish, registry ls, registry serve, pull', () => {
     [['registry', 'serve', '--port', '70000'], 2, 'USAGE'],
   ])('%j ends with %i and one line', async (args, exitCode, code) => {
     await using folder = await temporaryFolder()
-    const result = await runMq(args, { env: { MQ_REGISTRY: folder.path, NODE_ENV: 'production' } })
+    const result = await runMqHere(args, { env: { MQ_REGISTRY: folder.path, NODE_ENV: 'production' } })
     expect(result.exitCode).toBe(exitCode)
     expect(result.stderr).toMatch(new RegExp(`^mq: ${code}: [^\\n]+$`))
   })

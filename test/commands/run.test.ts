@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 import { runningRegistry } from '../support/running-registry.js'
 import { llama, sampleModels } from '../support/sample-models.js'
 
@@ -24,7 +25,7 @@ describe.skipIf(!llama.available)(`mq run (${llama.name})`, () => {
   afterAll(() => models[Symbol.asyncDispose]())
 
   test('writes the text on stdout and figures on stderr', async () => {
-    const { exitCode, stdout, stderr } = await runMq(['run', model, prompt, ...greedy])
+    const { exitCode, stdout, stderr } = await runMqHere(['run', model, prompt, ...greedy])
     expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: expected })
     expect(stderr).toMatch(/^prompt \d+ tokens in [\d.]+ s; 12 tokens in [\d.]+ s, [\d.]+ tokens\/s, stopped at --max-tokens$/)
   })
@@ -47,7 +48,7 @@ describe.skipIf(!llama.available)(`mq run (${llama.name})`, () => {
     await using registry = await runningRegistry()
     await registry.publish({ source: model, name: 'kjv/llama' })
     const env = { MQ_CACHE: join(registry.folder, 'cache') }
-    const { exitCode, stdout } = await runMq(['run', 'kjv/llama', prompt, ...greedy, '--endpoint', registry.url], { env })
+    const { exitCode, stdout } = await runMqHere(['run', 'kjv/llama', prompt, ...greedy, '--endpoint', registry.url], { env })
     expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: expected })
   })
 
@@ -56,7 +57,7 @@ describe.skipIf(!llama.available)(`mq run (${llama.name})`, () => {
     await registry.publish({ source: model, name: 'kjv/llama' })
     const env = { MQ_CACHE: join(registry.folder, 'cache'), MQ_REGISTRY: registry.directory, MQ_ENDPOINT: '', HF_ENDPOINT: '' }
     const before = registry.log.length
-    const { exitCode, stdout } = await runMq(['run', 'kjv/llama', prompt, ...greedy], { env })
+    const { exitCode, stdout } = await runMqHere(['run', 'kjv/llama', prompt, ...greedy], { env })
     expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: expected })
     expect(registry.log).toHaveLength(before)
   })
@@ -102,7 +103,7 @@ describe.skipIf(!llama.available)(`mq run (${llama.name})`, () => {
     [['-ngl', 'some'], 2, 'FLAG_INVALID'],
     [['--ctx', '8'], 3, 'PROMPT_TOO_LONG'],
   ])('%j ends with %i and one line', async (flags, status, code) => {
-    const { exitCode, stdout, stderr } = await runMq(['run', model, prompt, '--raw', ...flags])
+    const { exitCode, stdout, stderr } = await runMqHere(['run', model, prompt, '--raw', ...flags])
     expect({ exitCode, stdout }).toEqual({ exitCode: status, stdout: '' })
     expect(stderr).toMatch(new RegExp(`^mq: ${code}: [^\\n]+$`))
   })

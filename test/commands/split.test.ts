@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openGguf } from '../../formats/gguf/index.js'
 import type { QuantizeReport } from '../../src/quantize/index.js'
 import { foreign } from '../support/foreign.js'
-import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 import { llama, samplePath } from '../support/sample-models.js'
 
 const env = { NODE_ENV: 'production' }
@@ -17,7 +17,7 @@ let folder = ''
 let report: QuantizeReport
 
 async function mq(args: readonly string[]): Promise<string> {
-  const { exitCode, stdout, stderr } = await runMq([...args], { cwd: folder, env })
+  const { exitCode, stdout, stderr } = await runMqHere([...args], { cwd: folder, env })
   expect({ exitCode, stderr: exitCode === 0 ? '' : stderr }).toEqual({ exitCode: 0, stderr: '' })
   return stdout
 }
@@ -65,7 +65,7 @@ describe('a model in shards', () => {
   })
 
   test('is not replaced without --force', async () => {
-    const { exitCode, stderr } = await runMq(split, { cwd: folder, env })
+    const { exitCode, stderr } = await runMqHere(split, { cwd: folder, env })
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/^mq: OUTPUT_EXISTS: /) })
     await mq([...split, '--force'])
   })

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { advice } from '../../commands/shared/advice.js'
 import { errorTable } from '../../src/errors/index.js'
-import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 import { llama } from '../support/sample-models.js'
 import { writeTinyGguf } from '../support/tiny-model.js'
 
@@ -18,7 +18,7 @@ let gguf: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mq-suggested-'))
   gguf = await writeTinyGguf(folder, 'tiny.gguf')
-  await runMq(['convert', sample, '-o', join(folder, 'model.gguf')])
+  await runMqHere(['convert', sample, '-o', join(folder, 'model.gguf')])
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
@@ -65,7 +65,7 @@ for (const [line, { more, needsLlama }] of Object.entries(added)) {
       const words = line.split(' ').slice(1)
       const args = [...words.map((word) => (word === 'FOLDER' ? folder : word)), ...more()]
       const env = { MQ_REGISTRY: at('registry'), MQ_CACHE: at('cache') }
-      expect(await runMq(args, { cwd: folder, env })).toMatchObject({ exitCode: 0, stderr: '' })
+      expect(await runMqHere(args, { cwd: folder, env })).toMatchObject({ exitCode: 0, stderr: '' })
     },
     120_000,
   )

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { VerifyReport } from '../../src/verify/index.js'
 import { elementsOf } from '../support/elements.js'
-import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 import { llama, sampleModels, samplePath } from '../support/sample-models.js'
 
 describe.skipIf(!llama.available)(`mq verify (${llama.name})`, () => {
@@ -22,7 +22,7 @@ describe.skipIf(!llama.available)(`mq verify (${llama.name})`, () => {
     await rm(folder, { recursive: true, force: true })
   })
   const mq = (...args: string[]) =>
-    runMq(['verify', 'model.gguf', '--against', 'reference.gguf', '-f', 'text.txt', '-c', '64', '--chunks', '4', ...args], {
+    runMqHere(['verify', 'model.gguf', '--against', 'reference.gguf', '-f', 'text.txt', '-c', '64', '--chunks', '4', ...args], {
       cwd: folder,
     })
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createToken } from '../../src/registry/index.js'
 import { foreign } from '../support/foreign.js'
-import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 import { runningRegistry, type TestRegistry } from '../support/running-registry.js'
 
 const sample = 'samples/llama-kjv'
@@ -39,7 +39,7 @@ describe.skipIf(!foreign.available)(`the registry and programs that are not ours
   beforeAll(async () => {
     registry = await runningRegistry()
     const path = join(registry.folder, 'llama-kjv-F16.gguf')
-    const { exitCode, stderr } = await runMq(['convert', sample, '--type', 'f16', '-o', path])
+    const { exitCode, stderr } = await runMqHere(['convert', sample, '--type', 'f16', '-o', path])
     if (exitCode !== 0) throw new Error(stderr)
     gguf = await readFile(path)
     await registry.publish({ source: path, name: 'kjv/llama' })

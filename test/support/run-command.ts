@@ -8,8 +8,8 @@ export interface CommandOutcome {
   readonly exitCode: number
 }
 
-/** Runs a command in this process, without bin/ and dist/, and returns what it wrote. */
-export async function runCommand(command: typeof Command, argv: string[]): Promise<CommandOutcome> {
+/** What is written to stdout and stderr from here on, in place of the terminal. */
+export function captureOutput(): { readonly written: { stdout: string; stderr: string }; end(): void } {
   const written = { stdout: '', stderr: '' }
   const spies = [
     vi.spyOn(console, 'log').mockImplementation((...values: unknown[]) => void (written.stdout += `${format(...values)}\n`)),
@@ -20,13 +20,24 @@ export async function runCommand(command: typeof Command, argv: string[]): Promi
       }),
     ),
   ]
+  return {
+    written,
+    end() {
+      for (const spy of spies) spy.mockRestore()
+    },
+  }
+}
+
+/** Runs a command in this process, without bin/ and dist/, and returns what it wrote. */
+export async function runCommand(command: typeof Command, argv: string[]): Promise<CommandOutcome> {
+  const output = captureOutput()
   const before = process.exitCode
   process.exitCode = 0
   try {
     await (command as unknown as { run(argv: string[], options: string): Promise<unknown> }).run(argv, import.meta.url)
-    return { ...written, exitCode: process.exitCode }
+    return { ...output.written, exitCode: process.exitCode }
   } finally {
     process.exitCode = before
-    for (const spy of spies) spy.mockRestore()
+    output.end()
   }
 }
