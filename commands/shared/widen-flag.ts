@@ -9,7 +9,7 @@ export const widenFlag = (fallback: string) =>
   Flags.string({
     multiple: true,
     helpValue: 'auto|none|always|WIDTH=N',
-    description: `Add zeros to widths that are not multiples of 256, so that their rows can have K- and IQ-types; the model computes the same function. auto: where the estimated loss at equal bytes is lower; WIDTH: its name in config.json, such as intermediate_size=2304. [default: ${fallback}]`,
+    description: `Add zeros to widths that are not multiples of 256, so that their rows can have K- and IQ-types; the model computes the same function. auto, for budgets: where the estimated loss at equal bytes is lower; WIDTH: its name in config.json, such as intermediate_size=2304. [default: ${fallback}]`,
   })
 
 /**

@@ -10,6 +10,8 @@ export { layerOfTensor, roleOfTensor } from './roles.js'
 export {
   type Growths,
   narrow,
+  nothingToCompare,
+  notWidenedNote,
   type Size,
   usefulGrowths,
   type WidenRequest,

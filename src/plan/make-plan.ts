@@ -2,7 +2,7 @@ import { type GgmlTypeName, ggmlType } from '../../formats/ggml/types.js'
 import { embeddingCovariances } from '../calibration/index.js'
 import { type Importance, type InputCovariances, isCopy, isDamping } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
-import type { Blueprint, WidenRequest } from '../model/index.js'
+import { type Blueprint, nothingToCompare, notWidenedNote, type WidenRequest } from '../model/index.js'
 import type { WithProgress } from '../progress/index.js'
 import { type Measure, parseTensorTypes, planMixture, planPreset, planType, writableTypes } from './allocate/index.js'
 import { checkPlan } from './check-plan.js'
@@ -49,6 +49,7 @@ export const sensitivityEstimates = ['none', 'fast'] as const
  */
 export async function* makePlan(blueprint: Blueprint, request: PlanRequest, options: PlanningOptions = {}): WithProgress<Plan> {
   checkOptions(options)
+  checkWiden(request, options.widen)
   const { widen = isBudget(request) ? 'auto' : 'none', ...asked } = options
   const inputsOf = (model: Blueprint): PlanningOptions => {
     const inputs = inputsOfPlan(asked, blueprint, model)
@@ -62,7 +63,19 @@ export async function* makePlan(blueprint: Blueprint, request: PlanRequest, opti
     const typed = yield* withTypes(wide, request, inputsOf(wide))
     return { plan: typed, loss: typed.estimatedLoss ?? 0 }
   })
-  return yield* withInputs(model, plan, inputsOf(model))
+  const unwidened = options.widen !== undefined && widen !== 'none' && widen !== 'auto' && plan.widths === undefined
+  const noted = unwidened ? { ...plan, notes: [...plan.notes, notWidenedNote(blueprint)] } : plan
+  return yield* withInputs(model, noted, inputsOf(model))
+}
+
+/** @throws MqError OPTION_INVALID where widths are asked for and the request leaves nothing to decide. */
+function checkWiden(request: PlanRequest, widen: WidenRequest | undefined): void {
+  if (widen === undefined || widen === 'none') return
+  if (request.kind === 'plan') {
+    const value = typeof widen === 'string' ? widen : Object.keys(widen).join(', ')
+    throw MqError.of('OPTION_INVALID', { option: 'widen', value, problem: 'the plan says which widths its model has' })
+  }
+  if (widen === 'auto' && !isBudget(request)) throw nothingToCompare()
 }
 
 /** Whether types are chosen by a budget. */

@@ -94,4 +94,22 @@ describe('a model of odd widths', () => {
     const { error } = await json(Convert, source, '--widen', value, '-o', join(folder, 'never.gguf'))
     expect(error).toMatchObject({ code: 'FLAG_INVALID', message: expect.stringMatching(message) })
   })
+
+  test.each<[string, Parameters<typeof runCommand>[0], readonly string[], RegExp]>([
+    ['auto without a budget: mq convert', Convert, ['--widen', 'auto'], /^--widen auto: it compares plans of a budget/],
+    ['auto without a budget: a preset', PlanCommand, ['--preset', 'Q4_K_M', '--widen', 'auto'], /^--widen auto: it compares/],
+    ['auto without a budget: one type', PlanCommand, ['--type', 'Q4_K', '--widen', 'auto'], /^--widen auto: it compares/],
+    ['widths beside a plan', Quantize, ['--plan', 'p.json', '--widen', 'always'], /--widen.* cannot also be provided/],
+  ])('%s is refused', async (_, command, args, message) => {
+    const { error } = await json(command, source, ...args)
+    expect(error).toMatchObject({ message: expect.stringMatching(message) })
+  })
+
+  test('that cannot grow is said to be left as it is', async () => {
+    const sample = 'samples/llama-kjv'
+    const note = 'Nothing was widened: no width needs it, or this architecture does not let it grow.'
+    const converted = await json(Convert, sample, '--widen', 'always', '-o', join(folder, 'same.gguf'))
+    expect(converted.notes).toContain(note)
+    expect((await json(PlanCommand, sample, '--type', 'Q4_K', '--widen', 'always')).notes).toContain(note)
+  })
 })

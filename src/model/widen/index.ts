@@ -1,4 +1,13 @@
-export { narrow, usefulGrowths, type WidenRequest, widen, widenedBy, withGrowths } from './widen.js'
+export {
+  narrow,
+  nothingToCompare,
+  notWidenedNote,
+  usefulGrowths,
+  type WidenRequest,
+  widen,
+  widenedBy,
+  withGrowths,
+} from './widen.js'
 export {
   type Growths,
   type Size,

@@ -51,10 +51,27 @@ export function usefulGrowths(blueprint: Blueprint): Widths {
 /** Whether widths grow: none; always, where it helps rows and the family allows it; auto, where it pays; or to given sizes. */
 export type WidenRequest = 'none' | 'always' | 'auto' | Widths
 
-/** The model with the widths that are asked for; without a plan there is nothing that `auto` could compare. @throws as widen. */
+/**
+ * The model with the widths that are asked for; where nothing grows, a note of it says so.
+ * @throws as widen; OPTION_INVALID for `auto`: without a budget there is nothing to compare.
+ */
 export function widenedBy(blueprint: Blueprint, request: WidenRequest = 'none'): Blueprint {
-  if (request === 'none' || request === 'auto') return blueprint
-  return widen(blueprint, request === 'always' ? usefulGrowths(blueprint) : request)
+  if (request === 'none') return blueprint
+  if (request === 'auto') throw nothingToCompare()
+  const wide = widen(blueprint, request === 'always' ? usefulGrowths(blueprint) : request)
+  return wide === blueprint ? { ...blueprint, notes: [...blueprint.notes, notWidenedNote(blueprint)] } : wide
+}
+
+/** @returns the error for `auto` where no budget is given. */
+export function nothingToCompare(): MqError {
+  const problem = 'it compares plans of a budget (bits, size or fit), and none is given; use always, or WIDTH=N'
+  return MqError.of('OPTION_INVALID', { option: 'widen', value: 'auto', problem })
+}
+
+/** Why a model that was to be widened was not. */
+export function notWidenedNote(blueprint: Blueprint): string {
+  if (blueprint.widened !== undefined) return 'Nothing was widened: the file is a widened model already.'
+  return 'Nothing was widened: no width needs it, or this architecture does not let it grow.'
 }
 
 /**
