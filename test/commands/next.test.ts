@@ -4,16 +4,19 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { writeOneLayerSample } from '../support/one-layer-sample.js'
 import { runMqHere } from '../support/run-mq-here.js'
 import { runningRegistry } from '../support/running-registry.js'
 import { llama } from '../support/sample-models.js'
 
-const sample = fileURLToPath(new URL('../../samples/llama-kjv', import.meta.url))
 const text = fileURLToPath(new URL('../../samples/text/kjv-heldout.txt', import.meta.url))
 
 let folder: string
+let sample: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mq-next-'))
+  sample = join(folder, 'sample')
+  await writeOneLayerSample(sample)
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 

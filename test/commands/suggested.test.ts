@@ -5,18 +5,21 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { advice } from '../../commands/shared/advice.js'
 import { errorTable } from '../../src/errors/index.js'
+import { writeOneLayerSample } from '../support/one-layer-sample.js'
 import { runMqHere } from '../support/run-mq-here.js'
 import { llama } from '../support/sample-models.js'
 import { writeTinyGguf } from '../support/tiny-model.js'
 
-const sample = fileURLToPath(new URL('../../samples/llama-kjv', import.meta.url))
 const text = fileURLToPath(new URL('../../samples/text/kjv-heldout.txt', import.meta.url))
 const measured = ['--text', text, '--chunks', '2', '--ctx', '64']
 
 let folder: string
+let sample: string
 let gguf: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mq-suggested-'))
+  sample = at('sample')
+  await writeOneLayerSample(sample)
   gguf = await writeTinyGguf(folder, 'tiny.gguf')
   await runMqHere(['convert', sample, '-o', join(folder, 'model.gguf')])
 })
