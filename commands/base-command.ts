@@ -27,9 +27,9 @@ export abstract class MqCommand extends Command {
   }
 
   /** Leaves nothing behind where several commands run in one process, one after another. */
-  protected override async finally(error: Error | undefined): Promise<void> {
+  protected override async finally(failed: Error | undefined): Promise<void> {
     for (const name of interrupts) process.off(name, this.#abort)
-    await super.finally(error)
+    await super.finally(failed)
   }
 
   /** From now on Ctrl-C is for the command to handle. */

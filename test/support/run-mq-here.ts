@@ -30,7 +30,7 @@ async function runNow(args: readonly string[], { cwd, env = {} }: Omit<MqOptions
       process.exitCode = error.oclif.exit ?? 0
     })
     const { stdout, stderr } = output.written
-    return { exitCode: Number(process.exitCode), stdout: withoutNewline(stdout), stderr: withoutNewline(stderr) }
+    return { exitCode: process.exitCode, stdout: withoutNewline(stdout), stderr: withoutNewline(stderr) }
   } finally {
     output.end()
     process.chdir(before.cwd)
