@@ -9,9 +9,18 @@ import { benchKills } from './kills.js'
 import { benchPipeline, type PipelineMeasurement } from './pipeline.js'
 import type { Usage } from './process-tree.js'
 import { quality } from './quality-command.js'
+import { widening } from './widening/command.js'
 
 /** Subcommands of `npm run bench -- NAME`; each takes its arguments and prints its results. */
-const benches: Record<string, (args: string[]) => Promise<void>> = { coverage, feedback, kernels, kills, pipeline, quality }
+const benches: Record<string, (args: string[]) => Promise<void>> = {
+  coverage,
+  feedback,
+  kernels,
+  kills,
+  pipeline,
+  quality,
+  widening,
+}
 
 async function kernels(args: string[]): Promise<void> {
   const options = {

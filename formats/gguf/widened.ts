@@ -1,8 +1,8 @@
 import type { Metadata } from './types.js'
 
 /**
- * Metadata key of mq for a file whose widths grew by zeros: JSON, `{ "weights": 134515008, "widths": { "embedding_length": { "from": 576,
- * "to": 768 } } }`. llama.cpp passes it over.
+ * Metadata key of mq for a file whose widths grew by zeros: JSON, `{ "weights": 134515008, "grain": 1, "widths": { "embedding_length": {
+ * "from": 576, "to": 768 } } }`. llama.cpp passes it over.
  */
 export const widenedKey = 'mq.widened'
 
@@ -13,6 +13,8 @@ type Size = number | readonly number[]
 export interface Widened {
   /** Weights of the model, zeros not counted. */
   readonly weights: number
+  /** How many of the model's entries stay together where zeros come between them; 0 where all zeros stand at the end. */
+  readonly grain: number
   /** Sizes before and after, by the metadata's names of the widths without the architecture. */
   readonly widths: Readonly<Record<string, { readonly from: Size; readonly to: Size }>>
 }
@@ -22,13 +24,14 @@ export function readWidened(metadata: Metadata): Widened | undefined {
   const entry = metadata.get(widenedKey)
   if (entry?.type !== 'string') return undefined
   const read: unknown = JSON.parse(entry.value)
-  const { weights, widths } = (typeof read === 'object' && read !== null ? read : {}) as Partial<Widened>
+  const { weights, grain, widths } = (typeof read === 'object' && read !== null ? read : {}) as Partial<Widened>
   if (!isCount(weights) || typeof widths !== 'object' || widths === null) throw new RangeError('it has no weights and widths')
+  if (!Number.isSafeInteger(grain) || (grain as number) < 0) throw new RangeError('it has no grain')
   for (const [key, growth] of Object.entries(widths)) {
     const { from, to } = growth as Partial<Widened['widths'][string]>
     if (!isSize(from) || !isSize(to)) throw new RangeError(`${key} has no such sizes`)
   }
-  return { weights, widths }
+  return { weights, grain: grain as number, widths }
 }
 
 /** Weights of the model in a file whose widths grew, zeros not counted; undefined for all others, and where the key is not as mq writes it. */

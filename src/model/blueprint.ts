@@ -1,7 +1,7 @@
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { Metadata } from '../../formats/gguf/types.js'
 import type { Recipe, Shape } from '../recipe/index.js'
-import type { Growths } from './widen/widths.js'
+import type { Widening } from './widen/widths.js'
 
 /** What a tensor does in the model: what the allocator reasons about and what a user names in a floor. */
 export const tensorRoles = [
@@ -81,7 +81,7 @@ export interface Blueprint {
   /** Adapters that are merged, in order; absent where there are none. */
   readonly adapters?: readonly MergedAdapter[]
   /** Sizes of widths before and after zeros were added: see widen. */
-  readonly widened?: Growths
+  readonly widened?: Widening
   /** Things the user should know: dropped tensors, guesses. One sentence each. */
   readonly notes: readonly string[]
 }

@@ -1,6 +1,7 @@
-import { type GgmlTypeName, ggmlBytes } from '../../formats/ggml/types.js'
+import { type GgmlTypeName, ggmlBytes, ggmlType } from '../../formats/ggml/types.js'
 import { concat } from './operations/concat.js'
 import { mxfp4 } from './operations/mxfp4.js'
+import { type PlaceRecipe, place } from './operations/place.js'
 import { plain } from './operations/plain.js'
 import { reshape } from './operations/reshape.js'
 import { slice } from './operations/slice.js'
@@ -41,24 +42,41 @@ export function blocksOf(recipe: Recipe): StoredBlocks | undefined {
       return recipe.shape.length < 2 ? undefined : moved(recipe.inputs, (_, inputs) => stack(inputs))
     case 'concat':
       return recipe.shape.length < 2 ? undefined : moved(recipe.inputs, (_, inputs) => concat(inputs))
+    case 'place':
+      return moved([recipe.input], (type, [input]) => placeBlocks(recipe, type, input as Recipe))
     default:
       return undefined
   }
+}
+
+/** Blocks of nothing but zeros are zeros in every type. Undefined where the runs do not keep blocks whole. */
+function placeBlocks({ axis, runs, shape }: PlaceRecipe, type: GgmlTypeName, bytes: Recipe): Recipe | undefined {
+  const size = shape[axis] as number
+  if (axis < shape.length - 1) return place(bytes, axis, runs, size)
+  const { blockSize, blockBytes } = ggmlType(type)
+  if ([...runs, size].some((entries) => entries % blockSize !== 0)) return undefined
+  return place(
+    bytes,
+    axis,
+    runs.map((entries) => (entries / blockSize) * blockBytes),
+    ggmlBytes(type, size),
+  )
 }
 
 function byteShape(type: GgmlTypeName, shape: Shape): Shape {
   return [...shape.slice(0, -1), ggmlBytes(type, shape.at(-1) ?? 0)]
 }
 
-function moved(inputs: readonly Recipe[], move: (type: GgmlTypeName, bytes: Recipe[]) => Recipe): StoredBlocks | undefined {
+function moved(
+  inputs: readonly Recipe[],
+  move: (type: GgmlTypeName, bytes: Recipe[]) => Recipe | undefined,
+): StoredBlocks | undefined {
   const found = inputs.map(blocksOf)
   const type = found[0]?.type
   if (type === undefined || found.some((blocks) => blocks?.type !== type)) return undefined
-  return {
+  const bytes = move(
     type,
-    bytes: move(
-      type,
-      found.flatMap((blocks) => blocks?.bytes ?? []),
-    ),
-  }
+    found.flatMap((blocks) => blocks?.bytes ?? []),
+  )
+  return bytes && { type, bytes }
 }

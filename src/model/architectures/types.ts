@@ -92,13 +92,27 @@ export interface GrowableWidths {
   /** Dense, expert and shared feed-forward blocks. */
   readonly feedForward: boolean
   /**
-   * The residual stream, whose norms must all be RMS norms. `scaled`: llama.cpp multiplies the embedding by the root of the width. Absent
-   * where it cannot grow, or where llama.cpp takes all heads together to be as wide.
+   * The residual stream, whose norms must all be RMS norms. plain: their epsilon shrinks, and no matrix is multiplied. stream: norms of
+   * other widths share the epsilon, which stays; the stream is multiplied instead. stream-read: the same where matrices read the stream
+   * without a norm. scaled: the same by llama.cpp, which multiplies the embedding by the root of the width.
    */
-  readonly embedding?: 'plain' | 'scaled'
-  /** The number of layers by which llama.cpp knows models whose queries it scales by the residual stream's width, which then cannot grow. */
+  readonly embedding?: 'plain' | 'scaled' | 'stream' | 'stream-read'
+  /** Why the residual stream cannot grow, to follow a colon; and, where `feedForward` is false, why feed-forward blocks cannot. */
+  readonly fixed?: string
+  /**
+   * Query heads within the groups of their key-value heads. free: by themselves. with-embedding: llama.cpp takes all heads together to be
+   * as wide as the residual stream, and they grow with it.
+   */
+  readonly heads?: 'free' | 'with-embedding'
+  /** The number of layers by which llama.cpp knows models whose queries it scales by the residual stream's width over the heads, which then cannot grow. */
   readonly queriesScaledAt?: number
 }
+
+/** Why residual streams cannot grow whose norms subtract a mean, which zeros would change. */
+export const layerNorms = 'its norms are not RMS norms: they subtract the mean of the residual stream'
+
+/** Why residual streams cannot grow of models with a state space whose inner width llama.cpp does not read from the file. */
+export const twiceAsWide = 'llama.cpp takes the inner width of the state space to be twice as large'
 
 /** What is special about an architecture, and belongs to no other part. */
 export interface Quirks {

@@ -1,3 +1,4 @@
+export type { Grain } from './placement.js'
 export {
   narrow,
   nothingToCompare,
@@ -11,6 +12,8 @@ export {
 export {
   type Growths,
   type Size,
+  sizeText,
+  type Widening,
   type WidthKey,
   type Widths,
   widthKeyOf,

@@ -1,31 +1,38 @@
-/** Columns of one scale in the types with blocks of 256 (ggml's K- and IQ-types). */
-const subBlock = 32
-/** Columns of one block of these types. */
+/** Columns of one block of ggml's K- and IQ-types. */
 export const superBlock = 256
 
+/** Columns of one block of the types with smaller blocks (MXFP4, Q8_0 and others), and of a scale in most with blocks of 256. */
+export const subBlock = 32
+
 /**
- * Where the entries of a width stand in a larger one: `[from, to, count, ...]`, see the recipe operation `place`. Blocks of 256 get whole
- * sub-blocks of 32 entries, as evenly as can be, so that new columns share no scale with others; where that cannot be, all new
- * ones stand at the end.
+ * How many entries stay together where zeros come between them; all of them where it is 0, so that zeros stand at the end. 1 spreads zeros
+ * evenly, so that each scale serves fewer of the model's columns: see docs/experiments.md.
+ */
+export type Grain = number
+
+/**
+ * Where the entries of a width stand in a larger one: `[from, to, count, ...]`, see the recipe operation `place`.
  * @param size entries of the width, one part after the other.
  * @param parts equal parts that the width consists of, each of which grows alike.
+ * @param grain where it does not divide a part before and after, all zeros of the part stand at its end.
  */
-export function placementOf(size: number, wider: number, parts = 1): readonly number[] {
-  const part = runsOfPart(size / parts, wider / parts)
+export function placementOf(size: number, wider: number, parts: number, grain: Grain): readonly number[] {
+  const part = runsOfPart(size / parts, wider / parts, grain)
   return Array.from({ length: parts }, (_, index) =>
     part.map((value, at) => value + (at % 3 === 0 ? (index * size) / parts : at % 3 === 1 ? (index * wider) / parts : 0)),
   ).flat()
 }
 
-function runsOfPart(size: number, wider: number): number[] {
-  if (size === wider || size % subBlock !== 0 || wider % superBlock !== 0) return [0, 0, size]
-  const blocks = size / subBlock
-  const superBlocks = wider / superBlock
+function runsOfPart(size: number, wider: number, grain: Grain): number[] {
+  if (size === wider || grain === 0 || size % grain !== 0 || wider % grain !== 0) return [0, 0, size]
+  const grains = size / grain
   const runs: number[] = []
-  for (let index = 0; index < superBlocks; index++) {
-    const first = Math.floor((index * blocks) / superBlocks)
-    const count = Math.floor(((index + 1) * blocks) / superBlocks) - first
-    if (count > 0) runs.push(first * subBlock, index * superBlock, count * subBlock)
+  for (let index = 0; index < grains; index++) {
+    const to = grain * Math.floor((index * wider) / size)
+    const last = runs.length - 3
+    if (last >= 0 && (runs[last + 1] as number) + (runs[last + 2] as number) === to)
+      runs[last + 2] = (runs[last + 2] as number) + grain
+    else runs.push(index * grain, to, grain)
   }
   return runs
 }

@@ -1,49 +1,50 @@
-import type { Metadata, MetadataValue } from '../../../formats/gguf/types.js'
-import { readWidened, type Widened, widenedKey } from '../../../formats/gguf/widened.js'
+import { readWidened, widenedKey } from '../../../formats/gguf/widened.js'
 import { MqError } from '../../errors/index.js'
-import { elementCount, multiply, place, type Recipe, sameShape } from '../../recipe/index.js'
+import { blocksOf, elementCount, sameShape } from '../../recipe/index.js'
 import { familyOfArchitecture } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
-import { placementOf, reversed } from './placement.js'
-import { type Axis, axesOf, type BlockTraits, isNorm } from './tensor-axes.js'
+import { type Grain, subBlock, superBlock } from './placement.js'
+import { resize } from './resize.js'
 import {
   type Growth,
   type Growths,
   growableWidths,
+  headsOf,
+  isWholeGroups,
   type Size,
   sameSize,
-  sizeAt,
-  sizeOf,
+  sizeText,
+  type Widening,
   type WidthKey,
   type Widths,
   wholeBlocks,
   widthKeyOf,
 } from './widths.js'
 
-/** A width grows by whole sub-blocks. */
-const step = 32
-
 /**
  * The same model with larger widths: zeros are added such that every output stays what it was, so that rows become whole blocks of 256.
  * Feed-forward widths get zero rows in gate and up, and zero columns in down. The residual stream gets zero columns in what reads it and
  * zero rows in what writes it; norms, which divide by the root of the mean square, are multiplied by sqrt(old / new), and their epsilon
- * by old / new. Where llama.cpp multiplies the embedding by the root of the width (Gemma), the embedding is divided by what it grows by.
+ * by old / new; or, where other norms share the epsilon, what writes the stream is multiplied by sqrt(new / old) instead. Where llama.cpp
+ * multiplies the embedding by the root of the width (Gemma), it does that itself. Query heads of zeros join the groups of their key-value
+ * heads, and cost no cache.
  * @param targets the new sizes. No tensor is read.
+ * @param grain how zeros come between entries: see placementOf. By default as is best for the source.
  * @throws MqError WIDTH_FIXED where the family, or a tensor of the model, does not let a width grow; OPTION_INVALID for a size that cannot be.
  */
-export function widen(blueprint: Blueprint, targets: Widths): Blueprint {
+export function widen(blueprint: Blueprint, targets: Widths, grain: Grain = grainOf(blueprint)): Blueprint {
   const growths = growthsOf(blueprint, targets)
   if (Object.keys(growths).length === 0) return blueprint
-  return resize(blueprint, growths, 'grow')
+  return resize(blueprint, { widths: growths, grain }, 'grow')
 }
 
 /** All widths of a model that are not whole blocks of 256, and the next that are. */
-export function usefulGrowths(blueprint: Blueprint): Widths {
+export function usefulGrowths(blueprint: Pick<Blueprint, 'architecture' | 'metadata' | 'layers' | 'widened'>): Widths {
   if (blueprint.widened !== undefined) return {}
   return Object.fromEntries(
     growableWidths(blueprint).flatMap(({ key, size }) => {
-      const to = wholeBlocks(size)
-      return sameSize(size, to) ? [] : [[key, to]]
+      const to = usefulSize(blueprint, key, size)
+      return to === undefined || sameSize(size, to) ? [] : [[key, to]]
     }),
   )
 }
@@ -79,15 +80,15 @@ export function notWidenedNote(blueprint: Blueprint): string {
  * @throws MqError OPTION_INVALID where the file was not widened by mq; WIDTH_FIXED where it holds a tensor that is not known.
  */
 export function narrow(blueprint: Blueprint): Blueprint {
-  const growths = blueprint.widened
-  if (growths === undefined) {
+  const { widened } = blueprint
+  if (widened === undefined) {
     throw MqError.of('OPTION_INVALID', {
       option: 'narrow',
       value: 'true',
       problem: `the file has no ${widenedKey} key: its widths are its own`,
     })
   }
-  const { widened: _, ...rest } = resize(blueprint, growths, 'shrink')
+  const { widened: _, ...rest } = resize(blueprint, widened, 'shrink')
   return rest
 }
 
@@ -96,200 +97,110 @@ export function narrow(blueprint: Blueprint): Blueprint {
  * @throws RangeError where the metadata are not what mq writes.
  */
 export function withGrowths(blueprint: Blueprint): Blueprint {
-  const widened = readWidened(blueprint.metadata)?.widths
+  const widened = readWidened(blueprint.metadata)
   if (widened === undefined) return blueprint
-  const unknown = Object.keys(widened).find((key) => widthKeyOf(key) !== key)
+  const unknown = Object.keys(widened.widths).find((key) => widthKeyOf(key) !== key)
   if (unknown !== undefined) throw new RangeError(`there is no width ${unknown}`)
-  const before = resize({ ...blueprint, widened }, widened, 'shrink').tensors
+  const widening: Widening = { widths: widened.widths, grain: widened.grain }
+  const before = resize({ ...blueprint, widened: widening }, widening, 'shrink').tensors
   const tensors = blueprint.tensors.map((tensor, at): BlueprintTensor => {
     const shape = (before[at] as BlueprintTensor).shape
     return sameShape(shape, tensor.shape) ? tensor : { ...tensor, modelElements: elementCount(shape) }
   })
-  return { ...blueprint, tensors, widened }
+  return { ...blueprint, tensors, widened: widening }
+}
+
+/** Blocks that a source holds are copied where they stay whole; of all other sources zeros are spread evenly. */
+function grainOf({ tensors }: Blueprint): Grain {
+  return tensors.some(({ recipe }) => blocksOf(recipe) !== undefined) ? subBlock : defaultGrain
+}
+
+const defaultGrain: Grain = 1
+
+/** The least size that gives rows of whole blocks of 256; undefined where it does not grow by itself, or no such size is allowed. */
+function usefulSize(model: Pick<Blueprint, 'architecture' | 'metadata' | 'layers'>, key: WidthKey, size: Size): Size | undefined {
+  const traits = familyOfArchitecture(model.architecture)?.widths
+  if (isQueriesScale(model, key)) return undefined
+  if (key !== 'attention.head_count' && !(key === 'embedding_length' && traits?.heads === 'with-embedding'))
+    return wholeBlocks(size)
+  const heads = headsOf(model)
+  if (heads === undefined || typeof size !== 'number') return undefined
+  if (key === 'attention.head_count') {
+    if (traits?.heads !== 'free') return undefined
+    const counts = Array.from({ length: superBlock }, (_, more) => size + more)
+    return counts.find((count) => (count * heads.valueLength) % superBlock === 0 && isWholeGroups(count, heads))
+  }
+  const widths = Array.from({ length: superBlock }, (_, more) => Number(wholeBlocks(size)) + more * superBlock)
+  return widths.find((width) => isWholeGroups(width / heads.keyLength, heads))
+}
+
+/** Whether llama.cpp scales the queries of a model by its width over its heads. */
+function isQueriesScale({ architecture, layers }: Pick<Blueprint, 'architecture' | 'layers'>, key: WidthKey): boolean {
+  const ofQueries = key === 'embedding_length' || key === 'attention.head_count'
+  return ofQueries && layers === familyOfArchitecture(architecture)?.widths?.queriesScaledAt
 }
 
 function growthsOf(blueprint: Blueprint, targets: Widths): Growths {
-  const { architecture, layers } = blueprint
+  const { architecture, layers, metadata } = blueprint
+  const traits = familyOfArchitecture(architecture)?.widths
   const growable = new Map(growableWidths(blueprint).map(({ key, size }) => [key, size]))
   const growths: Partial<Record<WidthKey, Growth>> = {}
-  for (const [key, to] of Object.entries(targets) as [WidthKey, Size][]) {
+  for (const [key, to] of Object.entries(withHeads(blueprint, targets)) as [WidthKey, Size][]) {
     const from = growable.get(key)
+    const fixed = (problem: string): MqError => MqError.of('WIDTH_FIXED', { width: key, problem })
     if (from === undefined) {
-      const known = familyOfArchitecture(architecture)?.widths
-      const problem =
-        known === undefined
-          ? `mq does not know how ${architecture} models can be widened`
-          : `a model of ${architecture} has no such width, or it cannot grow`
-      throw MqError.of('WIDTH_FIXED', { width: key, problem })
+      if (traits === undefined) throw fixed(`mq does not know how ${architecture} models can be widened`)
+      const reason = key === 'embedding_length' || !traits.feedForward ? traits.fixed : undefined
+      throw fixed(
+        reason === undefined || !metadata.has(`${architecture}.${key}`)
+          ? `a model of ${architecture} has no such width, or it cannot grow`
+          : `of a model of ${architecture} it cannot grow: ${reason}`,
+      )
     }
-    if (key === 'embedding_length' && layers === familyOfArchitecture(architecture)?.widths?.queriesScaledAt) {
-      const problem = `llama.cpp scales queries by it in ${architecture} models of ${layers} layers`
-      throw MqError.of('WIDTH_FIXED', { width: key, problem })
+    if (isQueriesScale(blueprint, key)) {
+      throw fixed(`llama.cpp scales queries by it in ${architecture} models of ${layers} layers`)
     }
-    if (blueprint.widened !== undefined) throw MqError.of('WIDTH_FIXED', { width: key, problem: 'the file was widened before' })
-    const sizes = [from, to].map((size) => (typeof size === 'number' ? [size] : size))
-    const fits = sizes[1]?.every((size, at) => size >= (sizes[0]?.[at] ?? 0) && size % step === 0)
-    if (fits !== true || sizes[0]?.length !== sizes[1]?.length) {
-      const problem = `it is neither ${sizeText(from)} nor a larger multiple of ${step}`
-      throw MqError.of('OPTION_INVALID', { option: 'widen', value: `${key}=${sizeText(to)}`, problem })
-    }
+    if (blueprint.widened !== undefined) throw fixed('the file was widened before')
+    checkSize(blueprint, key, from, to)
     if (!sameSize(from, to)) growths[key] = { from, to }
   }
   return growths
 }
 
-type Way = 'grow' | 'shrink'
-
-/** What dimensions become. */
-interface Resizing {
-  readonly way: Way
-  /** The widths that change, for messages. */
-  readonly names: string
-  readonly traitsOf: (layer: number) => BlockTraits
-  readonly growthOf: (axis: Axis, layer: number) => { readonly from: number; readonly to: number } | undefined
+/** Where all heads together are as wide as the residual stream, both grow. */
+function withHeads(blueprint: Blueprint, targets: Widths): Widths {
+  const { embedding_length: embedding } = targets
+  const heads = headsOf(blueprint)
+  if (familyOfArchitecture(blueprint.architecture)?.widths?.heads !== 'with-embedding' || heads === undefined) return targets
+  const count = Number(embedding ?? Number.NaN) / heads.keyLength
+  if (embedding === undefined && targets['attention.head_count'] === undefined) return targets
+  if (isWholeGroups(count, heads) && Number(targets['attention.head_count'] ?? count) === count) {
+    return { ...targets, 'attention.head_count': count }
+  }
+  const [width, to] =
+    embedding === undefined ? ['attention.head_count', ''] : ['embedding_length', `, which ${sizeText(embedding)} is not`]
+  const multiple = heads.keyLength * Number(heads.keyValue)
+  const problem = `llama.cpp takes all heads of ${blueprint.architecture} models to be as wide as hidden_size together: it grows to multiples of ${multiple}, and the heads with it${to}`
+  throw MqError.of('WIDTH_FIXED', { width, problem })
 }
 
-function resize(blueprint: Blueprint, growths: Growths, way: Way): Blueprint {
-  const resizing = {
-    way,
-    names: Object.keys(growths).join(', '),
-    traitsOf: traitsByBlock(blueprint),
-    growthOf: growthsByAxis(blueprint, growths),
-  }
-  const embedding = growths.embedding_length
-  const factor = embedding === undefined ? 1 : Number(embedding.from) / Number(embedding.to)
-  const scales = scalesOf(blueprint, way === 'grow' ? factor : 1 / factor)
-  const tensors = blueprint.tensors.map((tensor) => resizeTensor(tensor, resizing, scales))
-  return {
-    ...blueprint,
-    metadata: resizeMetadata(blueprint, growths, way),
-    tensors,
-    widened: growths,
-    notes: [...blueprint.notes, ...(way === 'grow' ? [growthNote(growths)] : [])],
-  }
-}
-
-/** Which growth a dimension has. A width that the metadata do not name is that of others: experts of a dense width, several shared ones. */
-function growthsByAxis({ metadata, architecture }: Blueprint, growths: Growths): Resizing['growthOf'] {
-  const has = (key: string): boolean => metadata.has(`${architecture}.${key}`)
-  const expertKey = has('expert_feed_forward_length') ? 'expert_feed_forward_length' : 'feed_forward_length'
-  const shared = has('expert_shared_feed_forward_length')
-  const sharedCount = metadata.get(`${architecture}.expert_shared_count`)?.value
-  const times = shared || typeof sharedCount !== 'number' ? 1 : Math.max(1, sharedCount)
-  const keys: Readonly<Record<Exclude<Axis, '-'>, readonly [WidthKey, number]>> = {
-    E: ['embedding_length', 1],
-    EE: ['embedding_length', 2],
-    F: ['feed_forward_length', 1],
-    FF: ['feed_forward_length', 2],
-    X: [expertKey, 1],
-    S: shared ? ['expert_shared_feed_forward_length', 1] : [expertKey, times],
-  }
-  return (axis, layer) => {
-    if (axis === '-') return undefined
-    const [key, count] = keys[axis]
-    const growth = growths[key]
-    return growth && { from: count * sizeAt(growth.from, layer), to: count * sizeAt(growth.to, layer) }
-  }
-}
-
-/** Parts of a dimension that grow alike. */
-const partsOf = (axis: Axis): number => (axis === 'EE' || axis === 'FF' ? 2 : 1)
-
-/** What the values of a tensor are multiplied by. `ratio`: the old width over the new. */
-function scalesOf({ architecture, tensors }: Blueprint, ratio: number): (name: string) => number {
-  if (ratio === 1) return () => 1
-  const norm = Math.sqrt(ratio)
-  if (familyOfArchitecture(architecture)?.widths?.embedding !== 'scaled') return (name) => (isNorm(name) ? norm : 1)
-  const tied = !tensors.some(({ name }) => name === 'output.weight')
-  return (name) => {
-    if (name === 'token_embd.weight') return norm
-    // What the embedding lost as a head, the norm before it makes up for.
-    if (name === 'output_norm.weight' && tied) return 1
-    return isNorm(name) ? norm : 1
-  }
-}
-
-function resizeTensor(
-  tensor: BlueprintTensor,
-  { way, names, traitsOf, growthOf }: Resizing,
-  scaleOf: (name: string) => number,
-): BlueprintTensor {
-  const { name, shape, layer = 0 } = tensor
-  const axes = axesOf(name, shape, traitsOf(layer))
-  if (axes === undefined) {
-    throw MqError.of('WIDTH_FIXED', { width: names, problem: `mq does not know which widths the tensor ${name} has` })
-  }
-  let recipe: Recipe = tensor.recipe
-  let columns: readonly number[] | undefined
-  axes.forEach((axis, at) => {
-    const growth = growthOf(axis, layer)
-    if (growth === undefined || growth.from === growth.to) return
-    const [before, after] = way === 'grow' ? [growth.from, growth.to] : [growth.to, growth.from]
-    if (shape[at] !== before) {
-      throw MqError.of('WIDTH_FIXED', {
-        width: names,
-        problem: `the tensor ${name} has ${shape[at]} where ${before} are expected`,
-      })
+/** @throws MqError OPTION_INVALID. */
+function checkSize(blueprint: Blueprint, key: WidthKey, from: Size, to: Size): void {
+  const [before, after] = [from, to].map((size) => (typeof size === 'number' ? [size] : size)) as [
+    readonly number[],
+    readonly number[],
+  ]
+  const invalid = (problem: string): MqError =>
+    MqError.of('OPTION_INVALID', { option: 'widen', value: `${key}=${sizeText(to)}`, problem })
+  const larger = before.length === after.length && after.every((size, at) => size >= (before[at] ?? 0))
+  if (key === 'attention.head_count') {
+    const heads = headsOf(blueprint)
+    if (!larger || heads === undefined || !after.every((count) => isWholeGroups(count, heads))) {
+      throw invalid(
+        `it is neither ${sizeText(from)} nor a larger multiple of the ${heads === undefined ? '' : sizeText(heads.keyValue)} key-value heads`,
+      )
     }
-    const runs = placementOf(growth.from, growth.to, partsOf(axis))
-    recipe = place(recipe, at, way === 'grow' ? runs : reversed(runs), after)
-    if (at === axes.length - 1) columns = runs
-  })
-  const ownScale = scaleOf(name)
-  if (axes.includes('E') && ownScale !== 1) recipe = multiply(recipe, ownScale)
-  if (recipe === tensor.recipe) return tensor
-  const { modelElements: _, columns: __, ...rest } = tensor
-  const resized = { ...rest, shape: recipe.shape, recipe }
-  return way === 'shrink' ? resized : { ...resized, modelElements: elementCount(shape), ...(columns && { columns }) }
-}
-
-function traitsByBlock({ metadata, architecture, tensors }: Blueprint): Resizing['traitsOf'] {
-  const feedForward = sizeOf(metadata, architecture, 'feed_forward_length') ?? 0
-  const latent = new Set(tensors.filter(({ name }) => name.endsWith('.ffn_latent_down.weight')).map(({ layer }) => layer))
-  return (layer) => ({ feedForward: sizeAt(feedForward, layer), latentExperts: latent.has(layer) })
-}
-
-function resizeMetadata({ metadata, architecture, tensors }: Blueprint, growths: Growths, way: Way): Metadata {
-  const key = (name: string): string => `${architecture}.${name}`
-  const changed = new Map<string, MetadataValue>(metadata)
-  for (const [name, { from, to }] of Object.entries(growths)) {
-    const entry = changed.get(key(name))
-    const size = way === 'grow' ? to : from
-    if (entry !== undefined) changed.set(key(name), { ...entry, value: size } as MetadataValue)
+  } else if (!larger || !after.every((size) => size % subBlock === 0)) {
+    throw invalid(`it is neither ${sizeText(from)} nor a larger multiple of ${subBlock}`)
   }
-  const embedding = growths.embedding_length
-  if (embedding !== undefined) {
-    const ratio = Number(embedding.from) / Number(embedding.to)
-    const epsilon = changed.get(key('attention.layer_norm_rms_epsilon'))
-    if (epsilon?.type === 'float32') {
-      const value = Math.fround(epsilon.value * (way === 'grow' ? ratio : 1 / ratio))
-      changed.set(key('attention.layer_norm_rms_epsilon'), { type: 'float32', value })
-    }
-    if (way === 'grow') addHeadLength(changed, key, Number(embedding.from))
-  }
-  if (way === 'shrink') {
-    changed.delete(widenedKey)
-    return changed
-  }
-  const weights = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0)
-  changed.set(widenedKey, { type: 'string', value: JSON.stringify({ weights, widths: growths } satisfies Widened) })
-  return changed
-}
-
-/** llama.cpp takes the length of a head from the width where no key says it. */
-function addHeadLength(metadata: Map<string, MetadataValue>, key: (name: string) => string, width: number): void {
-  const heads = metadata.get(key('attention.head_count'))?.value
-  if (typeof heads !== 'number' || heads === 0) return
-  for (const name of ['attention.key_length', 'attention.value_length']) {
-    if (!metadata.has(key(name))) metadata.set(key(name), { type: 'uint32', value: Math.floor(width / heads) })
-  }
-}
-
-function growthNote(growths: Growths): string {
-  const widths = Object.entries(growths).map(([key, { from, to }]) => `${key} from ${sizeText(from)} to ${sizeText(to)}`)
-  return `Widened with zeros, so that rows are whole blocks of 256: ${widths.join(', ')}. The model computes the same function.`
-}
-
-function sizeText(size: Size): string {
-  return typeof size === 'number' ? String(size) : [...new Set(size)].join('/')
 }

@@ -1,7 +1,7 @@
 import type { Metadata } from '../../../formats/gguf/types.js'
 import { familyOfArchitecture } from '../architectures/index.js'
 import type { Blueprint } from '../blueprint.js'
-import { superBlock } from './placement.js'
+import { type Grain, superBlock } from './placement.js'
 
 /** Widths that can grow, by GGUF's names of them, without the architecture. */
 export const widthKeys = [
@@ -9,6 +9,7 @@ export const widthKeys = [
   'feed_forward_length',
   'expert_feed_forward_length',
   'expert_shared_feed_forward_length',
+  'attention.head_count',
 ] as const
 
 export type WidthKey = (typeof widthKeys)[number]
@@ -19,6 +20,7 @@ const configNames: Readonly<Record<string, WidthKey>> = {
   intermediate_size: 'feed_forward_length',
   moe_intermediate_size: 'expert_feed_forward_length',
   shared_expert_intermediate_size: 'expert_shared_feed_forward_length',
+  num_attention_heads: 'attention.head_count',
 }
 
 /** The key of a width by its name in config.json or in GGUF; undefined where there is none of that name. */
@@ -50,21 +52,60 @@ export interface Growth {
 /** The sizes that a model is, or was, widened to. */
 export type Growths = Partial<Readonly<Record<WidthKey, Growth>>>
 
+/** What a model was widened by. */
+export interface Widening {
+  readonly widths: Growths
+  /** How many entries stay together where zeros come between them: see placementOf. */
+  readonly grain: Grain
+}
+
 /** The widths that a model has and that its family lets grow without a change of what it computes; none where nothing is known of it. */
-export function growableWidths({ architecture, metadata }: Blueprint): readonly Width[] {
+export function growableWidths({ architecture, metadata }: Pick<Blueprint, 'architecture' | 'metadata'>): readonly Width[] {
   const widths = familyOfArchitecture(architecture)?.widths
   if (widths === undefined) return []
   return widthKeys.flatMap((key): Width[] => {
     const size = sizeOf(metadata, architecture, key)
-    const may = key === 'embedding_length' ? widths.embedding !== undefined : widths.feedForward
+    const may =
+      key === 'embedding_length'
+        ? widths.embedding !== undefined
+        : key === 'attention.head_count'
+          ? widths.heads !== undefined && typeof size === 'number'
+          : widths.feedForward
     return may && size !== undefined ? [{ key, size }] : []
   })
+}
+
+/** The heads of attention, where their number may grow. */
+export interface Heads {
+  readonly count: number
+  /** Those of keys and values; one number for each block where they differ. */
+  readonly keyValue: Size
+  /** Values of a query, and of a value. */
+  readonly keyLength: number
+  readonly valueLength: number
+}
+
+/** Heads as the metadata say them; undefined where blocks have other numbers of them, or there are none. */
+export function headsOf({ architecture, metadata }: Pick<Blueprint, 'architecture' | 'metadata'>): Heads | undefined {
+  const size = (key: string): Size | undefined => sizeOf(metadata, architecture, key)
+  const [count, width] = [size('attention.head_count'), size('embedding_length')]
+  if (typeof count !== 'number' || typeof width !== 'number') return undefined
+  const each = Math.floor(width / count)
+  const [keyLength = each, valueLength = each] = [size('attention.key_length'), size('attention.value_length')]
+  if (typeof keyLength !== 'number' || typeof valueLength !== 'number') return undefined
+  return { count, keyValue: size('attention.head_count_kv') ?? count, keyLength, valueLength }
+}
+
+/** Whether each key-value head can serve as many of `count` query heads as any other. */
+export function isWholeGroups(count: number, { keyValue }: Heads): boolean {
+  const groups = typeof keyValue === 'number' ? [keyValue] : keyValue
+  return Number.isSafeInteger(count) && groups.every((heads) => heads === 0 || count % heads === 0)
 }
 
 /** A width as the metadata say it; undefined where they do not. */
 export function sizeOf(metadata: Metadata, architecture: string, key: string): Size | undefined {
   const value = metadata.get(`${architecture}.${key}`)?.value
-  if (typeof value === 'number' && value > 0) return value
+  if (typeof value === 'number') return value > 0 ? value : undefined
   const isList = Array.isArray(value) || value instanceof Int32Array || value instanceof Uint32Array
   return isList ? Array.from(value as ArrayLike<number>) : undefined
 }
@@ -83,4 +124,9 @@ export function wholeBlocks(size: Size): Size {
 /** Whether two sizes are the same. */
 export function sameSize(a: Size, b: Size): boolean {
   return String(a) === String(b)
+}
+
+/** A size for messages; of different blocks each once. */
+export function sizeText(size: Size): string {
+  return typeof size === 'number' ? String(size) : [...new Set(size)].join('/')
 }

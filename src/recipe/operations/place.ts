@@ -43,6 +43,20 @@ function* runsOf(runs: readonly number[]): Generator<{ readonly from: number; re
   }
 }
 
+/** So many runs of rows are read one by one. */
+const fewRuns = 4
+
+/** So many values are copied faster by a loop than by a call. */
+const shortRun = 32
+
+function placeRow(values: Float32Array, start: number, target: Float32Array, targetStart: number, runs: readonly number[]): void {
+  for (let at = 0; at < runs.length; at += 3) {
+    const [from, to, count] = [start + (runs[at] as number), targetStart + (runs[at + 1] as number), runs[at + 2] as number]
+    if (count > shortRun) target.set(values.subarray(from, from + count), to)
+    else for (let i = 0; i < count; i++) target[to + i] = values[from + i] as number
+  }
+}
+
 export const placeOperation: Operation<PlaceRecipe> = {
   operands: ({ input }) => [input],
   source: () => undefined,
@@ -58,12 +72,7 @@ export const placeOperation: Operation<PlaceRecipe> = {
       const rows = target.length / length
       const values = buffers.floats(rows * inputLength)
       await fill(input, start, values)
-      for (let row = 0; row < rows; row++) {
-        for (const { from, to, count } of runsOf(runs)) {
-          const first = row * inputLength + from
-          target.set(values.subarray(first, first + count), row * length + to)
-        }
-      }
+      for (let row = 0; row < rows; row++) placeRow(values, row * inputLength, target, row * length, runs)
       buffers.release(values)
       return
     }
@@ -71,13 +80,28 @@ export const placeOperation: Operation<PlaceRecipe> = {
     const inputRows = (input.shape[axis] as number) * inner
     await fillParts(start, (shape[axis] as number) * inner, length, target, async (part, row, rows) => {
       const end = row + rows.length / length
-      for (const { from, to, count } of runsOf(runs)) {
+      const wanted = [...runsOf(runs)].flatMap(({ from, to, count }) => {
         const first = Math.max(row, to * inner)
         const last = Math.min(end, (to + count) * inner)
-        if (first >= last) continue
-        const at = part * inputRows + from * inner + (first - to * inner)
-        await fill(input, at, rows.subarray((first - row) * length, (last - row) * length))
+        return first < last ? [{ from: from * inner + (first - to * inner), to: first - row, count: last - first }] : []
+      })
+      const [lowest, highest] = [
+        Math.min(...wanted.map(({ from }) => from)),
+        Math.max(...wanted.map(({ from, count }) => from + count)),
+      ]
+      if (wanted.length <= fewRuns) {
+        for (const { from, to, count } of wanted) {
+          await fill(input, part * inputRows + from, rows.subarray(to * length, (to + count) * length))
+        }
+        return
       }
+      // One read of all rows, which are then put into their places.
+      const values = buffers.floats((highest - lowest) * length)
+      await fill(input, part * inputRows + lowest, values)
+      for (const { from, to, count } of wanted) {
+        rows.set(values.subarray((from - lowest) * length, (from - lowest + count) * length), to * length)
+      }
+      buffers.release(values)
     })
   },
   read: (fields) => {

@@ -6,6 +6,7 @@ import {
   type FileRange,
   interleaveHalves,
   mxfp4,
+  place,
   slice,
   stack,
   strideRows,
@@ -41,6 +42,17 @@ describe('MXFP4 as gpt-oss keeps it', () => {
     const values = codec.dequantize('MXFP4', Uint8Array.from(blocks), 6 * 64)
     // ggml has no -0.
     expect([...values]).toEqual([...(await evaluateRows(moved, 0, 6, read, codec))].map((value) => value + 0))
+  })
+
+  it('keeps them where rows and whole blocks stand among zeros', async () => {
+    const codec = await openCodec()
+    const placed = place(place(tensor, 1, [0, 32, 32, 32, 96, 32], 160), 0, [0, 1, 2, 2, 5, 4], 9)
+    const stored = blocksOf(placed)
+    expect(stored?.bytes.shape).toEqual([9, 85])
+    const blocks = await evaluateRows(stored?.bytes ?? tensor, 0, 9, read, codec)
+    const values = codec.dequantize('MXFP4', Uint8Array.from(blocks), 9 * 160)
+    expect([...values]).toEqual([...(await evaluateRows(placed, 0, 9, read, codec))].map((value) => value + 0))
+    expect(blocksOf(place(tensor, 1, [0, 16, 64], 96))).toBeUndefined()
   })
 
   it('gives none where more than whole rows change places', () => {

@@ -31,7 +31,7 @@ export const apertus: Family = {
       attention: { headNorm: dimensionsOf(config).headLength },
       feedForward: ({ hidden, feedForward }) => plainFeedForward('mlp', hidden, feedForward),
     }),
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: {
     firstKeys: activationKeys,
     computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength),

@@ -45,4 +45,5 @@ export const arctic: Family = {
       ],
     })
   },
+  widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
 }

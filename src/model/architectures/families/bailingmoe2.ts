@@ -52,7 +52,7 @@ export const bailingMoe2: Family = {
         layer < dense ? gatedFeedForward('mlp', hidden, feedForward, { bias: false }) : expertRows(config, experts, hidden),
     })
   },
-  widths: { feedForward: true },
+  widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
 }
 
 function sharedWidth(config: ModelConfig): number {

@@ -5,7 +5,7 @@ import { regroup } from '../fused-attention.js'
 import { uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { blocks, layerNorm, linear } from '../rows.js'
-import type { Family } from '../types.js'
+import { type Family, layerNorms } from '../types.js'
 
 const heads = ['n_head', 'num_attention_heads']
 const layers = ['n_layer', 'num_hidden_layers']
@@ -72,6 +72,6 @@ export const bloom: Family = {
       ]),
     ]
   },
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
   quirks: { layers: (config: ModelConfig) => config.get(count, ...layers), rename: (name) => name.replace(/^transformer\./, '') },
 }

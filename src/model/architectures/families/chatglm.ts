@@ -35,6 +35,10 @@ export const chatglm: Family = {
       attention: { outputBias: false },
       feedForward: fusedFeedForward,
     }),
+  widths: {
+    feedForward: true,
+    fixed: 'mq does not grow heads of fused queries, keys and values that llama.cpp takes to be as wide together',
+  },
   quirks: { adjustTokenizer },
 }
 

@@ -5,7 +5,7 @@ import { float32, text, uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { plainRope } from '../rope.js'
 import { blocks, layerNorm, linear } from '../rows.js'
-import type { Family } from '../types.js'
+import { type Family, layerNorms } from '../types.js'
 
 /** CodeShell: as GPT-2 with rotations and groups of heads. */
 export const codeshell: Family = {
@@ -69,6 +69,6 @@ export const codeshell: Family = {
     ]
   },
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
   quirks: { layers: (config) => config.get(count, 'n_layer') },
 }

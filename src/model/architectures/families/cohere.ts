@@ -5,7 +5,7 @@ import { decoderRows } from '../decoder.js'
 import { text, uint32 } from '../metadata.js'
 import { rotatedPart, unscaledRope } from '../rope.js'
 import { norm, type Row, tensor } from '../rows.js'
-import type { Entry, Family } from '../types.js'
+import { type Entry, type Family, layerNorms } from '../types.js'
 import { windowPattern } from '../windows.js'
 
 /** Source: CohereConfig and Cohere2Config of transformers. */
@@ -40,7 +40,7 @@ export const cohere: Family = {
       ],
     }),
   footprint: { attention: 'grouped', parallel: true },
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
 }
 
 /** Command R7B: as Command R, with a window and rotation in three of four layers. */
@@ -71,7 +71,7 @@ export const cohere2: Family = {
     unscaled,
   ],
   tensors: (config) => decoderRows(config, { norms: oneNorm, attention: { bias: false } }),
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
 }
 
 function rotatedLength(config: ModelConfig): number {

@@ -5,7 +5,7 @@ import { count, finite, type ModelConfig, size } from '../config.js'
 import { endRows } from '../ends.js'
 import { float32, uint32 } from '../metadata.js'
 import { blocks, linear, norm, tensor } from '../rows.js'
-import type { Family } from '../types.js'
+import { type Family, layerNorms } from '../types.js'
 
 const attentionFields = v.looseObject({ clip_qkv: finite, kv_n_heads: count, rope_theta: finite })
 const expertFields = v.looseObject({
@@ -66,6 +66,7 @@ export const dbrx: Family = {
       ]),
     ]
   },
+  widths: { feedForward: true, fixed: layerNorms },
   quirks: { layers: (config) => config.get(count, 'n_layers') },
 }
 

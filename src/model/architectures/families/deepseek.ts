@@ -44,5 +44,5 @@ export const deepseek: Family = {
     })
   },
   footprint: { attention: 'grouped', normalizedExperts: false },
-  widths: { feedForward: true },
+  widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
 }

@@ -62,6 +62,7 @@ export const deepseek32: Family = {
     return [...latentKeys(known, latentLayers(config)), ...predictionKeys(config), ...indexerKeys(config)]
   },
   tensors: (config) => latentRows(config, { layers: latentLayers(config), indexer: true }),
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: { layers: latentLayers, separableMtp: true, dropsTiedOutput: true },
 }
 
@@ -78,6 +79,7 @@ export const glmDsa: Family = {
     indexerTypes(config),
   ],
   tensors: (config) => latentRows(config, { layers: latentLayers(config), indexer: true }),
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: { layers: latentLayers, separableMtp: true, dropsTiedOutput: true, adjustTokenizer: adjustGlm },
 }
 

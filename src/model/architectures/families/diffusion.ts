@@ -26,6 +26,7 @@ export const dream: Family = {
     ...countKey(config, 'tokenizer.ggml.mask_token_id', 'mask_token_id'),
   ],
   tensors: (config) => decoderRows(config),
+  widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
   quirks: { rename: withRoot },
 }
 
@@ -45,6 +46,7 @@ export const rnd1: Family = {
     ...countKey(config, 'tokenizer.ggml.mask_token_id', 'mask_token_id'),
   ],
   tensors: (config) => expertRows(config, normedAttention, () => []),
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }
 
 /** LLaDA: as Llama under other names. */
@@ -103,6 +105,7 @@ export const llada: Family = {
       ]).map((row) => ({ ...row, name: row.name.replace('..', '.') })),
     ]
   },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }
 
 function shapeOf(config: ModelConfig): Dimensions {

@@ -29,7 +29,7 @@ export const ernie: Family = {
     }),
   footprint: { attention: 'grouped' },
   quirks,
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }
 
 /** The text model of PaddleOCR-VL: ERNIE 4.5 with positions along three axes. */
@@ -39,6 +39,7 @@ export const paddleOcr: Family = {
   fields: { defaults, inert: ['rope_is_neox_style'], ropeKinds: ['mrope'] },
   keys: baseKeys,
   tensors: ernie.tensors,
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks,
 }
 
@@ -77,6 +78,7 @@ export const ernieMoe: Family = {
           : expertRows(config, dimensions, experts),
     })
   },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: {
     ...quirks,
     leaveOut: (name) =>

@@ -36,6 +36,7 @@ export const exaone: Family = {
       ]),
     ]
   },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { computed: frequencies },
 }
 
@@ -65,7 +66,7 @@ export const exaone4: Family = {
   },
   keys: windowedKeys,
   tensors: (config) => decoderRows(config, { norms: postNorms, attention: normedHeads(config) }),
-  widths: { feedForward: true },
+  widths: { feedForward: true, embedding: 'stream-read', heads: 'with-embedding' },
   quirks: { computed: frequencies },
 }
 
@@ -118,6 +119,7 @@ export const exaoneMoe: Family = {
       ...predictionRows(config),
     ]
   },
+  widths: { feedForward: true, embedding: 'stream', heads: 'free' },
   quirks: { layers: blocksOf },
 }
 

@@ -116,6 +116,7 @@ export const falconH1: Family = {
       ]),
     ]
   },
+  widths: { feedForward: true, embedding: 'stream' },
 }
 
 /** Embedding and output matrix differ by their multipliers even where the checkpoint has one for both. */

@@ -6,7 +6,7 @@ import { text, uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { plainRope } from '../rope.js'
 import { blocks, layerNorm, linear } from '../rows.js'
-import type { Family } from '../types.js'
+import { type Family, layerNorms } from '../types.js'
 
 const heads = ['num_attention_heads', 'n_head']
 const layers = ['num_hidden_layers', 'n_layer']
@@ -69,7 +69,7 @@ export const falcon: Family = {
     ]
   },
   footprint: { attention: 'grouped', parallel: true },
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
 }
 
 /** Heads of keys and values: one for all queries, unless the newer layout says how many. @throws MqError CONFIG_INVALID. */

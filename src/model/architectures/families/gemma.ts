@@ -65,7 +65,7 @@ export const gemma: Family = {
       norm('post_attention_layernorm', 'ffn_norm', hidden, shifted),
     ]),
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true, embedding: 'scaled' },
+  widths: { feedForward: true, embedding: 'scaled', heads: 'free' },
   quirks: { alwaysTied: true, adjustTokenizer: turnEnd },
 }
 
@@ -98,7 +98,7 @@ export const gemma2: Family = {
     ...countKey(config, 'attention.sliding_window', 'sliding_window'),
   ],
   tensors: (config) => rows(config, fourNorms),
-  widths: { feedForward: true, embedding: 'scaled', queriesScaledAt: 46 },
+  widths: { feedForward: true, embedding: 'scaled', heads: 'free', queriesScaledAt: 46 },
   quirks: { alwaysTied: true, adjustTokenizer: withoutPrefix },
 }
 
@@ -123,7 +123,7 @@ export const gemma3: Family = {
     rows(config, fourNorms, {
       headNorm: true,
     }),
-  widths: { feedForward: true, embedding: 'scaled', queriesScaledAt: 62 },
+  widths: { feedForward: true, embedding: 'scaled', heads: 'free', queriesScaledAt: 62 },
   quirks: { adjustTokenizer: withoutPrefix },
 }
 
@@ -141,6 +141,7 @@ export const gemmaEmbedding: Family = {
     await noteDense(config)
     return rows(config, fourNorms, { headNorm: true })
   },
+  widths: { feedForward: true },
   quirks: {
     alwaysTied: true,
     rename: (name) => name.replace(/^(?=(?:layers|embed_tokens|norm)\.)/, 'model.'),

@@ -101,6 +101,10 @@ export const gemma3n: Family = {
     ]
   },
   roles: perLayerRoles,
+  widths: {
+    feedForward: false,
+    fixed: 'the largest values of a feed-forward block are chosen by the mean and deviation of all of them',
+  },
   quirks: { alwaysTied: true, adjustTokenizer: withoutPrefix },
 }
 

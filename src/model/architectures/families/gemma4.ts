@@ -102,6 +102,7 @@ export const gemma4: Family = {
     ]
   },
   roles: { ...perLayerRoles, ffn_gate_up_exps: 'expert-up' },
+  widths: { feedForward: true, fixed: 'inputs of each layer are made of the embedding divided by the root of the width' },
   quirks: { computed: frequencies, tokenizer: 'gemma4', adjustTokenizer },
 }
 

@@ -49,7 +49,7 @@ export const glm4: Family = {
       feedForward: fusedFeedForward,
     }),
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { adjustTokenizer },
 }
 

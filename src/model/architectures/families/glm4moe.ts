@@ -62,7 +62,7 @@ export const glm4moe: Family = {
       ]),
     ]
   },
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'stream', heads: 'free' },
   quirks: { layers: layersOf, separableMtp: true, adjustTokenizer },
 }
 

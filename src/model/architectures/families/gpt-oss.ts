@@ -51,7 +51,7 @@ export const gptOss: Family = {
       feedForward: () => expertRows(config, hidden, feedForward),
     })
   },
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }
 
 function expertRows(config: ModelConfig, hidden: number, width: number): Row[] {

@@ -5,7 +5,7 @@ import { endRows } from '../ends.js'
 import { uint32 } from '../metadata.js'
 import { turnedLinear } from '../plain-feed-forward.js'
 import { blocks, layerNorm, silently, tensor } from '../rows.js'
-import type { Family } from '../types.js'
+import { type Family, layerNorms } from '../types.js'
 
 /** GPT-2: learned positions, one matrix for queries, keys and values, all matrices stored the other way round. */
 export const gpt2: Family = {
@@ -60,7 +60,7 @@ export const gpt2: Family = {
       ]),
     ]
   },
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
   quirks: {
     rename: (name) => name.replace(/^transformer\./, ''),
     // The causal mask, which old checkpoints hold.

@@ -6,7 +6,7 @@ import { bool, uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { plainRope, rotatedPart } from '../rope.js'
 import { blocks, layerNorm, linear } from '../rows.js'
-import type { Family } from '../types.js'
+import { type Family, layerNorms } from '../types.js'
 
 /** GPT-NeoX and Pythia: a part of each head rotated, attention and feed-forward side by side in most. */
 export const gptneox: Family = {
@@ -54,7 +54,7 @@ export const gptneox: Family = {
       ]),
     ]
   },
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
 }
 
 function rotatedLength(config: ModelConfig): number {

@@ -7,7 +7,7 @@ import { bool, uint32 } from '../metadata.js'
 import { rotatedPart } from '../rope.js'
 import { blocks, norm, type Row } from '../rows.js'
 import { type Mamba2Dimensions, mamba2, stepFields, unclippedStep } from '../state-space.js'
-import type { Entry, Family, FieldTable } from '../types.js'
+import { type Entry, type Family, type FieldTable, twiceAsWide } from '../types.js'
 import { paddedVocabulary } from '../vocabulary.js'
 import { expertRows, fields as graniteFields, graniteKeys, sharedRows } from './granite.js'
 
@@ -54,7 +54,7 @@ export const graniteHybrid: Family = {
   fields: table,
   keys: (config) => hybridKeys(config, { rotated: false }),
   tensors: rows,
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: twiceAsWide },
   quirks: { vocabulary, preNames: { 'llama-bpe': 'dbrx' } },
 }
 
@@ -66,7 +66,7 @@ export const graniteMicro: Family = {
   fields: table,
   keys: (config) => hybridKeys(config, { rotated: true }),
   tensors: rows,
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { preNames: { 'llama-bpe': 'dbrx' } },
 }
 
@@ -100,7 +100,7 @@ export const bamba: Family = {
   },
   keys: (config) => hybridKeys(config, { rotated: true }),
   tensors: rows,
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: twiceAsWide },
   quirks: { vocabulary },
 }
 

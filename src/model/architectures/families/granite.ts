@@ -43,7 +43,7 @@ export const granite: Family = {
   tensors: (config) => decoderRows(config, { attention: { interleave: true } }),
   footprint: { attention: 'grouped' },
   quirks,
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }
 
 /** Granite 3 with routed experts, whose gate and up-projection are one tensor; some have an expert for every token, too. */
@@ -68,7 +68,7 @@ export const graniteMoe: Family = {
   },
   footprint: { attention: 'grouped', normalizedExperts: true },
   quirks,
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }
 
 export function graniteKeys(config: ModelConfig): Entry[] {

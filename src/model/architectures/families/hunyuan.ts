@@ -29,7 +29,7 @@ export const hunyuanDense: Family = {
         names: { qNorm: 'query_layernorm', kNorm: 'key_layernorm' },
       },
     }),
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: {
     dropsTiedOutput: true,
     adjustTokenizer: (entries, _, config) =>

@@ -35,7 +35,7 @@ export const internlm2: Family = {
     ]
   },
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true },
+  widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
   quirks: { adjustTokenizer },
 }
 
@@ -46,7 +46,7 @@ export const internlm3: Family = {
   fields: { defaults: llamaDefaults, derived: keyValueHeads, supported: { bias: [false], qkv_bias: [true, false] } },
   keys: llamaKeys,
   tensors: (config) => decoderRows(config, { attention: { interleave: true } }),
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: {
     adjustTokenizer: (entries, tokenizerConfig) => {
       const prefix = tokenizerConfig?.['add_prefix_space']

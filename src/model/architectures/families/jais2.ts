@@ -4,7 +4,7 @@ import { headLength } from '../llama.js'
 import { uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { layerNorm } from '../rows.js'
-import type { Family } from '../types.js'
+import { type Family, layerNorms } from '../types.js'
 
 /** Jais 2: layer norms and biases everywhere, a squared ReLU. */
 export const jais2: Family = {
@@ -27,5 +27,5 @@ export const jais2: Family = {
       feedForward: ({ hidden, feedForward }) => plainFeedForward('mlp', hidden, feedForward, { bias: true }),
     }),
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
 }

@@ -6,7 +6,7 @@ import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward
 import { float32, uint32 } from '../metadata.js'
 import { blocks, norm, tensor } from '../rows.js'
 import { mamba } from '../state-space.js'
-import type { Family } from '../types.js'
+import { type Family, twiceAsWide } from '../types.js'
 
 /** Jamba: a layer of attention among many of Mamba, experts in every second. */
 export const jamba: Family = {
@@ -75,6 +75,7 @@ export const jamba: Family = {
       ]),
     ]
   },
+  widths: { feedForward: true, fixed: twiceAsWide },
   quirks: { rename: plainExpert },
 }
 

@@ -68,6 +68,7 @@ export const lfm2: Family = {
       gatedFeedForward('feed_forward', config.get(size, 'hidden_size'), width, gated),
     )
   },
+  widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
 }
 
 /** LFM2 with experts behind some dense layers. */
@@ -115,6 +116,7 @@ export const lfm2moe: Family = {
           ],
     )
   },
+  widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
 }
 
 const gated = { bias: false, names: ['w1', 'w3', 'w2'] } as const

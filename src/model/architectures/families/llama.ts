@@ -51,7 +51,7 @@ export const llama: Family = {
     })
   },
   footprint: { attention: 'grouped', normalizedExperts: true },
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: {
     rename: (name, config) => (config.className === 'Sarashina2VisionForCausalLM' ? ofSarashina(name) : withRoot(name)),
     leaveOut: (name) =>

@@ -63,6 +63,7 @@ export const llama4: Family = {
           : gatedFeedForward('feed_forward', hidden, feedForward, { bias: false }),
     })
   },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength) },
 }
 

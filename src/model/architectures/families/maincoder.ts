@@ -16,5 +16,5 @@ export const maincoder: Family = {
   ],
   tensors: (config) => decoderRows(config, { attention: { bias: false, headNorm: dimensionsOf(config).headLength } }),
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }

@@ -4,7 +4,7 @@ import { endRows } from '../ends.js'
 import { bool, float32, uint32 } from '../metadata.js'
 import { blocks, norm } from '../rows.js'
 import { mamba2 as mamba2Rows, mamba as mambaRows, stepFields, unclippedStep } from '../state-space.js'
-import type { Entry, Family, FieldTable } from '../types.js'
+import { type Entry, type Family, type FieldTable, twiceAsWide } from '../types.js'
 import { paddedVocabulary } from '../vocabulary.js'
 
 const hidden = ['hidden_size', 'd_model', 'dim'] as const
@@ -62,6 +62,7 @@ export const mamba: Family = {
       ]),
     ]
   },
+  widths: { feedForward: false, fixed: twiceAsWide },
   quirks: { rename: oneEmbedding, dropsTiedOutput: true, vocabulary: (config) => paddedVocabulary(config, 8, embeddings) },
 }
 
@@ -93,6 +94,7 @@ export const mamba2: Family = {
       ]),
     ]
   },
+  widths: { feedForward: false, embedding: 'stream' },
   quirks: {
     rename: (name) => oneEmbedding(name.replace(/^model\.(?=backbone|lm_head)/, '')),
     vocabulary: (config) => paddedVocabulary(config, 16, embeddings),

@@ -25,4 +25,5 @@ export const minicpm: Family = {
   },
   tensors: (config) => decoderRows(config, { attention: { bias: false, interleave: true } }),
   footprint: { attention: 'grouped' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }

@@ -27,6 +27,6 @@ export const mistral3: Family = {
   ],
   tensors: (config) => decoderRows(config, { attention: { bias: false, interleave: true } }),
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength) },
 }

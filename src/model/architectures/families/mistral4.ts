@@ -24,5 +24,6 @@ export const mistral4: Family = {
     ]
   },
   tensors: (config) => latentRows(config, { fusedExperts: config.hasTensor('model.layers.0.mlp.experts.gate_up_proj') }),
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: { dropsTiedOutput: true },
 }

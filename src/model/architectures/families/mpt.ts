@@ -5,7 +5,7 @@ import { endRows } from '../ends.js'
 import { float32, uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { blocks, layerNorm, linear, tensor } from '../rows.js'
-import type { Entry, Family } from '../types.js'
+import { type Entry, type Family, layerNorms } from '../types.js'
 
 const attentionFields = v.looseObject({
   alibi: v.nullish(v.boolean()),
@@ -63,7 +63,7 @@ export const mpt: Family = {
       ]),
     ]
   },
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
   quirks: { layers: (config) => config.get(count, 'n_layers') },
 }
 

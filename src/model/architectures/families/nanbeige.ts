@@ -18,5 +18,6 @@ export const nanbeige: Family = {
     ['skip_loop_final_norm', bool(config.find(flag, 'skip_loop_final_norm') ?? false)],
   ],
   tensors: (config) => decoderRows(config, { attention: { interleave: true } }),
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength), adjustTokenizer },
 }

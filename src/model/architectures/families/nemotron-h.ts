@@ -84,7 +84,7 @@ export const nemotronH: Family = {
   ],
   tensors: rows,
   quirks,
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'stream' },
 }
 
 /** Nemotron 3: the same with experts, which may work on a shorter vector (latent experts), and a layer that predicts a further token. */
@@ -110,7 +110,7 @@ export const nemotronHMoe: Family = {
   tensors: rows,
   roles: { ffn_latent_down: 'other', ffn_latent_up: 'other' },
   quirks,
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'stream' },
 }
 
 function hasExperts({ num_experts_per_tok: used }: Fields): boolean {

@@ -6,7 +6,7 @@ import { float32, text, uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { rotatedPart } from '../rope.js'
 import { norm, type Row, tensor } from '../rows.js'
-import type { Entry, Family } from '../types.js'
+import { type Entry, type Family, layerNorms } from '../types.js'
 
 /** Nemotron 3 8B, 4 and Minitron, dense: layer norms that multiply by 1 + weight, a squared ReLU, a part of each head rotated. */
 export const nemotron: Family = {
@@ -43,7 +43,7 @@ export const nemotron: Family = {
       feedForward: ({ hidden, feedForward }) => plainFeedForward('mlp', hidden, feedForward),
     }).concat(tensor('model.norm.bias', 'output_norm.bias', [dimensionsOf(config).hidden])),
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
   quirks: { adjustTokenizer },
 }
 

@@ -6,7 +6,7 @@ import { boundedExperts, routedExperts } from '../feed-forward.js'
 import { float32 } from '../metadata.js'
 import { postNorms } from '../norms.js'
 import { tensor } from '../rows.js'
-import type { Family } from '../types.js'
+import { type Family, layerNorms } from '../types.js'
 import { windowKeys, windowPattern } from '../windows.js'
 
 /** Source: the Config classes of transformers. */
@@ -32,7 +32,7 @@ export const olmo: Family = {
       ({ name }) => name !== 'model.norm.weight',
     ),
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
 }
 
 /** OLMo 2 and 3: norms after each part and of whole queries and keys; OLMo 3 has windows in three of four layers. */
@@ -50,7 +50,7 @@ export const olmo2: Family = {
     ...windowKeys(config, config.get(count, ...names.layers), (layer) => (layer + 1) % 4 !== 0),
   ],
   tensors: (config) => decoderRows(config, { norms: postNorms, attention: wholeNorms(config) }),
-  widths: { feedForward: true },
+  widths: { feedForward: true, embedding: 'stream-read', heads: 'with-embedding' },
 }
 
 /** OLMoE: routed experts, whose weights are not divided by their sum, and norms of whole queries and keys. */
@@ -74,6 +74,7 @@ export const olmoe: Family = {
       ],
     })
   },
+  widths: { feedForward: true, fixed: 'llama.cpp takes all keys to be as wide as the residual stream together' },
 }
 
 /** One norm over all queries of a token, one over all keys. */

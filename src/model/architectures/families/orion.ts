@@ -3,7 +3,7 @@ import { decoderRows } from '../decoder.js'
 import { text } from '../metadata.js'
 import { plainRope } from '../rope.js'
 import { layerNorm } from '../rows.js'
-import type { Family } from '../types.js'
+import { type Family, layerNorms } from '../types.js'
 
 /** Orion: a Llama with layer norms, whose epsilon config.json calls that of RMS norms. */
 export const orion: Family = {
@@ -35,5 +35,5 @@ export const orion: Family = {
       attention: { bias: false },
     }),
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
 }

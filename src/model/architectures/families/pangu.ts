@@ -23,5 +23,6 @@ export const pangu: Family = {
     ]
   },
   tensors: (config) => decoderRows(config),
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { dropsTiedOutput: true, adjustTokenizer },
 }

@@ -3,7 +3,7 @@ import { decoderRows } from '../decoder.js'
 import { bool, uint32 } from '../metadata.js'
 import { rotatedPart } from '../rope.js'
 import { layerNorm, linear, tensor } from '../rows.js'
-import type { Family } from '../types.js'
+import { type Family, layerNorms } from '../types.js'
 
 /** Phi 1, 1.5 and 2: attention and feed-forward side by side behind one norm, a part of each head rotated. */
 export const phi2: Family = {
@@ -55,6 +55,6 @@ export const phi2: Family = {
       tensor('lm_head.bias', 'output.bias', [vocabulary]),
     ]
   },
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
   quirks: { preNames: { 'gpt-2': 'phi-2' } },
 }

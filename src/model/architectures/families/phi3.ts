@@ -6,7 +6,7 @@ import { boundedExperts, routedExperts } from '../feed-forward.js'
 import { float32, uint32 } from '../metadata.js'
 import { rotatedPart } from '../rope.js'
 import { layerNorm, linear, tensor } from '../rows.js'
-import type { Entry, Family, FieldTable, NamedTensor } from '../types.js'
+import { type Entry, type Family, type FieldTable, layerNorms, type NamedTensor } from '../types.js'
 
 const inert = ['sliding_window', 'full_attn_mod', 'head_dim']
 const fields: FieldTable = {
@@ -38,7 +38,7 @@ export const phi3: Family = {
         ...linear('mlp.down_proj', 'ffn_down', [hidden, feedForward]),
       ],
     }),
-  widths: { feedForward: true },
+  widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
   quirks: { computed: longRopeFactors, firstKeys: attentionFactor, preNames: { 'llama-bpe': 'dbrx' } },
 }
 
@@ -78,7 +78,7 @@ export const phimoe: Family = {
       tensor('lm_head.bias', 'output.bias', [vocabulary]),
     ]
   },
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
   quirks: { computed: longRopeFactors, firstKeys: attentionFactor },
 }
 

@@ -14,6 +14,7 @@ export const qwen2vl: Family = {
   keys: baseKeys,
   // Qwen2VLModel is the whole, with an output matrix.
   tensors: (config) => decoderRows(config, { attention: { outputBias: 'optional' } }),
+  widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
   quirks: { rename: ofThinker, isSeventyBillion: (layers) => layers === 80 },
 }
 
@@ -25,6 +26,6 @@ export const qwen2: Family = {
   keys: async (config) => [...baseKeys(config), ...(await poolingKeys(config))],
   tensors: (config) => denseRows(config, (dimensions) => groupedAttention(dimensions)),
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true },
+  widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
   quirks: { isSeventyBillion: (layers) => layers === 80, rename: withRoot },
 }

@@ -32,5 +32,5 @@ export const qwen2moe: Family = {
     )
   },
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true },
+  widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
 }

@@ -24,6 +24,6 @@ export const qwen3: Family = {
     return rerankerRows(config, rows, answers)
   },
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { rename: withRoot },
 }

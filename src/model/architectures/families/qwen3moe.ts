@@ -14,5 +14,5 @@ export const qwen3moe: Family = {
   keys: (config) => [...baseKeys(config), ...countKey(config, 'expert_feed_forward_length', 'moe_intermediate_size')],
   tensors: (config) => expertRows(config, normedAttention, () => []),
   footprint: { attention: 'grouped', normalizedExperts: true },
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }

@@ -64,6 +64,7 @@ export const qwen3next: Family = {
   tensors: (config) => rows(config, expertRows(config), { fused: true }),
   roles,
   quirks,
+  widths: { feedForward: true, embedding: 'stream' },
 }
 
 /** Qwen 3.5, 3.6 and 3.8: as Qwen3-Next without experts, rotated along three axes. */
@@ -85,6 +86,7 @@ export const qwen35: Family = {
   tensors: (config) => rows(config, ({ hidden, feedForward }) => gatedFeedForward('mlp', hidden, feedForward, { bias: false })),
   roles,
   quirks,
+  widths: { feedForward: true, embedding: 'stream' },
 }
 
 /** The same with experts. */
@@ -101,6 +103,7 @@ export const qwen35moe: Family = {
   tensors: (config) => rows(config, expertRows(config)),
   roles,
   quirks,
+  widths: { feedForward: true, embedding: 'stream' },
 }
 
 /** transformers writes them where config.json does not. */

@@ -22,6 +22,7 @@ export const qwen3vl: Family = {
   fields,
   keys: (config) => [...baseKeys(config), deepstack(config)],
   tensors: (config) => decoderRows(config, { attention: normedAttention }),
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { rename: ofThinker },
 }
 
@@ -36,6 +37,7 @@ export const qwen3vlmoe: Family = {
     deepstack(config),
   ],
   tensors: (config) => decoderRows(config, { attention: normedAttention, feedForward: (_, layer) => expertRows(config, layer) }),
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { rename: ofThinker },
 }
 

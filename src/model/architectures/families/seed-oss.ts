@@ -28,5 +28,5 @@ export const seedOss: Family = {
       attention: { bias: biasOf(config, 'attention_bias'), outputBias: false },
     }),
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }

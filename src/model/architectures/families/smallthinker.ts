@@ -47,6 +47,7 @@ export const smallThinker: Family = {
       ],
     })
   },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }
 
 function usesWindow(layout: unknown): boolean {

@@ -28,6 +28,6 @@ export const smollm3: Family = {
   keys: llamaKeys,
   tensors: (config) => decoderRows(config, { attention: { interleave: true } }),
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true, embedding: 'plain' },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength), adjustTokenizer },
 }

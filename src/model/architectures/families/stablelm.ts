@@ -6,7 +6,7 @@ import { decoderRows } from '../decoder.js'
 import { bool, uint32 } from '../metadata.js'
 import { plainRope, rotatedPart } from '../rope.js'
 import { joined, layerNorm, type Row } from '../rows.js'
-import type { Family } from '../types.js'
+import { type Family, layerNorms } from '../types.js'
 
 /** StableLM 2 and its forerunners: layer norms, a quarter of each head rotated; in some, attention and feed-forward side by side. */
 export const stablelm: Family = {
@@ -51,7 +51,7 @@ export const stablelm: Family = {
       ],
     }),
   footprint: { attention: 'grouped', parallel: 'without-norm' },
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
 }
 
 /** Source: set_gguf_parameters of conversion/stablelm.py, whose older models do not say it. */

@@ -4,7 +4,7 @@ import { endRows } from '../ends.js'
 import { uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { blocks, layerNorm, linear, silently, tensor } from '../rows.js'
-import type { Family } from '../types.js'
+import { type Family, layerNorms } from '../types.js'
 
 /** StarCoder and SantaCoder: as GPT-2, one head of keys and values for all queries, matrices the usual way round. */
 export const starcoder: Family = {
@@ -60,6 +60,6 @@ export const starcoder: Family = {
     ]
   },
   // The causal mask, which old checkpoints hold.
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
   quirks: { leaveOut: (name) => (/\.attn\.(masked_)?bias$/.test(name) ? silently : undefined) },
 }

@@ -2,7 +2,7 @@ import { baseKeys } from '../base.js'
 import { decoderRows } from '../decoder.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { layerNorm } from '../rows.js'
-import type { Family } from '../types.js'
+import { type Family, layerNorms } from '../types.js'
 
 /** StarCoder 2: layer norms and biases everywhere, no gate. */
 export const starcoder2: Family = {
@@ -36,5 +36,5 @@ export const starcoder2: Family = {
         plainFeedForward('mlp', hidden, feedForward, { bias: true, names: ['c_fc', 'c_proj'] }),
     }),
   footprint: { attention: 'grouped' },
-  widths: { feedForward: true },
+  widths: { feedForward: true, fixed: layerNorms },
 }

@@ -19,4 +19,5 @@ export const xverse: Family = {
     ['rope.dimension_count', uint32(dimensionsOf(config).headLength)],
   ],
   tensors: (config) => decoderRows(config, { attention: { bias: false, interleave: true } }),
+  widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
 }

@@ -1,0 +1,83 @@
+import type { Blueprint } from '../blueprint.js'
+import { type Grain, placementOf } from './placement.js'
+import type { Axis } from './tensor-axes.js'
+import { type Growths, headsOf, sizeAt, type WidthKey } from './widths.js'
+
+/** How a dimension grows. */
+export interface AxisGrowth {
+  readonly from: number
+  readonly to: number
+  /** Where its entries come to stand: see the recipe operation `place`. */
+  readonly runs: readonly number[]
+}
+
+/** Axes that run along a width, and how many times; those of heads follow from the groups that they form. */
+type WidthAxis = Exclude<Axis, '-' | 'H' | 'V' | 'N' | 'Q'>
+
+/**
+ * Which growth a dimension of a block has; undefined where it keeps its size. A width that the metadata do not name is that of others:
+ * experts of a dense width, several shared ones.
+ */
+export function growthsByAxis(
+  blueprint: Pick<Blueprint, 'architecture' | 'metadata'>,
+  growths: Growths,
+  grain: Grain,
+): (axis: Axis, layer: number) => AxisGrowth | undefined {
+  const { metadata, architecture } = blueprint
+  const has = (key: string): boolean => metadata.has(`${architecture}.${key}`)
+  const expertKey = has('expert_feed_forward_length') ? 'expert_feed_forward_length' : 'feed_forward_length'
+  const shared = has('expert_shared_feed_forward_length')
+  const sharedCount = metadata.get(`${architecture}.expert_shared_count`)?.value
+  const times = shared || typeof sharedCount !== 'number' ? 1 : Math.max(1, sharedCount)
+  // Key, times the width stands there, parts of the dimension that grow alike.
+  const keys: Readonly<Record<WidthAxis, readonly [key: WidthKey, times: number, parts: number]>> = {
+    E: ['embedding_length', 1, 1],
+    EE: ['embedding_length', 2, 2],
+    EEE: ['embedding_length', 3, 3],
+    F: ['feed_forward_length', 1, 1],
+    FF: ['feed_forward_length', 2, 2],
+    X: [expertKey, 1, 1],
+    XX: [expertKey, 2, 2],
+    S: shared ? ['expert_shared_feed_forward_length', 1, 1] : [expertKey, times, 1],
+  }
+  const headGrowth = headGrowthsOf(blueprint, growths)
+  // Tensors of all blocks share their placements.
+  const placements = new Map<string, AxisGrowth>()
+  const placed = (from: number, to: number, parts: number): AxisGrowth => {
+    const key = `${from} ${to} ${parts}`
+    const known = placements.get(key)
+    if (known !== undefined) return known
+    const growth = { from, to, runs: placementOf(from, to, parts, grain) }
+    placements.set(key, growth)
+    return growth
+  }
+  return (axis, layer) => {
+    if (axis === '-') return undefined
+    if (axis === 'H' || axis === 'V' || axis === 'N' || axis === 'Q') return headGrowth?.(axis, layer)
+    const [key, count, parts] = keys[axis]
+    const growth = growths[key]
+    return growth && placed(count * sizeAt(growth.from, layer), count * sizeAt(growth.to, layer), parts)
+  }
+}
+
+/** New query heads stand behind those of their group: the heads that one key-value head serves. */
+function headGrowthsOf(
+  blueprint: Pick<Blueprint, 'architecture' | 'metadata'>,
+  growths: Growths,
+): ((axis: 'H' | 'V' | 'N' | 'Q', layer: number) => AxisGrowth | undefined) | undefined {
+  const growth = growths['attention.head_count']
+  const heads = headsOf(blueprint)
+  if (growth === undefined || heads === undefined) return undefined
+  const [before, after] = [Number(growth.from), Number(growth.to)]
+  const { keyValue, keyLength, valueLength } = heads
+  return (axis, layer) => {
+    const groups = sizeAt(keyValue, layer)
+    if (groups === 0) return undefined
+    const each = axis === 'N' ? 1 : axis === 'V' ? valueLength : keyLength
+    const [from, to] = [before * each, after * each]
+    const runs = placementOf(from, to, groups, 0)
+    if (axis !== 'Q') return { from, to, runs }
+    const others = groups * (keyLength + valueLength)
+    return { from: from + others, to: to + others, runs: [...runs, from, to, others] }
+  }
+}
