@@ -4,8 +4,9 @@ import { text as readAll } from 'node:stream/consumers'
 import { Args, Flags } from '@oclif/core'
 import { chat } from '../src/chat/index.js'
 import { MqError } from '../src/errors/index.js'
+import { loadPlaced } from '../src/load-placed.js'
 import { locateModel } from '../src/locate-model.js'
-import { type Generated, type GenerateOptions, type LlamaModel, loadModel } from '../src/runner/index.js'
+import type { Generated, GenerateOptions, LlamaModel } from '../src/runner/index.js'
 import { formatSeconds } from '../src/terminal/index.js'
 import { LlamaCommand } from './shared/llama-command.js'
 import { llamaFlags, llamaOptionsOf } from './shared/llama-flags.js'
@@ -78,7 +79,7 @@ The prompt is sent as a user message in the model's chat template, unless the mo
     const system = flags['system-prompt']
     const { endpoint, registry } = flags
     const { path } = await this.follow(locateModel(args.model, { signal: this.signal, endpoint, registry }))
-    await using model = await loadModel(path, options)
+    await using model = await loadPlaced(path, options)
     if (prompt === undefined) {
       await this.#chat(model, { ...sampling, system })
       return undefined

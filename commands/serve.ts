@@ -3,9 +3,10 @@ import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { Args, Flags } from '@oclif/core'
 import { MqError } from '../src/errors/index.js'
+import { loadPlaced } from '../src/load-placed.js'
 import { locateModel } from '../src/locate-model.js'
 import { defaultRegistryDirectory } from '../src/registry/index.js'
-import { type LlamaModel, loadModel } from '../src/runner/index.js'
+import type { LlamaModel } from '../src/runner/index.js'
 import { defaultEndpointPort, serveWithLlamaServer, startEndpoint } from '../src/serve/index.js'
 import { readSize } from '../src/terminal/index.js'
 import { LlamaCommand } from './shared/llama-command.js'
@@ -129,7 +130,7 @@ Tools and JSON schemas need --engine llama-server, which hands over to the llama
     const running = await startEndpoint({
       serves: single ?? { registry: directory },
       load: (path: string, ended: AbortSignal): Promise<LlamaModel> =>
-        loadModel(path, { ...load, slots, contextLength, signal: AbortSignal.any([this.signal, ended]) }),
+        loadPlaced(path, { ...load, slots, contextLength, signal: AbortSignal.any([this.signal, ended]) }),
       host,
       port,
       keys,

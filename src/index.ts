@@ -148,6 +148,7 @@ export {
 
 export { type ChatOptions, chat } from './chat/index.js'
 export { generate } from './generate.js'
+export { loadPlaced, type Placing, placeModel } from './load-placed.js'
 export { type LocateOptions, locateModel } from './locate-model.js'
 export {
   type Generated,
@@ -157,7 +158,6 @@ export {
   type LoadOptions,
   loadModel,
 } from './runner/index.js'
-
 export {
   defaultEndpointPort,
   type EndpointOptions,
@@ -166,6 +166,7 @@ export {
   serveWithLlamaServer,
   startEndpoint,
 } from './serve/index.js'
+export { measureSpeeds, type SpeedOptions, type SpeedReport, speedPage, speedText } from './speed/index.js'
 
 // Shared ground: errors, progress, files, how figures are written
 

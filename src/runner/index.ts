@@ -1,13 +1,17 @@
 export { type ExternalPerplexity, externalPerplexity, findProgram } from './external.js'
 export { externalImatrix } from './external-imatrix.js'
-export { type GenerateOptions, LlamaModel, type LoadOptions, loadModel, type PerplexityOptions } from './model.js'
+export { architecturesOf, compareVersions, knownSince } from './known-architectures.js'
+export { findLibraries, gpuPackages, installedBuilds, type LlamaBuild } from './libraries.js'
+export { type GenerateOptions, LlamaModel, type LoadOptions, listDevices, loadModel, type PerplexityOptions } from './model.js'
 export type { Perplexity } from './perplexity.js'
 export type {
   ChatMessage,
   CompletionStep,
   CovarianceGroup,
   CovarianceRequest,
+  Device,
   Generated,
+  Hardware,
   ImatrixResult,
   KvType,
   LogitsComparison,
@@ -16,4 +20,4 @@ export type {
   Sampling,
   TokenProbability,
 } from './protocol.js'
-export { llamaVersion } from './version.js'
+export { llamaVersion, packageVersion } from './version.js'

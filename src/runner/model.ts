@@ -15,6 +15,7 @@ import type {
   CovarianceRequest,
   Embeddings,
   Generated,
+  Hardware,
   ImatrixResult,
   KvType,
   LogitsComparison,
@@ -335,6 +336,19 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
       throw MqError.of('LLAMA_CRASHED', { doing: `loaded ${path}`, problem: `memory is too short: ${words}` }, { cause: error })
     }
     throw MqError.of('MODEL_REJECTED', { file: path, problem: words ?? 'it does not say why' }, { cause: error })
+  }
+}
+
+/**
+ * What a build of llama.cpp can compute on, asked in a process of its own.
+ * @throws MqError LLAMA_MISSING, LLAMA_VERSION, LLAMA_CRASHED; INTERRUPTED.
+ */
+export async function listDevices(libraries: string = findLibraries(), signal?: AbortSignal): Promise<Hardware> {
+  const connection = connect(signal)
+  try {
+    return await lastOf(connection.call('devices', { libraries }, { did: 'looked at', what: 'the devices of this machine' }))
+  } finally {
+    await connection.close()
   }
 }
 

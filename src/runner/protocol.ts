@@ -5,6 +5,7 @@ import type { MqError, ToolErrorCode } from '../errors/index.js'
  * one result, failure or `cancelled`. Completions, embeddings, tokenizing and chat templates run side by side; all else one at a time, in order.
  */
 export interface Operations {
+  devices: { request: { readonly libraries: string }; event: never; result: Hardware }
   load: { request: LoadRequest; event: never; result: ModelInfo }
   tokenize: { request: TokenizeRequest; event: never; result: Int32Array }
   renderChat: { request: { readonly messages: readonly ChatMessage[] }; event: never; result: string }
@@ -41,6 +42,22 @@ export type Failure =
   | { readonly kind: 'coded'; readonly code: ToolErrorCode; readonly details: MqError['details'] }
   /** A llama.cpp call failed; the reason is in its log. */
   | { readonly kind: 'llama' }
+
+/** What llama.cpp can compute on. */
+export interface Device {
+  readonly name: string
+  readonly description: string
+  readonly kind: 'cpu' | 'gpu' | 'integrated' | 'accelerator' | 'meta'
+  readonly freeBytes: number
+  readonly totalBytes: number
+}
+
+export interface Hardware {
+  readonly version: string
+  readonly devices: readonly Device[]
+  /** llama.cpp's line of what its processor backend was built with. */
+  readonly systemInfo: string
+}
 
 export interface LoadRequest {
   readonly path: string
@@ -307,6 +324,8 @@ export interface SpeedRequest {
   /** Tokens decoded one by one; 0: none. */
   readonly generatedTokens: number
   readonly repetitions: number
+  /** Runs once before, uncounted: the first run brings the weights into memory. */
+  readonly warmUp: boolean
 }
 
 export interface SpeedSample {

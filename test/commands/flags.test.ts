@@ -30,6 +30,7 @@ const meanings: Record<string, string> = {
   p: 'prompt',
   q: 'quiet',
   s: 'seed',
+  r: 'repetitions', // of llama-bench
 }
 
 test('a short flag has one meaning in every command, that of llama.cpp', () => {

@@ -4,8 +4,7 @@ import koffi from 'koffi'
 import { type GgufLayout, layoutGguf, type Metadata } from '../../formats/gguf/index.js'
 import type { CacheType } from '../../src/footprint/index.js'
 import type { BlueprintTensor } from '../../src/model/blueprint.js'
-import { findLibraries } from '../../src/runner/libraries.js'
-import { libraryFiles } from '../../src/runner/version.js'
+import { findLibraries, librariesIn } from '../../src/runner/libraries.js'
 
 /** What llama.cpp says of a context that it would make, in bytes, as precise as two digits after the point of a MiB. */
 export interface ReportedBuffers {
@@ -38,7 +37,7 @@ function load(): LlamaBuffers | undefined {
     return undefined
   }
   koffi.config({ sync_stack_size: 2 ** 24, async_stack_size: 2 ** 24 })
-  const [, ggml, llama] = libraryFiles.map((file) => koffi.load(join(folder, file), { global: true }))
+  const [, ggml, llama] = (librariesIn(folder)?.files ?? []).map((file) => koffi.load(join(folder, file), { global: true }))
   if (ggml === undefined || llama === undefined) return undefined
   ggml.func('void ggml_backend_load_all_from_path(const char *folder)')(folder)
   for (const [name, bytes] of Object.entries({ buffers_model_params: 80, buffers_context_params: 160 })) {

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import koffi, { type LibraryHandle } from 'koffi'
 import { MqError } from '../../errors/index.js'
-import { libraryFiles, llamaVersion } from '../version.js'
+import { isKnown, librariesIn } from '../libraries.js'
+import { llamaVersion } from '../version.js'
 import { type StructValue, structs } from './structs.js'
 
 /** The address of something in llama.cpp's memory. */
@@ -15,7 +16,7 @@ type Native<Call extends (...args: never[]) => unknown> = Call & {
 const nativeStackBytes = 16 * 2 ** 20
 
 /** The functions of llama.cpp that are called here, under their own names. Source: include/llama.h of v0.5.0. */
-export type Llama = ReturnType<typeof bindLlama> & Ggml
+export type Llama = ReturnType<typeof bindLlama> & ReturnType<typeof bindDevices> & Ggml
 
 /** Those of ggml. Source: ggml/include/ggml-backend.h of v0.5.0. */
 export type Ggml = ReturnType<typeof bindGgml>
@@ -28,17 +29,19 @@ export type Ggml = ReturnType<typeof bindGgml>
 export function loadLibraries(folder: string): Llama {
   // recursion over the graph of a large model needs more than koffi's 128 KiB
   koffi.config({ sync_stack_size: nativeStackBytes, async_stack_size: nativeStackBytes })
-  const [base, ggml, llama] = libraryFiles.map((file) => loadLibrary(join(folder, file)))
-  if (base === undefined || ggml === undefined || llama === undefined) throw new Error('three libraries')
+  const [base, ggml, llama] = librariesIn(folder)?.files.map((file) => loadLibrary(join(folder, file))) ?? []
+  if (base === undefined || ggml === undefined || llama === undefined) {
+    throw MqError.of('LLAMA_MISSING', { problem: `its libraries are not in ${folder}` })
+  }
   const version = (llama.func('const char *llama_version()') as Native<() => string>)()
-  if (!isExpected(version)) throw MqError.of('LLAMA_VERSION', { found: version, expected: llamaVersion })
+  if (!isKnown(version)) throw MqError.of('LLAMA_VERSION', { found: version, expected: llamaVersion })
   const loadBackends = ggml.func('void ggml_backend_load_all_from_path(const char *folder)') as Native<(folder: string) => void>
   loadBackends(folder)
   for (const [name, sizeBytes] of Object.entries(structs)) {
     const alignment = sizeBytes % 8 === 0 ? 8 : 1
     koffi.struct(name, { bytes: [alignment, koffi.array('uint8_t', sizeBytes, 'Typed')] })
   }
-  const bound = { ...bindGgml(base), ...bindLlama(llama) }
+  const bound = { ...bindGgml(base), ...bindDevices(base, ggml), ...bindLlama(llama) }
   bound.backendInit()
   return bound
 }
@@ -67,10 +70,6 @@ function loadLibrary(path: string): LibraryHandle {
   }
 }
 
-function isExpected(version: string): boolean {
-  return version === llamaVersion || version.startsWith(`${llamaVersion}-`)
-}
-
 function binder(library: LibraryHandle) {
   return <Call extends (...args: never[]) => unknown>(declaration: string) => library.func(declaration) as unknown as Native<Call>
 }
@@ -86,11 +85,27 @@ function bindGgml(library: LibraryHandle) {
   }
 }
 
+function bindDevices(base: LibraryHandle, ggml: LibraryHandle) {
+  const [inBase, inGgml] = [binder(base), binder(ggml)]
+  return {
+    deviceCount: inGgml<() => number>('size_t ggml_backend_dev_count()'),
+    deviceAt: inGgml<(index: number) => Address>('void *ggml_backend_dev_get(size_t index)'),
+    deviceName: inBase<(device: Address) => string | null>('const char *ggml_backend_dev_name(void *device)'),
+    deviceDescription: inBase<(device: Address) => string | null>('const char *ggml_backend_dev_description(void *device)'),
+    deviceType: inBase<(device: Address) => number>('int ggml_backend_dev_type(void *device)'),
+    deviceMemory: inBase<(device: Address, free: BigUint64Array, total: BigUint64Array) => void>(
+      'void ggml_backend_dev_memory(void *device, _Out_ size_t *free, _Out_ size_t *total)',
+    ),
+  }
+}
+
 function bindLlama(library: LibraryHandle) {
   const bind = binder(library)
   return {
     backendInit: bind<() => void>('void llama_backend_init()'),
 
+    version: bind<() => string>('const char *llama_version()'),
+    systemInfo: bind<() => string>('const char *llama_print_system_info()'),
     modelDefaultParams: bind<() => StructValue>('llama_model_params llama_model_default_params()'),
     modelLoad: bind<(path: string, params: StructValue) => Address | null>(
       'void *llama_model_load_from_file(const char *path, llama_model_params params)',

@@ -1,7 +1,9 @@
 import { MqError, type ToolErrorCode } from '../../errors/index.js'
 import type { Command, Failure, OperationName, Operations, Reply, RunCommand } from '../protocol.js'
+import { loadLibraries } from './binding.js'
 import { renderChat } from './chat.js'
 import { compareLogits } from './compare-logits.js'
+import { devices } from './devices.js'
 import { Embedder } from './embed.js'
 import { imatrix } from './imatrix.js'
 import { type LoadedModel, load, tokenize } from './model.js'
@@ -32,6 +34,10 @@ let model: (LoadedModel & { readonly scheduler: Scheduler; readonly embedder: Em
 let queue = Promise.resolve()
 
 const serve: Serve = {
+  async devices({ libraries }) {
+    const llama = loadLibraries(libraries)
+    return { version: llama.version(), devices: devices(llama), systemInfo: llama.systemInfo() }
+  },
   async load(request) {
     const opened = await load(request)
     model = { ...opened, scheduler: new Scheduler(opened), embedder: new Embedder(opened) }

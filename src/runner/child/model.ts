@@ -1,6 +1,5 @@
 import { MqError } from '../../errors/index.js'
 import type { LoadRequest, ModelInfo, Pooling, TokenizeRequest } from '../protocol.js'
-import { llamaVersion } from '../version.js'
 import { type Address, type Llama, loadLibraries, offThread } from './binding.js'
 import { Context, type ContextSize } from './context.js'
 import { expertsOnProcessor } from './overrides.js'
@@ -124,7 +123,7 @@ function describe(llama: Llama, model: Address, vocab: Address, { pooling }: Loa
       ...numberAs('topP', metadata('general.sampling.top_p')),
       ...numberAs('minP', metadata('general.sampling.min_p')),
     },
-    llamaVersion,
+    llamaVersion: llama.version().split('-')[0] ?? '',
   }
 }
 

@@ -13,7 +13,7 @@ const callsBetween = 8
  * batches, no sampling. Source: test_prompt and test_gen in tools/llama-bench/llama-bench.cpp of llama.cpp.
  */
 export async function* speed(model: LoadedModel, request: SpeedRequest): AsyncGenerator<SpeedSample, undefined, void> {
-  const { promptTokens, generatedTokens, repetitions } = request
+  const { promptTokens, generatedTokens, repetitions, warmUp } = request
   const { llama, address, info, options } = model
   const contextLength = Math.max(1, promptTokens + generatedTokens)
   const context = await Context.create(llama, address, info.vocabulary, {
@@ -27,7 +27,7 @@ export async function* speed(model: LoadedModel, request: SpeedRequest): AsyncGe
   })
   try {
     if (context.memory === null) throw new LlamaRefusal('the model keeps no context')
-    for (let repetition = -1; repetition < repetitions; repetition += 1) {
+    for (let repetition = warmUp ? -1 : 0; repetition < repetitions; repetition += 1) {
       context.clear()
       const isFirst = repetition < 0
       const startedAt = performance.now()

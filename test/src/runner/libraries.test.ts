@@ -38,7 +38,7 @@ describe.skipIf(process.platform !== 'linux')('findLibraries', () => {
 
   it('prefers one for GPUs, where the user has installed it', async () => {
     await install(platform, files)
-    const cuda = await install(`${platform}-cuda`, files)
+    const cuda = await install(`${platform}-cuda`, ['libggml-base.so', 'libggml.cuda.v0.5.0.so', 'libllama.cuda.v0.5.0.so'])
     expect(findLibraries(resolver([platform, `${platform}-cuda`]))).toBe(cuda)
   })
 
