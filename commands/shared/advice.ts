@@ -36,6 +36,7 @@ export const advice: Partial<Record<MqError['code'], readonly string[]>> = {
   MODEL_UNSUITED: ['Use a model that was made for this, or say with --pooling how token vectors become one.'],
   CHAT_TEMPLATE_INVALID: ['Use --raw to send the prompt without a chat template.'],
   REPORT_MISMATCH: ['Run `mq verify` on the file again, or use --force.'],
+  TARGET_MISSING: ['Install or start it, or name its folder of models with --to-dir.'],
   REPO_INCOMPLETE: ['Its upload may not be finished: try again later, or name the files to fetch with --include.'],
   REGISTRY_CORRUPT: [
     '`mq registry fsck --repair` looks for copies of what is damaged; where the list of tags is, `mq publish --force` starts over.',

@@ -427,6 +427,17 @@ export const toolErrors = {
     message: 'The upload was refused: {problem}.',
     suggestion: 'Try again, or raise the limits of `mq registry serve`.',
   },
+  TARGET_MISSING: {
+    exit: 'environment',
+    message: '{target} was not found: {problem}.',
+    suggestion: 'Install or start it, or name its folder of models.',
+  },
+  TARGET_REFUSED: {
+    exit: 'network',
+    message: '{target} did not take the model: {problem}.',
+    suggestion:
+      'Check its name, the token (HF_TOKEN) and the log of the server, then publish again; files that arrived are not sent again.',
+  },
   REGISTRY_LIMIT: {
     exit: 'usage',
     message: '{name} cannot be stored: {problem}.',

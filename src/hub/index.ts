@@ -9,7 +9,7 @@ export {
 } from './cache/index.js'
 export { type HubClient } from './client.js'
 export { type ConnectOptions, connect } from './connect.js'
-export { cacheDirectory, hubEndpoint } from './endpoint.js'
+export { cacheDirectory, findToken, hubEndpoint } from './endpoint.js'
 export { listModel } from './list-model.js'
 export type { Listing } from './listing.js'
 export { pullGguf } from './pull-gguf.js'

@@ -5,6 +5,7 @@ export { defaultHost, defaultPort, type RegistryOptions, type RunningRegistry, s
 export { isLoopback } from './http/writers.js'
 export { type DamagedModel, type ListedModel, listModels, listRegistry } from './list.js'
 export { findLocalModel } from './local-model.js'
+export { type PublishedOutward, type PublishOutwardOptions, publishOutward } from './outward/publish-outward.js'
 export { type Published, type PublishOptions, publish } from './publish.js'
 export { removeModel } from './remove.js'
 export { defaultRegistryDirectory } from './store/index.js'

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdir, open, readFile, stat } from 'node:fs/promises'
+import { mkdir, open, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 import { fileSource } from '../../formats/byte-source.js'
@@ -36,14 +36,15 @@ const readBytes = 1 << 20
  * @throws MqError GGUF_INVALID where they do not belong together, and Node's own errors.
  */
 export async function mergeShards(store: Store, shards: readonly Descriptor[], manifest: string): Promise<MergedModel> {
-  const parts = await layoutParts(store, shards)
+  const pathOf = (digest: string): string => blobPath(store, digest)
+  const parts = await layoutMerged(shards, pathOf)
   const sizeBytes = parts.reduce((sum, part) => sum + lengthOf(part), 0)
   const sizes = new Map(shards.map(({ digest, size }) => [digest, size]))
   const key = keyOf(parts)
   const path = join(store.directory, 'merged', `${manifest.slice('sha256:'.length)}.json`)
   const known = v.safeParse(recordSchema, await readRecord(path))
   if (known.success && known.output.parts === key) return { digest: known.output.digest, sizeBytes, parts, sizes }
-  const digest = await digestOf(store, parts)
+  const digest = await digestOf(parts, pathOf)
   const record = encodeJson({ version: 1, digest, parts: key })
   // A registry that is read-only computes it again when it is started again.
   await mkdir(dirname(path), { recursive: true })
@@ -52,11 +53,15 @@ export async function mergeShards(store: Store, shards: readonly Descriptor[], m
   return { digest, sizeBytes, parts, sizes }
 }
 
-async function layoutParts(store: Store, shards: readonly Descriptor[]): Promise<MergedPart[]> {
+/** A shard by what tells it apart. */
+type Shard = Pick<Descriptor, 'digest'>
+
+/** The parts of a merged model. @param pathOf where the file of a digest is. @throws MqError GGUF_INVALID. */
+export async function layoutMerged(shards: readonly Shard[], pathOf: (digest: string) => string): Promise<MergedPart[]> {
   const names = shards.map((_, index) => shardName('model', index, shards.length))
   const model = await openGguf(names[0] as string, async (name) => {
-    const shard = shards[names.indexOf(name)] as Descriptor
-    return fileSource(blobPath(store, shard.digest))
+    const shard = shards[names.indexOf(name)] as Shard
+    return fileSource(pathOf(shard.digest))
   })
   try {
     const { header, tensors, dataBytes } = layoutGguf(model.metadata, model.tensors)
@@ -69,7 +74,7 @@ async function layoutParts(store: Store, shards: readonly Descriptor[]): Promise
     for (const [index, { offset, sizeBytes }] of tensors.entries()) {
       const { file, start, end } = model.tensors[index] as (typeof model.tensors)[number]
       fill(offset)
-      if (sizeBytes > 0) parts.push({ digest: (shards[file] as Descriptor).digest, start, end })
+      if (sizeBytes > 0) parts.push({ digest: (shards[file] as Shard).digest, start, end })
       written += sizeBytes
     }
     fill(dataBytes)
@@ -115,25 +120,33 @@ async function readRecord(path: string): Promise<unknown> {
   }
 }
 
-async function digestOf(store: Store, parts: readonly MergedPart[]): Promise<string> {
+async function digestOf(parts: readonly MergedPart[], pathOf: (digest: string) => string): Promise<string> {
   const hash = createHash('sha256')
+  for await (const piece of readParts(parts, pathOf)) hash.update(piece)
+  return `sha256:${hash.digest('hex')}`
+}
+
+/** The bytes of a merged model, piece by piece; each is overwritten by the next. */
+export async function* readParts(
+  parts: readonly MergedPart[],
+  pathOf: (digest: string) => string,
+): AsyncGenerator<Uint8Array, void, void> {
   const buffer = Buffer.allocUnsafe(readBytes)
   for (const part of parts) {
     if ('bytes' in part) {
-      hash.update(part.bytes)
+      yield part.bytes
       continue
     }
-    const handle = await open(blobPath(store, part.digest), 'r')
+    const handle = await open(pathOf(part.digest), 'r')
     try {
       for (let at = part.start; at < part.end; ) {
         const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.byteLength, part.end - at), at)
-        if (bytesRead === 0) throw new RangeError(`${part.digest} has ${(await stat(blobPath(store, part.digest))).size} bytes`)
-        hash.update(buffer.subarray(0, bytesRead))
+        if (bytesRead === 0) throw new RangeError(`${part.digest} was cut off`)
+        yield buffer.subarray(0, bytesRead)
         at += bytesRead
       }
     } finally {
       await handle.close()
     }
   }
-  return `sha256:${hash.digest('hex')}`
 }

@@ -22,6 +22,11 @@ export function reportLayer(title: string, { digest, size }: BlobIdentity): Desc
   return { mediaType: mediaTypes.verifyReport, digest, size, annotations: { [annotations.title]: title } }
 }
 
+/** The layer of a plan. */
+export function planLayer(title: string, { digest, size }: BlobIdentity): Descriptor {
+  return { mediaType: mediaTypes.plan, digest, size, annotations: { [annotations.title]: title } }
+}
+
 /**
  * Stores the configuration and the manifest of a model. There is no time of publication in either: it would give the same model
  * another digest each time.
@@ -32,6 +37,7 @@ export async function addManifest(
   source: Source,
   layers: Descriptor[],
   pin: Pin,
+  notes: Readonly<Record<string, string>> = {},
 ): Promise<{ descriptor: Descriptor; manifest: Manifest }> {
   const configType = source.format === 'gguf' ? mediaTypes.ggufConfig : mediaTypes.filesConfig
   const { format, quantization, architecture, sizeBytes } = source
@@ -51,6 +57,7 @@ export async function addManifest(
     artifactType: configType,
     config: { mediaType: configType, ...(await addBytes(store, encodeJson(config), pin)) },
     layers,
+    ...(Object.keys(notes).length > 0 && { annotations: notes }),
   }
   const identity = await addBytes(store, encodeJson(manifest), pin)
   return { descriptor: { mediaType: mediaTypes.manifest, ...identity, artifactType: configType }, manifest }

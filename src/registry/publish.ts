@@ -1,9 +1,11 @@
-import { stat } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { readFile, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { MqError } from '../errors/index.js'
 import type { WithProgress } from '../progress/index.js'
 import type { VerifyReport } from '../verify/index.js'
-import { addManifest, fileLayer, reportLayer } from './model-manifest.js'
+import { addManifest, fileLayer, planLayer, reportLayer } from './model-manifest.js'
+import { digestOfFiles, digestOfSource, provenanceNotes, provenanceOf } from './provenance.js'
 import { inspectSource, type Source } from './source.js'
 import {
   addBytes,
@@ -42,6 +44,12 @@ export interface PublishOptions {
   readonly registry: string
   /** Report of `mq verify`; without it, the one beside the model, if there is one. */
   readonly report?: string
+  /** Plan that the model was quantized by; without it, the one beside the model (MODEL.plan.json), if there is one. */
+  readonly plan?: string
+  /** What the model was made from, a checkpoint folder or a GGUF: its digest is noted. */
+  readonly madeFrom?: string
+  /** Loads a GGUF with llama.cpp first. */
+  readonly check?: boolean
   /** Publish although the report does not match, and start over where the repository's index.json is damaged. */
   readonly force?: boolean
   readonly signal?: AbortSignal
@@ -76,14 +84,16 @@ export async function* publish(options: PublishOptions): WithProgress<Published>
   const model = parseModelName(`${repositoryOf(asked)}:${asked.tag ?? source.defaultTag}`)
   const report = await findReport(options.report, source)
   if (report !== undefined && !report.content.passed && !force) throw mismatch(report.path, source)
+  const plan = await findPlan(options.plan, source)
+  if (options.check === true) await checkLoads(source, options.signal)
 
   const store = openStore(registry)
-  await checkLimits(store, model, source, report !== undefined, force)
+  await checkLimits(store, model, source, [report, plan].filter((extra) => extra !== undefined).length, force)
   await prepareStore(store)
   await sweepTemporaries(store)
   const pin = await pinBlobs(store)
   try {
-    return yield* storeAndTag(options, { store, source, model, report, pin })
+    return yield* storeAndTag(options, { store, source, model, report, plan, pin })
   } finally {
     await pin.release()
   }
@@ -95,12 +105,13 @@ interface Publication {
   /** With its tag. */
   readonly model: ModelName
   readonly report: Awaited<ReturnType<typeof findReport>>
+  readonly plan: Awaited<ReturnType<typeof findPlan>>
   readonly pin: Pin
 }
 
 async function* storeAndTag(options: PublishOptions, publication: Publication): WithProgress<Published> {
   const { force = false, signal } = options
-  const { store, source, model, report, pin } = publication
+  const { store, source, model, report, plan, pin } = publication
   const tag = model.tag as string
   const layers: Descriptor[] = []
   let done = 0
@@ -122,7 +133,27 @@ async function* storeAndTag(options: PublishOptions, publication: Publication): 
     layers.push(reportLayer(title, await addBytes(store, encodeJson(report.content), pin)))
   }
 
-  const { descriptor, manifest } = await addManifest(store, source, layers, pin)
+  const own = layers.filter(({ mediaType }) => mediaType !== mediaTypes.verifyReport)
+  if (plan !== undefined) {
+    const title = planPath(layers[0]?.annotations?.[annotations.title] ?? model.name)
+    layers.push(planLayer(title, await addBytes(store, plan.bytes, pin)))
+  }
+  const named = own.map(({ digest, annotations: notes }) => ({
+    name: notes?.[annotations.title] ?? '',
+    sha256: digest.slice('sha256:'.length),
+  }))
+  const provenance = provenanceOf({
+    source:
+      options.madeFrom !== undefined
+        ? await digestOfSource(options.madeFrom, signal)
+        : source.format === 'safetensors'
+          ? digestOfFiles(named)
+          : undefined,
+    plan: plan?.digest,
+    calibration: plan?.calibration,
+    reference: report?.content.reference.files && digestOfFiles(report.content.reference.files),
+  })
+  const { descriptor, manifest } = await addManifest(store, source, layers, pin, provenanceNotes(provenance))
   const repository = await updateIndex(store, model, (index) => pointTag(index, tag, descriptor), {
     repair: force,
     needs: [descriptor.digest, manifest.config.digest, ...manifest.layers.map(({ digest }) => digest)],
@@ -148,9 +179,9 @@ async function* storeAndTag(options: PublishOptions, publication: Publication): 
  * What no reader would take is refused before anything is written.
  * @throws MqError REGISTRY_LIMIT; REGISTRY_CORRUPT where the list of tags is damaged and `force` does not start over.
  */
-async function checkLimits(store: Store, model: ModelName, source: Source, hasReport: boolean, force: boolean): Promise<void> {
+async function checkLimits(store: Store, model: ModelName, source: Source, extras: number, force: boolean): Promise<void> {
   const name = `${repositoryOf(model)}:${model.tag}`
-  const count = source.files.length + (hasReport ? 1 : 0)
+  const count = source.files.length + extras
   if (count > limits.layers)
     throw MqError.of('REGISTRY_LIMIT', { name, problem: `it has ${count} files, and ${limits.layers} are the most` })
   const blank = { digest: `sha256:${'0'.repeat(64)}`, size: Number.MAX_SAFE_INTEGER }
@@ -168,7 +199,36 @@ async function checkLimits(store: Store, model: ModelName, source: Source, hasRe
   checkIndexLimits(model, others.length + 1)
 }
 
-async function findReport(
+/** Loads the model, since what no program can run should not be published. @throws MqError MODEL_REJECTED, LLAMA_CRASHED, LLAMA_MISSING. */
+export async function checkLoads({ format, files }: Source, signal: AbortSignal | undefined): Promise<void> {
+  const [first] = files
+  if (format !== 'gguf' || first === undefined) return
+  const { loadModel } = await import('../runner/index.js')
+  const model = await loadModel(first.source, signal === undefined ? {} : { signal })
+  await model[Symbol.asyncDispose]()
+}
+
+/** The plan's place beside a model: `model.gguf.plan.json`. */
+export function planPath(model: string): string {
+  return `${model}.plan.json`
+}
+
+/** The plan of a model: the one that is given, or the one beside it. @throws MqError PLAN_INVALID, FILE_MISSING. */
+export async function findPlan(
+  given: string | undefined,
+  source: Source,
+): Promise<{ goal: string; calibration?: string | undefined; bytes: Buffer; digest: string } | undefined> {
+  const beside = source.format === 'gguf' ? planPath(source.files[0]?.source ?? '') : undefined
+  const path = given ?? ((await stat(beside ?? '').catch(() => undefined))?.isFile() === true ? beside : undefined)
+  if (path === undefined) return undefined
+  const { readPlan } = await import('../plan/index.js')
+  const { goal, calibration } = await readPlan(path)
+  const bytes = await readFile(path)
+  return { goal, calibration, bytes, digest: `sha256:${createHash('sha256').update(bytes).digest('hex')}` }
+}
+
+/** The report of a model: the one that is given, or the one beside it. @throws MqError REPORT_INVALID, FILE_MISSING. */
+export async function findReport(
   given: string | undefined,
   source: Source,
 ): Promise<{ path: string; content: VerifyReport } | undefined> {

@@ -14,7 +14,7 @@ describe('mq publish, registry ls, registry serve, pull', () => {
     const source = await writeTinyGguf(folder.path, 'm.gguf')
     expect((await runMqHere(['registry', 'ls'], { env })).stdout).toContain('has no models yet')
 
-    const published = await runMqHere(['publish', source, 'kjv/tiny'], { env })
+    const published = await runMqHere(['publish', source, 'kjv/tiny', '--no-check'], { env })
     expect(published).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^kjv\/tiny:Q4_K_M {2}1 files?, /) })
     const listed = await runMqHere(['registry', 'ls', '--json'], { env })
     expect(JSON.parse(listed.stdout).models).toMatchObject([{ name: 'kjv/tiny:Q4_K_M', architecture: 'llama' }])

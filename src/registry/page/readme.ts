@@ -58,6 +58,12 @@ export async function renderReadme(text: string, filesAt: string): Promise<{ htm
   return { html: new Markup(markdown.render(plain)), facts: factsOf(front, parse) }
 }
 
+/** What the front matter of a model card says. */
+export async function cardFacts(text: string): Promise<CardFacts> {
+  const { parse } = await import('yaml')
+  return factsOf(/^---\r?\n([\s\S]*?)\r?\n---\r?\n/.exec(text)?.[1] ?? '', parse)
+}
+
 function withAlt(...[tokens, index, options, environment, self]: Parameters<RendererRule>): typeof tokens {
   const token = tokens[index]
   token?.attrSet('alt', self.renderInlineAsText(token.children ?? [], options, environment))

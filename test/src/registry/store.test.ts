@@ -18,7 +18,7 @@ describe('many writers', () => {
       // Every other spelling differs in case, and is the same repository nevertheless.
       const name = index % 2 === 0 ? `kjv/tiny:${tag}` : `KJV/Tiny:${tag}`
       if (index >= 3) return finish(publish({ source, name, registry }))
-      return execa(process.execPath, ['bin/run.js', 'publish', source, name, '--registry', registry])
+      return execa(process.execPath, ['bin/run.js', 'publish', source, name, '--no-check', '--registry', registry])
     }
     await Promise.all(tags.map(publishTag))
     const listed = await listModels(registry)

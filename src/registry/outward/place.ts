@@ -1,0 +1,75 @@
+import { constants, copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { MqError } from '../../errors/index.js'
+import { checkSpace, hashFile, writeWhole } from '../../files/index.js'
+import type { WithProgress } from '../../progress/index.js'
+import type { Bundle, BundleFile } from './bundle.js'
+import { cardMark } from './card.js'
+
+/** Where files went. */
+export interface Placed {
+  readonly folder: string
+  readonly files: readonly string[]
+}
+
+/**
+ * Puts a model's files into a folder, with its card and SHA256SUMS. Each file is copied (cloned where the file system can), checked against
+ * its hash, and then gets its name; one that is there already with its size and hash stays. A card of the user's own stays, too.
+ * @throws MqError OUTPUT_EXISTS where a file of another content is there and `force` is not set; DISK_FULL, FILE_UNWRITABLE, INTERRUPTED.
+ */
+export async function* placeFiles(
+  bundle: Bundle,
+  folder: string,
+  { force = false, signal }: { readonly force?: boolean; readonly signal?: AbortSignal | undefined } = {},
+): WithProgress<Placed> {
+  const all: BundleFile[] = [...bundle.files, ...bundle.attachments]
+  const total = all.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+    throw MqError.from(error, folder)
+  })
+  let done = 0
+  for (const file of all) {
+    yield { stage: 'publish', done, total, unit: 'bytes', item: file.name }
+    await placeFile(join(folder, file.name), file, force, signal)
+    done += file.sizeBytes
+  }
+  const card = join(folder, 'README.md')
+  const present = await readFile(card, 'utf8').catch(() => cardMark)
+  if (present.includes(cardMark) || force) await writeWhole(card, bundle.card)
+  await writeSums(folder, all)
+  return { folder, files: [...all.map(({ name }) => join(folder, name)), card, join(folder, 'SHA256SUMS')] }
+}
+
+async function placeFile(path: string, file: BundleFile, force: boolean, signal: AbortSignal | undefined): Promise<void> {
+  const present = await stat(path).catch(() => undefined)
+  const isSame = present?.size === file.sizeBytes && (await hashFile(path, signal)).sha256 === file.sha256
+  if (isSame) return
+  if (present !== undefined && !force) throw MqError.of('OUTPUT_EXISTS', { path })
+  await mkdir(dirname(path), { recursive: true })
+  if ('text' in file) return writeWhole(path, file.text)
+  await checkSpace(dirname(path), file.sizeBytes, path)
+  const temporary = `${path}.partial`
+  try {
+    await copyFile(file.path, temporary, constants.COPYFILE_FICLONE)
+    const { sha256 } = await hashFile(temporary, signal)
+    if (sha256 !== file.sha256) throw MqError.of('FILE_UNREADABLE', { path: file.path, problem: 'it changed while it was read' })
+    await rename(temporary, path)
+  } catch (error) {
+    throw MqError.from(error, path)
+  } finally {
+    await rm(temporary, { force: true })
+  }
+}
+
+/** SHA256SUMS of a folder: lines of files that were published before stay. */
+async function writeSums(folder: string, files: readonly BundleFile[]): Promise<void> {
+  const path = join(folder, 'SHA256SUMS')
+  const names = new Set(files.map(({ name }) => name))
+  const before = (await readFile(path, 'utf8').catch(() => ''))
+    .split('\n')
+    .filter((line) => /^[0-9a-f]{64} [ *]./.test(line) && !names.has(line.slice(66)))
+  const lines = [...before, ...files.map(({ sha256, name }) => `${sha256}  ${name}`)]
+  const sorted = lines.toSorted((a, b) => (a.slice(66) < b.slice(66) ? -1 : 1))
+  await writeFile(`${path}.partial`, `${sorted.join('\n')}\n`)
+  await rename(`${path}.partial`, path)
+}

@@ -1,0 +1,75 @@
+import { MqError } from '../../errors/index.js'
+import type { WithProgress } from '../../progress/index.js'
+import type { Provenance } from '../provenance.js'
+import { checkLoads, findPlan, findReport } from '../publish.js'
+import { inspectSource } from '../source.js'
+import { encodeJson, repositoryOf } from '../store/index.js'
+import { bundleModel } from './bundle.js'
+import { type OutwardOptions, parseTarget, publishTo } from './targets.js'
+
+/** What is published, and where to. */
+export interface PublishOutwardOptions extends OutwardOptions {
+  /** A .gguf file, one shard of a split model, or a checkpoint folder. */
+  readonly source: string
+  /** `NAMESPACE/NAME[:TAG]`. */
+  readonly name: string
+  /** `ollama`, `lmstudio`, `text-generation-webui`, `llama-server`, `hf:NAMESPACE/NAME` or a folder. */
+  readonly to: string
+  readonly report?: string | undefined
+  readonly plan?: string | undefined
+  readonly madeFrom?: string | undefined
+  /** Loads a GGUF with llama.cpp first. */
+  readonly check?: boolean
+  /** For the model card; what the source says of itself where they are absent. */
+  readonly license?: string | undefined
+  readonly baseModel?: string | undefined
+}
+
+/** What was published outside of the registry. */
+export interface PublishedOutward {
+  /** `NAMESPACE/NAME:TAG`. */
+  readonly name: string
+  readonly to: string
+  /** The folder or address. */
+  readonly place: string
+  readonly files: readonly string[]
+  readonly sizeBytes: number
+  readonly provenance: Provenance
+}
+
+/**
+ * Publishes a model to a program on this machine, to a hub, or into a folder, with a model card, SHA256SUMS, its report and its plan.
+ * @throws MqError as inspectSource, loadModel and publishTo do; REPORT_MISMATCH where a report's gate failed or it is of another file.
+ */
+export async function* publishOutward(options: PublishOutwardOptions): WithProgress<PublishedOutward> {
+  const { signal, force = false } = options
+  const target = parseTarget(options.to)
+  const source = await inspectSource(options.source)
+  const report = await findReport(options.report, source)
+  const plan = await findPlan(options.plan, source)
+  if (options.check === true) await checkLoads(source, signal)
+  const bundle = yield* bundleModel({
+    source: options.source,
+    name: options.name,
+    report: report && { content: report.content, bytes: encodeJson(report.content) },
+    plan,
+    madeFrom: options.madeFrom,
+    license: options.license,
+    baseModel: options.baseModel,
+    signal,
+  })
+  if (report !== undefined && !force) {
+    const hashes = new Set(bundle.files.map(({ sha256 }) => sha256))
+    const isOther = report.content.files.some(({ sha256 }) => !hashes.has(sha256))
+    if (isOther || !report.content.passed) throw MqError.of('REPORT_MISMATCH', { report: report.path, file: options.source })
+  }
+  const placed = yield* publishTo(target, bundle, options)
+  return {
+    name: `${repositoryOf(bundle.model)}:${bundle.model.tag}`,
+    to: options.to,
+    place: placed.folder,
+    files: placed.files,
+    sizeBytes: bundle.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    provenance: bundle.provenance,
+  }
+}

@@ -1,0 +1,117 @@
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { MqError } from '../../errors/index.js'
+import type { WithProgress } from '../../progress/index.js'
+import { parseModelName, repositoryOf } from '../store/index.js'
+import type { Bundle } from './bundle.js'
+import { publishToHub } from './hub.js'
+import { ollamaPlace, publishToOllama } from './ollama.js'
+import { type Placed, placeFiles } from './place.js'
+
+/** Where a model is published to, beside the registry. */
+export type Target =
+  | { readonly kind: 'ollama' | 'lmstudio' | 'text-generation-webui' | 'llama-server' }
+  | { readonly kind: 'hub'; readonly repository: string }
+  | { readonly kind: 'folder'; readonly path: string }
+
+const programs = ['ollama', 'lmstudio', 'text-generation-webui', 'llama-server'] as const
+
+/**
+ * Reads a target: a program's name, `hf:NAMESPACE/NAME`, or a folder, which is written with a slash or exists.
+ * @throws MqError OPTION_INVALID, NAME_INVALID.
+ */
+export function parseTarget(text: string): Target {
+  const program = programs.find((name) => name === text)
+  if (program !== undefined) return { kind: program }
+  if (text.startsWith('hf:')) return { kind: 'hub', repository: repositoryOf(parseModelName(text.slice('hf:'.length))) }
+  if (/[/\\.]/.test(text) || existsSync(text)) return { kind: 'folder', path: resolve(text) }
+  const problem = `it is none of ${programs.join(', ')}, hf:NAMESPACE/NAME, or a folder, such as ./${text}`
+  throw MqError.of('OPTION_INVALID', { option: 'to', value: text, problem })
+}
+
+/** How to publish to a target. */
+export interface OutwardOptions {
+  /** The program's folder of models, where it is not in the usual place. */
+  readonly directory?: string | undefined
+  readonly force?: boolean
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Publishes a bundle. @throws MqError TARGET_MISSING, TARGET_REFUSED, and those of {@link placeFiles}. */
+export async function* publishTo(target: Target, bundle: Bundle, options: OutwardOptions = {}): WithProgress<Placed> {
+  const { directory, force, signal } = options
+  const { namespace, name, tag } = bundle.model
+  const place = (folder: string): WithProgress<Placed> =>
+    placeFiles(bundle, folder, { signal, ...(force !== undefined && { force }) })
+  switch (target.kind) {
+    case 'folder':
+      return yield* place(target.path)
+    case 'hub':
+      return yield* publishToHub(bundle, target.repository, { signal })
+    case 'ollama':
+      return yield* publishToOllama(bundle, ollamaPlace(), { directory, signal })
+    case 'lmstudio':
+      return yield* place(join(directory ?? (await lmStudioModels()), namespace, name))
+    case 'text-generation-webui':
+      return yield* place(join(directory ?? (await webuiModels()), `${name}-${tag}`))
+    case 'llama-server':
+      return yield* placeForRouter(directory ?? process.env['LLAMA_ARG_MODELS_DIR'], bundle, place)
+  }
+}
+
+/** `~/.lmstudio/models`, or where ~/.lmstudio-home-pointer leads. */
+async function lmStudioModels(): Promise<string> {
+  const pointed = (await readFile(join(homedir(), '.lmstudio-home-pointer'), 'utf8').catch(() => '')).trim()
+  const home = pointed || join(homedir(), '.lmstudio')
+  return existing('lmstudio', [home], (folder) => join(folder, 'models'))
+}
+
+/** `user_data/models` of a checkout here or in the home folder; `models` in older ones. */
+function webuiModels(): Promise<string> {
+  const roots = ['.', 'text-generation-webui', join(homedir(), 'text-generation-webui')]
+  const folders = roots.flatMap((root) => [join(root, 'user_data', 'models'), join(root, 'text-generation-webui', 'models')])
+  return existing('text-generation-webui', [...folders, join(homedir(), 'text-generation-webui', 'models')], (folder) => folder)
+}
+
+async function existing(target: string, folders: readonly string[], pick: (folder: string) => string): Promise<string> {
+  for (const folder of folders) if ((await stat(folder).catch(() => undefined))?.isDirectory() === true) return pick(folder)
+  throw MqError.of('TARGET_MISSING', { target, problem: `there is no ${folders.join(', nor ')}` })
+}
+
+/**
+ * A folder of its router (`--models-dir`), where each folder is a model; or a file of presets (`--models-preset FILE.ini`), whose section
+ * names the model beside it.
+ */
+async function* placeForRouter(
+  directory: string | undefined,
+  bundle: Bundle,
+  place: (folder: string) => WithProgress<Placed>,
+): WithProgress<Placed> {
+  const { model, files } = bundle
+  if (directory === undefined) {
+    const problem = 'its router has no usual folder; $LLAMA_ARG_MODELS_DIR is not set'
+    throw MqError.of('TARGET_MISSING', { target: 'llama-server', problem })
+  }
+  const isPreset = directory.endsWith('.ini')
+  const root = resolve(isPreset ? dirname(directory) : directory)
+  const placed = yield* place(join(root, `${model.name}-${model.tag}`))
+  if (!isPreset) return placed
+  await mkdir(root, { recursive: true })
+  const before = await readFile(directory, 'utf8').catch(() => 'version = 1\n')
+  const section = `[${repositoryOf(model)}:${model.tag}]`
+  const kept = withoutSection(before, section).trimEnd()
+  const lines = `${kept}\n\n${section}\nmodel = ${join(placed.folder, files[0]?.name ?? '')}\n`
+  await writeFile(`${directory}.partial`, lines.trimStart())
+  await rename(`${directory}.partial`, directory)
+  return { folder: placed.folder, files: [...placed.files, resolve(directory)] }
+}
+
+function withoutSection(text: string, section: string): string {
+  const lines = text.split('\n')
+  const start = lines.findIndex((line) => line.trim() === section)
+  if (start < 0) return text
+  const length = lines.slice(start + 1).findIndex((line) => line.trim().startsWith('['))
+  return lines.toSpliced(start, length < 0 ? lines.length : length + 1).join('\n')
+}
