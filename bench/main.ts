@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { type Effort, efforts } from '../formats/ggml/effort.js'
 import { findGgmlType, type GgmlTypeName } from '../formats/ggml/types.js'
-import { sizeOf } from './arguments.js'
+import { positiveOf, sizeOf } from './arguments.js'
 import { coverage } from './coverage/command.js'
 import { benchFeedback, type FeedbackMeasurement, type Rank } from './feedback.js'
 import { benchKernels, type KernelMeasurement } from './kernels.js'
@@ -9,6 +9,7 @@ import { benchKills } from './kills.js'
 import { benchPipeline, type PipelineMeasurement } from './pipeline.js'
 import type { Usage } from './process-tree.js'
 import { quality } from './quality-command.js'
+import { benchRegistry, type ServerLoad } from './registry.js'
 import { widening } from './widening/command.js'
 
 /** Subcommands of `npm run bench -- NAME`; each takes its arguments and prints its results. */
@@ -19,6 +20,7 @@ const benches: Record<string, (args: string[]) => Promise<void>> = {
   kills,
   pipeline,
   quality,
+  registry,
   widening,
 }
 
@@ -143,6 +145,38 @@ async function kills(args: string[]): Promise<void> {
   const bytes = `${found.identical ? 'the same bytes' : 'OTHER BYTES'} in ${found.files} files`
   const repeated = `${(100 * found.repeatedShare).toFixed(2)} % of the work done again for each`
   console.log(values.json === true ? JSON.stringify(found, null, 2) : `${found.kills} kills: ${bytes}, ${repeated}`)
+}
+
+async function registry(args: string[]): Promise<void> {
+  const options = {
+    json: { type: 'boolean' },
+    size: { type: 'string', default: '1GB' },
+    clients: { type: 'string', default: '200' },
+    streams: { type: 'string', default: '8' },
+    seconds: { type: 'string', default: '6' },
+  } as const
+  const { values } = parseArgs({ args, options })
+  const found = await benchRegistry(
+    {
+      bytes: sizeOf('size', values.size),
+      clients: positiveOf('clients', values.clients),
+      streams: positiveOf('streams', values.streams),
+      seconds: positiveOf('seconds', values.seconds),
+    },
+    (text) => console.error(text),
+  )
+  const speed = (load: ServerLoad | undefined): string =>
+    load === undefined
+      ? ''
+      : `${(load.bytesPerSecond / 1e6).toFixed(0)} MB/s, at most ${(load.peakBytes / 1e6).toFixed(0)} MB of memory`
+  const { crowd, stalledClients, mq, nginx, accelerated, ratio, leftOut } = found
+  const lines = [
+    `${found.clients} clients of a file of ${(found.fileBytes / 1e6).toFixed(0)} MB: ${speed(crowd)}; ${stalledClients} stood still`,
+    `${found.streams} clients of mq:    ${speed(mq)}`,
+    leftOut === undefined ? `of nginx, sendfile: ${speed(nginx)}; mq at ${ratio?.toFixed(2)} of it` : `NOT COMPARED: ${leftOut}`,
+    ...(accelerated === undefined ? [] : [`of nginx before mq, X-Accel-Redirect: ${speed(accelerated)}`]),
+  ]
+  console.log(values.json === true ? JSON.stringify(found, null, 2) : lines.join('\n'))
 }
 
 function pipelineText(found: PipelineMeasurement): string {
