@@ -59,6 +59,26 @@ export abstract class MqCommand extends Command {
     return /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
   }
 
+  /** A path as it is given; for `hf:NS/NAME[:TAG][@REVISION]` that of a copy in the cache, to which what is missing is pulled. */
+  protected async local(path: string, endpoint?: string): Promise<string> {
+    if (!/^hf:/i.test(path)) return path
+    // Only when it is needed: what speaks HTTP takes time to load.
+    const { pullModel } = await import('../src/hub/index.js')
+    const connection = { signal: this.signal, ...(endpoint !== undefined && { endpoint }) }
+    return (await this.follow(pullModel(path.slice('hf:'.length), connection))).path
+  }
+
+  /** The same for adapters, which may have a scale behind them. */
+  protected async localAdapters(adapters: readonly string[] | undefined): Promise<string[] | undefined> {
+    if (adapters === undefined) return undefined
+    const found: string[] = []
+    for (const adapter of adapters) {
+      const [, name = adapter, scale = ''] = /^(hf:[^:]+)(:-?[\d.]+)?$/i.exec(adapter) ?? []
+      found.push(`${await this.local(name)}${scale}`)
+    }
+    return found
+  }
+
   /** Flags that are the same in the next command, each value quoted; begins with a blank where there are any. */
   protected repeated(flag: string, values: readonly string[] | undefined): string {
     return (values ?? []).map((value) => ` --${flag} ${this.quote(value)}`).join('')

@@ -40,8 +40,11 @@ Measurements are cached (verify/ in $MQ_CACHE, else ~/.cache/mq) by the digests 
 
   async run(): Promise<CompareReport> {
     const { argv, flags } = await this.parse(Compare)
-    const models = argv.map(String)
-    const { against, 'against-logits': againstLogits, 'save-logits': saveLogits, ctx, chunks, threads, report: path } = flags
+    const models: string[] = []
+    for (const model of argv) models.push(await this.local(String(model)))
+    const lora = await this.localAdapters(flags.lora)
+    const against = flags.against === undefined ? undefined : await this.local(flags.against)
+    const { 'against-logits': againstLogits, 'save-logits': saveLogits, ctx, chunks, threads, report: path } = flags
     if (path !== undefined) await checkTarget(path, [flags.text], flags.force)
     const report = await this.follow(
       compare({
@@ -49,7 +52,7 @@ Measurements are cached (verify/ in $MQ_CACHE, else ~/.cache/mq) by the digests 
         text: flags.text,
         fresh: flags.fresh,
         against,
-        ...(flags.lora !== undefined && { lora: flags.lora }),
+        ...(lora !== undefined && { lora }),
         againstLogits,
         saveLogits,
         contextLength: ctx,

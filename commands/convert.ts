@@ -20,7 +20,7 @@ The output is written as NAME.partial and renamed when it is complete. An interr
   ]
 
   static override args = {
-    path: Args.string({ required: true, description: 'Checkpoint folder, or a .gguf file.' }),
+    path: Args.string({ required: true, description: 'Checkpoint folder, a .gguf file, or hf:NAMESPACE/NAME.' }),
   }
 
   static override flags = {
@@ -46,8 +46,12 @@ The output is written as NAME.partial and renamed when it is complete. An interr
   override async run(): Promise<QuantizeReport> {
     const { args, flags } = await this.parse(Convert)
     const options = { ...workOptions(flags, 'convert'), ...writeOptions(flags, 'convert'), signal: this.signal }
+    const path = await this.local(args.path)
     const { 'lora-gguf': adapter, type: asked = adapter === undefined ? 'auto' : 'f32' } = flags
-    const source = adapter === undefined ? await blueprintOf(args.path, flags) : await blueprintOfAdapter(args.path, adapter)
+    const source =
+      adapter === undefined
+        ? await blueprintOf(path, { ...flags, lora: await this.localAdapters(flags.lora) })
+        : await blueprintOfAdapter(path, await this.local(adapter))
     const blueprint = flags.narrow ? narrow(source) : widenedBy(source, widenOf(flags.widen, 'convert'))
     const type = asked === 'auto' ? blueprint.sourceType : types[asked]
     const plan = planUniform(blueprint, type)

@@ -18,7 +18,10 @@ Use the model in high precision, and text like that which it will process. 1-bit
   ]
 
   static override args = {
-    model: Args.string({ description: 'GGUF file in high precision, or the checkpoint folder.', required: true }),
+    model: Args.string({
+      description: 'GGUF file in high precision, the checkpoint folder, or hf:NAMESPACE/NAME.',
+      required: true,
+    }),
   }
 
   static override flags = {
@@ -61,10 +64,11 @@ Use the model in high precision, and text like that which it will process. 1-bit
 
   override async run(): Promise<ImatrixReport> {
     const { args, flags } = await this.parse(Imatrix)
+    const [model, lora] = [await this.local(args.model), await this.localAdapters(flags.lora)]
     const report = await this.follow(
       calibrate({
-        model: args.model,
-        ...(flags.lora !== undefined && { lora: flags.lora }),
+        model,
+        ...(lora !== undefined && { lora }),
         text: flags.text,
         output: await outputPath(flags.output, 'imatrix.gguf'),
         contextLength: flags.ctx,

@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core'
-import { groupTensors, type InspectedValue, type Inspection, inspectModel as inspect } from '../src/model/inspect/index.js'
+import { inspect } from '../src/inspect.js'
+import { groupTensors, type InspectedValue, type Inspection } from '../src/model/inspect/index.js'
 import { formatBytes, formatCount, formatTable } from '../src/terminal/index.js'
 import { MqCommand } from './base-command.js'
 
@@ -19,7 +20,8 @@ Shapes are row-major for every format, with the row length last; GGUF stores dim
   static override args = {
     path: Args.string({
       required: true,
-      description: 'A .gguf file, any shard of a split model, a .safetensors file, or a checkpoint folder.',
+      description:
+        'A .gguf file, any shard of a split model, a .safetensors file, a checkpoint folder, or hf:NAMESPACE/NAME, of which only headers are read.',
     }),
   }
 
@@ -29,7 +31,7 @@ Shapes are row-major for every format, with the row length last; GGUF stores dim
 
   override async run(): Promise<Inspection> {
     const { args, flags } = await this.parse(Inspect)
-    const inspection = await inspect(args.path)
+    const inspection = await inspect(args.path, { signal: this.signal })
     const sections = [
       summary(inspection),
       metadataTable(inspection),

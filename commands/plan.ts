@@ -86,7 +86,7 @@ The plan file holds the reason for each type, can be edited, and is run with \`m
     if (picture !== undefined) checkPictureName(picture)
     const request = await requestOf(flags, 'plan')
     const { blueprint, hasWeights } = await openModel(path, {
-      ...sourceOptions(flags),
+      ...sourceOptions({ ...flags, lora: await this.localAdapters(flags.lora) }),
       signal: this.signal,
       endpoint: flags.endpoint,
     })

@@ -79,7 +79,15 @@ With --to, files go elsewhere, with a model card and SHA256SUMS: "ollama" (its r
   override async run(): Promise<Published | PublishedOutward> {
     const { args, flags } = await this.parse(Publish)
     const { report, plan, force, check, to } = flags
-    const shared = { source: args.model, name: args.name, report, plan, madeFrom: flags['made-from'], check, force }
+    const shared = {
+      source: await this.local(args.model),
+      name: args.name,
+      report,
+      plan,
+      madeFrom: flags['made-from'],
+      check,
+      force,
+    }
     if (to !== undefined) {
       const { license } = flags
       const outward = { ...shared, to, directory: flags['to-dir'], license, baseModel: flags['base-model'], signal: this.signal }

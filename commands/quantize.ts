@@ -25,7 +25,7 @@ Errors in the summary are relative squared errors: over all weights of a tensor 
   ]
 
   static override args = {
-    path: Args.string({ required: true, description: 'Checkpoint folder, or a .gguf file.' }),
+    path: Args.string({ required: true, description: 'Checkpoint folder, a .gguf file, or hf:NAMESPACE/NAME.' }),
   }
 
   static override flags = {
@@ -53,7 +53,7 @@ Errors in the summary are relative squared errors: over all weights of a tensor 
     const write = writeOptions(flags, 'quantize')
     const { force, splitMaxBytes } = write
     const request = await requestOf(flags, 'quantize', { plan: flags.plan, splitMaxBytes })
-    const blueprint = await blueprintOf(args.path, flags)
+    const blueprint = await blueprintOf(await this.local(args.path), { ...flags, lora: await this.localAdapters(flags.lora) })
     const name = outputName(blueprint.metadata, encodingOf(request), { mtpOnly: flags['mtp-only'] })
     const output = await outputPath(flags.output, name)
     // Before the plan, which may take its time. The names of shards follow from the plan.

@@ -78,7 +78,9 @@ The prompt is sent as a user message in the model's chat template, unless the mo
     const prompt = await this.#prompt(args.prompt, flags.prompt)
     const system = flags['system-prompt']
     const { endpoint, registry } = flags
-    const { path } = await this.follow(locateModel(args.model, { signal: this.signal, endpoint, registry }))
+    const { path } = await this.follow(
+      locateModel(await this.local(args.model, flags.endpoint), { signal: this.signal, endpoint, registry }),
+    )
     await using model = await loadPlaced(path, options)
     if (prompt === undefined) {
       await this.#chat(model, { ...sampling, system })

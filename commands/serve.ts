@@ -118,7 +118,9 @@ Tools and JSON schemas need --engine llama-server, which hands over to the llama
     const found =
       args.model === undefined
         ? undefined
-        : await this.follow(locateModel(args.model, { signal: this.signal, endpoint, registry }))
+        : await this.follow(
+            locateModel(await this.local(args.model, flags.endpoint), { signal: this.signal, endpoint, registry }),
+          )
     const single = found === undefined ? undefined : { name: nameOf(args.model as string), path: found.path }
     if (flags.engine === 'llama-server') {
       if (single === undefined) throw MqError.of('USAGE', { problem: 'llama-server needs a model', command: 'serve' })

@@ -36,7 +36,10 @@ Figures for --gate: ${[...figures.keys()].join(', ')}. \`kld\` is short for kld.
   ]
 
   static override args = {
-    model: Args.string({ description: 'GGUF file to measure; any shard of a split model.', required: true }),
+    model: Args.string({
+      description: 'GGUF file to measure, any shard of a split model, or hf:NAMESPACE/NAME:TAG.',
+      required: true,
+    }),
   }
 
   static override flags = {
@@ -118,15 +121,18 @@ Figures for --gate: ${[...figures.keys()].join(', ')}. \`kld\` is short for kld.
       const value = flags[flag]
       return value === undefined ? undefined : parse(value, flag, 'verify')
     }
+    const [model, lora] = [await this.local(args.model), await this.localAdapters(flags.lora)]
+    const [against, versus] = [
+      flags.against && (await this.local(flags.against)),
+      flags.versus && (await this.local(flags.versus)),
+    ]
     const pages = (flags.report ?? []).filter(isPage)
     const paths = (flags.report ?? []).filter((path) => !isPage(path))
-    const inputs = [args.model, flags.text, flags.against, flags['against-logits'], flags.versus].filter(
-      (path) => path !== undefined,
-    )
+    const inputs = [model, flags.text, against, flags['against-logits'], versus].filter((path) => path !== undefined)
     for (const path of pages) await checkTarget(path, inputs, flags.force)
     const report = await this.follow(
       verify({
-        model: args.model,
+        model,
         text: flags.text,
         gates: [
           ...gateOf('ppl-ratio', 'most', parsed('max-ppl-ratio', parsePositive)),
@@ -135,11 +141,11 @@ Figures for --gate: ${[...figures.keys()].join(', ')}. \`kld\` is short for kld.
           ...(flags.gate ?? []).map((gate) => parseGate(gate)),
         ],
         ...given('confidence', parsed('confidence', parseShare)),
-        ...given('against', flags.against),
-        ...given('lora', flags.lora),
+        ...given('against', against),
+        ...given('lora', lora),
         ...given('againstLogits', flags['against-logits']),
         ...given('saveLogits', flags['save-logits']),
-        ...given('versus', flags.versus),
+        ...given('versus', versus),
         ...given('contextLength', flags.ctx),
         ...given('chunks', flags.chunks),
         ...given('threads', flags.threads),
@@ -148,7 +154,7 @@ Figures for --gate: ${[...figures.keys()].join(', ')}. \`kld\` is short for kld.
       }),
     )
     // of a split model, beside the first shard, where `mq publish` looks
-    if (paths.length === 0) paths.push(reportPath(join(dirname(args.model), report.files[0]?.name ?? '')))
+    if (paths.length === 0) paths.push(reportPath(join(dirname(model), report.files[0]?.name ?? '')))
     for (const path of paths) await writeReport(path, report)
     const page = pages.length === 0 ? '' : verifyPage(report, { command: this.commandLine(), version: this.config.version })
     for (const path of pages) await writeWhole(path, page)

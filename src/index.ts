@@ -19,12 +19,14 @@ export {
   type Pulled,
   type PullOptions,
   pullGguf,
+  pullModel,
   pullRepository as pull,
   removeCached,
 } from './hub/index.js'
 
 // 2. Open it: headers alone, no weights
 
+export { inspect } from './inspect.js'
 export {
   type Blueprint,
   blueprintOfAdapter,
@@ -43,7 +45,7 @@ export {
   widthKeyOf,
   widthNames,
 } from './model/index.js'
-export { groupTensors, type InspectedValue, type Inspection, inspectModel as inspect } from './model/inspect/index.js'
+export { groupTensors, type InspectedValue, type Inspection } from './model/inspect/index.js'
 
 // 3. Calibrate: importance matrix, and covariances of the inputs
 

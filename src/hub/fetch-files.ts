@@ -17,6 +17,8 @@ export interface FetchOptions {
   readonly listing: Listing
   readonly files: readonly RemoteFile[]
   readonly directory: string
+  /** The name that a file gets there, which may have folders; by default its own. */
+  readonly nameOf?: (file: RemoteFile) => string
   /** Files at a time. */
   readonly concurrency: number
   /** Whether a file of the right name and size is read again to check its hash; where the place itself says so, it need not be. */
@@ -33,10 +35,10 @@ export interface Fetched {
 
 /** Brings files into a folder, several at a time, each verified before it gets its name. The first failure ends the others. */
 export async function* fetchFiles(options: FetchOptions): WithProgress<Fetched> {
-  const { client, files, directory, concurrency } = options
+  const { client, files, directory, concurrency, nameOf = ({ path }: RemoteFile) => path } = options
   checkNames(client, files)
   await makeFolder(directory)
-  await requireSpace(directory, files)
+  await requireSpace(directory, files, nameOf)
   const total = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
 
   return yield* byteProgress('download', total, client.signal, async ({ bytes, notice, signal }) => {
@@ -66,12 +68,12 @@ export async function* fetchFiles(options: FetchOptions): WithProgress<Fetched> 
 
 /** The file's size if it was fetched, undefined if it was there. */
 async function fetchFile(
-  { client, listing, directory, checkPresent }: FetchOptions,
+  { client, listing, directory, checkPresent, nameOf = ({ path }) => path }: FetchOptions,
   file: RemoteFile,
   onBytes: (count: number) => void,
   notice: (text: string) => void,
 ): Promise<number | undefined> {
-  const path = join(directory, file.path)
+  const path = join(directory, nameOf(file))
   const present = await stat(path).catch(() => undefined)
   if (present?.size === file.sizeBytes) {
     if (!checkPresent || (await hasContent(path, file, { signal: client.signal }))) {
@@ -86,10 +88,16 @@ async function fetchFile(
   return file.sizeBytes
 }
 
-async function requireSpace(directory: string, files: readonly RemoteFile[]): Promise<void> {
+async function requireSpace(
+  directory: string,
+  files: readonly RemoteFile[],
+  nameOf: (file: RemoteFile) => string,
+): Promise<void> {
   let needed = 0
-  for (const { path, sizeBytes } of files) {
-    const sizes = [join(directory, path), join(directory, `${path}.partial`)].map(async (candidate) => {
+  for (const file of files) {
+    const { sizeBytes } = file
+    const name = nameOf(file)
+    const sizes = [join(directory, name), join(directory, `${name}.partial`)].map(async (candidate) => {
       const entry = await stat(candidate).catch(() => undefined)
       return Math.min(entry?.size ?? 0, sizeBytes)
     })

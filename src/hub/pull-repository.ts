@@ -5,6 +5,7 @@ import type { WithProgress } from '../progress/index.js'
 import { type ConnectOptions, connect } from './connect.js'
 import { hubEndpoint } from './endpoint.js'
 import { fetchFiles } from './fetch-files.js'
+import { repositoryCache } from './hub-cache.js'
 import { listWithProgress } from './list-model.js'
 import type { Listing, RemoteFile } from './listing.js'
 import { checkIndexedShards, checkShardsListed } from './missing-shards.js'
@@ -18,9 +19,12 @@ export interface PullOptions extends ConnectOptions {
   readonly repo: string
   /** Branch, tag or commit; `main` unless said otherwise. */
   readonly revision?: string
-  readonly directory: string
+  /** Where the files go; by default the cache that the tools of Hugging Face share: see repositoryCache. */
+  readonly directory?: string | undefined
   /** Which files, such as `*.json`; `*` and `?` match "/" too. Without it: all that a conversion needs, or one GGUF. */
-  readonly include?: readonly string[]
+  readonly include?: readonly string[] | undefined
+  /** Which of these are left out, in the same manner. */
+  readonly exclude?: readonly string[] | undefined
   /** Files at a time; 4 unless said otherwise. */
   readonly concurrency?: number
 }
@@ -53,19 +57,22 @@ export async function* pullRepository(options: PullOptions): WithProgress<Pulled
   const revision = options.revision ?? name.revision
   const { listing, tag } = yield* listWithProgress(client, { ...name, revision })
   const isTag = name.tag !== undefined && tag === undefined
-  const files = choose(listing, tag, isTag, options.include, client.endpoint)
+  const files = withoutExcluded(choose(listing, tag, isTag, options.include, client.endpoint), options.exclude, repo)
   const chosen = files.map(({ path }) => path)
-  const chosenByName = options.include !== undefined && options.include.length > 0
+  const chosenByName = [options.include, options.exclude].some((patterns) => patterns !== undefined && patterns.length > 0)
   if (!chosenByName) checkShardsListed(client, listing, chosen)
+  const common = { client, listing, files, concurrency: options.concurrency ?? 4 }
+  if (options.directory === undefined) {
+    const cache = repositoryCache(repo)
+    // What has its hash for a name was verified when it came.
+    const { bytes, skipped } = yield* fetchFiles({ ...common, directory: cache.blobs, nameOf: cache.nameOf, checkPresent: false })
+    await cache.link(listing, files, revision ?? 'main')
+    const directory = cache.snapshotOf(listing.commit)
+    if (!chosenByName) await checkIndexedShards(client, repo, chosen, (path) => readFile(join(directory, path), 'utf8'))
+    return { repo, commit: listing.commit, directory, files: chosen, bytes, skipped }
+  }
   const directory = resolve(options.directory)
-  const { bytes, skipped } = yield* fetchFiles({
-    client,
-    listing,
-    files,
-    directory,
-    concurrency: options.concurrency ?? 4,
-    checkPresent: true,
-  })
+  const { bytes, skipped } = yield* fetchFiles({ ...common, directory, checkPresent: true })
   if (!chosenByName) await checkIndexedShards(client, repo, chosen, (path) => readFile(join(directory, path), 'utf8'))
   return { repo, commit: listing.commit, directory, files: chosen, bytes, skipped }
 }
@@ -80,6 +87,19 @@ function choose(
   const paths = files.map(({ path }) => path)
   const chosen = new Set(choosePaths(repo, paths, tag, isTag, include, endpoint))
   return files.filter(({ path }) => chosen.has(path))
+}
+
+/** @throws MqError OPTION_INVALID where nothing is left. */
+function withoutExcluded(
+  files: readonly RemoteFile[],
+  exclude: readonly string[] | undefined,
+  repo: string,
+): readonly RemoteFile[] {
+  if (exclude === undefined || exclude.length === 0) return files
+  const patterns = exclude.map(globPattern)
+  const left = files.filter(({ path }) => !patterns.some((pattern) => pattern.test(path)))
+  if (left.length > 0) return left
+  throw MqError.of('OPTION_INVALID', { option: 'exclude', value: exclude.join(' '), problem: `it leaves no file of ${repo}` })
 }
 
 function choosePaths(

@@ -4,7 +4,7 @@ export { type Blueprint, type BlueprintTensor, type MergedAdapter, type TensorRo
 export { blueprintOfAdapter, makeBlueprint } from './convert/index.js'
 export { type LoadableModel, type ToGguf } from './loadable-model.js'
 export type { ModelHeaders, ModelOptions } from './open-model.js'
-export { readModelHeaders } from './open-model.js'
+export { readModelHeaders, remoteModel } from './open-model.js'
 export { outputName, outputPath } from './output-name.js'
 export { layerOfTensor, roleOfTensor } from './roles.js'
 export {

@@ -1,5 +1,7 @@
+import type { ConnectOptions } from '../hub/index.js'
 import type { Blueprint } from './blueprint.js'
 import { type BlueprintOptions, blueprintOfCheckpoint, blueprintOfGguf, makeBlueprint } from './convert/index.js'
+import type { RemoteModel } from './remote-model.js'
 
 /** How a model is read, and from which hub. */
 export interface ModelOptions extends BlueprintOptions {
@@ -26,14 +28,18 @@ export async function readModelHeaders(
   if (!isRemoteModel(name)) {
     return { blueprint: await makeBlueprint(name, { pre, name: given, mtp, lora }), hasWeights: true }
   }
-  // Only when it is needed: what speaks HTTP takes time to load.
-  const { openRemoteModel } = await import('./remote-model.js')
-  const model = await openRemoteModel(name, connection)
+  const model = await remoteModel(name, connection)
   const blueprint =
     model.kind === 'checkpoint'
       ? await blueprintOfCheckpoint(model.folder, { pre, name: given, mtp, lora })
       : await blueprintOfGguf(model.path, model.open)
   return { blueprint, hasWeights: false }
+}
+
+/** Opens a remote model: see openRemoteModel, which is loaded only when it is needed, since what speaks HTTP takes time to load. */
+export async function remoteModel(name: string, options: ConnectOptions = {}): Promise<RemoteModel> {
+  const { openRemoteModel } = await import('./remote-model.js')
+  return await openRemoteModel(name, options)
 }
 
 /** Whether a name means a model that is not on this machine: `hf:NS/NAME`, or an http address. */

@@ -10,6 +10,8 @@ export interface FileRequest {
   readonly bytes: Buffer
   /** Start of the range that is asked for; undefined where the whole file is. */
   readonly start: number | undefined
+  /** One past the last byte that is asked for, where the range says it. */
+  readonly end?: number | undefined
   /** How often this file was asked for before. */
   readonly count: number
 }
@@ -65,8 +67,9 @@ export async function waywardHub(options: WaywardOptions): Promise<WaywardHub> {
     if (bytes === undefined) return void response.writeHead(404).end()
     const count = counts.get(name) ?? 0
     counts.set(name, count + 1)
-    const start = /^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1]
-    void onFile({ path: name, bytes, start: start === undefined ? undefined : Number(start), count }, response)
+    const [, start, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? []
+    const end = last === undefined || last === '' ? undefined : Number(last) + 1
+    void onFile({ path: name, bytes, start: start === undefined ? undefined : Number(start), end, count }, response)
   })
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve)
@@ -85,11 +88,10 @@ export async function waywardHub(options: WaywardOptions): Promise<WaywardHub> {
 }
 
 /** As a server with ranges answers. */
-export function sendAsAsked({ bytes, start }: FileRequest, response: ServerResponse): void {
+export function sendAsAsked({ bytes, start, end }: FileRequest, response: ServerResponse): void {
+  const stop = Math.min(end ?? bytes.byteLength, bytes.byteLength)
   if (start === undefined) return void response.writeHead(200, { 'Content-Length': bytes.byteLength }).end(bytes)
-  response
-    .writeHead(206, { 'Content-Range': `bytes ${start}-${bytes.byteLength - 1}/${bytes.byteLength}` })
-    .end(bytes.subarray(start))
+  response.writeHead(206, { 'Content-Range': `bytes ${start}-${stop - 1}/${bytes.byteLength}` }).end(bytes.subarray(start, stop))
 }
 
 /** Sends the head of an answer that announces all of `bytes`, and `count` of them; then the connection breaks. */

@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
-import { fileSource } from '../../../formats/byte-source.js'
+import { basename, dirname } from 'node:path'
+import { type ByteSource, fileSource } from '../../../formats/byte-source.js'
 import { type MetadataTypeName, type MetadataValue, openGguf, weightsOfWidened } from '../../../formats/gguf/index.js'
 import { readSafetensorsHeader, type SafetensorsHeader } from '../../../formats/safetensors/index.js'
-import { localFolder, readHeaders, readJsonFile } from '../checkpoint/index.js'
+import { type CheckpointFolder, localFolder, readHeaders, readJsonFile } from '../checkpoint/index.js'
 
 /** Values of a long metadata array that are shown. */
 const shownValues = 8
@@ -59,18 +59,27 @@ export interface Inspection {
   readonly tensors: readonly InspectedTensor[]
 }
 
+/** A model of a hub, whose headers are read over HTTP. */
+export type RemotePlace =
+  | { readonly kind: 'checkpoint'; readonly folder: CheckpointFolder }
+  | { readonly kind: 'gguf'; readonly path: string; readonly open: (path: string) => Promise<ByteSource> }
+
 /**
  * Reads the headers of a model, and none of its weights.
- * @param path a .gguf file, any shard of a split one, a .safetensors file, or the folder of a checkpoint.
+ * @param place a .gguf file, any shard of a split one, a .safetensors file, or the folder of a checkpoint.
  * @throws MqError CHECKPOINT_EMPTY, CONFIG_INVALID; FormatError as the readers do; Node's ENOENT.
  */
-export async function inspectModel(path: string): Promise<Inspection> {
-  if ((await stat(path)).isDirectory()) return inspectCheckpoint(path)
+export async function inspectModel(place: string | RemotePlace): Promise<Inspection> {
+  if (typeof place !== 'string') {
+    return place.kind === 'gguf' ? inspectGguf(place.path, place.open) : inspectCheckpoint(place.folder)
+  }
+  const path = place
+  if ((await stat(path)).isDirectory()) return inspectCheckpoint(localFolder(path))
   return path.endsWith('.safetensors') ? inspectSafetensors(path) : inspectGguf(path)
 }
 
-async function inspectGguf(path: string): Promise<Inspection> {
-  const model = await openGguf(path)
+async function inspectGguf(path: string, open?: (path: string) => Promise<ByteSource>): Promise<Inspection> {
+  const model = await openGguf(path, open)
   await model.close()
   const architecture = model.metadata.get('general.architecture')
   const files = model.sources.map(({ name, byteLength }) => ({ name: basename(name), sizeBytes: byteLength }))
@@ -103,24 +112,27 @@ function ofModel<Totals extends Pick<Inspection, 'elements' | 'dataBytes' | 'bit
 async function inspectSafetensors(path: string): Promise<Inspection> {
   const source = await fileSource(path)
   try {
-    return await fromHeaders(path, dirname(path), new Map([[basename(path), await readSafetensorsHeader(source)]]))
+    return await fromHeaders(path, localFolder(dirname(path)), new Map([[basename(path), await readSafetensorsHeader(source)]]))
   } finally {
     await source.close()
   }
 }
 
-async function inspectCheckpoint(folder: string): Promise<Inspection> {
-  const checkpoint = localFolder(folder)
-  const inspection = await fromHeaders(folder, folder, await readHeaders(checkpoint))
+async function inspectCheckpoint(checkpoint: CheckpointFolder): Promise<Inspection> {
+  const inspection = await fromHeaders(checkpoint.path, checkpoint, await readHeaders(checkpoint))
   const config = await readJsonFile(checkpoint, 'config.json')
   const architectures: unknown = config?.['architectures']
   const architecture: unknown = Array.isArray(architectures) ? architectures[0] : undefined
   return typeof architecture === 'string' ? { ...inspection, architecture } : inspection
 }
 
-async function fromHeaders(path: string, folder: string, headers: ReadonlyMap<string, SafetensorsHeader>): Promise<Inspection> {
+async function fromHeaders(
+  path: string,
+  folder: CheckpointFolder,
+  headers: ReadonlyMap<string, SafetensorsHeader>,
+): Promise<Inspection> {
   const names = [...headers.keys()]
-  const sizes = await Promise.all(names.map((name) => stat(join(folder, name))))
+  const sizes = await Promise.all(names.map((name) => sizeIn(folder, name)))
   const entries = [...headers.values()].flatMap(({ metadata }) => [...metadata])
   const tensors = [...headers].flatMap(([file, { tensors }]) =>
     [...tensors].map(([name, { dtype, shape, start, end }]) => describeTensor(name, shape, dtype, end - start, file)),
@@ -128,10 +140,16 @@ async function fromHeaders(path: string, folder: string, headers: ReadonlyMap<st
   return {
     path,
     format: 'safetensors',
-    files: names.map((name, index) => ({ name, sizeBytes: sizes[index]?.size ?? 0 })),
+    files: names.map((name, index) => ({ name, sizeBytes: sizes[index] ?? 0 })),
     metadata: Object.fromEntries(entries.map(([key, value]) => [key, { type: 'string', value }])),
     ...summarize(tensors),
   }
+}
+
+async function sizeIn(folder: CheckpointFolder, name: string): Promise<number> {
+  const source = await folder.open(name)
+  await source.close()
+  return source.byteLength
 }
 
 function describeTensor(name: string, shape: readonly number[], type: string, sizeBytes: number, file: string): InspectedTensor {
