@@ -47,7 +47,6 @@ describe('hf: in place of a path', () => {
       'model.safetensors',
       'tokenizer.json',
       'tokenizer_config.json',
-      ,
     ])
     expect((await lstat(join(snapshot, 'model.safetensors'))).isSymbolicLink()).toBe(true)
     expect(await readlink(join(snapshot, 'model.safetensors'))).toMatch(/^\.\.\/\.\.\/blobs\/[0-9a-f]{40,64}$/)
