@@ -272,7 +272,8 @@ export const toolErrors = {
   BUDGET_IMPOSSIBLE: {
     exit: 'usage',
     message: 'The budget of {asked} is below the minimum for this model: {least}. That minimum is set by {obstacles}.',
-    suggestion: 'Raise the budget, lower the floors, relax ties and types of tensors, or, for memory, lower the context length.',
+    suggestion:
+      'Raise the budget, lower the floors, relax ties and types of tensors, or, for memory, lower the context length{widening}.',
   },
   WIDTH_FIXED: {
     exit: 'usage',

@@ -10,6 +10,7 @@ import { chooseDampings, type DampingTrials } from './dampings.js'
 import type { Plan } from './plan.js'
 import { planBudget } from './plan-budget.js'
 import { type PlanRequest, unknownKind } from './plan-request.js'
+import { sharedMeasure } from './shared-measure.js'
 import { chooseWidths, inputsOfPlan, modelOfPlan } from './widths.js'
 
 /** What planning knows of the model besides its headers, and its means. */
@@ -59,8 +60,9 @@ export async function* makePlan(blueprint: Blueprint, request: PlanRequest, opti
     const model = modelOfPlan(blueprint, request.plan)
     return yield* withInputs(model, checkPlan(request.plan, model), inputsOf(model))
   }
+  const measure = sharedMeasure(asked.measure)
   const { plan, model } = yield* chooseWidths(blueprint, widen, async function* (wide) {
-    const typed = yield* withTypes(wide, request, inputsOf(wide))
+    const typed = yield* withTypes(wide, request, { ...inputsOf(wide), measure })
     return { plan: typed, loss: typed.estimatedLoss ?? 0 }
   })
   const unwidened = options.widen !== undefined && widen !== 'none' && widen !== 'auto' && plan.widths === undefined

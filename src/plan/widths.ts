@@ -1,7 +1,16 @@
+import { ggmlType } from '../../formats/ggml/types.js'
 import { widenedImportance, widenedInputs } from '../calibration/index.js'
 import type { Importance, InputCovariances } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
-import { type Blueprint, usefulGrowths, type WidenRequest, type Widths, widen } from '../model/index.js'
+import {
+  type Blueprint,
+  type BlueprintTensor,
+  rowGrowths,
+  usefulGrowths,
+  type WidenRequest,
+  type Widths,
+  widen,
+} from '../model/index.js'
 import type { WithProgress } from '../progress/index.js'
 import type { Plan } from './plan.js'
 
@@ -38,8 +47,8 @@ export function inputsOfPlan<Given extends Inputs>(inputs: Given, blueprint: Blu
 }
 
 /**
- * Plans the model with the widths that are asked for; with `auto` the best of the model as it is, with wider feed-forward blocks, and with
- * all widths that help.
+ * Plans the model with the widths that are asked for; with `auto` the best of the model as it is, with wider feed-forward blocks, with a
+ * wider residual stream too, and with more heads too: the expected loss at equal bytes decides (docs/experiments.md, 9).
  * @param planOf plans one of them.
  * @throws MqError WIDTH_FIXED, OPTION_INVALID, and what planOf throws for the model as it is.
  */
@@ -54,16 +63,12 @@ export async function* chooseWidths(
     return { plan: withWidths(plan, widths), model }
   }
   if (request === 'none') return yield* plain({})
-  const useful = usefulGrowths(blueprint)
-  if (request === 'always') return yield* plain(useful)
+  if (request === 'always') return yield* plain(usefulGrowths(blueprint))
   if (request !== 'auto') return yield* plain(request)
-  const { embedding_length: embedding, ...feedForward } = useful
-  const candidates = [feedForward, ...(embedding === undefined ? [] : [useful])].filter(
-    (widths) => Object.keys(widths).length > 0,
-  )
-  const tried: { readonly widths: Widths; readonly model: Blueprint; readonly result: CostedPlan }[] = []
+  const tried: Tried[] = []
   let impossible: unknown
-  for (const widths of [{}, ...candidates]) {
+  for (const widths of candidatesOf(blueprint)) {
+    if (tried[0] !== undefined && !mayGain(blueprint, tried[0])) break
     try {
       const model = widen(blueprint, widths)
       tried.push({ widths, model, result: yield* planOf(model) })
@@ -76,12 +81,40 @@ export async function* chooseWidths(
   if (first === undefined) throw impossible
   const best = others.reduce((least, other) => (other.result.loss < worthwhile * least.result.loss ? other : least), first)
   const { plan } = best.result
-  const narrow = tried.find(({ widths }) => Object.keys(widths).length === 0)
-  const noted =
-    best === narrow || Object.keys(best.widths).length === 0
-      ? plan
-      : { ...plan, notes: [...plan.notes, gainNote(best.result, narrow?.result)] }
+  const narrow = tried.find(isNarrow)
+  const noted = isNarrow(best) ? plan : { ...plan, notes: [...plan.notes, gainNote(best.result, narrow?.result)] }
   return { plan: withWidths(noted, best.widths), model: best.model }
+}
+
+/** A choice of widths, and the plan with it. */
+interface Tried {
+  readonly widths: Widths
+  readonly model: Blueprint
+  readonly result: CostedPlan
+}
+
+const isNarrow = ({ widths }: Pick<Tried, 'widths'>): boolean => Object.keys(widths).length === 0
+
+/** The model as it is, then with wider feed-forward blocks, with a wider residual stream, and with more heads. */
+function candidatesOf(blueprint: Blueprint): readonly Widths[] {
+  const { embedding_length: embedding, 'attention.head_count': heads, ...feedForward } = usefulGrowths(blueprint)
+  const withStream = { ...feedForward, ...(embedding !== undefined && { embedding_length: embedding }) }
+  const all = { ...withStream, ...(heads !== undefined && { 'attention.head_count': heads }) }
+  const sizes = new Map([{}, feedForward, withStream, all].map((widths) => [JSON.stringify(widths), widths]))
+  return [...sizes.values()]
+}
+
+/** From so many bits per weight on, no other type would gain anything. */
+const enoughBits = 8
+
+/** Whether rows that a larger width would help have types that leave something to gain. */
+function mayGain(blueprint: Blueprint, { widths, result: { plan } }: Tried): boolean {
+  if (!isNarrow({ widths })) return true
+  const growthOf = rowGrowths(blueprint)
+  return plan.tensors.some(
+    (planned, index) =>
+      ggmlType(planned.type).bitsPerWeight < enoughBits && growthOf(blueprint.tensors[index] as BlueprintTensor) !== undefined,
+  )
 }
 
 /** A budget that one of the models cannot meet, or a tensor that does not let it grow, leaves the others. */

@@ -23,23 +23,7 @@ export function growthsByAxis(
   growths: Growths,
   grain: Grain,
 ): (axis: Axis, layer: number) => AxisGrowth | undefined {
-  const { metadata, architecture } = blueprint
-  const has = (key: string): boolean => metadata.has(`${architecture}.${key}`)
-  const expertKey = has('expert_feed_forward_length') ? 'expert_feed_forward_length' : 'feed_forward_length'
-  const shared = has('expert_shared_feed_forward_length')
-  const sharedCount = metadata.get(`${architecture}.expert_shared_count`)?.value
-  const times = shared || typeof sharedCount !== 'number' ? 1 : Math.max(1, sharedCount)
-  // Key, times the width stands there, parts of the dimension that grow alike.
-  const keys: Readonly<Record<WidthAxis, readonly [key: WidthKey, times: number, parts: number]>> = {
-    E: ['embedding_length', 1, 1],
-    EE: ['embedding_length', 2, 2],
-    EEE: ['embedding_length', 3, 3],
-    F: ['feed_forward_length', 1, 1],
-    FF: ['feed_forward_length', 2, 2],
-    X: [expertKey, 1, 1],
-    XX: [expertKey, 2, 2],
-    S: shared ? ['expert_shared_feed_forward_length', 1, 1] : [expertKey, times, 1],
-  }
+  const keys = keysByAxis(blueprint)
   const headGrowth = headGrowthsOf(blueprint, growths)
   // Tensors of all blocks share their placements.
   const placements = new Map<string, AxisGrowth>()
@@ -58,6 +42,37 @@ export function growthsByAxis(
     const growth = growths[key]
     return growth && placed(count * sizeAt(growth.from, layer), count * sizeAt(growth.to, layer), parts)
   }
+}
+
+/** Key, times the width stands there, parts of the dimension that grow alike. */
+function keysByAxis({
+  metadata,
+  architecture,
+}: Pick<Blueprint, 'architecture' | 'metadata'>): Readonly<
+  Record<WidthAxis, readonly [key: WidthKey, times: number, parts: number]>
+> {
+  const has = (key: string): boolean => metadata.has(`${architecture}.${key}`)
+  const expertKey = has('expert_feed_forward_length') ? 'expert_feed_forward_length' : 'feed_forward_length'
+  const shared = has('expert_shared_feed_forward_length')
+  const sharedCount = metadata.get(`${architecture}.expert_shared_count`)?.value
+  const times = shared || typeof sharedCount !== 'number' ? 1 : Math.max(1, sharedCount)
+  return {
+    E: ['embedding_length', 1, 1],
+    EE: ['embedding_length', 2, 2],
+    EEE: ['embedding_length', 3, 3],
+    F: ['feed_forward_length', 1, 1],
+    FF: ['feed_forward_length', 2, 2],
+    X: [expertKey, 1, 1],
+    XX: [expertKey, 2, 2],
+    S: shared ? ['expert_shared_feed_forward_length', 1, 1] : [expertKey, times, 1],
+  }
+}
+
+/** The width that an axis runs along. */
+export function keyOfAxis(blueprint: Pick<Blueprint, 'architecture' | 'metadata'>, axis: Axis): WidthKey | undefined {
+  if (axis === '-') return undefined
+  if (axis === 'H' || axis === 'V' || axis === 'N' || axis === 'Q') return 'attention.head_count'
+  return keysByAxis(blueprint)[axis][0]
 }
 
 /** New query heads stand behind those of their group: the heads that one key-value head serves. */

@@ -3,6 +3,8 @@ export {
   narrow,
   nothingToCompare,
   notWidenedNote,
+  type RowGrowth,
+  rowGrowths,
   usefulGrowths,
   type WidenRequest,
   widen,

@@ -78,7 +78,8 @@ function resizeTensor(tensor: BlueprintTensor, { way, names, traitsOf, growthOf,
   return way === 'shrink' ? resized : { ...resized, modelElements: elementCount(shape), ...(columns && { columns }) }
 }
 
-function traitsByBlock(blueprint: Blueprint): Resizing['traitsOf'] {
+/** What of each block decides how its tensors are read. */
+export function traitsByBlock(blueprint: Blueprint): Resizing['traitsOf'] {
   const { metadata, architecture, tensors } = blueprint
   const feedForward = sizeOf(metadata, architecture, 'feed_forward_length') ?? 0
   const latent = new Set(tensors.filter(({ name }) => name.endsWith('.ffn_latent_down.weight')).map(({ layer }) => layer))

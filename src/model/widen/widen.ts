@@ -3,9 +3,12 @@ import { MqError } from '../../errors/index.js'
 import { blocksOf, elementCount, sameShape } from '../../recipe/index.js'
 import { familyOfArchitecture } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
+import { keyOfAxis } from './growth-by-axis.js'
 import { type Grain, subBlock, superBlock } from './placement.js'
-import { resize } from './resize.js'
+import { resize, traitsByBlock } from './resize.js'
+import { axesOf } from './tensor-axes.js'
 import {
+  configNameOf,
   type Growth,
   type Growths,
   growableWidths,
@@ -47,6 +50,28 @@ export function usefulGrowths(blueprint: Pick<Blueprint, 'architecture' | 'metad
       return to === undefined || sameSize(size, to) ? [] : [[key, to]]
     }),
   )
+}
+
+/** A width that would make rows whole blocks of 256. */
+export interface RowGrowth {
+  /** As config.json calls it. */
+  readonly name: string
+  readonly to: Size
+}
+
+/** Which width makes the rows of a tensor whole blocks of 256 when it grows; undefined for rows that no width can help. */
+export function rowGrowths(
+  blueprint: Blueprint,
+): (tensor: Pick<BlueprintTensor, 'name' | 'shape' | 'layer'>) => RowGrowth | undefined {
+  const useful = usefulGrowths(blueprint)
+  if (Object.keys(useful).length === 0) return () => undefined
+  const traitsOf = traitsByBlock(blueprint)
+  return ({ name, shape, layer = 0 }) => {
+    const axis = axesOf(name, shape, traitsOf(layer))?.at(-1)
+    const key = axis && keyOfAxis(blueprint, axis)
+    const to = key && useful[key]
+    return key === undefined || to === undefined ? undefined : { name: configNameOf(key), to }
+  }
 }
 
 /** Whether widths grow: none; always, where it helps rows and the family allows it; auto, where it pays; or to given sizes. */

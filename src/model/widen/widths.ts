@@ -28,6 +28,11 @@ export function widthKeyOf(name: string): WidthKey | undefined {
   return widthKeys.find((key) => key === name) ?? (Object.hasOwn(configNames, name) ? configNames[name] : undefined)
 }
 
+/** What config.json calls a width. */
+export function configNameOf(key: WidthKey): string {
+  return Object.keys(configNames).find((name) => configNames[name] === key) ?? key
+}
+
 /** All names of widths: those of config.json, then those of GGUF. */
 export const widthNames: readonly string[] = [...Object.keys(configNames), ...widthKeys]
 

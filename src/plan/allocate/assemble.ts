@@ -6,6 +6,7 @@ import type { Plan } from '../plan.js'
 import { planOf } from '../plan-sizes.js'
 import { fileTypeOf } from './file-type.js'
 import type { Assignment } from './settled.js'
+import { wayOut } from './way-out.js'
 
 interface Heading {
   readonly goal: PlanGoal
@@ -16,10 +17,11 @@ interface Heading {
 
 /** A plan from a choice for each tensor of the blueprint, in its order; it notes how many tensors could not have the type they were to. */
 export function assemblePlan(
-  { architecture, adapters, tensors }: Blueprint,
+  blueprint: Blueprint,
   assign: (tensor: BlueprintTensor) => Assignment,
   { goal, fileType, notes }: Heading,
 ): Plan {
+  const { architecture, adapters, tensors } = blueprint
   const assigned = tensors.map(assign)
   const lines = tensors.map(({ name, role, layer, shape, modelElements }, index) => {
     const { type, reason, relativeError } = assigned[index] as Assignment
@@ -32,17 +34,23 @@ export function assemblePlan(
     request: goal,
     fileType: fileType ?? fileTypeOf(lines),
     ...(adapters !== undefined && { adapters }),
-    notes: [...notes, ...widthNotes(assigned)],
+    notes: [...notes, ...widthNotes(blueprint, assigned)],
   } as const
   return planOf(head, lines)
 }
 
-/** A note for each type that tensors could not have, as llama-quantize warns. */
-function widthNotes(assigned: readonly Assignment[]): string[] {
+/** A note for each type that tensors could not have, as llama-quantize warns, and what helps. */
+function widthNotes(blueprint: Blueprint, assigned: readonly Assignment[]): string[] {
   const missed = assigned.filter(({ wanted }) => wanted !== undefined)
-  return [...groupBy(missed, ({ wanted, type }) => `${wanted} and got ${type}`)].map(
+  if (missed.length === 0) return []
+  const notes = [...groupBy(missed, ({ wanted, type }) => `${wanted} and got ${type}`)].map(
     ([types, ofTypes]) => `${ofTypes.length} of ${assigned.length} tensors have rows that are not whole blocks of ${types}.`,
   )
+  const widths = wayOut(
+    blueprint,
+    blueprint.tensors.filter((_, index) => assigned[index]?.wanted !== undefined),
+  )
+  return widths === '' ? notes : [...notes, `Widen ${widths} with zeros to make their rows whole blocks: docs/widening.md.`]
 }
 
 /** Weights of all tensors, as bits per weight are counted over: zeros that widen a model are none. */

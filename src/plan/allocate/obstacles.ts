@@ -3,6 +3,7 @@ import type { Blueprint, BlueprintTensor } from '../../model/index.js'
 import { elementCount, rowLength } from '../../recipe/index.js'
 import { candidatesFor, leastBitsPerWeight, type Writable } from './candidates.js'
 import type { OpenTensors } from './open-tensors.js'
+import { wayOut } from './way-out.js'
 
 /** Reason why a tensor cannot have the smallest type. */
 type Obstacle = 'kept' | 'named' | 'width' | 'floor' | 'tie'
@@ -10,11 +11,18 @@ type Obstacle = 'kept' | 'named' | 'width' | 'floor' | 'tie'
 /** Obstacles below this share of the minimum size are not listed. */
 const leastShare = 0.01
 
+/** What keeps the minimum size of a model up, and how it gets lower. */
+export interface Obstacles {
+  readonly obstacles: string
+  /** To end the list of what can be done: widths to grow, where rows are in the way. */
+  readonly widening: string
+}
+
 /**
  * Lists what keeps the minimum size of a model up, the largest share first: tensors that stay F32, types that the user set,
  * rows that are not whole blocks, floors of roles, ties. Each with its share of the least size.
  */
-export function obstaclesText(blueprint: Blueprint, { settled, groups, leastBytes }: OpenTensors, writable: Writable): string {
+export function obstaclesOf(blueprint: Blueprint, { settled, groups, leastBytes }: OpenTensors, writable: Writable): Obstacles {
   const ideal = leastBitsPerWeight(writable)
   const found = new Map<Obstacle, { bits: number; tensors: BlueprintTensor[] }>()
   const add = (obstacle: Obstacle, tensor: BlueprintTensor, extraBitsPerWeight: number): void => {
@@ -37,12 +45,16 @@ export function obstaclesText(blueprint: Blueprint, { settled, groups, leastByte
       add(tensors.length > 1 ? 'tie' : 'floor', tensor, least - narrowest)
     }
   }
-  const parts = [...found]
+  const shares = [...found]
     .map(([obstacle, { bits, tensors }]) => ({ obstacle, tensors, share: bits / 8 / leastBytes }))
     .filter(({ share }) => share >= leastShare)
     .toSorted((a, b) => b.share - a.share)
-    .map(({ obstacle, tensors, share }) => `${words[obstacle](tensors)} (${Math.round(100 * share)} %)`)
-  return parts.length === 0 ? 'no type has fewer bits' : parts.join(', ')
+  const parts = shares.map(({ obstacle, tensors, share }) => `${words[obstacle](tensors)} (${Math.round(100 * share)} %)`)
+  const widths = wayOut(blueprint, shares.find(({ obstacle }) => obstacle === 'width')?.tensors ?? [])
+  return {
+    obstacles: parts.length === 0 ? 'no type has fewer bits' : parts.join(', '),
+    widening: widths === '' ? '' : `; or widen ${widths} with zeros: docs/widening.md`,
+  }
 }
 
 const words: Readonly<Record<Obstacle, (tensors: readonly BlueprintTensor[]) => string>> = {

@@ -10,7 +10,7 @@ import type { Plan } from '../plan.js'
 import { assemblePlan, countElements } from './assemble.js'
 import { knownError, quantizedSource, type Writable } from './candidates.js'
 import { heldTypes, isLimited, limitNotes, limitReason } from './held-types.js'
-import { obstaclesText } from './obstacles.js'
+import { obstaclesOf } from './obstacles.js'
 import { groupBytes, type OpenOptions, type OpenTensors, openTensors } from './open-tensors.js'
 import { explainChoice, type Option } from './reasons.js'
 import { measuredShares } from './residual-share.js'
@@ -97,7 +97,7 @@ function checkBudget(
   if (leastBytes <= bytes) return
   const bits = Math.ceil((8e4 * leastBytes) / countElements(blueprint.tensors)) / 1e4
   const least = describeLeast?.(leastBytes) ?? `${bits} bits per weight`
-  throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least, obstacles: obstaclesText(blueprint, open, writable) })
+  throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least, ...obstaclesOf(blueprint, open, writable) })
 }
 
 /** Measures the errors of every type that is open. */

@@ -5,7 +5,7 @@ import type { WithProgress } from '../../progress/index.js'
 import type { PlanGoal } from '../goal.js'
 import { plannedBytes } from '../output-layout.js'
 import type { Plan } from '../plan.js'
-import { obstaclesText } from './obstacles.js'
+import { obstaclesOf } from './obstacles.js'
 import { openTensors } from './open-tensors.js'
 import { type ChoiceOptions, chooseTypes, measureOpen } from './plan-bytes.js'
 import { writableTypes } from './writable-types.js'
@@ -35,8 +35,7 @@ export async function* planSize(blueprint: Blueprint, budget: SizeBudget, option
     chooseTypes(blueprint, open, errors, { bytes, goal, asked }, { ...options, alignment })
   const leastFile = sizeOf(choose(open.leastBytes, new Map()))
   if (leastFile > fileBytes) {
-    const obstacles = obstaclesText(blueprint, open, writable)
-    throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least: roundedUp(leastFile), obstacles })
+    throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least: roundedUp(leastFile), ...obstaclesOf(blueprint, open, writable) })
   }
   const errors = yield* measureOpen(blueprint, open, options)
   let bytes = fileBytes - (leastFile - open.leastBytes)

@@ -1,0 +1,35 @@
+import { measure as measureTypes } from '../engine/index.js'
+import type { BlueprintTensor } from '../model/index.js'
+import type { Measure, TypeErrors } from './allocate/index.js'
+
+/**
+ * Measures each tensor and type once for several forms of one model, such as with larger widths, which have many tensors in common.
+ * @param measure measures what is not known.
+ */
+export function sharedMeasure(measure: Measure = measureTypes): Measure {
+  const known = new Map<string, Map<string, ErrorOfType>>()
+  return async function* (options) {
+    const tensors = new Map(options.blueprint.tensors.map((tensor) => [tensor.name, tensor]))
+    const ofTensor = (name: string): Map<string, ErrorOfType> => {
+      const key = keyOf(tensors.get(name) as BlueprintTensor)
+      const errors = known.get(key) ?? new Map<string, ErrorOfType>()
+      known.set(key, errors)
+      return errors
+    }
+    const missing = options.requests
+      .map(({ tensor, types }) => ({ tensor, types: types.filter((type) => !ofTensor(tensor).has(type)) }))
+      .filter(({ types }) => types.length > 0)
+    if (missing.length > 0) {
+      const measured = yield* measure({ ...options, requests: missing })
+      for (const [name, errors] of measured) for (const [type, error] of errors) ofTensor(name).set(type, error)
+    }
+    return new Map(options.requests.map(({ tensor }) => [tensor, ofTensor(tensor)])) as TypeErrors
+  }
+}
+
+type ErrorOfType = NonNullable<ReturnType<NonNullable<ReturnType<TypeErrors['get']>>['get']>>
+
+/** What a tensor's errors depend on, beside what is known of its inputs, which is the same wherever its columns are. */
+function keyOf({ name, recipe }: BlueprintTensor): string {
+  return `${name} ${JSON.stringify(recipe)}`
+}
