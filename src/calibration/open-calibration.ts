@@ -9,7 +9,9 @@ import { rowLength } from '../recipe/index.js'
 import { expansionOf, type PooledInputs, pooledSquares } from './covariance.js'
 import { embeddingCovariances, embeddingKey, type KnownInput, tiedInputs } from './embedding-inputs.js'
 import { embeddingReaders } from './embedding-readers.js'
-import { readImportance } from './read-importance.js'
+import { otherWidths } from './other-widths.js'
+import { isWhole, readImportance, readSquares, widthsNote } from './read-importance.js'
+import { narrowedInputs, widenedInputs } from './widened-inputs.js'
 
 /** What a calibration run says of the inputs of a model's weights. Open files: close it. */
 export interface Calibration {
@@ -43,8 +45,17 @@ export interface Calibration {
  */
 export async function openCalibration(
   path: string,
-  blueprint: Pick<Blueprint, 'architecture' | 'tensors'>,
+  model: Pick<Blueprint, 'architecture' | 'tensors'> & Partial<Blueprint>,
 ): Promise<Calibration> {
+  const other = isWhole(model) ? otherWidths(await readSquares(path), model) : undefined
+  if (other === undefined) return await openMeasured(path, model)
+  const calibration = await openMeasured(path, other.measured)
+  const placed = other.way === 'widened' ? widenedInputs(calibration, model) : narrowedInputs(calibration, other.measured)
+  return { ...placed, notes: [...calibration.notes, widthsNote(path, other.way)] }
+}
+
+/** Opens a calibration of the very model. */
+async function openMeasured(path: string, blueprint: Pick<Blueprint, 'architecture' | 'tensors'>): Promise<Calibration> {
   const { importance, notes } = await readImportance(path, blueprint)
   const source = await fileSource(path)
   try {

@@ -3,8 +3,10 @@ import { MqError } from '../errors/index.js'
 import type { Blueprint } from '../model/index.js'
 import { elementCount, rowLength } from '../recipe/index.js'
 import { checkModel } from './check-model.js'
+import { otherWidths } from './other-widths.js'
 import { readMatrix } from './read-matrix.js'
 import { shrunkMeanSquares } from './shrink.js'
+import { narrowedImportance, widenedImportance } from './widened-inputs.js'
 
 /** What an importance matrix says of a model. */
 export interface ModelImportance {
@@ -19,10 +21,45 @@ export interface ModelImportance {
  * @throws MqError IMPORTANCE_MISMATCH, CALIBRATION_MISMATCH where it is of another model, FILE_MISSING and the like; FormatError IMATRIX_INVALID, GGUF_INVALID,
  *   INPUT_TRUNCATED.
  */
-export async function readImportance(path: string, model: Pick<Blueprint, 'architecture' | 'tensors'>): Promise<ModelImportance> {
-  const { tensors } = model
+export async function readImportance(
+  path: string,
+  model: Pick<Blueprint, 'architecture' | 'tensors'> & Partial<Blueprint>,
+): Promise<ModelImportance> {
+  const importance = await readSquares(path)
+  const other = isWhole(model) ? otherWidths(importance, model) : undefined
+  if (other === undefined) return checkedImportance(path, importance, model)
+  const measured = checkedImportance(path, importance, other.measured)
+  const placed =
+    other.way === 'widened'
+      ? widenedImportance(measured.importance, model)
+      : narrowedImportance(measured.importance, other.measured)
+  return { importance: placed, notes: [...measured.notes, widthsNote(path, other.way)] }
+}
+
+/** Mean squares of the inputs of each tensor, those of experts drawn to their siblings. @throws as readMatrix does. */
+export async function readSquares(path: string): Promise<ReadonlyMap<string, Float32Array>> {
   const { entries } = await readMatrix(path)
-  const importance = new Map([...entries].map(([name, entry]) => [name, shrunkMeanSquares(entry)]))
+  return new Map([...entries].map(([name, entry]) => [name, shrunkMeanSquares(entry)]))
+}
+
+/** Says that what was measured of a model serves the same model with other widths. */
+export function widthsNote(path: string, way: 'widened' | 'narrowed'): string {
+  const [was, is] =
+    way === 'widened' ? ['as it was before it was', 'zeros are added'] : ['after it was', 'its zeros are left out']
+  return `${path} was measured with the model ${was} widened: ${is}.`
+}
+
+/** Whether enough is known of a model to widen it. */
+export function isWhole(model: Partial<Blueprint>): model is Blueprint {
+  return model.metadata !== undefined && model.layers !== undefined
+}
+
+function checkedImportance(
+  path: string,
+  importance: ReadonlyMap<string, Float32Array>,
+  model: Pick<Blueprint, 'architecture' | 'tensors'>,
+): ModelImportance {
+  const { tensors } = model
   const found = tensors.flatMap((tensor) => {
     const values = importance.get(tensor.name)
     if (values === undefined) return []

@@ -1,43 +1,88 @@
 import { placeRows } from '../covariance/index.js'
 import type { Importance, InputCovariances } from '../engine/index.js'
-import type { Blueprint, BlueprintTensor } from '../model/index.js'
+import { type Blueprint, type BlueprintTensor, reversed } from '../model/index.js'
 import { elementCount, rowLength } from '../recipe/index.js'
 
 /** An importance matrix of a model, for the same model with wider rows: nothing depends on the columns that are added. */
-export function widenedImportance(importance: Importance, { tensors }: Pick<Blueprint, 'tensors'>): Importance {
-  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]))
-  return (name) => {
-    const values = importance(name)
-    const tensor = byName.get(name)
-    if (values === undefined || tensor?.columns === undefined) return values
-    return placeRows(values, modelColumns(tensor.columns), tensor.columns, rowLength(tensor))
-  }
+export function widenedImportance(importance: Importance, wide: Pick<Blueprint, 'tensors'>): Importance {
+  return placedImportance(importance, placesOf(wide))
+}
+
+/** An importance matrix of a widened model, for the model as it was. */
+export function narrowedImportance(importance: Importance, wide: Pick<Blueprint, 'tensors'>): Importance {
+  return placedImportance(importance, narrowPlacesOf(wide))
 }
 
 /** What a calibration of a model says of the same model with wider rows: covariances with zeros for the columns that are added. */
-export function widenedInputs<Inputs extends InputCovariances>(inputs: Inputs, blueprint: Pick<Blueprint, 'tensors'>): Inputs {
-  const places = new Map<string, { readonly runs: readonly number[]; readonly columns: number }>()
-  for (const tensor of blueprint.tensors) {
-    if (tensor.columns === undefined) continue
-    for (const key of inputKeys(inputs, tensor)) places.set(key, { runs: tensor.columns, columns: rowLength(tensor) })
+export function widenedInputs<Inputs extends InputCovariances>(inputs: Inputs, wide: Pick<Blueprint, 'tensors'>): Inputs {
+  return placedInputs(inputs, wide, placesOf(wide))
+}
+
+/** What a calibration of a widened model says of the model as it was. */
+export function narrowedInputs<Inputs extends InputCovariances>(inputs: Inputs, wide: Pick<Blueprint, 'tensors'>): Inputs {
+  return placedInputs(inputs, wide, narrowPlacesOf(wide))
+}
+
+/** Where the columns of a tensor's inputs come to stand. */
+interface Place {
+  readonly runs: readonly number[]
+  /** Before and after. */
+  readonly from: number
+  readonly columns: number
+}
+
+type Places = ReadonlyMap<string, Place>
+
+function placesOf({ tensors }: Pick<Blueprint, 'tensors'>): Places {
+  return new Map(
+    tensors.flatMap((tensor) => {
+      const { name, columns: runs } = tensor
+      return runs === undefined ? [] : [[name, { runs, from: modelColumns(runs), columns: rowLength(tensor) }] as const]
+    }),
+  )
+}
+
+function narrowPlacesOf(wide: Pick<Blueprint, 'tensors'>): Places {
+  return new Map(
+    [...placesOf(wide)].map(([name, { runs, from, columns }]) => [name, { runs: reversed(runs), from: columns, columns: from }]),
+  )
+}
+
+function placedImportance(importance: Importance, places: Places): Importance {
+  return (name) => {
+    const values = importance(name)
+    const place = places.get(name)
+    return values === undefined || place === undefined ? values : placeRows(values, place.from, place.runs, place.columns)
+  }
+}
+
+function placedInputs<Inputs extends InputCovariances>(
+  inputs: Inputs,
+  { tensors }: Pick<Blueprint, 'tensors'>,
+  ofTensors: Places,
+): Inputs {
+  const places = new Map<string, Place>()
+  for (const tensor of tensors) {
+    const place = ofTensors.get(tensor.name)
+    if (place !== undefined) for (const key of inputKeys(inputs, tensor)) places.set(key, place)
   }
   const { digest, fromWeights } = inputs
   return {
     ...inputs,
     digest,
     fromWeights,
-    importance: widenedImportance((name) => inputs.importance(name), blueprint),
+    importance: placedImportance((name) => inputs.importance(name), ofTensors),
     inputOf: (tensor: string, matrix: number) => inputs.inputOf(tensor, matrix),
     rankOf: (input: string) => inputs.rankOf(input),
     source: async (input: string) => {
       const source = await inputs.source(input)
       const place = places.get(input)
-      return place === undefined ? source : { kind: 'placed', source, ...place }
+      return place === undefined ? source : { kind: 'placed', source, runs: place.runs, columns: place.columns }
     },
     heldOut: async (input: string) => {
       const rows = await inputs.heldOut(input)
       const place = places.get(input)
-      return place === undefined ? rows : placeRows(rows, modelColumns(place.runs), place.runs, place.columns)
+      return place === undefined ? rows : placeRows(rows, place.from, place.runs, place.columns)
     },
   }
 }

@@ -9,9 +9,11 @@ export { outputName, outputPath } from './output-name.js'
 export { layerOfTensor, roleOfTensor } from './roles.js'
 export {
   type Growths,
+  grains,
   narrow,
   nothingToCompare,
   notWidenedNote,
+  reversed,
   rowGrowths,
   type Size,
   sizeText,
@@ -24,4 +26,5 @@ export {
   widthKeyOf,
   widthKeys,
   widthNames,
+  widthsOfRows,
 } from './widen/index.js'

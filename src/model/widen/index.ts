@@ -1,4 +1,4 @@
-export type { Grain } from './placement.js'
+export { type Grain, grains, reversed } from './placement.js'
 export {
   narrow,
   nothingToCompare,
@@ -9,6 +9,7 @@ export {
   type WidenRequest,
   widen,
   widenedBy,
+  widthsOfRows,
   withGrowths,
 } from './widen.js'
 export {

@@ -10,6 +10,9 @@ export const subBlock = 32
  */
 export type Grain = number
 
+/** Those that files of mq have. */
+export const grains: readonly Grain[] = [1, subBlock]
+
 /**
  * Where the entries of a width stand in a larger one: `[from, to, count, ...]`, see the recipe operation `place`.
  * @param size entries of the width, one part after the other.

@@ -3,7 +3,7 @@ import { MqError } from '../../errors/index.js'
 import { blocksOf, elementCount, sameShape } from '../../recipe/index.js'
 import { familyOfArchitecture } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
-import { keyOfAxis } from './growth-by-axis.js'
+import { growthsByAxis, keyOfAxis } from './growth-by-axis.js'
 import { type Grain, subBlock, superBlock } from './placement.js'
 import { resize, traitsByBlock } from './resize.js'
 import { axesOf } from './tensor-axes.js'
@@ -16,6 +16,8 @@ import {
   isWholeGroups,
   type Size,
   sameSize,
+  sizeAt,
+  sizeOf,
   sizeText,
   type Widening,
   type WidthKey,
@@ -74,6 +76,29 @@ export function rowGrowths(
   }
 }
 
+/**
+ * The widths with which a model has rows of these lengths; undefined where it has them as it is, or no widths explain them.
+ * @param lengths by the names of tensors.
+ */
+export function widthsOfRows(blueprint: Blueprint, lengths: ReadonlyMap<string, number>): Widths | undefined {
+  const traitsOf = traitsByBlock(blueprint)
+  const heads = headsOf(blueprint)
+  const found: Partial<Record<WidthKey, number>> = {}
+  for (const { name, shape, layer = 0 } of blueprint.tensors) {
+    const [length, own] = [lengths.get(name), shape.at(-1) ?? 0]
+    if (length === undefined || length === own) continue
+    const axis = axesOf(name, shape, traitsOf(layer))?.at(-1)
+    const key = axis && keyOfAxis(blueprint, axis)
+    const size = sizeOf(blueprint.metadata, blueprint.architecture, key ?? '')
+    if (key === undefined || size === undefined) return undefined
+    // What stands several times in a row grows as often.
+    const to = key === 'attention.head_count' ? length / (heads?.valueLength ?? 0) : (length * sizeAt(size, layer)) / own
+    if (!Number.isSafeInteger(to) || (found[key] ?? to) !== to) return undefined
+    found[key] = to
+  }
+  return Object.keys(found).length === 0 ? undefined : found
+}
+
 /** Whether widths grow: none; always, where it helps rows and the family allows it; auto, where it pays; or to given sizes. */
 export type WidenRequest = 'none' | 'always' | 'auto' | Widths
 
@@ -128,9 +153,14 @@ export function withGrowths(blueprint: Blueprint): Blueprint {
   if (unknown !== undefined) throw new RangeError(`there is no width ${unknown}`)
   const widening: Widening = { widths: widened.widths, grain: widened.grain }
   const before = resize({ ...blueprint, widened: widening }, widening, 'shrink').tensors
+  const [traitsOf, growthOf] = [traitsByBlock(blueprint), growthsByAxis(blueprint, widening.widths, widening.grain)]
   const tensors = blueprint.tensors.map((tensor, at): BlueprintTensor => {
-    const shape = (before[at] as BlueprintTensor).shape
-    return sameShape(shape, tensor.shape) ? tensor : { ...tensor, modelElements: elementCount(shape) }
+    const { shape } = before[at] as BlueprintTensor
+    if (sameShape(shape, tensor.shape)) return tensor
+    const { name, layer = 0 } = tensor
+    const axis = axesOf(name, tensor.shape, traitsOf(layer))?.at(-1)
+    const columns = shape.at(-1) === tensor.shape.at(-1) ? undefined : axis && growthOf(axis, layer)?.runs
+    return { ...tensor, modelElements: elementCount(shape), ...(columns && { columns }) }
   })
   return { ...blueprint, tensors, widened: widening }
 }
