@@ -168,7 +168,7 @@ async function registry(args: string[]): Promise<void> {
   const speed = (load: ServerLoad | undefined): string =>
     load === undefined
       ? ''
-      : `${(load.bytesPerSecond / 1e6).toFixed(0)} MB/s, at most ${(load.peakBytes / 1e6).toFixed(0)} MB of memory`
+      : `${(load.bytesPerSecond / 1e6).toFixed(0)} MB/s, at most ${(load.peakBytes / 1e6).toFixed(0)} MB of memory, ${load.cpuSecondsPerGigabyte.toFixed(2)} s of CPU a GB`
   const { crowd, stalledClients, mq, nginx, accelerated, ratio, leftOut } = found
   const lines = [
     `${found.clients} clients of a file of ${(found.fileBytes / 1e6).toFixed(0)} MB: ${speed(crowd)}; ${stalledClients} stood still`,

@@ -11,6 +11,7 @@ import { finish } from '../src/progress/index.js'
 import { publish } from '../src/registry/index.js'
 import { foreign } from './foreign.js'
 import { mqEntry } from './pipeline.js'
+import { cpuSecondsOf } from './process-tree.js'
 import { uniforms } from './random.js'
 
 /** What is asked of the servers. */
@@ -30,6 +31,8 @@ export interface ServerLoad {
   readonly bytesPerSecond: number
   /** Most memory that was resident at a time. */
   readonly peakBytes: number
+  /** CPU time of the server, user and system, for each gigabyte sent: what its speed is where clients and others share the cores. */
+  readonly cpuSecondsPerGigabyte: number
 }
 
 /** The registry under load, and nginx with sendfile for the same file, in one run on one machine. */
@@ -128,7 +131,8 @@ function median(loads: readonly ServerLoad[]): ServerLoad | undefined {
  * @returns bytes a second of all together, the server's most memory, and how many clients got nothing in the last half of the time.
  */
 async function load(server: Server, path: string, clients: number, seconds: number): Promise<ServerLoad & { stalled: number }> {
-  const buffer = Buffer.allocUnsafe(1 << 20)
+  // A larger one would let the system fill it from one client again and again while others wait.
+  const buffer = Buffer.allocUnsafe(128 << 10)
   const received = Array<number>(clients).fill(0)
   const request = `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`
   const sockets = received.map((_, index) => {
@@ -153,15 +157,18 @@ async function load(server: Server, path: string, clients: number, seconds: numb
   }, 50)
   await sleep(300)
   const sum = (): number => received.reduce((total, bytes) => total + bytes, 0)
-  const [startedAt, before] = [performance.now(), sum()]
+  const cpu = (): number => server.pids.reduce((total, pid) => total + cpuSecondsOf(pid), 0)
+  const [startedAt, before, cpuBefore] = [performance.now(), sum(), cpu()]
   await sleep((seconds * 1000) / 2)
   const half = [...received]
   await sleep((seconds * 1000) / 2)
-  const bytesPerSecond = (1000 * (sum() - before)) / (performance.now() - startedAt)
+  const bytes = sum() - before
+  const bytesPerSecond = (1000 * bytes) / (performance.now() - startedAt)
+  const cpuSecondsPerGigabyte = (1e9 * (cpu() - cpuBefore)) / bytes
   clearInterval(watch)
   const stalled = received.filter((bytes, index) => bytes === half[index]).length
   for (const socket of sockets) socket.destroy()
-  return { bytesPerSecond, peakBytes, stalled }
+  return { bytesPerSecond, peakBytes, cpuSecondsPerGigabyte, stalled }
 }
 
 function residentBytes(pids: readonly number[]): number {

@@ -1,5 +1,6 @@
 import type { MiddlewareHandler } from 'hono'
 import type { AppEnv } from './answers.js'
+import { bytesSentDirectly } from './system-send.js'
 
 const longestTarget = 300
 
@@ -8,10 +9,10 @@ export function logRequests(log: (line: string) => void): MiddlewareHandler<AppE
   return async ({ env: { incoming, outgoing }, req }, next) => {
     const startedAt = performance.now()
     const { socket } = incoming
-    const sentBefore = socket.bytesWritten
+    const sentBefore = socket.bytesWritten + bytesSentDirectly(socket)
     outgoing.once('close', () => {
       const status = outgoing.writableFinished ? outgoing.statusCode : `${outgoing.statusCode} cut off`
-      const sent = socket.bytesWritten - sentBefore
+      const sent = socket.bytesWritten + bytesSentDirectly(socket) - sentBefore
       const ms = Math.round(performance.now() - startedAt)
       const range = incoming.headers.range === undefined ? '' : ` [${printable(incoming.headers.range)}]`
       log(`${req.method} ${printable(withoutSignature(incoming.url ?? ''))}${range} ${status} ${sent} B ${ms} ms`)

@@ -1,7 +1,7 @@
-import { once } from 'node:events'
 import { type FileHandle, open } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { MqError } from '../../errors/index.js'
+import { canSendDirectly, sendDirectly } from './system-send.js'
 
 /** Consecutive bytes of what is sent: of a file, or in memory. */
 export type Segment =
@@ -9,8 +9,10 @@ export type Segment =
   | { readonly bytes: Uint8Array }
 
 /** What all responses together may hold in memory, as far as their chunks are above the least size. */
-const bufferBudget = 48 << 20
-const [leastChunkBytes, mostChunkBytes] = [64 << 10, 1 << 20]
+const bufferBudget = 32 << 20
+const [leastChunkBytes, mostChunkBytes] = [64 << 10, 128 << 10]
+/** What is kept for later responses. */
+const keptBytes = 16 << 20
 
 let running = 0
 
@@ -66,35 +68,62 @@ export async function sendSegments(
 
 /** Reads a chunk while the one before is written; false where the client has gone. */
 async function sendRange(outgoing: ServerResponse, handle: FileHandle, from: number, to: number): Promise<boolean> {
+  const share = Math.floor(bufferBudget / 2 / running)
+  const chunkBytes = Math.min(mostChunkBytes, Math.max(leastChunkBytes, 2 ** Math.floor(Math.log2(share))))
+  const buffers = [takeBuffer(chunkBytes), takeBuffer(chunkBytes)]
   let writing: Promise<boolean> = Promise.resolve(true)
-  for (let at = from; at < to; ) {
-    const share = Math.floor(bufferBudget / 2 / running)
-    const chunkBytes = Math.min(mostChunkBytes, Math.max(leastChunkBytes, share), to - at)
-    const buffer = Buffer.allocUnsafeSlow(chunkBytes)
-    const { bytesRead } = await handle.read(buffer, 0, chunkBytes, at)
-    if (bytesRead === 0) throw new RangeError('the file was cut off')
-    if (!(await writing)) return false
-    writing = write(outgoing, bytesRead === chunkBytes ? buffer : buffer.subarray(0, bytesRead))
-    at += bytesRead
+  try {
+    for (let at = from, turn = 0; at < to; turn++) {
+      const buffer = buffers[turn % 2] as Buffer
+      // Written two turns ago, and waited for in the last one.
+      const { bytesRead } = await handle.read(buffer, 0, Math.min(chunkBytes, to - at), at)
+      if (bytesRead === 0) throw new RangeError('the file was cut off')
+      if (!(await writing)) return false
+      writing = write(outgoing, buffer.subarray(0, bytesRead))
+      at += bytesRead
+      if (canSendDirectly(outgoing)) {
+        // That the chunk has left says that the connection takes more.
+        if (!(await writing)) return false
+        // A client that is as fast as this loop leaves the others their turn.
+        for (let [sent, turns] = [1, 4]; sent > 0 && turns > 0 && at < to; turns--) {
+          sent = sendDirectly(outgoing, handle, at, to - at)
+          at += sent
+        }
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+    }
+    return await writing
+  } finally {
+    // What a client that has gone was sent may still be on its way to the socket: such buffers are not used again.
+    if (await Promise.race([writing, Promise.resolve(false)])) for (const buffer of buffers) giveBack(buffer)
   }
-  return writing
 }
 
-/** Writes and waits until more is wanted; false where the client has gone. */
-async function write(outgoing: ServerResponse, bytes: Uint8Array): Promise<boolean> {
-  if (outgoing.destroyed || outgoing.writableEnded) return false
-  if (outgoing.write(bytes)) return true
-  const gone = new AbortController()
-  const onClose = (): void => gone.abort()
-  outgoing.once('close', onClose)
-  try {
-    await once(outgoing, 'drain', { signal: gone.signal })
-    return true
-  } catch {
-    return false
-  } finally {
-    outgoing.off('close', onClose)
-  }
+/** Buffers that are free, by size: new ones cost more than what is read into them, since the system clears their pages first. */
+const free = new Map<number, Buffer[]>()
+
+function takeBuffer(bytes: number): Buffer {
+  return free.get(bytes)?.pop() ?? Buffer.allocUnsafeSlow(bytes)
+}
+
+function giveBack(buffer: Buffer): void {
+  const list = free.get(buffer.byteLength) ?? []
+  free.set(buffer.byteLength, list)
+  const kept = [...free.values()].reduce((sum, { length }, index) => sum + length * ([...free.keys()][index] ?? 0), 0)
+  if (kept + buffer.byteLength <= keptBytes) list.push(buffer)
+}
+
+/** Writes, and waits until the bytes have left the buffer; false where the client has gone. */
+function write(outgoing: ServerResponse, bytes: Uint8Array): Promise<boolean> {
+  if (outgoing.destroyed || outgoing.writableEnded) return Promise.resolve(false)
+  return new Promise((resolve) => {
+    const gone = (): void => resolve(false)
+    outgoing.once('close', gone)
+    outgoing.write(bytes, (error) => {
+      outgoing.off('close', gone)
+      resolve(!error)
+    })
+  })
 }
 
 async function openFile(segment: Exclude<Segment, { bytes: Uint8Array }>): Promise<FileHandle> {

@@ -1,4 +1,6 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { Agent, get } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -112,6 +114,39 @@ describe('methods', () => {
   ])('%s %s: 405, Allow: %s', async (method, address, allow) => {
     const answer = await ask(registry.url, address, { method })
     expect([answer.status, answer.headers.get('allow')]).toEqual([405, allow])
+  })
+})
+
+describe('large files', () => {
+  test('arrive whole over connections that are used again, to clients that go away, and in ranges; the log counts their bytes', async () => {
+    const large = join(registry.folder, 'large.gguf')
+    const content = Buffer.concat([bytes, randomBytes(24 << 20)])
+    await writeFile(large, content)
+    await registry.publish({ source: large, name: 'kjv/large:Q4_K_M' })
+    const sha256 = (body: Uint8Array): string => createHash('sha256').update(body).digest('hex')
+    const address = '/kjv/large/resolve/main/large-Q4_K_M.gguf'
+    const agent = new Agent({ keepAlive: true, maxSockets: 3 })
+    const pull = (range?: string, leave = false): Promise<Buffer> =>
+      new Promise((resolve, reject) => {
+        const headers = range === undefined ? {} : { range }
+        get(`${registry.url}${address}`, { agent, headers }, (response) => {
+          const chunks: Buffer[] = []
+          response.on('data', (chunk: Buffer) => {
+            chunks.push(chunk)
+            if (leave) response.destroy()
+          })
+          response.once('close', () => resolve(Buffer.concat(chunks)))
+        }).once('error', reject)
+      })
+    const whole = sha256(content)
+    const [first, , third] = await Promise.all([pull(), pull(undefined, true), pull(), pull(undefined, true)])
+    expect([sha256(first), sha256(third)]).toEqual([whole, whole])
+    expect(sha256(await pull('bytes=1000001-20000000'))).toBe(sha256(content.subarray(1_000_001, 20_000_001)))
+    expect(sha256(await pull())).toBe(whole)
+    agent.destroy()
+    const logged = registry.log.filter((line) => line.includes(address) && / 200 \d+ B/.test(line))
+    for (const line of logged) expect(Number(/ 200 (\d+) B/.exec(line)?.[1])).toBeGreaterThan(content.byteLength)
+    expect(logged.length).toBeGreaterThanOrEqual(2)
   })
 })
 
