@@ -24,7 +24,7 @@ const layers = [
   ['src/quantize'],
   ['src/verify'],
   ['src/registry'],
-  ['src/serve', 'src/build', 'src/farm', 'src/chat', 'src/speed'],
+  ['src/serve', 'src/build', 'src/farm', 'src/chat', 'src/speed', 'src/doctor'],
   ['src'],
   ['commands', 'bench'],
   ['samples', 'test'],

@@ -3,6 +3,7 @@ import { addAbortSignal } from 'node:stream'
 import { text as readAll } from 'node:stream/consumers'
 import { Args, Flags } from '@oclif/core'
 import { chat } from '../src/chat/index.js'
+import { largerThanMemory } from '../src/doctor/index.js'
 import { MqError } from '../src/errors/index.js'
 import { loadPlaced } from '../src/load-placed.js'
 import { locateModel } from '../src/locate-model.js'
@@ -81,6 +82,8 @@ The prompt is sent as a user message in the model's chat template, unless the mo
     const { path } = await this.follow(
       locateModel(await this.local(args.model, flags.endpoint), { signal: this.signal, endpoint, registry }),
     )
+    const warning = await largerThanMemory(path)
+    if (warning !== undefined) process.stderr.write(`The model is larger than memory: ${warning}.\n`)
     await using model = await loadPlaced(path, options)
     if (prompt === undefined) {
       await this.#chat(model, { ...sampling, system })

@@ -151,6 +151,15 @@ export {
 // 8. Run it
 
 export { type ChatOptions, chat } from './chat/index.js'
+export {
+  type DoctorOptions,
+  type Examination,
+  examinationText,
+  examine,
+  largerThanMemory,
+  outlookOf,
+  outlookText,
+} from './doctor/index.js'
 export { generate } from './generate.js'
 export { loadPlaced, type Placing, placeModel } from './load-placed.js'
 export { type LocateOptions, locateModel } from './locate-model.js'

@@ -2,6 +2,7 @@ export { type ExternalPerplexity, externalPerplexity, findProgram } from './exte
 export { externalImatrix } from './external-imatrix.js'
 export { architecturesOf, compareVersions, knownSince } from './known-architectures.js'
 export { findLibraries, gpuPackages, installedBuilds, type LlamaBuild } from './libraries.js'
+export { architecturesIn } from './library-architectures.js'
 export { type GenerateOptions, LlamaModel, type LoadOptions, listDevices, loadModel, type PerplexityOptions } from './model.js'
 export type { Perplexity } from './perplexity.js'
 export type {
