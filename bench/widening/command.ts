@@ -7,11 +7,12 @@ import { formatTable } from '../../src/terminal/index.js'
 import { type CheckpointSpec, checkpointSpecs } from '../coverage/checkpoints/index.js'
 import { configNames } from './config-blueprint.js'
 import { type Exactness, exactnessOf } from './exactness.js'
+import { benchOss } from './gpt-oss.js'
 import { type WideningSizes, wideningSizes } from './sizes.js'
 import { placements, type TrainedFile, type TrainedModel, sizes as trainedSizes, widenings } from './trained.js'
 
 /** Parts of `npm run bench -- widening PART`; each takes its arguments and prints its results. */
-const parts: Record<string, (args: string[]) => Promise<void>> = { exact, sizes, placement, curve }
+const parts: Record<string, (args: string[]) => Promise<void>> = { exact, sizes, placement, curve, 'gpt-oss': gptOss }
 
 /** `npm run bench -- widening`: takes its arguments and prints its results. */
 export async function widening([name = '', ...args]: string[]): Promise<void> {
@@ -203,4 +204,28 @@ function trainedText(files: readonly TrainedFile[]): string {
       return [what, String(dataBytes), bitsPerWeight.toFixed(3), ...[...figures, mean].map((value) => value.toFixed(4))]
     }),
   )
+}
+
+/** A model like gpt-oss to few bits in one pass, and llama-server with it. */
+async function gptOss(args: string[]): Promise<void> {
+  const options = { json: { type: 'boolean' }, hidden: text, experts: text, layers: text, bits: text, threads: text } as const
+  const { values } = parseArgs({ args, options })
+  const { hidden = '2880', experts = '8', layers = '2', bits = '2.6', threads } = values
+  const folder = await mkdtemp(join(tmpdir(), 'mq-bench-oss-'))
+  try {
+    const sizes = { hidden: Number(hidden), experts: Number(experts), layers: Number(layers) }
+    const found = await benchOss(folder, sizes, Number(bits), threads === undefined ? undefined : Number(threads))
+    console.log(
+      values.json === true
+        ? JSON.stringify(found, null, 2)
+        : [
+            `${(found.weights / 1e6).toFixed(0)} M weights. As it is: ${found.least === '' ? 'met' : found.least}`,
+            `Widened: ${found.bitsPerWeight.toFixed(3)} bits per weight, ${found.bytes} bytes, ${found.seconds.toFixed(0)} s.`,
+            ...found.notes,
+            found.served === undefined ? 'llama-server is not there.' : `llama-server predicted ${found.served} tokens.`,
+          ].join('\n'),
+    )
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 }
