@@ -9,10 +9,11 @@ import { configNames } from './config-blueprint.js'
 import { type Exactness, exactnessOf } from './exactness.js'
 import { benchOss } from './gpt-oss.js'
 import { type WideningSizes, wideningSizes } from './sizes.js'
+import { benchSpeed } from './speed.js'
 import { placements, type TrainedFile, type TrainedModel, sizes as trainedSizes, widenings } from './trained.js'
 
 /** Parts of `npm run bench -- widening PART`; each takes its arguments and prints its results. */
-const parts: Record<string, (args: string[]) => Promise<void>> = { exact, sizes, placement, curve, 'gpt-oss': gptOss }
+const parts: Record<string, (args: string[]) => Promise<void>> = { exact, sizes, placement, curve, 'gpt-oss': gptOss, speed }
 
 /** `npm run bench -- widening`: takes its arguments and prints its results. */
 export async function widening([name = '', ...args]: string[]): Promise<void> {
@@ -224,6 +225,33 @@ async function gptOss(args: string[]): Promise<void> {
             ...found.notes,
             found.served === undefined ? 'llama-server is not there.' : `llama-server predicted ${found.served} tokens.`,
           ].join('\n'),
+    )
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** Time to make and to run a model like gpt-oss, wide against narrow. */
+async function speed(args: string[]): Promise<void> {
+  const options = { json: { type: 'boolean' }, hidden: text, experts: text, layers: text, types: text, rounds: text } as const
+  const { values } = parseArgs({ args, options })
+  const { hidden = '2880', experts = '4', layers = '1', types = 'Q4_K,Q8_0', rounds = '2' } = values
+  const folder = await mkdtemp(join(tmpdir(), 'mq-bench-speed-'))
+  try {
+    const sizes = { hidden: Number(hidden), experts: Number(experts), layers: Number(layers) }
+    const found = []
+    for (const type of types.split(',')) found.push(await benchSpeed(folder, sizes, type, Number(rounds)))
+    const figure = (value: number | undefined): string => (value === undefined ? '-' : value.toFixed(2))
+    console.log(
+      values.json === true
+        ? JSON.stringify(found, null, 2)
+        : formatTable(
+            ['type', 'elements', 'quantizing', 'prompt', 'generation'].map((title) => ({ title })),
+            found.map(({ type, ...rest }) => [
+              type,
+              ...[rest.elements, rest.quantizing, rest.prompt, rest.generation].map(figure),
+            ]),
+          ),
     )
   } finally {
     await rm(folder, { recursive: true, force: true })

@@ -32,10 +32,14 @@ export interface OssResult {
   readonly served: number | undefined
 }
 
+const spec = checkpointSpecs.find(({ name }) => name === 'gpt-oss-bf16') as CheckpointSpec
+
+/** The pre-tokenizer of these checkpoints. */
+export const ossPre = spec.pre
+
 /** Writes a checkpoint with gpt-oss's tensors in BF16, quantizes it to a number of bits per weight, and has llama-server run it. */
 export async function benchOss(folder: string, sizes: OssSizes, bits: number, threads?: number): Promise<OssResult> {
   const source = await writeOss(folder, sizes)
-  const spec = checkpointSpecs.find(({ name }) => name === 'gpt-oss-bf16') as CheckpointSpec
   const blueprint = await makeBlueprint(source, { pre: spec.pre })
   const request = { kind: 'bits', bits } as const
   let least = ''
@@ -59,14 +63,14 @@ export async function benchOss(folder: string, sizes: OssSizes, bits: number, th
   }
 }
 
-async function writeOss(parent: string, { hidden, experts, layers }: OssSizes): Promise<string> {
-  const spec = checkpointSpecs.find(({ name }) => name === 'gpt-oss-bf16') as CheckpointSpec
+/** Writes a checkpoint with the tensors of gpt-oss. @returns its folder. */
+export async function writeOss(parent: string, { hidden, experts, layers }: OssSizes): Promise<string> {
   const cases = repositoryPath('bench/coverage/checkpoints/cases/gpt-oss-bf16')
   const config = JSON.parse(await readFile(join(cases, 'config.json'), 'utf8')) as Record<string, unknown>
   const [heads, keyValueHeads, headLength] = [hidden / 45, hidden / 360, 64]
   const layer = `model.layers.{0-${layers - 1}}`
   const tensors = `
-    model.embed_tokens.weight ${config['vocab_size']} ${hidden}
+    model.embed_tokens.weight ${String(config['vocab_size'])} ${hidden}
     ${layer}.self_attn.sinks ${heads}
     ${layer}.self_attn.q_proj.weight ${heads * headLength} ${hidden}
     ${layer}.self_attn.q_proj.bias ${heads * headLength}
@@ -83,7 +87,7 @@ async function writeOss(parent: string, { hidden, experts, layers }: OssSizes): 
     ${layer}.input_layernorm.weight ${hidden}
     ${layer}.post_attention_layernorm.weight ${hidden}
     model.norm.weight ${hidden}
-    lm_head.weight ${config['vocab_size']} ${hidden}`.replace(/^(.*)\{k,v\}(.*)$/gm, '$1k$2\n$1v$2')
+    lm_head.weight ${String(config['vocab_size'])} ${hidden}`.replace(/^(.*)\{k,v\}(.*)$/gm, '$1k$2\n$1v$2')
   const folder = join(parent, 'oss')
   await mkdir(folder, { recursive: true })
   const filled = parseTensors(tensors, 'BF16').map((tensor) => fillTensor(tensor, spec.name, spec.values))
