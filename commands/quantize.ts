@@ -1,12 +1,13 @@
 import { Args, Flags } from '@oclif/core'
 import { efforts } from '../formats/ggml/effort.js'
+import { MqError } from '../src/errors/index.js'
 import { checkOutput, checkTarget } from '../src/files/index.js'
-import { outputName, outputPath } from '../src/model/index.js'
+import { openStreamedModel, outputName, outputPath } from '../src/model/index.js'
 import { checkPlanMemory, encodingOf, writePlan } from '../src/plan/index.js'
 import { type QuantizeReport, quantize, reportOf as quantizeReport, reportText as quantizeText } from '../src/quantize/index.js'
 import { MqCommand } from './base-command.js'
 import { goals, planFlags, planWith, readInputs, requestOf } from './shared/plan-flags.js'
-import { blueprintOf, writeFlags, writeOptions } from './shared/work-flags.js'
+import { blueprintOf, sourceOptions, writeFlags, writeOptions } from './shared/work-flags.js'
 
 export default class Quantize extends MqCommand {
   static override summary = 'Quantize a checkpoint or a GGUF file: to a budget, with a preset, or by a plan.'
@@ -43,6 +44,10 @@ Errors in the summary are relative squared errors: over all weights of a tensor 
       description: 'Search effort of the encoders: best takes about three times as long for a slightly smaller error.',
     })(),
     'save-plan': Flags.string({ helpValue: 'FILE', description: 'Also write the plan to this file, as JSON. [default: none]' }),
+    stream: Flags.boolean({
+      description:
+        'Of hf:NAMESPACE/NAME: bring the weights shard by shard, with disk space for two, instead of all of them first. Not with a budget, which measures weights everywhere: make its plan with `mq plan` first.',
+    }),
     'dry-run': Flags.boolean({ description: 'Show the result, but write nothing except the plan (--save-plan).' }),
   }
 
@@ -53,9 +58,16 @@ Errors in the summary are relative squared errors: over all weights of a tensor 
     const write = writeOptions(flags, 'quantize')
     const { force, splitMaxBytes } = write
     const request = await requestOf(flags, 'quantize', { plan: flags.plan, splitMaxBytes })
-    const blueprint = await blueprintOf(await this.local(args.path), { ...flags, lora: await this.localAdapters(flags.lora) })
-    const name = outputName(blueprint.metadata, encodingOf(request), { mtpOnly: flags['mtp-only'] })
+    const own = { ...flags, lora: await this.localAdapters(flags.lora) }
+    if (flags.stream && ['bits', 'size', 'fit'].includes(request.kind)) {
+      const problem = `a budget measures weights of all shards, and --stream has two at a time: write a plan with \`mq plan ${args.path} --no-measure -o plan.json\`, and use --plan`
+      throw MqError.of('FLAGS_CONFLICT', { problem, command: 'quantize' })
+    }
+    const streamed = flags.stream ? await openStreamedModel(args.path, { ...sourceOptions(own), signal }) : undefined
+    const source = streamed?.blueprint ?? (await blueprintOf(await this.local(args.path), own))
+    const name = outputName(source.metadata, encodingOf(request), { mtpOnly: flags['mtp-only'] })
     const output = await outputPath(flags.output, name)
+    const { blueprint, shards } = streamed?.shardsIn(`${output}.stream`) ?? { blueprint: source, shards: undefined }
     // Before the plan, which may take its time. The names of shards follow from the plan.
     if (!dryRun) await checkOutput(output, blueprint.files, force || splitMaxBytes !== undefined)
     if (savePlan !== undefined) await checkTarget(savePlan, blueprint.files, force)
@@ -64,7 +76,7 @@ Errors in the summary are relative squared errors: over all weights of a tensor 
     checkPlanMemory(blueprint, request, inputs.options)
     const plan = await this.follow(planWith(blueprint, request, inputs, signal))
     if (savePlan !== undefined) await writePlan(savePlan, plan, { force })
-    const work = { blueprint, plan, output, effort, signal, ...write, ...inputs.options }
+    const work = { blueprint, plan, output, effort, signal, ...(shards !== undefined && { shards }), ...write, ...inputs.options }
     const result = dryRun ? undefined : await this.follow(quantize(work))
     const report = quantizeReport(args.path, blueprint, plan, result, splitMaxBytes)
     this.log(quantizeText(report))

@@ -75,6 +75,8 @@ export interface Blueprint {
   readonly metadata: Metadata
   /** Absolute paths of the files that recipes read. */
   readonly files: readonly string[]
+  /** What files hash to that come from a hub when they are read: they are known by this, not by their time. */
+  readonly contents?: readonly (string | undefined)[]
   readonly tensors: readonly BlueprintTensor[]
   /** The type that most weights of the source have. */
   readonly sourceType: 'F32' | 'F16' | 'BF16'

@@ -4,8 +4,9 @@ export { type Blueprint, type BlueprintTensor, type MergedAdapter, type TensorRo
 export { blueprintOfAdapter, makeBlueprint } from './convert/index.js'
 export { type LoadableModel, type ToGguf } from './loadable-model.js'
 export type { ModelHeaders, ModelOptions } from './open-model.js'
-export { readModelHeaders, remoteModel } from './open-model.js'
+export { openStreamedModel, readModelHeaders, remoteModel, type StreamedModel } from './open-model.js'
 export { outputName, outputPath } from './output-name.js'
+export type { RemoteShards } from './remote-shards.js'
 export { layerOfTensor, roleOfTensor } from './roles.js'
 export {
   type Growths,

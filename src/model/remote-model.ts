@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { ByteSource } from '../../formats/byte-source.js'
 import { MqError } from '../errors/index.js'
 import {
@@ -13,6 +14,7 @@ import {
   selectGguf,
 } from '../hub/index.js'
 import { type CheckpointFolder, checkSmallFile } from './checkpoint/index.js'
+import { type RemoteShards, remoteShards } from './remote-shards.js'
 
 /** A model of which headers and small files are read over HTTP, and no weights. */
 export type RemoteModel =
@@ -58,6 +60,30 @@ async function openRepository(client: HubClient, name: string): Promise<RemoteMo
   throw tag === undefined
     ? MqError.of('CHECKPOINT_EMPTY', { path: repo, problem: 'it has neither *.safetensors nor *.gguf' })
     : MqError.of('MODEL_NOT_FOUND', { name: `${repo}:${tag}`, registry: client.endpoint })
+}
+
+/** A checkpoint of a hub of which headers are read, and whose weight files can come one by one. */
+export interface StreamedCheckpoint {
+  readonly folder: CheckpointFolder
+  /** @param addresses or paths of the blueprint's files. @param directory where they are to lie while they are here. */
+  shardsIn(addresses: readonly string[], directory: string): { readonly shards: RemoteShards; readonly files: readonly string[] }
+}
+
+/** Opens a checkpoint to be streamed. @param name `hf:NS/NAME[@REVISION]`. @throws MqError as openRemoteModel. */
+export async function openStreamedCheckpoint(name: string, options: ConnectOptions = {}): Promise<StreamedCheckpoint> {
+  const client = await connect(options, hubEndpoint())
+  const parsed = parseRemoteName(name.replace(/^hf:/i, ''))
+  const { listing } = await listModel(client, parsed)
+  const names = selectCheckpoint(listing.files.map(({ path }) => path))
+  const byAddress = new Map(names.map((path) => [addressOf(client, listing, path), path]))
+  return {
+    folder: remoteFolder(client, listing, names),
+    shardsIn(addresses, directory) {
+      const paths = addresses.map((address) => byAddress.get(address))
+      const files = addresses.map((address, index) => (paths[index] === undefined ? address : join(directory, paths[index])))
+      return { shards: remoteShards(client, listing, paths, directory), files }
+    },
+  }
 }
 
 function remoteFolder(client: HubClient, listing: Listing, names: readonly string[]): CheckpointFolder {

@@ -17,7 +17,7 @@ import {
 } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
 import { checkTarget, type HeldLock, lockName, sharedLock, writingError } from '../files/index.js'
-import type { Blueprint } from '../model/index.js'
+import type { Blueprint, RemoteShards } from '../model/index.js'
 import { checkPlan, inputsOfPlan, layoutOutput, modelOfPlan, type Plan } from '../plan/index.js'
 import type { WithProgress } from '../progress/index.js'
 import { sourceOf, writeOutput } from './output/write-output.js'
@@ -48,6 +48,8 @@ export interface QuantizeOptions {
   readonly force?: boolean
   /** Discards the partial output of an earlier run instead of resuming it. */
   readonly fresh?: boolean
+  /** Weight files that come from a hub one by one, those of `blueprint.contents`: at most two are on the disk, or what one tensor needs. */
+  readonly shards?: RemoteShards
   readonly signal?: AbortSignal
 }
 
@@ -109,7 +111,19 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
   await checkTarget(first, blueprint.files, true)
   const lock = await lockOutput(path, layout.sizeBytes)
   try {
-    const written = yield* writeOutput({ ...source, needs, dataBytes, path, lock, effort, force, fresh, signal, ...share })
+    const written = yield* writeOutput({
+      ...source,
+      needs,
+      dataBytes,
+      path,
+      lock,
+      effort,
+      force,
+      fresh,
+      signal,
+      shards: options.shards,
+      ...share,
+    })
     const seconds = (performance.now() - startedAt) / 1000
     const notes = [...written.notes, ...(calibration === undefined ? [] : shareNotes(calibration, tasksOf(sourceOf(source, []))))]
     return { path: first, files, sizeBytes: layout.sizeBytes, dataBytes, bitsPerWeight, ...written, notes, seconds }

@@ -29,7 +29,12 @@ export async function identityOf(
   if (blueprint.adapters !== undefined) add(blueprint.adapters)
   add(['output', 3, options.taskElements, options.effort, options.feedback?.calibration.digest ?? null])
   hash.update(await readFile(require.resolve('#kernels.wasm')))
-  for (const file of blueprint.files) {
+  for (const [index, file] of blueprint.files.entries()) {
+    const content = blueprint.contents?.[index]
+    if (content !== undefined) {
+      add([basename(file), content])
+      continue
+    }
     const { size, mtimeNs } = await stat(file, { bigint: true })
     add([file, String(size), String(mtimeNs)])
   }

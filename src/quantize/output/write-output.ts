@@ -5,11 +5,12 @@ import {
   type Importance,
   inputsOf,
   type NeedsMemory,
+  type PreparedKey,
   type QuantizeTask,
   runTasks,
 } from '../../engine/index.js'
 import type { HeldLock } from '../../files/index.js'
-import type { Blueprint } from '../../model/index.js'
+import type { Blueprint, RemoteShards } from '../../model/index.js'
 import type { OutputLayout } from '../../plan/index.js'
 import type { WithProgress } from '../../progress/index.js'
 import { inRunningOrder } from '../running-order.js'
@@ -18,6 +19,7 @@ import { newTensorStatistics, type QuantizedTensor, type TensorStatistics } from
 import { beginOutput, type Output } from './begin-output.js'
 import { identityOf } from './identity.js'
 import { earlierTasks } from './resume.js'
+import { phasesOf, type ShardWindow, shardWindow } from './shard-window.js'
 import { newTaskSet, type TaskSet } from './task-set.js'
 
 /** What quantize has settled before the first byte is written. */
@@ -39,6 +41,8 @@ export interface WriteOptions {
   readonly importance: Importance | undefined
   readonly feedback: Feedback | undefined
   readonly needs: NeedsMemory | undefined
+  /** Weight files that come one by one, where they do. */
+  readonly shards: RemoteShards | undefined
   readonly force: boolean
   readonly fresh: boolean
   readonly signal: AbortSignal | undefined
@@ -67,18 +71,36 @@ export async function* writeOutput(options: WriteOptions): WithProgress<Written>
   const syncs = periodically(syncEveryMs, () => output.sync())
   let whole = false
   let useless = false
+  let opened: ShardWindow | undefined
   try {
     const setup = { files: blueprint.files, effort: options.effort }
-    const missing = inRunningOrder(sourceOf(options, output.paths), ({ number }) => !finished.has(number), threads)
+    const missing = (isWanted: (number: number) => boolean): Iterable<QuantizeTask> =>
+      inRunningOrder(sourceOf(options, output.paths), ({ number }) => !finished.has(number) && isWanted(number), threads)
     const inputs = feedback && needs && inputsOf(feedback.calibration, needs)
-    const given = { inputs, signal }
-    const pool = runTasks(missing, { setup, threads, mayRunInline, memoryBytes: taskBytes, what: path, ...given })
-    for await (const { task, sums, seconds, checksum } of pool) {
-      const [measured] = sums
-      output.journal.append({ task: task.number, checksum, seconds, sums: measured })
-      count(work, task, measured, seconds)
-      await syncs.now()
-      yield { stage: 'quantize', done: work.doneBytes, total: dataBytes, unit: 'bytes', item: task.tensor }
+    const run = async function* (tasks: Iterable<QuantizeTask>): WithProgress<void> {
+      const given = { inputs, signal }
+      const pool = runTasks(tasks, { setup, threads, mayRunInline, memoryBytes: taskBytes, what: path, ...given })
+      for await (const { task, sums, seconds, checksum } of pool) {
+        const [measured] = sums
+        output.journal.append({ task: task.number, checksum, seconds, sums: measured })
+        count(work, task, measured, seconds)
+        await syncs.now()
+        yield { stage: 'quantize', done: work.doneBytes, total: dataBytes, unit: 'bytes', item: task.tensor }
+      }
+    }
+    if (options.shards === undefined) yield* run(missing(() => true))
+    else {
+      const sourceOfKey = async (key: PreparedKey): Promise<unknown> => await inputs?.source(key)
+      const phases = await phasesOf(
+        missing(() => true),
+        options.shards,
+        sourceOfKey,
+      )
+      const window = (opened = shardWindow(options.shards, signal))
+      for (const [index, phase] of phases.entries()) {
+        yield* window.hold(phase, phases[index + 1])
+        yield* run(missing((number) => phase.numbers.has(number)))
+      }
     }
     await syncs.settled()
     await output.commit()
@@ -89,6 +111,7 @@ export async function* writeOutput(options: WriteOptions): WithProgress<Written>
     useless = !worthKeeping.has(known.code)
     throw known
   } finally {
+    await opened?.close(whole)
     // Also where the consumer of this stream stops listening.
     if (!whole) {
       await syncs.settled().catch(() => undefined)
@@ -98,7 +121,15 @@ export async function* writeOutput(options: WriteOptions): WithProgress<Written>
 }
 
 /** Errors after which the partial output remains valid. */
-const worthKeeping: ReadonlySet<string> = new Set(['INTERRUPTED', 'DISK_FULL', 'INTERNAL'])
+const worthKeeping: ReadonlySet<string> = new Set([
+  'INTERRUPTED',
+  'DISK_FULL',
+  'INTERNAL',
+  // Of a hub that weights come from.
+  'NETWORK',
+  'HUB_ANSWER_INVALID',
+  'DOWNLOAD_CORRUPT',
+])
 
 /** An output and its progress. */
 interface Work {
