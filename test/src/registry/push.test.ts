@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { gguf } from '@huggingface/gguf'
 import { commit, createRepo, downloadFile, listFiles, uploadFiles } from '@huggingface/hub'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { urlSigner } from '../../../src/registry/access/index.js'
 import { createToken, findLocalModel, listRegistry, listTokens, removeToken } from '../../../src/registry/index.js'
+import { openStore } from '../../../src/registry/store/index.js'
 import { runningRegistry, type TestRegistry } from '../../support/running-registry.js'
 import { tinyGguf } from '../../support/tiny-model.js'
 
@@ -385,6 +387,24 @@ describe('what is refused, and writes nothing', () => {
             as: null,
           })
         ).status,
+    ],
+    [
+      'an address whose time is over',
+      403,
+      async () => {
+        const old = await urlSigner(openStore(registry.directory), () => Date.now() - 7 * 3_600_000)
+        return (await call(old.sign('PUT', `/lfs/kjv/x/${digest.slice(7)}?size=7`), { method: 'PUT', body: bytes, as: null }))
+          .status
+      },
+    ],
+    [
+      'an address of another method',
+      403,
+      async () => {
+        const signer = await urlSigner(openStore(registry.directory))
+        return (await call(signer.sign('GET', `/lfs/kjv/x/${digest.slice(7)}?size=7`), { method: 'PUT', body: bytes, as: null }))
+          .status
+      },
     ],
     ['a Host that is not ours', 403, () => raw('/api/models', { host: 'evil.example' })],
     ['a Host that begins like ours', 403, () => raw('/api/models', { host: '127.0.0.1.evil.example:80' })],
