@@ -183,7 +183,7 @@ function measuredSums(
   const { blockSize, blockBytes } = ggmlType(type)
   const clipped = clippedCount(before, after, (8 * blockBytes) / blockSize)
   const form = outputsOf(prepared)
-  const outputs = form === undefined ? noOutputs : outputSums(before, after, form, codec)
+  const outputs = form === undefined ? noOutputs : outputSums(before, after, form, codec, buffers)
   return { ...errorSums(before, after, run.importance), ...outputs, clipped }
 }
 
@@ -202,16 +202,21 @@ function outputSums(
   stored: Float32Array,
   form: OutputForm,
   codec: Codec,
+  buffers: BufferPool,
 ): Pick<ErrorSums, 'outputError' | 'outputNorm'> {
   const most = fewRows(form)
-  const [before, after] = [values, stored].map((rows) => spreadRows(rows, form.columns, most)) as [Float32Array, Float32Array]
-  return { outputError: errorOf(before, after, form, codec), outputNorm: codec.outputError(before, form) }
+  const spread = (rows: Float32Array): Float32Array => spreadRows(rows, form.columns, most, buffers.floats)
+  const [before, after] = [spread(values), spread(stored)]
+  return { outputError: errorOf(before, after, form, codec, buffers), outputNorm: codec.outputError(before, form) }
 }
 
-function errorOf(before: Float32Array, after: Float32Array, form: OutputForm, codec: Codec): number {
-  const errors = new Float32Array(before.length)
+/** The differences are in a buffer: as garbage they would pile up, since a worker makes few objects that let it be collected. */
+function errorOf(before: Float32Array, after: Float32Array, form: OutputForm, codec: Codec, buffers: BufferPool): number {
+  const errors = buffers.floats(before.length)
   for (let i = 0; i < errors.length; i++) errors[i] = (before[i] as number) - (after[i] as number)
-  return codec.outputError(errors, form)
+  const sum = codec.outputError(errors, form)
+  buffers.release(errors)
+  return sum
 }
 
 async function measure(
@@ -236,7 +241,7 @@ async function measure(
       const blocks = encode(type, values, run, prepared, means, buffers, see)
       const stored = codec.dequantize(type, blocks, values.length, buffers.floats(values.length))
       const sums = errorSums(values, stored, run.importance)
-      const outputs = form && { outputError: errorOf(values, stored, form, codec), outputNorm: norms[index] as number }
+      const outputs = form && { outputError: errorOf(values, stored, form, codec, buffers), outputNorm: norms[index] as number }
       total = addErrorSums(total, { ...sums, ...outputs })
       buffers.release(stored)
       buffers.release(blocks)
