@@ -127,15 +127,32 @@ export function looksSpecial(token: string): boolean {
 export function readMerges(model: JsonObject, file: string): string[] {
   const merges = asArray(model['merges'])
   if (merges === undefined || merges.length === 0) throw invalid(file, 'its model has no merges')
+  const vocabulary = asObject(model['vocab']) ?? {}
+  const has = (token: string): boolean => Object.hasOwn(vocabulary, token)
   return merges.map((merge) => {
-    if (typeof merge === 'string') return merge
+    if (typeof merge === 'string') {
+      const [left = '', right = ''] = merge.split(' ')
+      checkMerge(left, right)
+      return merge
+    }
     const pair = asArray(merge)
     const [left, right] = [asText(pair?.[0]), asText(pair?.[1])]
     if (left === undefined || right === undefined || pair?.length !== 2) {
       throw invalid(file, `the merge ${JSON.stringify(merge)} is not a pair`)
     }
+    checkMerge(left, right)
     return `${left.replaceAll(' ', 'Ġ')} ${right.replaceAll(' ', 'Ġ')}`
   })
+
+  /** tokenizers loads no such file; llama.cpp would merge to a text without a token, and fall back to single bytes. */
+  function checkMerge(left: string, right: string): void {
+    const unknown = [left, right, left + right].find((token) => !has(token))
+    if (unknown === undefined) return
+    throw invalid(
+      file,
+      `the merge ${JSON.stringify([left, right])} needs the token ${JSON.stringify(unknown)}, which the vocabulary lacks`,
+    )
+  }
 }
 
 function invalid(file: string, problem: string): FormatError {

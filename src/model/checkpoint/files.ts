@@ -7,6 +7,7 @@ import { MqError } from '../../errors/index.js'
 import type { CheckpointFolder } from './folder.js'
 
 const indexName = 'model.safetensors.index.json'
+const singleName = 'model.safetensors'
 /** Headers read at a time: over HTTP, most of the time is waiting. */
 const concurrency = 8
 
@@ -15,6 +16,8 @@ export async function readHeaders(folder: CheckpointFolder): Promise<ReadonlyMap
   const names = (await folder.names()).toSorted()
   if (names.includes(indexName)) {
     const index = await withSource(folder, indexName, readShardIndex)
+    const single = await wholeBeside(folder, names, index)
+    if (single !== undefined) return new Map([[singleName, single]])
     const headers = await readAll(
       folder,
       index.files.filter((file) => names.includes(file)),
@@ -31,9 +34,44 @@ export async function readHeaders(folder: CheckpointFolder): Promise<ReadonlyMap
     if (torch !== undefined) throw MqError.of('CHECKPOINT_PICKLED', { file: folder.pathOf(torch) })
     throw MqError.of('CHECKPOINT_EMPTY', { path: folder.path, problem: 'there are no *.safetensors' })
   }
+  checkNumbers(folder, chosen)
   const headers = await readAll(folder, chosen)
   checkNamesOnce(folder, headers)
   return headers
+}
+
+/** Whether one file and shards hold a whole model each: the one file is read, as by transformers. */
+export async function holdsTwoModels(folder: CheckpointFolder): Promise<boolean> {
+  const names = await folder.names()
+  if (!names.includes(indexName) || !names.includes(singleName)) return false
+  return (await wholeBeside(folder, names, await withSource(folder, indexName, readShardIndex))) !== undefined
+}
+
+/** The header of model.safetensors where it holds all that the shards of an index hold. */
+async function wholeBeside(
+  folder: CheckpointFolder,
+  names: readonly string[],
+  index: Awaited<ReturnType<typeof readShardIndex>>,
+): Promise<SafetensorsHeader | undefined> {
+  if (!names.includes(singleName) || index.files.includes(singleName)) return undefined
+  const header = await withSource(folder, singleName, readSafetensorsHeader)
+  return [...index.weightMap.keys()].every((tensor) => header.tensors.has(tensor)) ? header : undefined
+}
+
+/** Refuses shards of which, by their own numbers, some are missing: where there is no index, nothing else would say so. */
+function checkNumbers(folder: CheckpointFolder, names: readonly string[]): void {
+  for (const name of names) {
+    const [, stem = '', digits = '', count = ''] = /^(.*)-(\d{5})-of-(\d{5})\.safetensors$/.exec(name) ?? []
+    if (digits === '') continue
+    const wanted = Array.from(
+      { length: Number(count) },
+      (_, at) => `${stem}-${String(at + 1).padStart(5, '0')}-of-${count}.safetensors`,
+    )
+    const missing = wanted.find((shard) => !names.includes(shard))
+    if (missing === undefined) continue
+    const problem = `${missing} is missing`
+    throw MqError.from(new FormatError('SAFETENSORS_INDEX_INVALID', { file: folder.pathOf(name), problem }))
+  }
 }
 
 async function readAll(folder: CheckpointFolder, names: readonly string[]): Promise<Map<string, SafetensorsHeader>> {

@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import type { SafetensorsTensor } from '../../../formats/safetensors/index.js'
 import { MqError } from '../../errors/index.js'
 import { decodePlain, elementCount, type PlainType, plain, plainTypeBytes, type Recipe, type Shape } from '../../recipe/index.js'
-import { readHeaders, readJsonFile, readTextFile } from './files.js'
+import { holdsTwoModels, readHeaders, readJsonFile, readTextFile } from './files.js'
 import { type CheckpointFolder, checkpointFolderOf, localFolder } from './folder.js'
 import { openStorage, type StoredTensors } from './storage/index.js'
 import { type Stretches, stretchesAreEqual } from './stretches.js'
@@ -127,6 +127,7 @@ export async function openCheckpoint(place: string | CheckpointFolder): Promise<
     files: [...headers.keys()].map((name) => folder.pathOf(name)),
     config,
     ...storage,
+    notes: (await holdsTwoModels(folder)) ? [...storage.notes, twoModelsNote] : storage.notes,
     sourceType: guess?.dtype === 'BF16' ? 'BF16' : 'F16',
     async values(name) {
       const { dtype, shape, file, start, end } = placeOf(name)
@@ -182,6 +183,9 @@ export async function openConfig(place: string | CheckpointFolder, shapes: Reado
     looksEqual: () => Promise.resolve(false),
   }
 }
+
+const twoModelsNote =
+  'The folder holds the model twice: model.safetensors is read, as by transformers, and the shards that model.safetensors.index.json names are not.'
 
 /** Tensors that describe others have some hundred bytes. */
 const maxSmallTensorBytes = 65_536

@@ -131,16 +131,17 @@ describe('the vocabulary', () => {
   })
 
   it('fills the holes of a vocabulary', () => {
-    const model = { ...tokenizer.model, vocab: { a: 0, b: 1, '[x]': 5 } }
+    const model = { ...tokenizer.model, vocab: { a: 0, b: 1, ab: 5 } }
     const found = entries({ tokenizer: { ...tokenizer, model, added_tokens: [added(3, '<s>')] } })
-    expect(found.get('tokens')).toEqual(['a', 'b', '[PAD2]', '<s>', '[PAD4]', '[x]'])
+    expect(found.get('tokens')).toEqual(['a', 'b', '[PAD2]', '<s>', '[PAD4]', 'ab'])
   })
 
   it('writes merges as two texts with a space between', () => {
     expect(entries().get('merges')).toEqual(['a b'])
-    const model = { ...tokenizer.model, merges: ['a b', 'b a'] }
+    const model = { ...tokenizer.model, vocab: { ...tokenizer.model.vocab, ba: 4 }, merges: ['a b', 'b a'] }
     expect(entries({ tokenizer: { ...tokenizer, model } }).get('merges')).toEqual(['a b', 'b a'])
-    const spaced = { ...tokenizer.model, merges: [[' a', 'b c']] }
+    const vocab = { a: 0, b: 1, ' a': 2, 'b c': 3, ' ab c': 4 }
+    const spaced = { ...tokenizer.model, vocab, merges: [[' a', 'b c']] }
     expect(entries({ tokenizer: { ...tokenizer, model: spaced } }).get('merges')).toEqual(['Ġa bĠc'])
   })
 
@@ -150,6 +151,8 @@ describe('the vocabulary', () => {
     ['an id that is no number', { model: { ...tokenizer.model, vocab: { a: 'x' } } }, {}, '"a" is "x"'],
     ['no vocabulary', { model: { type: 'BPE', merges: [['a', 'b']] } }, {}, 'no vocab'],
     ['no merges', { model: { ...tokenizer.model, merges: [] } }, {}, 'no merges'],
+    ['a merge of a text that is no token', { model: { ...tokenizer.model, merges: ['a b', 'a c'] } }, {}, '"c"'],
+    ['a merge into a text that is no token', { model: { ...tokenizer.model, merges: [['b', 'a']] } }, {}, '"ba"'],
     ['a merge of three', { model: { ...tokenizer.model, merges: [['a', 'b', 'c']] } }, {}, 'not a pair'],
     ['an added token without text', { added_tokens: [{ id: 4 }] }, {}, 'lacks its id or content'],
     ['an id far beyond any vocabulary', { model: { ...tokenizer.model, vocab: { a: 2 ** 40 } } }, {}, 'tokens'],

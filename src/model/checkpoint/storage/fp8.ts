@@ -84,7 +84,14 @@ function isDetail(stored: StoredTensors, name: string): boolean {
 function readTensor(context: StorageContext, name: string, block: Block | undefined): Recipe {
   const { stored, configFile } = context
   const weight = stored.floats(name)
-  const scale = scaleSuffixes.map((suffix) => name + suffix).find((scale) => stored.get(scale) !== undefined)
+  const [scale, other] = scaleSuffixes.map((suffix) => name + suffix).filter((scale) => stored.get(scale) !== undefined)
+  if (scale !== undefined && other !== undefined) {
+    throw MqError.of('STORAGE_UNSUPPORTED', {
+      file: configFile,
+      storage: `FP8 with two scales for one weight (${scale} and ${other})`,
+      advice: 'Remove the one that does not belong to the weights, or use the original checkpoint',
+    })
+  }
   const isFp8 = stored.get(name)?.dtype.startsWith('F8_') === true
   if (scale === undefined) {
     // Vectors are stored as they are, in whatever type.

@@ -94,6 +94,9 @@ export const unsupported: StorageKind = {
   },
 }
 
+/** DeepSeek's own inference code writes `.scale`, ComfyUI `.scale_weight`, others `.scales`, `.weight.scale` and the like. */
+const foreignScale = /^(.*?)\.(?:scale|scale_inv|scales|weight_scales|scale_weight|weight\.scales?|weight_scaler)$/
+
 /**
  * Refuses codes whose scales have a name that neither transformers nor vLLM gives them, as in DeepSeek's own inference code: it is not said
  * how they are to be used.
@@ -101,13 +104,13 @@ export const unsupported: StorageKind = {
  */
 export function refuseForeignScales({ stored, quantization }: StorageContext): void {
   const foreign = stored.names.find((name) => {
-    const module = /^(.*)\.(?:scale|scale_inv|scales|weight_scales)$/.exec(name)?.[1]
+    const module = foreignScale.exec(name)?.[1]
     return module !== undefined && isSmall(stored.get(`${module}.weight`)?.dtype)
   })
   if (foreign !== undefined) {
     throw MqError.of('STORAGE_UNSUPPORTED', {
       file: stored.path,
-      storage: `${quantization === undefined ? '' : `${describeQuantization(quantization)}, `}${stored.get(foreign.replace(/\.\w+$/, '.weight'))?.dtype} with scales of an unknown kind (tensor ${foreign})`,
+      storage: `${quantization === undefined ? '' : `${describeQuantization(quantization)}, `}${stored.get(foreign.replace(foreignScale, '$1.weight'))?.dtype} with scales of an unknown kind (tensor ${foreign})`,
       advice:
         'Use the checkpoint in the form that transformers reads, with the scales beside each weight as weight_scale_inv or weight_scale, or the original one',
     })

@@ -83,6 +83,26 @@ describe('openCheckpoint', () => {
     expect(checkpoint.sourceType).toBe('F16')
   })
 
+  it('takes one file rather than shards that hold the same tensors, as transformers does, and says so', async () => {
+    const twice = {
+      'config.json': {},
+      'model.safetensors': [f32('a', [1], 1), f32('b', [1], 2)],
+      'model-00001-of-00001.safetensors': [f32('a', [1], 3), f32('b', [1], 4)],
+      'model.safetensors.index.json': {
+        weight_map: { a: 'model-00001-of-00001.safetensors', b: 'model-00001-of-00001.safetensors' },
+      },
+    }
+    await write(twice)
+    const checkpoint = await openCheckpoint(folder)
+    expect(await values(checkpoint, 'b')).toEqual([2])
+    expect(checkpoint.notes).toEqual([expect.stringMatching(/^The folder holds the model twice: model\.safetensors is read/)])
+    // A file that holds a part of it is something else.
+    await write({ ...twice, 'model.safetensors': [f32('a', [1], 1)] })
+    const sharded = await openCheckpoint(folder)
+    expect(await values(sharded, 'b')).toEqual([4])
+    expect(sharded.notes).toEqual([])
+  })
+
   it('multiplies FP8 blocks, which need not divide the matrix', async () => {
     // 0x38 is 1, 0x40 is 2, 0xb8 is -1.
     await write({
@@ -182,6 +202,27 @@ describe('openCheckpoint', () => {
       },
       'STORAGE_UNSUPPORTED',
       'MLX, 4 bits',
+    ],
+    [
+      'shards without an index of which one is missing by its number',
+      { 'config.json': {}, 'model-00002-of-00003.safetensors': oneTensor['model.safetensors'] },
+      'SAFETENSORS_INDEX_INVALID',
+      'model-00001-of-00003.safetensors is missing',
+    ],
+    [
+      'two scales for one weight',
+      {
+        'config.json': { quantization_config: { quant_method: 'fp8' } },
+        'model.safetensors': [e4m3('w', [1, 2], 0x38, 0x40), f32('w_scale', [1], 1), f32('w_scale_inv', [1], 2)],
+      },
+      'STORAGE_UNSUPPORTED',
+      'two scales for one weight (w_scale_inv and w_scale)',
+    ],
+    [
+      "ComfyUI's scales",
+      { 'config.json': {}, 'model.safetensors': [e4m3('a.weight', [1, 2], 0x38, 0x40), f32('a.scale_weight', [1], 1)] },
+      'STORAGE_UNSUPPORTED',
+      'F8_E4M3 with scales of an unknown kind (tensor a.scale_weight)',
     ],
     [
       'a tensor in two shards',
