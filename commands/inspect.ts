@@ -44,12 +44,13 @@ Shapes are row-major for every format, with the row length last; GGUF stores dim
 }
 
 function summary(inspection: Inspection): string {
-  const { path, format, container, files, architecture, tensors, elements, bitsPerWeight } = inspection
+  const { path, format, container, files, architecture, tensors, elements, bitsPerWeight, widened } = inspection
   const fileBytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   return [
     path,
     [format, container, architecture].filter(Boolean).join(', '),
     `${files.length === 1 ? '1 file' : `${files.length} files`}, ${formatBytes(fileBytes)}, ${tensors.length} tensors, ${formatCount(elements)} weights, ${bitsPerWeight.toFixed(2)} bits per weight`,
+    ...(widened === undefined ? [] : [`widened with zeros: ${widened.join(', ')}`]),
   ].join('\n')
 }
 

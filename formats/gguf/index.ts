@@ -14,5 +14,5 @@ export {
   type MetadataValue,
   metadataTypeIds,
 } from './types.js'
-export { weightsOfWidened, widenedKey } from './widened.js'
+export { weightsOfWidened, widenedKey, widthsOfWidened } from './widened.js'
 export { writeGguf } from './writer.js'

@@ -43,6 +43,17 @@ export function weightsOfWidened(metadata: Metadata): number | undefined {
   }
 }
 
+/** The widths of such a file before and after, as `embedding_length 576 to 768`; of blocks that differ each size once. */
+export function widthsOfWidened(metadata: Metadata): readonly string[] | undefined {
+  const text = (size: Size): string => (typeof size === 'number' ? String(size) : [...new Set(size)].join('/'))
+  try {
+    const widened = readWidened(metadata)
+    return widened && Object.entries(widened.widths).map(([key, { from, to }]) => `${key} ${text(from)} to ${text(to)}`)
+  } catch {
+    return undefined
+  }
+}
+
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) > 0
 }

@@ -30,6 +30,7 @@ interface Report {
   readonly tensors: readonly { readonly name: string; readonly type: string }[]
   readonly metadata: Readonly<Record<string, { readonly value: unknown }>>
   readonly widths?: unknown
+  readonly widened?: readonly string[]
   readonly error?: { readonly code: string; readonly message: string }
 }
 
@@ -61,6 +62,7 @@ describe('a model of odd widths', () => {
     expect((8 * inspected.dataBytes) / inspected.elements).toBeCloseTo(report.bitsPerWeight, 6)
     expect(report.bitsPerWeight).toBeLessThanOrEqual(1.1 * least)
     expect(Math.abs(inspected.elements - own.elements)).toBeLessThan(0.02 * own.elements)
+    expect(inspected.widened).toContain('embedding_length 64 to 256')
     expect(String(inspected.metadata['mq.widened']?.value)).toContain('"embedding_length":{"from":64,"to":256}')
     if (llama.available) {
       await using model = await loadModel(one)

@@ -1,7 +1,13 @@
 import { stat } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { type ByteSource, fileSource } from '../../../formats/byte-source.js'
-import { type MetadataTypeName, type MetadataValue, openGguf, weightsOfWidened } from '../../../formats/gguf/index.js'
+import {
+  type MetadataTypeName,
+  type MetadataValue,
+  openGguf,
+  weightsOfWidened,
+  widthsOfWidened,
+} from '../../../formats/gguf/index.js'
 import { readSafetensorsHeader, type SafetensorsHeader } from '../../../formats/safetensors/index.js'
 import { type CheckpointFolder, localFolder, readHeaders, readJsonFile } from '../checkpoint/index.js'
 
@@ -53,6 +59,8 @@ export interface Inspection {
   readonly dataBytes: number
   /** 8 * dataBytes / elements, as llama.cpp prints it; zeros that widen a model are no elements. */
   readonly bitsPerWeight: number
+  /** Of a widened model its widths before and after zeros were added. */
+  readonly widened?: readonly string[]
   /** The largest first. */
   readonly types: readonly InspectedType[]
   /** In the order of the files. */
@@ -98,6 +106,7 @@ async function inspectGguf(path: string, open?: (path: string) => Promise<ByteSo
       ),
       weightsOfWidened(model.metadata),
     ),
+    widened: widthsOfWidened(model.metadata),
   }
 }
 
