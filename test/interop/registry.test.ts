@@ -1,8 +1,12 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createToken } from '../../src/registry/index.js'
+import { openGguf } from '../../formats/gguf/index.js'
+import { finish } from '../../src/progress/index.js'
+import { createToken, publishOutward } from '../../src/registry/index.js'
 import { foreign } from '../support/foreign.js'
 import { runMqHere } from '../support/run-mq-here.js'
 import { runningRegistry, type TestRegistry } from '../support/running-registry.js'
@@ -32,12 +36,29 @@ try:
 finally:
     server.terminate(); server.wait()`
 
+const listOfRouter = `
+import json, socket, subprocess, sys, time, urllib.request
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0)); port = free.getsockname()[1]
+log = open("router.log", "w")
+server = subprocess.Popen(["llama-server", "--models-dir", sys.argv[1], "--host", "127.0.0.1", "--port", str(port), "--no-webui"], stdout=log, stderr=log)
+try:
+    deadline = time.time() + 60
+    while True:
+        if server.poll() is not None or time.time() > deadline: sys.exit(open("router.log").read())
+        try:
+            print(urllib.request.urlopen(f"http://127.0.0.1:{port}/models", timeout=10).read().decode()); break
+        except OSError: time.sleep(0.1)
+finally:
+    server.terminate(); server.wait()`
+
 describe.skipIf(!foreign.available)(`the registry and programs that are not ours (${foreign.name})`, () => {
   let registry: TestRegistry
   let gguf: Buffer
 
   beforeAll(async () => {
-    registry = await runningRegistry()
+    // Small parts, so that clients that can upload a file in parts do.
+    registry = await runningRegistry({ partBytes: 1 << 20 })
     const path = join(registry.folder, 'llama-kjv-F16.gguf')
     const { exitCode, stderr } = await runMqHere(['convert', sample, '--type', 'f16', '-o', path])
     if (exitCode !== 0) throw new Error(stderr)
@@ -154,6 +175,9 @@ open("up/sub/a.txt", "w").write("a")
 api.upload_folder(folder_path="up", repo_id="kjv/python")
 before = sorted(api.list_repo_files("kjv/python"))
 api.delete_file("sub/a.txt", repo_id="kjv/python")
+open("new.bin", "wb").write(os.urandom((3 << 20) + 1))
+api.create_repo("kjv/parts")
+api.upload_file(path_or_fileobj="new.bin", path_in_repo="new.bin", repo_id="kjv/parts")
 print(json.dumps([before, sorted(api.list_repo_files("kjv/python")), hf_hub_download("kjv/python", "llama-F16.gguf")]))`,
           [],
           {
@@ -165,6 +189,10 @@ print(json.dumps([before, sorted(api.list_repo_files("kjv/python")), hf_hub_down
         expect(before).toEqual(['README.md', 'llama-F16.gguf', 'sub/a.txt'])
         expect(after).toEqual(['README.md', 'llama-F16.gguf'])
         expect(await served('/kjv/python/resolve/main/llama-F16.gguf')).toBe(sha256(gguf))
+        expect(await served('/kjv/parts/resolve/main/new.bin')).toBe(sha256(await readFile(join(registry.folder, 'new.bin'))))
+        expect(
+          registry.log.filter((line) => /^PUT \/lfs\/kjv\/parts\/[0-9a-f]{64}\/parts\/\d+/.test(line)).length,
+        ).toBeGreaterThan(2)
       },
     )
 
@@ -191,7 +219,57 @@ print(json.dumps([before, sorted(api.list_repo_files("kjv/python")), hf_hub_down
     })
   })
 
+  describe.skipIf(!existsSync('/usr/bin/curl'))('curl', () => {
+    test('goes on with a file that was cut off', async () => {
+      const path = join(registry.folder, 'curl.gguf')
+      await writeFile(path, gguf.subarray(0, 1_000_001))
+      await execa('curl', ['-sfL', '-C', '-', '-o', path, `${registry.url}/kjv/llama/resolve/F16/llama-F16.gguf`])
+      expect(sha256(await readFile(path))).toBe(sha256(gguf))
+      expect(registry.log.at(-1)).toMatch(/\[bytes=1000001-\] 206 /)
+    })
+  })
+
+  describe.skipIf(!foreign.has('llama-gguf-split'))('llama-gguf-split', () => {
+    test('joins shards to the tensors that ollama is sent as one stream', async () => {
+      const cwd = registry.folder
+      await foreign.run('llama-gguf-split', ['--split-max-tensors', '12', 'llama-kjv-F16.gguf', 'cut'], { cwd })
+      const [first] = (await readdir(cwd)).filter((name) => name.startsWith('cut-00001-of-'))
+      await registry.publish({ source: join(cwd, first as string), name: 'kjv/cut:F16' })
+      await foreign.run('llama-gguf-split', ['--merge', first as string, 'joined.gguf'], { cwd })
+      const agent = { 'user-agent': 'ollama/0.12.0' }
+      const manifest = await fetch(`${registry.url}/v2/kjv/cut/manifests/F16`, { headers: agent })
+      const { layers } = (await manifest.json()) as { layers: { digest: string }[] }
+      const stream = await fetch(`${registry.url}/v2/kjv/cut/blobs/${layers[0]?.digest}`, { headers: agent })
+      const bytes = Buffer.from(await stream.arrayBuffer())
+      expect(`sha256:${sha256(bytes)}`).toBe(layers[0]?.digest)
+      await writeFile(join(cwd, 'stream.gguf'), bytes)
+      const tensors = async (name: string): Promise<string[]> => {
+        const model = await openGguf(join(cwd, name))
+        await model.close()
+        const content = await readFile(join(cwd, name))
+        return model.tensors
+          .map(({ name: tensor, type, start, end }) => `${tensor} ${type} ${sha256(content.subarray(start, end))}`)
+          .sort()
+      }
+      expect(await tensors('stream.gguf')).toEqual(await tensors('joined.gguf'))
+    })
+  })
+
   describe.skipIf(!foreign.has('llama-server'))('llama-server', () => {
+    test('its router lists a model that was published to its folder', async () => {
+      const directory = join(registry.folder, 'router')
+      await finish(
+        publishOutward({
+          source: join(registry.folder, 'llama-kjv-F16.gguf'),
+          name: 'kjv/llama:F16',
+          to: 'llama-server',
+          directory,
+        }),
+      )
+      const { stdout } = await foreign.python(listOfRouter, [directory], { cwd: registry.folder, timeout: 120_000 })
+      expect(stdout).toContain('llama-F16')
+    }, 180_000)
+
     // Stopped between the last byte and the renaming, llama.cpp asks for the bytes after the end.
     test.each([
       ['downloads the model', false, / 200 /],
