@@ -16,14 +16,15 @@ export function sharedMeasure(measure: Measure = measureTypes): Measure {
       known.set(key, errors)
       return errors
     }
+    const found = new Map(options.requests.map(({ tensor }) => [tensor, ofTensor(tensor)]))
     const missing = options.requests
-      .map(({ tensor, types }) => ({ tensor, types: types.filter((type) => !ofTensor(tensor).has(type)) }))
+      .map(({ tensor, types }) => ({ tensor, types: types.filter((type) => found.get(tensor)?.has(type) !== true) }))
       .filter(({ types }) => types.length > 0)
     if (missing.length > 0) {
       const measured = yield* measure({ ...options, requests: missing })
-      for (const [name, errors] of measured) for (const [type, error] of errors) ofTensor(name).set(type, error)
+      for (const [name, errors] of measured) for (const [type, error] of errors) found.get(name)?.set(type, error)
     }
-    return new Map(options.requests.map(({ tensor }) => [tensor, ofTensor(tensor)])) as TypeErrors
+    return found as TypeErrors
   }
 }
 
