@@ -52,15 +52,13 @@ async function fileOf(lab: QualityLab, preset: string, which: Ingredient): Promi
     case 'llama.cpp':
       return foreign.available ? await lab.theirs(preset) : undefined
     case 'kernels':
-      return await lab.made(preset, { kind: 'preset', preset }, { feedback: false })
+      return await lab.made(preset, { kind: 'preset', preset }, 'importance')
     case 'kernels + feedback':
-      return await lab.made(preset, { kind: 'preset', preset }, { feedback: true })
+      return await lab.made(preset, { kind: 'preset', preset }, 'calibration')
     case 'kernels + allocation':
     case 'all three': {
-      const budget = await lab.made(preset, { kind: 'preset', preset }, { feedback: false })
-      return await lab.fitted(budget, {
-        feedback: which !== 'kernels + allocation',
-      })
+      const budget = await lab.made(preset, { kind: 'preset', preset }, 'importance')
+      return await lab.fitted(budget, which === 'kernels + allocation' ? 'importance' : 'calibration')
     }
   }
 }

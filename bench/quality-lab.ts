@@ -3,13 +3,14 @@ import { copyFile, mkdir, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { openGguf } from '../formats/gguf/index.js'
 import { type Calibration, makeImatrix, openCalibration } from '../src/calibration/index.js'
+import { measure } from '../src/engine/index.js'
 import type { Blueprint } from '../src/model/blueprint.js'
 import { makeBlueprint } from '../src/model/convert/index.js'
-import { measureAll, type TypeErrors } from '../src/plan/allocate/index.js'
+import type { Measure, TypeErrors } from '../src/plan/allocate/index.js'
 import { type DampingTrials } from '../src/plan/dampings.js'
 import { makePlan } from '../src/plan/make-plan.js'
 import type { PlanRequest } from '../src/plan/plan-request.js'
-import { finish, type WithProgress } from '../src/progress/index.js'
+import { finish } from '../src/progress/index.js'
 import { asGguf } from '../src/quantize/as-gguf.js'
 import { quantize } from '../src/quantize/index.js'
 import { loadModel } from '../src/runner/index.js'
@@ -49,12 +50,8 @@ export interface LabOptions {
   readonly folder: string
 }
 
-/** What our encoders are given beside the plan. */
-export interface Encoding {
-  /** Whether codes are chosen with error feedback. */
-  readonly feedback: boolean
-  /** What a budget is shared out by; by default fast. */
-}
+/** What is known of the inputs: covariances, for error feedback; their diagonal alone; or nothing. */
+export type Known = 'calibration' | 'importance' | 'nothing'
 
 /** One model, with everything that files of it are made from and held against. What does not depend on a budget is found once. */
 export class QualityLab implements AsyncDisposable {
@@ -67,8 +64,9 @@ export class QualityLab implements AsyncDisposable {
   readonly #files = new Map<string, Promise<QualityFile>>()
   /** By the digest of the file. */
   readonly #predictions = new Map<string, Promise<ReadonlyMap<string, Prediction>>>()
-  readonly #trials: DampingTrials = new Map()
-  readonly #errors = new Map<boolean, Promise<TypeErrors>>()
+  readonly #trials = new Map<Known, DampingTrials>()
+  /** By what is known, and the model. */
+  readonly #errors = new Map<string, Promise<TypeErrors>>()
   #rivalErrors: Promise<readonly WeighedTensor[]> | undefined
   #bases: Promise<ReadonlyMap<string, string>> | undefined
 
@@ -82,21 +80,21 @@ export class QualityLab implements AsyncDisposable {
   }
 
   /** The file of a request; `key` names the request. */
-  async made(key: string, request: PlanRequest, encoding: Encoding): Promise<QualityFile> {
-    return await this.#file(`${key}${encoding.feedback ? '-feedback' : ''}`, (output) => this.#write(request, output, encoding))
+  async made(key: string, request: PlanRequest, known: Known): Promise<QualityFile> {
+    return await this.#file(`${key}-${known}`, (output) => this.#write(request, output, known))
   }
 
   /** The file of `--bits`, its tensors of at most `dataBytes` and itself of at most `bytes`. */
-  async fitted({ dataBytes, bytes }: { dataBytes: number; bytes: number }, encoding: Encoding): Promise<QualityFile> {
+  async fitted({ dataBytes, bytes }: { dataBytes: number; bytes: number }, known: Known): Promise<QualityFile> {
     // Half a byte keeps the division from rounding one away.
     const bits = (8 * dataBytes + 4) / elementsOf(this.blueprint)
-    const file = await this.made(`${dataBytes}-bytes`, { kind: 'bits', bits }, encoding)
-    return file.bytes <= bytes ? file : await this.fitted({ dataBytes: dataBytes - (file.bytes - bytes), bytes }, encoding)
+    const file = await this.made(`${dataBytes}-bytes`, { kind: 'bits', bits }, known)
+    return file.bytes <= bytes ? file : await this.fitted({ dataBytes: dataBytes - (file.bytes - bytes), bytes }, known)
   }
 
-  /** llama-quantize's file of a preset, from our GGUF of full precision with the same importance matrix. */
-  async theirs(preset: string): Promise<QualityFile> {
-    return await this.#file(`llama.cpp-${preset}`, (output) => this.#llamaQuantize([], output, preset))
+  /** llama-quantize's file of a preset, from our GGUF of full precision with the same importance matrix, or with none. @throws where it refuses. */
+  async theirs(preset: string, known: Exclude<Known, 'calibration'> = 'importance'): Promise<QualityFile> {
+    return await this.#file(`llama.cpp-${preset}-${known}`, (output) => this.#llamaQuantize([], output, preset, known))
   }
 
   /** llama-quantize's file of the types that its proposed `--target-bpw` would choose, of at most so many bytes of tensors. */
@@ -134,29 +132,34 @@ export class QualityLab implements AsyncDisposable {
     return await made
   }
 
-  async #write(request: PlanRequest, output: string, { feedback }: Encoding): Promise<void> {
-    const { importance } = this.#calibration
-    const inputs = { importance, calibration: feedback ? this.#calibration : undefined }
-    const errors = request.kind === 'bits' ? await this.#typeErrors(feedback) : undefined
-    const shared = {
-      trials: this.#trials,
-      measure: errors === undefined ? undefined : () => justThese(errors),
+  async #write(request: PlanRequest, output: string, known: Known): Promise<void> {
+    const inputs = {
+      ...(known !== 'nothing' && { importance: this.#calibration.importance }),
+      ...(known === 'calibration' && { calibration: this.#calibration }),
     }
-    const plan = await finish(makePlan(this.blueprint, request, { ...inputs, ...shared }))
+    const trials = this.#trials.get(known) ?? new Map()
+    this.#trials.set(known, trials)
+    const measured = known === 'nothing' ? undefined : this.#measuredOnce(known)
+    const plan = await finish(makePlan(this.blueprint, request, { ...inputs, trials, measure: measured }))
     await finish(quantize({ blueprint: this.blueprint, plan, output, force: true, ...inputs }))
   }
 
-  /** What every type would do to every tensor, with and without feedback: the same for all budgets. */
-  async #typeErrors(feedback: boolean): Promise<TypeErrors> {
-    const { importance } = this.#calibration
-    const inputs = { importance, calibration: feedback ? this.#calibration : undefined }
-    const errors = this.#errors.get(feedback) ?? finish(measureAll(this.blueprint, inputs))
-    this.#errors.set(feedback, errors)
-    return await errors
+  /** What every type would do to every tensor: the same for all budgets. */
+  #measuredOnce(known: Known): Measure {
+    const errors = this.#errors
+    return async function* (options) {
+      const { widened, smoothing } = options.blueprint
+      const key = `${known} ${JSON.stringify(widened)} ${smoothing !== undefined}`
+      const found = errors.get(key) ?? finish(measure(options))
+      errors.set(key, found)
+      yield { stage: 'measure', done: 1, total: 1, unit: 'tensors' }
+      return await found
+    }
   }
 
-  async #llamaQuantize(options: readonly string[], output: string, preset: string): Promise<void> {
-    const args = [...options, '--imatrix', basename(this.#matrix), basename(this.#reference), basename(output), preset]
+  async #llamaQuantize(options: readonly string[], output: string, preset: string, known: Known = 'importance'): Promise<void> {
+    const matrix = known === 'nothing' ? [] : ['--imatrix', basename(this.#matrix)]
+    const args = [...options, ...matrix, basename(this.#reference), basename(output), preset]
     await foreign.run('llama-quantize', args, { cwd: this.#options.folder, timeout: 300_000 })
   }
 
@@ -246,9 +249,4 @@ async function measureFile(path: string): Promise<QualityFile> {
   const dataBytes = tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   const elements = tensors.reduce((sum, { dimensions }) => sum + dimensions.reduce((product, size) => product * size, 1), 0)
   return { path, bytes: (await stat(path)).size, dataBytes, bitsPerWeight: (8 * dataBytes) / elements }
-}
-
-async function* justThese(errors: TypeErrors): WithProgress<TypeErrors> {
-  yield { stage: 'measure', done: 1, total: 1, unit: 'tensors' }
-  return errors
 }

@@ -5,11 +5,17 @@ import { readMixture } from '../src/plan/allocate/index.js'
 import { foreign } from './foreign.js'
 import { inOrder } from './in-order.js'
 import { openCache } from './quality-cache.js'
-import { openLab, type QualityFile, type QualityLab } from './quality-lab.js'
+import { type Known, openLab, type QualityFile, type QualityLab } from './quality-lab.js'
 import { type ComparedSize, comparedSizes, presetAt } from './quality-sizes.js'
 import { type QualitySubject, sampleNames, sampleSubject } from './quality-subject.js'
 
-export const rivalKinds = ['llama.cpp-preset', 'our-kernels-preset', 'target-bpw-style', 'unsloth-style'] as const
+export const rivalKinds = [
+  'llama.cpp-preset',
+  'llama.cpp-without-imatrix',
+  'our-kernels-preset',
+  'target-bpw-style',
+  'unsloth-style',
+] as const
 export type RivalKind = (typeof rivalKinds)[number]
 
 /** One of our files against a rival's of at least as many bytes, on one text. */
@@ -63,6 +69,8 @@ interface Rival {
   readonly name: string
   readonly file: QualityFile
   readonly budget: Budget
+  /** What ours knows of the inputs. */
+  readonly known: Known
 }
 
 /** Rivals whose budgets differ by less stand against one file of ours, which keeps to the least. */
@@ -79,13 +87,13 @@ export async function* benchQuality(options: QualityOptions = {}): AsyncGenerato
   const { rivals: kinds = rivalKinds, sizes, say = () => {} } = options
   const chosen = comparedSizes.filter(({ name }) => sizes?.includes(name) ?? true)
   if (!foreign.available) {
-    const gone = kinds.filter((kind) => kind === 'llama.cpp-preset' || kind === 'target-bpw-style')
+    const gone = kinds.filter((kind) => kind.startsWith('llama.cpp') || kind === 'target-bpw-style')
     if (gone.length > 0) say(`${gone.join(' and ')} are left out: ${foreign.name}`)
   }
   for await (const lab of labs(options)) {
     const jobs = chosen.map((size, index) => async () => {
       const mixtureShown = chosen.slice(0, index).some(({ mixture }) => mixture === size.mixture)
-      const rivals = await rivalsAt(lab, size, mixtureShown ? kinds.filter((kind) => kind !== 'unsloth-style') : kinds)
+      const rivals = await rivalsAt(lab, size, mixtureShown ? kinds.filter((kind) => kind !== 'unsloth-style') : kinds, say)
       const rows: QualityRow[] = []
       for (const rival of sharingBudgets(rivals)) rows.push(...(await compare(lab, rival)))
       return rows
@@ -97,7 +105,8 @@ export async function* benchQuality(options: QualityOptions = {}): AsyncGenerato
 /** The same rivals, each with the least budget of all that are about its own. */
 function sharingBudgets(rivals: readonly Rival[]): Rival[] {
   return rivals.map((rival) => {
-    const near = rivals.map(({ budget }) => budget).filter(({ bytes }) => Math.abs(bytes / rival.budget.bytes - 1) < alike)
+    const alikeKnown = rivals.filter(({ known }) => known === rival.known)
+    const near = alikeKnown.map(({ budget }) => budget).filter(({ bytes }) => Math.abs(bytes / rival.budget.bytes - 1) < alike)
     const dataBytes = Math.min(...near.map((budget) => budget.dataBytes))
     return { ...rival, budget: { dataBytes, bytes: Math.min(...near.map(({ bytes }) => bytes)) } }
   })
@@ -117,7 +126,12 @@ export async function* labs({ subjects, chunks, cache }: QualityOptions): AsyncG
   }
 }
 
-async function rivalsAt(lab: QualityLab, size: ComparedSize, kinds: readonly RivalKind[]): Promise<Rival[]> {
+async function rivalsAt(
+  lab: QualityLab,
+  size: ComparedSize,
+  kinds: readonly RivalKind[],
+  say: (line: string) => void,
+): Promise<Rival[]> {
   const found: Rival[] = []
   const at = presetAt(lab.blueprint, size)
   if (at !== undefined) {
@@ -126,8 +140,14 @@ async function rivalsAt(lab: QualityLab, size: ComparedSize, kinds: readonly Riv
     if (kinds.includes('llama.cpp-preset') && foreign.available) {
       found.push(rivalOf(`llama.cpp-preset ${title}`, await lab.theirs(preset), dataBytes))
     }
+    if (kinds.includes('llama.cpp-without-imatrix') && foreign.available) {
+      // It refuses most types of two bits.
+      const file = await lab.theirs(preset, 'nothing').catch(() => undefined)
+      if (file === undefined) say(`llama-quantize does not make ${preset} without an importance matrix.`)
+      else found.push({ ...rivalOf(`llama.cpp-without-imatrix ${title}`, file, dataBytes), known: 'nothing' })
+    }
     if (kinds.includes('our-kernels-preset')) {
-      const file = await lab.made(preset, { kind: 'preset', preset }, { feedback: false })
+      const file = await lab.made(preset, { kind: 'preset', preset }, 'importance')
       found.push(rivalOf(`our-kernels-preset ${title}`, file, dataBytes))
     }
     if (kinds.includes('target-bpw-style') && foreign.available) {
@@ -136,18 +156,18 @@ async function rivalsAt(lab: QualityLab, size: ComparedSize, kinds: readonly Riv
   }
   if (kinds.includes('unsloth-style')) {
     const mixture = await readMixture(size.mixture)
-    const file = await lab.made(size.mixture, { kind: 'mixture', mixture }, { feedback: false })
+    const file = await lab.made(size.mixture, { kind: 'mixture', mixture }, 'importance')
     found.push(rivalOf(`unsloth-style ${size.mixture.replace('unsloth-style-', '')}`, file))
   }
   return found
 }
 
 function rivalOf(name: string, file: QualityFile, dataBytes = file.dataBytes): Rival {
-  return { name, file, budget: { dataBytes: Math.min(dataBytes, file.dataBytes), bytes: file.bytes } }
+  return { name, file, budget: { dataBytes: Math.min(dataBytes, file.dataBytes), bytes: file.bytes }, known: 'calibration' }
 }
 
-async function compare(lab: QualityLab, { name, file, budget }: Rival): Promise<QualityRow[]> {
-  const ours = await lab.fitted(budget, { feedback: true })
+async function compare(lab: QualityLab, { name, file, budget, known }: Rival): Promise<QualityRow[]> {
+  const ours = await lab.fitted(budget, known)
   const [rivalPredictions, predictions] = [await lab.predictions(file), await lab.predictions(ours)]
   return [...predictions].flatMap(([text, { kld, kld99, sameTop, perplexity }]) => {
     const rival = rivalPredictions.get(text)

@@ -11,6 +11,8 @@ const tools = ['gguf==0.19.0', 'numpy']
 export const realNames = ['smollm2-wide', 'smollm2-narrow'] as const
 /** Kinds of text; all but the last are calibrated on, by other works. */
 export const realTexts = ['prose', 'code', 'languages', 'docs', 'chat', 'encyclopedia'] as const
+/** The beginning of each text, in characters, which role weights were chosen by (docs/experiments.md, section 8): nothing is judged on it. */
+const probedCharacters = 4000
 /** Of some 250: a calibration takes longer than all else. */
 const calibrationChunks = 60
 
@@ -34,7 +36,8 @@ export async function realSubjects(
     const model = join(cache, `${name}.gguf`)
     if (!existsSync(model)) await makeModel(python, cache, name, model)
     const specs = texts.map((text) => `${text}=${join(textFolder, `${text}.txt`)}`)
-    subjects.push(await modelSubject(model, [join(textFolder, 'calibration.txt')], specs, calibrationChunks))
+    const subject = await modelSubject(model, [join(textFolder, 'calibration.txt')], specs, calibrationChunks)
+    subjects.push({ ...subject, texts: subject.texts.map((own) => ({ ...own, text: own.text.slice(probedCharacters) })) })
   }
   return subjects
 }

@@ -67,6 +67,11 @@ export const planFlags = {
       'How sensitivity is estimated for bit allocation. none: from role weights and the error of the weights. fast: from the error of the outputs, with --calibration. [default: fast with --calibration, else none]',
   })(),
   widen: widenFlag('auto with --bits, --size and --fit, else none'),
+  smooth: Flags.boolean({
+    allowNo: true,
+    description:
+      'Move scales (powers of two) from norms and up-projections to the matrices that read them where a few input columns are far stronger than the rest, as in SmoothQuant; the model computes the same function. Needs --imatrix or --calibration. [default: with --bits, --size and --fit]',
+  }),
   ...workFlags,
 }
 
@@ -112,7 +117,13 @@ export interface PlanInputs extends AsyncDisposable {
  */
 export async function readInputs(flags: PlanFlags, blueprint: Blueprint, command: string): Promise<PlanInputs> {
   const widen = widenOf(flags.widen, command)
-  const work = { ...workOptions(flags, command), ...dampingOf(flags, command), ...calibrateOf(flags), ...(widen && { widen }) }
+  const work = {
+    ...workOptions(flags, command),
+    ...dampingOf(flags, command),
+    ...calibrateOf(flags),
+    ...(widen && { widen }),
+    ...smoothOf(flags),
+  }
   if (flags.calibration !== undefined) {
     const calibration = await openCalibration(flags.calibration, blueprint)
     const { importance, notes } = calibration
@@ -122,6 +133,14 @@ export async function readInputs(flags: PlanFlags, blueprint: Blueprint, command
   if (flags.imatrix === undefined) return { options: work, notes: [], ...nothing }
   const { importance, notes } = await readImportance(flags.imatrix, blueprint)
   return { options: { ...work, importance }, notes, ...nothing }
+}
+
+/** @throws MqError FLAGS_CONFLICT where nothing is known of the inputs. */
+function smoothOf({ smooth, imatrix, calibration }: PlanFlags): Pick<PlanningOptions, 'smooth'> {
+  if (smooth === true && imatrix === undefined && calibration === undefined) {
+    throw MqError.of('FLAGS_CONFLICT', { problem: '--smooth needs an --imatrix or --calibration file', command: 'imatrix' })
+  }
+  return smooth === undefined ? {} : { smooth }
 }
 
 function calibrateOf({ calibrate, calibration }: PlanFlags): Pick<PlanningOptions, 'calibrate'> {

@@ -5,6 +5,7 @@ import type { Recipe } from '../recipe/index.js'
 import { type EmbeddingReaders, type Evaluate, embeddingCovariance } from './embedding-covariance.js'
 import { type Expansion, expandSums } from './expand-sums.js'
 import { placeCovariance } from './place-covariance.js'
+import { scaleCovariance } from './scale-covariance.js'
 import { addUses, outputPower, rowPower } from './tied-covariance.js'
 
 /** The source of a covariance, as data, so that any thread can compute it. */
@@ -23,6 +24,8 @@ export type CovarianceSource =
     }
   /** Of a widened model, from that of the model before: see placeCovariance. */
   | { readonly kind: 'placed'; readonly source: CovarianceSource; readonly runs: readonly number[]; readonly columns: number }
+  /** Of a model with scales moved, from that of the model before: see scaleCovariance. */
+  | { readonly kind: 'scaled'; readonly source: CovarianceSource; readonly exponents: Int8Array }
 
 interface SourceUse {
   readonly source: CovarianceSource
@@ -59,6 +62,8 @@ export async function covarianceFrom(source: CovarianceSource, evaluate: Evaluat
       }
       return await addUses(uses, source.weight, evaluate)
     }
+    case 'scaled':
+      return scaleCovariance(await covarianceFrom(source.source, evaluate), source.exponents)
     case 'placed':
       return placeCovariance(await covarianceFrom(source.source, evaluate), source.runs, source.columns)
   }

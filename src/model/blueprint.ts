@@ -1,6 +1,7 @@
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { Metadata } from '../../formats/gguf/types.js'
 import type { Recipe, Shape } from '../recipe/index.js'
+import type { Smoothing } from './smooth/smooth.js'
 import type { Widening } from './widen/widths.js'
 
 /** What a tensor does in the model: what the allocator reasons about and what a user names in a floor. */
@@ -84,6 +85,8 @@ export interface Blueprint {
   readonly adapters?: readonly MergedAdapter[]
   /** Sizes of widths before and after zeros were added: see widen. */
   readonly widened?: Widening
+  /** Scales that were moved between tensors: see smooth. */
+  readonly smoothing?: Smoothing
   /** Things the user should know: dropped tensors, guesses. One sentence each. */
   readonly notes: readonly string[]
 }

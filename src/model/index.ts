@@ -8,6 +8,7 @@ export { openStreamedModel, readModelHeaders, remoteModel, type StreamedModel } 
 export { outputName, outputPath } from './output-name.js'
 export type { RemoteShards } from './remote-shards.js'
 export { layerOfTensor, roleOfTensor } from './roles.js'
+export { type Smoothable, type Smoothing, smooth, smoothable } from './smooth/index.js'
 export {
   type Growths,
   grains,

@@ -2,7 +2,7 @@ import { type GgmlTypeName, ggmlType } from '../../formats/ggml/types.js'
 import { embeddingCovariances } from '../calibration/index.js'
 import { type Importance, type InputCovariances, isCopy, isDamping } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
-import { type Blueprint, nothingToCompare, notWidenedNote, type WidenRequest } from '../model/index.js'
+import { type Blueprint, nothingToCompare, notWidenedNote, smooth, type WidenRequest } from '../model/index.js'
 import type { WithProgress } from '../progress/index.js'
 import { type Measure, parseTensorTypes, planMixture, planPreset, planType, writableTypes } from './allocate/index.js'
 import { checkPlan } from './check-plan.js'
@@ -11,6 +11,7 @@ import type { Plan } from './plan.js'
 import { planBudget } from './plan-budget.js'
 import { type PlanRequest, unknownKind } from './plan-request.js'
 import { sharedMeasure } from './shared-measure.js'
+import { chooseSmoothing } from './smoothing.js'
 import { chooseWidths, inputsOfPlan, modelOfPlan } from './widths.js'
 
 /** What planning knows of the model besides its headers, and its means. */
@@ -31,6 +32,8 @@ export interface PlanningOptions {
   readonly calibrate?: SensitivityEstimate
   /** Whether widths grow: by default `auto` under a budget, else `none`. */
   readonly widen?: WidenRequest
+  /** Whether scales are moved from norms to matrices, so that inputs become more even (smooth): by default under a budget with an importance matrix. */
+  readonly smooth?: boolean
   /** Dampings that plans of the same model and calibration have tried. */
   readonly trials?: DampingTrials
   readonly signal?: AbortSignal
@@ -51,7 +54,7 @@ export const sensitivityEstimates = ['none', 'fast'] as const
 export async function* makePlan(blueprint: Blueprint, request: PlanRequest, options: PlanningOptions = {}): WithProgress<Plan> {
   checkOptions(options)
   checkWiden(request, options.widen)
-  const { widen = isBudget(request) ? 'auto' : 'none', ...asked } = options
+  const { widen = isBudget(request) ? 'auto' : 'none', smooth: isSmoothed = isBudget(request), ...asked } = options
   const inputsOf = (model: Blueprint): PlanningOptions => {
     const inputs = inputsOfPlan(asked, blueprint, model)
     return { ...inputs, calibration: calibrationOf(model, inputs) }
@@ -61,12 +64,14 @@ export async function* makePlan(blueprint: Blueprint, request: PlanRequest, opti
     return yield* withInputs(model, checkPlan(request.plan, model), inputsOf(model))
   }
   const measure = sharedMeasure(asked.measure)
-  const { plan, model } = yield* chooseWidths(blueprint, widen, async function* (wide) {
-    const typed = yield* withTypes(wide, request, { ...inputsOf(wide), measure })
-    return { plan: typed, loss: typed.estimatedLoss ?? 0 }
+  const { plan } = yield* chooseWidths(blueprint, widen, async function* (wide) {
+    const model = isSmoothed ? smoothed(wide, inputsOf(wide)) : wide
+    const typed = yield* withTypes(model, request, { ...inputsOf(model), measure })
+    return { plan: { ...typed, smoothing: model.smoothing }, loss: typed.estimatedLoss ?? 0 }
   })
   const unwidened = options.widen !== undefined && widen !== 'none' && widen !== 'auto' && plan.widths === undefined
   const noted = unwidened ? { ...plan, notes: [...plan.notes, notWidenedNote(blueprint)] } : plan
+  const model = modelOfPlan(blueprint, plan)
   return yield* withInputs(model, noted, inputsOf(model))
 }
 
@@ -78,6 +83,13 @@ function checkWiden(request: PlanRequest, widen: WidenRequest | undefined): void
     throw MqError.of('OPTION_INVALID', { option: 'widen', value, problem: 'the plan says which widths its model has' })
   }
   if (widen === 'auto' && !isBudget(request)) throw nothingToCompare()
+}
+
+/** The model with scales moved, as far as its inputs are known. */
+function smoothed(model: Blueprint, { importance, calibration }: PlanningOptions): Blueprint {
+  const known = importance ?? calibration?.importance
+  const smoothing = known && chooseSmoothing(model, known)
+  return smoothing === undefined ? model : smooth(model, smoothing)
 }
 
 /** Whether types are chosen by a budget. */

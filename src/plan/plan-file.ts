@@ -66,6 +66,7 @@ const planSchema = v.strictObject({
   fileType: v.pipe(wholeNumber, v.maxValue(2 ** 31 - 1)),
   bitsPerWeight: v.optional(amount),
   widths: v.optional(v.record(v.picklist(widthKeys), v.union([wholeNumber, v.array(wholeNumber)]))),
+  smoothing: v.optional(v.record(v.string(), v.pipe(v.string(), v.regex(/^[a-y]*$/), v.maxLength(2 ** 20)))),
   dataBytes: v.optional(wholeNumber),
   adapters: v.optional(v.pipe(v.array(adapterSchema), v.maxLength(1000))),
   calibration: v.optional(v.pipe(v.string(), v.maxLength(200))),
@@ -112,7 +113,20 @@ export async function writePlan(path: string, plan: Plan, options: { readonly fo
 
 /** The text of a plan file. */
 export function planText({ tensors, ...rest }: Plan): string {
-  const { version, architecture, goal, request, fileType, bitsPerWeight, widths, dataBytes, adapters, calibration, notes } = rest
+  const {
+    version,
+    architecture,
+    goal,
+    request,
+    fileType,
+    bitsPerWeight,
+    widths,
+    smoothing,
+    dataBytes,
+    adapters,
+    calibration,
+    notes,
+  } = rest
   // JSON leaves out what is absent.
   const heading = {
     version,
@@ -122,6 +136,7 @@ export function planText({ tensors, ...rest }: Plan): string {
     fileType,
     bitsPerWeight,
     widths,
+    smoothing,
     dataBytes,
     adapters,
     calibration,

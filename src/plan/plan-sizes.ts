@@ -13,7 +13,7 @@ export function tensorProblem(shape: readonly number[], type: GgmlTypeName): str
 
 /** The one constructor of plans: sizes and bits per weight follow from shapes and types, which tensorProblem has found good. */
 export function planOf(head: Omit<Plan, 'bitsPerWeight' | 'dataBytes' | 'tensors'>, tensors: readonly PlanLine[]): Plan {
-  const { version, architecture, goal, request, fileType, widths, adapters, calibration, notes } = head
+  const { version, architecture, goal, request, fileType, widths, smoothing, adapters, calibration, notes } = head
   const sized = tensors.map(sizedTensor)
   const dataBytes = sized.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   const elements = sized.reduce((sum, { shape, modelElements = elementsOf(shape) }) => sum + modelElements, 0)
@@ -26,6 +26,7 @@ export function planOf(head: Omit<Plan, 'bitsPerWeight' | 'dataBytes' | 'tensors
     fileType,
     bitsPerWeight,
     widths,
+    smoothing,
     dataBytes,
     ...(adapters !== undefined && { adapters }),
     calibration,

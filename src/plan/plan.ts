@@ -1,5 +1,5 @@
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
-import type { MergedAdapter, TensorRole, Widths } from '../model/index.js'
+import type { MergedAdapter, Smoothing, TensorRole, Widths } from '../model/index.js'
 import type { PlanGoal } from './goal.js'
 
 /** One tensor's line of a plan. */
@@ -38,6 +38,8 @@ export interface Plan {
   readonly bitsPerWeight: number
   /** Widths to which the model is widened with zeros: see widen. */
   readonly widths?: Widths
+  /** Scales that are moved between norms and matrices: see smooth. */
+  readonly smoothing?: Smoothing
   /** Sum of the tensors' sizes, without header and padding. */
   readonly dataBytes: number
   /** Adapters of the model that the plan is for; absent where it has none. */

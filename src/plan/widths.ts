@@ -1,11 +1,12 @@
 import { ggmlType } from '../../formats/ggml/types.js'
-import { widenedImportance, widenedInputs } from '../calibration/index.js'
+import { smoothedImportance, smoothedInputs, widenedImportance, widenedInputs } from '../calibration/index.js'
 import type { Importance, InputCovariances } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
 import {
   type Blueprint,
   type BlueprintTensor,
   rowGrowths,
+  smooth,
   usefulGrowths,
   type WidenRequest,
   type Widths,
@@ -30,19 +31,26 @@ export interface Inputs {
   readonly calibration?: InputCovariances
 }
 
-/** The model that a plan is of: widened where the plan says so. @throws MqError WIDTH_FIXED, OPTION_INVALID. */
-export function modelOfPlan(blueprint: Blueprint, { widths }: Pick<Plan, 'widths'>): Blueprint {
-  return widths === undefined || blueprint.widened !== undefined ? blueprint : widen(blueprint, widths)
+/** The model that a plan is of: widened, and with scales moved, where the plan says so. @throws MqError WIDTH_FIXED, OPTION_INVALID, PLAN_MISMATCH. */
+export function modelOfPlan(blueprint: Blueprint, { widths, smoothing }: Pick<Plan, 'widths' | 'smoothing'>): Blueprint {
+  const wide = widths === undefined || blueprint.widened !== undefined ? blueprint : widen(blueprint, widths)
+  return smoothing === undefined || wide.smoothing !== undefined ? wide : smooth(wide, smoothing)
 }
 
-/** What is known of a model's inputs, for the same model with wider rows. */
-export function inputsOfPlan<Given extends Inputs>(inputs: Given, blueprint: Blueprint, wide: Blueprint): Given {
-  if (wide === blueprint) return inputs
+/** What is known of a model's inputs, for the same model with wider rows and scales moved. @param model what modelOfPlan made of it. */
+export function inputsOfPlan<Given extends Inputs>(inputs: Given, blueprint: Blueprint, model: Blueprint): Given {
+  if (model === blueprint) return inputs
+  const { smoothing } = model
   const { importance, calibration } = inputs
+  const wide = {
+    importance: importance && widenedImportance(importance, model),
+    calibration: calibration && widenedInputs(calibration, model),
+  }
+  if (smoothing === undefined) return { ...inputs, ...wide }
   return {
     ...inputs,
-    importance: importance && widenedImportance(importance, wide),
-    calibration: calibration && widenedInputs(calibration, wide),
+    importance: wide.importance && smoothedImportance(wide.importance, model, smoothing),
+    calibration: wide.calibration && smoothedInputs(wide.calibration, model, smoothing),
   }
 }
 

@@ -16,6 +16,7 @@ import { placeOperation } from './operations/place.js'
 import { plainOperation } from './operations/plain.js'
 import { reshapeOperation } from './operations/reshape.js'
 import { rowMagnitudeOperation } from './operations/row-magnitude.js'
+import { scaleOperation } from './operations/scale.js'
 import { sliceOperation } from './operations/slice.js'
 import { stackOperation } from './operations/stack.js'
 import { strideRowsOperation } from './operations/stride-rows.js'
@@ -52,6 +53,7 @@ export const operations: { readonly [Op in keyof RecipeNodes]: Operation<RecipeN
   place: placeOperation,
   'low-rank': lowRankOperation,
   'row-magnitude': rowMagnitudeOperation,
+  scale: scaleOperation,
 }
 
 /** The entry of a recipe's outermost operation. */

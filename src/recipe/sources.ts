@@ -29,7 +29,7 @@ export function onlyMoves(type: Source['type'], recipe: Recipe): boolean {
  */
 export function bitsPerValue(recipe: Recipe): number {
   // Zeros that are added are held by no file.
-  if (recipe.op === 'place' || recipe.op === 'multiply') return bitsPerValue(recipe.input)
+  if (recipe.op === 'place' || recipe.op === 'multiply' || recipe.op === 'scale') return bitsPerValue(recipe.input)
   /** Bytes by their place: what is read twice is held once, and parts of it add up. */
   const held = new Map<string, number>()
   const add = (node: Recipe, share: number): void => {

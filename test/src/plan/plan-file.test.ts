@@ -26,6 +26,7 @@ const plan: Plan = {
   fileType: 7,
   // 2 x 34 bytes and 64 x 4 bytes for 128 elements.
   bitsPerWeight: (8 * (68 + 256)) / 128,
+  smoothing: { 'b.weight': 'mnl' },
   dataBytes: 68 + 256,
   notes: ['a note'],
   tensors: [

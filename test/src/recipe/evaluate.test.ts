@@ -19,6 +19,7 @@ import {
   negativeExp,
   place,
   plain,
+  powersText,
   preferredRowStep,
   type Recipe,
   reshape,
@@ -26,6 +27,7 @@ import {
   rowLength,
   rowMagnitude,
   type Shape,
+  scale,
   slice,
   stack,
   strideRows,
@@ -96,6 +98,8 @@ function valueAt(recipe: Recipe, index: readonly number[]): number {
       }
       return 0
     }
+    case 'scale':
+      return valueAt(recipe.input, index) * 2 ** (recipe.powers.charCodeAt(index[recipe.axis] as number) - 109)
     case 'multiply':
       return Math.fround(valueAt(recipe.input, index) * recipe.value)
     case 'reshape':
@@ -202,6 +206,10 @@ const anyRecipe: fc.Arbitrary<Recipe> = fc.letrec<{ recipe: Recipe }>((tie) => (
       // The second half first, with places left free before, between and after.
       const runs = [...(size > half ? [half, before, size - half] : []), 0, before + size - half + 1, half]
       return place(input, axis, runs, before + size + 1 + after)
+    }),
+    fc.tuple(tie('recipe'), fc.nat(), small).map(([input, a, step]) => {
+      const axis = a % input.shape.length
+      return scale(input, axis, powersText(Array.from({ length: input.shape[axis] as number }, (_, at) => ((at * step) % 9) - 4)))
     }),
     tie('recipe').map((input) => reshape(input, input.shape.toReversed())),
     tie('recipe').map((input) => reshape(input, [elementCount(input.shape)])),

@@ -1,7 +1,18 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { makeBlueprint } from '../../../src/model/index.js'
-import { add, constant, ggml, plain, type Recipe, readRecipe, slice, sourceBytes, stack } from '../../../src/recipe/index.js'
+import {
+  add,
+  constant,
+  ggml,
+  plain,
+  type Recipe,
+  readRecipe,
+  scale,
+  slice,
+  sourceBytes,
+  stack,
+} from '../../../src/recipe/index.js'
 
 const halves = plain('F16', { file: 0, start: 64, end: 80 }, [2, 4])
 const nested = (depth: number): Recipe => (depth === 0 ? constant([1]) : add(nested(depth - 1), 1))
@@ -22,6 +33,7 @@ describe('readRecipe', () => {
     ['bytes at a place that is no whole number', { ...halves, range: { file: 0, start: 0.5, end: 16.5 } }],
     ['a type of ggml by another name', { ...ggml('Q8_0', { file: 0, start: 0, end: 34 }, [1, 32]), type: 'q8_0' }],
     ['entries that there are not', { ...slice(halves, 0, 0, 1), end: 3, shape: [3, 4] }],
+    ['powers that are no letters', { ...scale(halves, 1, 'mlno'), powers: 'ml1o' }],
     ['a value that is none', { ...add(halves, 1), value: null }],
     ['an operand that is none', { ...add(halves, 1), input: 'halves' }],
     ['too many operations in one another', nested(64)],

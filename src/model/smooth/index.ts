@@ -1,0 +1,1 @@
+export { type Smoothable, type Smoothing, smooth, smoothable } from './smooth.js'
