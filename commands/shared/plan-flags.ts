@@ -137,7 +137,7 @@ export async function readInputs(flags: PlanFlags, blueprint: Blueprint, command
 
 /** @throws MqError FLAGS_CONFLICT where nothing is known of the inputs. */
 function smoothOf({ smooth, imatrix, calibration }: PlanFlags): Pick<PlanningOptions, 'smooth'> {
-  if (smooth === true && imatrix === undefined && calibration === undefined) {
+  if (smooth && imatrix === undefined && calibration === undefined) {
     throw MqError.of('FLAGS_CONFLICT', { problem: '--smooth needs an --imatrix or --calibration file', command: 'imatrix' })
   }
   return smooth === undefined ? {} : { smooth }

@@ -4,7 +4,7 @@ import { mostPower, powersText, rowLength } from '../recipe/index.js'
 
 /**
  * How much of a column's strength is moved into the weights, 0 to 1 of its logarithm, as in SmoothQuant and AWQ. More evens inputs further, but
- * makes the weights' columns uneven: at 0.5 their error is up to 8 % larger, at 0.15 to 0.33 some 5 % smaller. docs/decisions/0018-smoothing.md.
+ * makes the weights' columns uneven: at 0.5 their error is up to 8 % larger, at 0.15 to 0.33 some 5 % smaller. docs/decisions/0019-smoothing.md.
  */
 const strength = 0.3
 /**
