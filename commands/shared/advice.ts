@@ -24,7 +24,7 @@ export const advice: Partial<Record<MqError['code'], readonly string[]>> = {
   CALIBRATION_MISMATCH: [
     'Create the files to merge from one model, with the same `mq imatrix --rank`; a rank of 0 stores the importance matrix only.',
   ],
-  BUDGET_IMPOSSIBLE: ['Raise the budget, relax --floor, --tie or --tensor-type, or, with --fit, lower --ctx.'],
+  BUDGET_IMPOSSIBLE: ['Raise the budget, relax --floor, --tie or --tensor-type, or, with --fit, lower --ctx{widening}.'],
   FOOTPRINT_UNKNOWN: ['Use --size or --bits instead of --fit.'],
   LLAMA_MISSING: [
     'Run `npm install` again, on a supported platform, or name the folder of the llama.cpp programs with --llama-dir.',

@@ -70,6 +70,16 @@ describe('a model of odd widths', () => {
     }
   })
 
+  test('says which width stands in the way of a budget or a type, and what to widen', async () => {
+    const refused = await json(PlanCommand, source, '--bits', '2', '--widen', 'none')
+    expect(refused.error).toMatchObject({
+      code: 'BUDGET_IMPOSSIBLE',
+      suggestion: expect.stringMatching(/; or widen .*hidden_size=256 \(.*embedding.*\).* with zeros: docs\/widening\.md\.$/),
+    })
+    const { notes } = await json(PlanCommand, source, '--preset', 'Q4_K_M')
+    expect(notes.join('\n')).toMatch(/Widen .*moe_intermediate_size=256 \(expert-down\).* to make their rows whole blocks/)
+  })
+
   test('by a plan that is run again', async () => {
     const plan = join(folder, 'plan.json')
     const [first, again] = [join(folder, 'first.gguf'), join(folder, 'again.gguf')]
