@@ -10,6 +10,7 @@ import { benchPipeline, type PipelineMeasurement } from './pipeline.js'
 import type { Usage } from './process-tree.js'
 import { quality } from './quality-command.js'
 import { benchRegistry, type ServerLoad } from './registry.js'
+import { serveBench } from './serve.js'
 import { widening } from './widening/command.js'
 
 /** Subcommands of `npm run bench -- NAME`; each takes its arguments and prints its results. */
@@ -21,6 +22,7 @@ const benches: Record<string, (args: string[]) => Promise<void>> = {
   pipeline,
   quality,
   registry,
+  serve: serveBench,
   widening,
 }
 

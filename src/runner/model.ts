@@ -92,6 +92,8 @@ export interface GenerateOptions extends Partial<Sampling> {
   readonly stop?: readonly string[]
   /** Log probabilities of each token and of so many of the most likely ones; by default none. */
   readonly logprobs?: number
+  /** Gives the text in one piece, at the end; by default as it comes. */
+  readonly whole?: boolean
   /** Cancels this alone, wherever it is; the model stays. */
   readonly signal?: AbortSignal
 }
@@ -218,7 +220,8 @@ export class LlamaModel implements AsyncDisposable {
     const { maxTokens = Number.MAX_SAFE_INTEGER, stop = [], logprobs } = options
     const prompt = await this.#promptOf(options)
     const sampling = this.sampling(options)
-    const request = { prompt, maxTokens, stop, sampling, ...(logprobs === undefined ? {} : { logprobs }) }
+    const { whole = false } = options
+    const request = { prompt, maxTokens, stop, sampling, whole, ...(logprobs === undefined ? {} : { logprobs }) }
     const { signal } = options
     return yield* this.#call('complete', request, { did: 'ran', what: `text generation with ${this.path}`, signal })
   }

@@ -267,6 +267,8 @@ export interface CompleteRequest {
   readonly stop: readonly string[]
   /** Log probabilities of each token and of so many of the most likely ones; absent: none. */
   readonly logprobs?: number
+  /** Gives the text in one step, at the end: messages between the processes cost as much as a token of a small model. */
+  readonly whole: boolean
 }
 
 /** A token with its log probability before sampling, natural logarithm. */

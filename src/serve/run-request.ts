@@ -40,7 +40,7 @@ async function* steps(
     const prompt = request.prompts[Math.floor(answer.index / request.count)]
     const own = seed === undefined ? {} : { seed: (seed + (answer.index % request.count)) % (2 ** 32 - 1) }
     const all = AbortSignal.any([signal, abort.signal])
-    return model.complete({ ...prompt, ...request.options, ...own, signal: all })
+    return model.complete({ ...prompt, ...request.options, ...own, whole: !request.stream, signal: all })
   })
   const next = async (index: number): Promise<Step & { readonly index: number }> => {
     const answer = answers[index] as Answer

@@ -19,6 +19,10 @@ export class Completion {
   readonly #decoder = pieceDecoder()
   readonly #stops
   #sampler: Sampler | undefined
+  #text = ''
+  #isOver = false
+  /** Tokens of `held` whose text is in `text`. */
+  #told = 0
   #held: NonNullable<CompletionStep['tokens']>[number][] = []
   #startedAt: number | undefined
   #promptAt: number | undefined
@@ -67,7 +71,7 @@ export class Completion {
       this.#held.push({ token, bytes: bytes.slice(), logprob, top: described })
     }
     const { text, stopped } = this.#stops.push(this.#decoder.push(bytes))
-    if (stopped) this.#held = []
+    if (stopped) this.#held = this.#request.whole ? this.#held.slice(0, this.#told) : []
     if (text !== '') this.#hand(text)
     if (stopped) return this.#result('stop')
     if (this.tokens.length - this.promptTokens >= maxTokens) return this.#end('length')
@@ -80,6 +84,11 @@ export class Completion {
   }
 
   #hand(text: string): void {
+    if (this.#request.whole && !this.#isOver) {
+      this.#text += text
+      this.#told = this.#held.length
+      return
+    }
     const tokens = this.#held
     this.#held = []
     this.#emit(this.#request.logprobs === undefined ? { text } : { text, tokens })
@@ -94,6 +103,8 @@ export class Completion {
   }
 
   #result(stopped: Generated['stopped']): Generated {
+    this.#isOver = true
+    if (this.#request.whole && (this.#text !== '' || this.#held.length > 0)) this.#hand(this.#text)
     const now = performance.now()
     const promptAt = this.#promptAt ?? now
     return {
