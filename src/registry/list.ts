@@ -49,6 +49,7 @@ export async function listRegistry(registry: string): Promise<RegistryListing> {
   const store = openStore(registry)
   const models: ListedModel[] = []
   const damaged: DamagedModel[] = []
+  const configs = new Map<string, KnownConfig>()
   const orDamaged = async (name: string, work: () => Promise<void>): Promise<void> => {
     try {
       await work()
@@ -64,7 +65,7 @@ export async function listRegistry(registry: string): Promise<RegistryListing> {
       const { tagged, damaged: tags } = await readTags(store, repository)
       damaged.push(...tags.map(({ tag, problem }) => ({ name: `${name}:${tag}`, problem })))
       for (const entry of tagged)
-        await orDamaged(`${name}:${entry.tag}`, async () => void models.push(await describe(store, name, entry)))
+        await orDamaged(`${name}:${entry.tag}`, async () => void models.push(await describe(store, name, entry, configs)))
     })
   }
   return { models, damaged }
@@ -75,10 +76,20 @@ export async function listModels(registry: string): Promise<readonly ListedModel
   return (await listRegistry(registry)).models
 }
 
-async function describe(store: Store, repository: string, { tag, manifest, descriptor }: Tagged): Promise<ListedModel> {
+type KnownConfig = Partial<ReturnType<typeof parseModelConfig>>
+
+/** @param configs those that were read before, by digest: many tags may share one. */
+async function describe(
+  store: Store,
+  repository: string,
+  { tag, manifest, descriptor }: Tagged,
+  configs: Map<string, KnownConfig>,
+): Promise<ListedModel> {
   const { config, layers } = manifest
-  const known = config.mediaType === mediaTypes.ggufConfig || config.mediaType === mediaTypes.filesConfig
-  const { format, architecture, quantization } = known ? configOf(store, await readBytes(store, config), config.digest) : {}
+  const isOurs = config.mediaType === mediaTypes.ggufConfig || config.mediaType === mediaTypes.filesConfig
+  const known = configs.get(config.digest) ?? (isOurs ? configOf(store, await readBytes(store, config), config.digest) : {})
+  configs.set(config.digest, known)
+  const { format, architecture, quantization } = known
   const files = layers.filter(({ annotations: notes }) => notes?.[annotations.title] !== undefined)
   return {
     name: `${repository}:${tag}`,
@@ -93,7 +104,7 @@ async function describe(store: Store, repository: string, { tag, manifest, descr
 }
 
 /** What a client pushed under a media type of ours may be anything; its files are there all the same. */
-function configOf(store: Store, bytes: Uint8Array, digest: string): Partial<ReturnType<typeof parseModelConfig>> {
+function configOf(store: Store, bytes: Uint8Array, digest: string): KnownConfig {
   try {
     return parseModelConfig(store, bytes, digest)
   } catch {

@@ -63,10 +63,17 @@ export async function readTags(store: Store, repository: Repository): Promise<{ 
   }
   const tagged: Tagged[] = []
   const damaged: DamagedTag[] = []
+  // Many tags may point to one manifest, and all are read at once.
+  const reading = new Map<string, Promise<Manifest>>()
+  const read = (descriptor: Descriptor): Promise<Manifest> => {
+    const begun = reading.get(descriptor.digest) ?? readManifest(store, descriptor)
+    reading.set(descriptor.digest, begun)
+    return begun
+  }
   await Promise.all(
     [...tags].map(async ([tag, rest]) => {
       try {
-        tagged.push({ tag, ...rest, manifest: await readManifest(store, rest.descriptor) })
+        tagged.push({ tag, ...rest, manifest: await read(rest.descriptor) })
       } catch (error) {
         if (MqError.from(error).code !== 'REGISTRY_CORRUPT') throw error
         damaged.push({ tag, problem: (error as MqError).message })
