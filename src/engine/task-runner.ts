@@ -205,7 +205,7 @@ function outputSums(
   buffers: BufferPool,
 ): Pick<ErrorSums, 'outputError' | 'outputNorm'> {
   const most = fewRows(form)
-  const spread = (rows: Float32Array): Float32Array => spreadRows(rows, form.columns, most, buffers.floats)
+  const spread = (rows: Float32Array): Float32Array => spreadRows(rows, form.columns, most, (length) => buffers.floats(length))
   const [before, after] = [spread(values), spread(stored)]
   return { outputError: errorOf(before, after, form, codec, buffers), outputNorm: codec.outputError(before, form) }
 }
