@@ -113,6 +113,7 @@ const neutral: Readonly<Record<string, FieldRule>> = {
 /** A window is no limit within the context; beyond it, the file attends to what the original does not see. */
 function windowNote(value: unknown, { fields }: ModelConfig): boolean | string {
   if (typeof value !== 'number') return false
+  if (value <= 0) return true
   const context = fields['max_position_embeddings']
   if (fields['use_sliding_window'] === false || (typeof context === 'number' && value >= context)) return true
   return `llama.cpp has no sliding window for this architecture, and config.json has one of ${value}: the model works like the original within ${value} tokens alone.`

@@ -24,7 +24,7 @@ export const qwen2: Family = {
   classes: ['Qwen2ForCausalLM', 'Qwen2Model', 'Qwen2AudioForConditionalGeneration', 'DotsOCRForCausalLM'],
   fields: { defaults: qwenDefaults, supported: { ...windowed, attention_bias: [true] }, inert: qwenInert },
   keys: async (config) => [...baseKeys(config), ...(await poolingKeys(config))],
-  tensors: (config) => denseRows(config, (dimensions) => groupedAttention(dimensions)),
+  tensors: (config) => denseRows(config, (dimensions) => groupedAttention(dimensions, { bias: true, outputBias: 'optional' })),
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
   quirks: { isSeventyBillion: (layers) => layers === 80, rename: withRoot },

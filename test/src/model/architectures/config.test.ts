@@ -28,6 +28,14 @@ async function blueprintOf(variant: SmallCheckpoint, config: Change = {}, tensor
 
 const head = { 'lm_head.weight': ['BF16', 2048, 96] } as const
 
+it('misses the biases that every Qwen2 has', async () => {
+  const qwen2 = { architectures: ['Qwen2ForCausalLM'], model_type: 'qwen2', rope_scaling: undefined, attention_bias: undefined }
+  await expect(blueprintOf(mistralLinear, qwen2)).rejects.toMatchObject({
+    code: 'TENSOR_MISSING',
+    message: expect.stringContaining('self_attn.q_proj.bias') as string,
+  })
+})
+
 describe('a field that changes the computation', () => {
   it.each<[string, SmallCheckpoint, Change]>([
     ['hidden_act', llama3Rope, { hidden_act: 'relu' }],
@@ -115,12 +123,14 @@ describe('a sliding window', () => {
     expect(notes).toEqual([expect.stringMatching(/sliding window .* 77: .* within 77 tokens alone/)])
   })
 
-  it.each<Change>([{ sliding_window: null }, { sliding_window: 32_768 }, { sliding_window: 64, use_sliding_window: false }])(
-    'needs no note where it limits nothing: %j',
-    async (config) => {
-      expect((await blueprintOf(mistralLinear, config)).notes).toEqual([])
-    },
-  )
+  it.each<Change>([
+    { sliding_window: null },
+    { sliding_window: 0 },
+    { sliding_window: 32_768 },
+    { sliding_window: 64, use_sliding_window: false },
+  ])('needs no note where it limits nothing: %j', async (config) => {
+    expect((await blueprintOf(mistralLinear, config)).notes).toEqual([])
+  })
 })
 
 describe('a field that nobody knows', () => {
