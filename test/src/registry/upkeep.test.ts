@@ -256,7 +256,7 @@ describe('kill -9', () => {
       expect((await readdir(join(at.registry, 'tmp'))).filter((name) => !name.endsWith('.pin'))).toEqual([])
       expect(await readdir(join(at.registry, 'locks'))).toEqual([])
     },
-    240_000,
+    60_000 + 30_000 * kills,
   )
 })
 
@@ -304,6 +304,6 @@ describe('kill -9 of the server', () => {
       }
       expect(await listModels(at.registry)).toHaveLength(2)
     },
-    240_000,
+    60_000 + 30_000 * kills,
   )
 })
