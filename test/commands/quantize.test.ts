@@ -140,7 +140,8 @@ describe('the command line', () => {
 
 test('Ctrl-C in the middle ends at once with 130 and leaves nothing under the name; the same again goes on', async () => {
   const entry = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
-  const args = ['quantize', sample('deepseek-kjv-moe'), '--type', 'q6_k', '-o', 'model.gguf']
+  // Long enough that the signal comes while it works, however busy the machine is.
+  const args = ['quantize', sample('deepseek-kjv-moe'), '--type', 'iq3_xxs', '--threads', '1', '-o', 'model.gguf']
   const running = execa(process.execPath, [entry, ...args], { cwd: folder, env, reject: false, stdin: 'ignore' })
   // The partial file is there before the threads are.
   while (!(await readdir(folder)).some((name) => name.endsWith('.partial'))) {

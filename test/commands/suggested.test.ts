@@ -41,7 +41,7 @@ const added: Record<string, { readonly more: () => readonly string[]; readonly n
     more: () => [at('base.logits'), at('model.gguf'), '--against', sample, ...measured],
     needsLlama: true,
   },
-  'mq publish --force': { more: () => [gguf, 'kjv/tiny:one'] },
+  'mq publish --force': { more: () => ['--no-check', gguf, 'kjv/tiny:one'] },
   'mq registry ls': { more: () => [] },
   'mq registry fsck': { more: () => [] },
   'mq registry fsck --repair': { more: () => [] },

@@ -61,9 +61,13 @@ describe.skipIf(!foreign.available || !foreign.has('llama-perplexity'))(`llama-p
     await cp(samplePath('text/kjv-heldout.txt'), join(folder, 'text.txt'))
     const perplexity = async (...args: string[]): Promise<number> => {
       const common = ['-f', 'text.txt', '-c', '128', '--chunks', '4', '-t', '2']
-      const { stdout, stderr } = await foreign.run('llama-perplexity', [...args, ...common], { cwd: folder, timeout: 120_000 })
-      // Of the last chunk: the line behind it is lost at times.
-      return Number(/\[4\]([\d.]+)/.exec(`${stdout}\n${stderr}`)?.[1])
+      // Its log is cut off now and then, when the program ends before the thread that writes it.
+      for (let tries = 0; tries < 5; tries++) {
+        const { stdout, stderr } = await foreign.run('llama-perplexity', [...args, ...common], { cwd: folder, timeout: 120_000 })
+        const found = /\[4\]([\d.]+)/.exec(`${stdout}\n${stderr}`)?.[1]
+        if (found !== undefined) return Number(found)
+      }
+      throw new Error('llama-perplexity printed no perplexity of the fourth chunk')
     }
     const merged = await perplexity('-m', 'merged.gguf')
     const apart = await perplexity('-m', 'base.gguf', '--lora', 'adapter.gguf')

@@ -168,8 +168,8 @@ describe.skipIf(!hasChromium)(`pages in ${chromiumName}`, () => {
     await page.keyboard.press('Enter')
     await expect.poll(() => page.getByRole('status').textContent()).toMatch(/Copied|Selected/)
     // The card's own picture is shown, nothing is asked from elsewhere, no script of the card ran.
-    const widths = await page.evaluate(`[...document.querySelectorAll('.readme img')].map((image) => image.naturalWidth)`)
-    expect(widths).toEqual([1])
+    const widths = `[...document.querySelectorAll('.readme img')].map((image) => image.naturalWidth)`
+    await expect.poll(() => page.evaluate(widths)).toEqual([1])
     expect([new Set(asked), errors]).toEqual([new Set([registry.url]), []])
     await page.getByRole('link', { name: 'Q2_K' }).click()
     await page.waitForURL(/tag=Q2_K/)
