@@ -69,8 +69,9 @@ describe('a limit', () => {
       ] as const)
       await writeGguf(source, metadata, tensors)
       const peakOf = async (...more: string[]): Promise<number> => {
-        // Of the process, its threads included, in KiB.
-        const atEnd = `process.on('exit', () => process.stderr.write('peak ' + process.resourceUsage().maxRSS + '\\n'))`
+        // Of the process, its threads included, in KiB. Not maxRSS, which begins with what the process that started it held.
+        const peak = `/VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]`
+        const atEnd = `import { readFileSync } from 'node:fs'; process.on('exit', () => process.stderr.write('peak ' + ${peak} + '\\n'))`
         const env = { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(atEnd)}` }
         const args = [
           'quantize',
