@@ -51,7 +51,7 @@ const biases: ReadonlySet<string> = new Set(['attn_q', 'attn_k', 'attn_v', 'attn
 
 /**
  * The vectors of a model whose entries can be scaled without changing what it computes: what a norm writes, and the product of gate and up in
- * a dense feed-forward part. None of matrices that the source holds in fewer than 16 bits, whose blocks may be copied.
+ * a dense feed-forward part. Not what the last norm writes, which llama.cpp gives out as the embedding of a text. None of matrices that the source holds in fewer than 16 bits, whose blocks may be copied.
  */
 export function smoothable({ architecture, tensors }: Pick<Blueprint, 'architecture' | 'tensors'>): Smoothable[] {
   if (!architectures.has(architecture)) return []
@@ -88,7 +88,6 @@ export function smoothable({ architecture, tensors }: Pick<Blueprint, 'architect
     )
     if (byName.has(`${prefix}ffn_gate.weight`)) add(`${prefix}ffn_up.weight`, [byName.get(`${prefix}ffn_down.weight`)])
   }
-  if (byName.has('output.weight')) add('output_norm.weight', [byName.get('output.weight')])
   return found
 }
 
@@ -115,6 +114,6 @@ export function smooth(blueprint: Blueprint, smoothing: Smoothing): Blueprint {
     for (const reader of vector.readers) change(reader.name, 1, powers)
   }
   const count = Object.keys(smoothing).length
-  const note = `Scales of ${count} vectors are moved from norms or up-projections into the matrices that read them, so that inputs are more even. The model computes the same function.`
+  const note = `Scales are moved from norms or up-projections into the matrices that read them (vectors: ${count}), so that inputs are more even. The model computes the same function; LoRA adapters and importance matrices of the original do not fit this file.`
   return { ...blueprint, tensors: [...scaled.values()], smoothing, notes: [...blueprint.notes, note] }
 }
