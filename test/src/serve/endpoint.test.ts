@@ -239,7 +239,7 @@ describe.skipIf(!llama.available)(`the endpoint (${llama.name})`, () => {
     }
   })
 
-  it('serves a registry: loads on demand, unloads for memory, loads again after a crash', async () => {
+  it('serves a registry: loads on demand, unloads for memory', async () => {
     const registry = join(folder, 'registry')
     const [llama, moe] = [await models.make('llama-kjv', 'F32'), await models.make('deepseek-kjv-moe', 'F16')]
     await finish(publish({ source: llama, name: 'kjv/llama:F32', registry }))
