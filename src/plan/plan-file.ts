@@ -111,39 +111,28 @@ export async function writePlan(path: string, plan: Plan, options: { readonly fo
   await writeWhole(path, planText(plan))
 }
 
+/** What stands before a plan's tensors, in the order of the file. */
+const headingKeys = [
+  'version',
+  'architecture',
+  'goal',
+  'request',
+  'fileType',
+  'bitsPerWeight',
+  'widths',
+  'smoothing',
+  'dataBytes',
+  'adapters',
+  'calibration',
+  'notes',
+] as const satisfies readonly (keyof Plan)[]
+
 /** The text of a plan file. */
-export function planText({ tensors, ...rest }: Plan): string {
-  const {
-    version,
-    architecture,
-    goal,
-    request,
-    fileType,
-    bitsPerWeight,
-    widths,
-    smoothing,
-    dataBytes,
-    adapters,
-    calibration,
-    notes,
-  } = rest
+export function planText(plan: Plan): string {
   // JSON leaves out what is absent.
-  const heading = {
-    version,
-    architecture,
-    goal,
-    request,
-    fileType,
-    bitsPerWeight,
-    widths,
-    smoothing,
-    dataBytes,
-    adapters,
-    calibration,
-    notes,
-  }
+  const heading = Object.fromEntries(headingKeys.map((key) => [key, plan[key]]))
   const head = JSON.stringify(heading, undefined, 2)
-  const lines = tensors.map((tensor) => `    ${tensorLine(tensor)}`)
+  const lines = plan.tensors.map((tensor) => `    ${tensorLine(tensor)}`)
   return `${head.slice(0, -2)},\n  "tensors": [\n${lines.join(',\n')}\n  ]\n}\n`
 }
 

@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { hashFile } from '../files/index.js'
 import { inspectSource, type Source } from './source.js'
-import { annotations } from './store/index.js'
+import { annotations, digestOf } from './store/index.js'
 import { mqVersion } from './version.js'
 
 /** What a publication says of how it was made. What is not known is absent. */
@@ -39,7 +38,7 @@ export function digestOfFiles(files: readonly { readonly name: string; readonly 
   const [first] = files
   if (files.length === 1 && first !== undefined) return `sha256:${first.sha256}`
   const lines = files.map(({ name, sha256 }) => `${sha256}  ${name}\n`).toSorted((a, b) => (a.slice(64) < b.slice(64) ? -1 : 1))
-  return `sha256:${createHash('sha256').update(lines.join('')).digest('hex')}`
+  return digestOf(lines.join(''))
 }
 
 /** The digest of a checkpoint folder or a GGUF, all shards of it. @throws MqError as inspectSource does. */

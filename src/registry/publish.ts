@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { MqError } from '../errors/index.js'
@@ -13,6 +12,7 @@ import {
   annotations,
   checkIndexLimits,
   type Descriptor,
+  digestOf,
   encodeJson,
   findRepository,
   limits,
@@ -224,7 +224,7 @@ export async function findPlan(
   const { readPlan } = await import('../plan/index.js')
   const { goal, calibration } = await readPlan(path)
   const bytes = await readFile(path)
-  return { goal, calibration, bytes, digest: `sha256:${createHash('sha256').update(bytes).digest('hex')}` }
+  return { goal, calibration, bytes, digest: digestOf(bytes) }
 }
 
 /** The report of a model: the one that is given, or the one beside it. @throws MqError REPORT_INVALID, FILE_MISSING. */

@@ -172,3 +172,11 @@ function describeEnd(end: End | undefined): string {
   if (end?.signal !== null && end?.signal !== undefined) return `the process ended with ${end.signal}`
   return `the process ended with status ${end?.code ?? 'unknown'}`
 }
+
+/** The result of an operation, whatever it reports on its way. */
+export async function lastOf<Result>(events: AsyncGenerator<unknown, Result, void>): Promise<Result> {
+  for (;;) {
+    const step = await events.next()
+    if (step.done === true) return step.value
+  }
+}

@@ -3,7 +3,9 @@ export { externalImatrix } from './external-imatrix.js'
 export { architecturesOf, compareVersions, knownSince } from './known-architectures.js'
 export { findLibraries, gpuPackages, installedBuilds, type LlamaBuild } from './libraries.js'
 export { architecturesIn } from './library-architectures.js'
-export { type GenerateOptions, LlamaModel, type LoadOptions, listDevices, loadModel, type PerplexityOptions } from './model.js'
+export { listDevices, loadModel } from './load-model.js'
+export { LlamaModel } from './model.js'
+export type { GenerateOptions, LoadOptions, PerplexityOptions } from './options.js'
 export type { Perplexity } from './perplexity.js'
 export type {
   ChatMessage,

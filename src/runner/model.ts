@@ -1,105 +1,26 @@
 import { randomInt } from 'node:crypto'
-import { access, constants } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { MqError } from '../errors/index.js'
 import type { WithProgress } from '../progress/index.js'
-import { type Connection, connect, Refused, type Work } from './connection.js'
-import { readFileTraits } from './file-traits.js'
-import { architecturesOf, knownSince } from './known-architectures.js'
-import { findLibraries } from './libraries.js'
+import { type Connection, lastOf, Refused, type Work } from './connection.js'
+import type { GenerateOptions, ImatrixOptions, PerplexityOptions } from './options.js'
 import { collectPerplexity, inChunks, type Perplexity } from './perplexity.js'
 import type {
   ChatMessage,
   CompletionStep,
-  CovarianceRequest,
   Embeddings,
   Generated,
-  Hardware,
   ImatrixResult,
-  KvType,
   LogitsComparison,
   ModelInfo,
   OperationName,
   Operations,
-  Pooling,
   Ranking,
   Sampling,
   SpeedRequest,
   SpeedSample,
   TokenizeRequest,
 } from './protocol.js'
-import { llamaVersion } from './version.js'
-
-/** How llama.cpp loads a model. */
-export interface LoadOptions {
-  /** Threads of llama.cpp; by default one for each core that this process may use. */
-  readonly threads?: number
-  /** Tokens that a prompt and its answer may hold; by default as trained, up to 4096. */
-  readonly contextLength?: number
-  /** Tokens that are decoded together; by default 2048, as in llama-perplexity. */
-  readonly batch?: number
-  /** Maps the file into memory instead of reading it; by default true. */
-  readonly mmap?: boolean
-  /** Uses all of `threads`, of a small model, too; by default it gets fewer. */
-  readonly exactThreads?: boolean
-  /** Completions that are computed together, each with `contextLength` tokens; by default 1. */
-  readonly slots?: number
-  /** Layers that a GPU takes, where there is one, the output counting as one; by default none, -1 for all. */
-  readonly gpuLayers?: number
-  /** Layers, from the first, whose routed experts stay on the processor; by default none. */
-  readonly cpuExpertLayers?: number
-  readonly flashAttention?: 'auto' | 'on' | 'off'
-  /** Types of keys and values in the KV cache; by default f16. */
-  readonly keyType?: KvType
-  readonly valueType?: KvType
-  /** How vectors of tokens become one embedding; by default as the model says. */
-  readonly pooling?: Pooling
-  /** Folder of llama.cpp's libraries; by default those of the best package that is installed. */
-  readonly libraries?: string
-  /** Ends llama.cpp at once, whatever it does. */
-  readonly signal?: AbortSignal
-}
-
-/** Which part of a text is scored. */
-export interface PerplexityOptions {
-  /** Tokens of a chunk; by default 512. */
-  readonly contextLength?: number
-  /** At most so many chunks of the text; by default all. */
-  readonly chunks?: number
-}
-
-/** What is collected of activations. */
-export interface ImatrixOptions {
-  /** Name of the text in the file. */
-  readonly dataset: string
-  /** Collects statistics for output.weight, too; by default not, as llama-imatrix. */
-  readonly output?: boolean
-  /** Input covariances to collect; by default none. */
-  readonly covariance?: CovarianceRequest
-}
-
-/** What is generated, and how tokens are chosen. Defaults of sampling: those recommended in the file, else llama.cpp's. */
-export interface GenerateOptions extends Partial<Sampling> {
-  /** Text, token ids as they are, or messages to put into the model's chat template. One of them. */
-  readonly prompt?: string | Int32Array
-  readonly messages?: readonly ChatMessage[]
-  /** Sends `prompt` as it is, where it would be put as a user's message into the chat template. */
-  readonly raw?: boolean
-  /** By default until the answer or the context ends. */
-  readonly maxTokens?: number
-  /** The text ends before the first of these; by default none. */
-  readonly stop?: readonly string[]
-  /** Log probabilities of each token and of so many of the most likely ones; by default none. */
-  readonly logprobs?: number
-  /** Gives the text in one piece, at the end; by default as it comes. */
-  readonly whole?: boolean
-  /** Cancels this alone, wherever it is; the model stays. */
-  readonly signal?: AbortSignal
-}
-
-/** What llama.cpp says when the system gives it no memory, which is no fault of the file. */
-const memoryWords = /cannot allocate memory|failed to allocate|unable to allocate|bad_alloc|out of memory/i
 
 /** A chat template that has not ended by now loops. */
 const chatTemplateSeconds = 5
@@ -293,79 +214,5 @@ export class LlamaModel implements AsyncDisposable {
       const problem = (await this.#connection.lastWords()) ?? 'it does not say why'
       throw MqError.of('LLAMA_CRASHED', { doing: `${work.did} ${work.what}`, problem }, { cause: error })
     }
-  }
-}
-
-/**
- * Loads a GGUF file (the first shard of a split one) into a process of its own.
- * @throws MqError FILE_MISSING, FILE_UNREADABLE; MODEL_REJECTED where llama.cpp does not take it; LLAMA_CRASHED where that ends it;
- *   LLAMA_MISSING, LLAMA_VERSION; INTERRUPTED.
- */
-export async function loadModel(path: string, options: LoadOptions = {}): Promise<LlamaModel> {
-  const { threads = availableParallelism(), exactThreads = false, contextLength, batch = 2048, mmap = true, signal } = options
-  const { gpuLayers = 0, cpuExpertLayers = 0, slots = 1, flashAttention = 'auto', keyType = 'f16', valueType = 'f16' } = options
-  const { libraries = findLibraries() } = options
-  await access(path, constants.R_OK).catch((error: unknown) => {
-    throw MqError.from(error, path)
-  })
-  const { architecture, extraBuffers, ranks } = await readFileTraits(path)
-  if (architecture !== undefined) checkArchitecture(path, architecture)
-  const pooling = options.pooling ?? (ranks ? 'rank' : undefined)
-  const request = {
-    path: resolve(path),
-    libraries,
-    threads,
-    exactThreads,
-    slots,
-    batch,
-    mmap,
-    extraBuffers,
-    gpuLayers,
-    cpuExpertLayers,
-    flashAttention,
-    keyType,
-    valueType,
-    ...(contextLength !== undefined && { contextLength }),
-    ...(pooling !== undefined && { pooling }),
-  }
-  const connection = connect(signal)
-  try {
-    const loading = connection.call('load', request, { did: 'loaded', what: path })
-    return new LlamaModel(path, await lastOf(loading), connection)
-  } catch (error) {
-    const words = await connection.lastWords()
-    if (!(error instanceof Refused)) throw error
-    if (words !== undefined && memoryWords.test(words)) {
-      throw MqError.of('LLAMA_CRASHED', { doing: `loaded ${path}`, problem: `memory is too short: ${words}` }, { cause: error })
-    }
-    throw MqError.of('MODEL_REJECTED', { file: path, problem: words ?? 'it does not say why' }, { cause: error })
-  }
-}
-
-/**
- * What a build of llama.cpp can compute on, asked in a process of its own.
- * @throws MqError LLAMA_MISSING, LLAMA_VERSION, LLAMA_CRASHED; INTERRUPTED.
- */
-export async function listDevices(libraries: string = findLibraries(), signal?: AbortSignal): Promise<Hardware> {
-  const connection = connect(signal)
-  try {
-    return await lastOf(connection.call('devices', { libraries }, { did: 'looked at', what: 'the devices of this machine' }))
-  } finally {
-    await connection.close()
-  }
-}
-
-/** Known before llama.cpp reads the weights, and with the version that would do. @throws MqError ARCHITECTURE_TOO_NEW */
-function checkArchitecture(file: string, architecture: string): void {
-  if (architecturesOf(llamaVersion).includes(architecture)) return
-  const version = knownSince(architecture)
-  // llama.cpp itself may know what is not listed here
-  if (version !== undefined) throw MqError.of('ARCHITECTURE_TOO_NEW', { file, architecture, version, embedded: llamaVersion })
-}
-
-async function lastOf<Result>(events: AsyncGenerator<unknown, Result, void>): Promise<Result> {
-  for (;;) {
-    const step = await events.next()
-    if (step.done === true) return step.value
   }
 }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import {
   addBytes,
@@ -6,6 +5,7 @@ import {
   blobPath,
   type Descriptor,
   descriptorsIn,
+  digestOf,
   fetchFromTrash,
   findRepository,
   isDigest,
@@ -26,9 +26,7 @@ import type { OciRoute } from './oci-repository.js'
 import type { Services } from './services.js'
 import { baseUrl } from './writers.js'
 
-const dockerManifest = 'application/vnd.docker.distribution.manifest.v2+json'
-const dockerList = 'application/vnd.docker.distribution.manifest.list.v2+json'
-const accepted: readonly string[] = [mediaTypes.manifest, mediaTypes.index, dockerManifest, dockerList]
+const accepted: readonly string[] = [mediaTypes.manifest, mediaTypes.index, mediaTypes.dockerManifest, mediaTypes.dockerIndex]
 
 /** Stores a manifest byte for byte, once all that it points to is there, and points the tag to it. */
 export async function putManifest(
@@ -39,7 +37,7 @@ export async function putManifest(
 ): Promise<Response> {
   const { store } = services
   const bytes = await readBody(context, limits.manifestBytes)
-  const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+  const digest = digestOf(bytes)
   const invalid = (message: string): Response => ociError(context, 400, 'MANIFEST_INVALID', message)
   const parsed = parse(bytes)
   if (parsed === undefined) return invalid('it is no manifest of version 2')
@@ -50,7 +48,7 @@ export async function putManifest(
   if (tag === undefined && route.reference !== digest)
     return ociError(context, 400, 'DIGEST_INVALID', 'the manifest has another digest')
   if (tag !== undefined && !isTag(model, tag)) return ociError(context, 400, 'TAG_INVALID', 'it is no tag')
-  const isImage = mediaType === mediaTypes.manifest || mediaType === dockerManifest
+  const isImage = mediaType === mediaTypes.manifest || mediaType === mediaTypes.dockerManifest
   if (isImage && (parsed.config === undefined || !Array.isArray(parsed.layers))) return invalid('it has no config or no layers')
   if ((parsed.layers?.length ?? 0) > limits.layers) return invalid(`it has more than ${limits.layers} layers`)
 

@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { selectGguf } from '../../hub/index.js'
 import { type MergedModel, mergeShards } from '../merged-model.js'
+import { makeOllamaManifest, ollamaConfigType } from '../ollama-manifest.js'
 import {
   annotations,
   type Descriptor,
-  encodeJson,
   type ModelConfig,
   type ModelName,
   mediaTypes,
@@ -16,8 +15,6 @@ import {
 import { type HttpContext, ociError } from './answers.js'
 import type { Services } from './services.js'
 
-const dockerManifest = 'application/vnd.docker.distribution.manifest.v2+json'
-const imageConfig = 'application/vnd.docker.container.image.v1+json'
 const mmproj = 'application/vnd.docker.ai.mmproj'
 
 /** How long a client waits for the digest of a merged model before it is told to come again. */
@@ -49,7 +46,7 @@ export async function ollamaManifest(
     layers?: Descriptor[]
     config?: Descriptor
   }
-  if (config?.mediaType === imageConfig) return undefined
+  if (config?.mediaType === ollamaConfigType) return undefined
   const shards = shardsOf(layers)
   if (shards.length === 0) return ociError(context, 400, 'UNSUPPORTED', `${name} holds no GGUF: ollama cannot run it`)
   const weights =
@@ -59,31 +56,19 @@ export async function ollamaManifest(
     return context.json({ errors: [{ code: 'UNAVAILABLE', message }] }, 503, { 'Retry-After': '60' })
   }
   const known = config === undefined ? {} : await configOf(services, config)
-  const made = encodeJson({
-    model_format: 'gguf',
-    model_family: known.architecture ?? '',
-    model_families: known.architecture === undefined ? null : [known.architecture],
-    model_type: '',
-    file_type: known.quantization ?? '',
-    architecture: 'amd64',
-    os: 'linux',
-    rootfs: { type: 'layers', diff_ids: [weights.digest] },
-  })
-  const madeDigest = `sha256:${createHash('sha256').update(made).digest('hex')}`
-  derived.set(derivedKey(model, madeDigest), { bytes: made })
   const others = layers.flatMap((layer) => {
     const type = typeOf(layer)
     return type === undefined ? [] : [{ mediaType: type, digest: layer.digest, size: layer.size }]
   })
-  const manifest = encodeJson({
-    schemaVersion: 2,
-    mediaType: dockerManifest,
-    config: { mediaType: imageConfig, digest: madeDigest, size: made.byteLength },
-    layers: [{ mediaType: 'application/vnd.ollama.image.model', digest: weights.digest, size: weights.size }, ...others],
-  })
+  const { manifest, config: made } = makeOllamaManifest(weights, known, others)
+  derived.set(derivedKey(model, made.digest), { bytes: made.bytes })
   const isHead = context.req.method === 'HEAD'
   return new Response(isHead ? null : new Uint8Array(manifest), {
-    headers: { 'Content-Type': dockerManifest, 'Content-Length': String(manifest.byteLength), 'Docker-Source-Digest': digest },
+    headers: {
+      'Content-Type': mediaTypes.dockerManifest,
+      'Content-Length': String(manifest.byteLength),
+      'Docker-Source-Digest': digest,
+    },
   })
 }
 

@@ -10,7 +10,8 @@ import { MqError } from '../../errors/index.js'
 import { checkSpace } from '../../files/index.js'
 import type { WithProgress } from '../../progress/index.js'
 import { layoutMerged, type MergedPart, readParts } from '../merged-model.js'
-import { encodeJson, repositoryOf } from '../store/index.js'
+import { makeOllamaManifest } from '../ollama-manifest.js'
+import { repositoryOf } from '../store/index.js'
 import type { Bundle } from './bundle.js'
 import type { Placed } from './place.js'
 
@@ -135,29 +136,14 @@ async function writeModel(folder: string, model: OllamaModel, bundle: Bundle): P
     await checkSpace(blobs, model.sizeBytes, path)
     await writeBlob(path, model, bundle)
   }
-  const config = encodeJson({
-    model_format: 'gguf',
-    model_family: bundle.architecture ?? '',
-    model_families: bundle.architecture === undefined ? null : [bundle.architecture],
-    model_type: '',
-    file_type: bundle.quantization ?? '',
-    architecture: 'amd64',
-    os: 'linux',
-    rootfs: { type: 'layers', diff_ids: [model.digest] },
-  })
-  const configDigest = `sha256:${createHash('sha256').update(config).digest('hex')}`
-  await writeNamed(blobOf(configDigest), config)
-  const manifest = encodeJson({
-    schemaVersion: 2,
-    mediaType: 'application/vnd.docker.distribution.manifest.v2+json',
-    config: { mediaType: 'application/vnd.docker.container.image.v1+json', digest: configDigest, size: config.byteLength },
-    layers: [{ mediaType: 'application/vnd.ollama.image.model', digest: model.digest, size: model.sizeBytes }],
-  })
+  const weights = { digest: model.digest, size: model.sizeBytes }
+  const { manifest, config } = makeOllamaManifest(weights, bundle)
+  await writeNamed(blobOf(config.digest), config.bytes)
   const { namespace, name, tag } = bundle.model
   const manifests = join(folder, 'manifests', 'registry.ollama.ai', namespace, name)
   await mkdir(manifests, { recursive: true })
   await writeNamed(join(manifests, tag), manifest)
-  return [path, blobOf(configDigest), join(manifests, tag)]
+  return [path, blobOf(config.digest), join(manifests, tag)]
 }
 
 async function writeBlob(path: string, model: OllamaModel, { files }: Bundle): Promise<void> {

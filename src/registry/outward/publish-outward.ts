@@ -46,6 +46,8 @@ export async function* publishOutward(options: PublishOutwardOptions): WithProgr
   const target = parseTarget(options.to)
   const source = await inspectSource(options.source)
   const report = await findReport(options.report, source)
+  const mismatch = (path: string): MqError => MqError.of('REPORT_MISMATCH', { report: path, file: options.source })
+  if (report !== undefined && !report.content.passed && !force) throw mismatch(report.path)
   const plan = await findPlan(options.plan, source)
   if (options.check === true) await checkLoads(source, signal)
   const bundle = yield* bundleModel({
@@ -61,7 +63,7 @@ export async function* publishOutward(options: PublishOutwardOptions): WithProgr
   if (report !== undefined && !force) {
     const hashes = new Set(bundle.files.map(({ sha256 }) => sha256))
     const isOther = report.content.files.some(({ sha256 }) => !hashes.has(sha256))
-    if (isOther || !report.content.passed) throw MqError.of('REPORT_MISMATCH', { report: report.path, file: options.source })
+    if (isOther) throw mismatch(report.path)
   }
   const placed = yield* publishTo(target, bundle, options)
   return {

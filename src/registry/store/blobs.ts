@@ -20,6 +20,11 @@ export function isDigest(text: string): boolean {
   return digestPattern.test(text)
 }
 
+/** The digest of a few bytes. */
+export function digestOf(bytes: Uint8Array | string): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+}
+
 /** Path of a blob, whether it is there or not. `digest` must have passed {@link isDigest}. */
 export function blobPath(store: Store, digest: string): string {
   if (!isDigest(digest)) throw MqError.of('REGISTRY_CORRUPT', { path: store.directory, problem: `${digest} is not a digest` })
@@ -28,7 +33,7 @@ export function blobPath(store: Store, digest: string): string {
 
 /** Stores a few bytes: a manifest, a configuration. */
 export async function addBytes(store: Store, bytes: Uint8Array, pin?: Pin): Promise<BlobIdentity> {
-  const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+  const digest = digestOf(bytes)
   await pin?.add(digest)
   await writeAtomically(store, blobPath(store, digest), bytes)
   return { digest, size: bytes.byteLength }
@@ -45,8 +50,7 @@ export async function readBytes(store: Store, { digest, size }: BlobIdentity): P
   if (present !== size)
     throw corrupt(present < 0 ? `the blob ${digest} is missing` : `${digest} has ${present} bytes, not ${size}`)
   const bytes = await readFile(path)
-  if (`sha256:${createHash('sha256').update(bytes).digest('hex')}` !== digest)
-    throw corrupt(`the content of ${digest} has changed`)
+  if (digestOf(bytes) !== digest) throw corrupt(`the content of ${digest} has changed`)
   return bytes
 }
 

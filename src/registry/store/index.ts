@@ -1,4 +1,4 @@
-export { addBytes, addFile, adoptBlob, type BlobIdentity, blobPath, copyAndHash, isDigest, readBytes } from './blobs.js'
+export { addBytes, addFile, adoptBlob, type BlobIdentity, blobPath, copyAndHash, digestOf, isDigest, readBytes } from './blobs.js'
 export { withLock } from './lock.js'
 export {
   annotations,

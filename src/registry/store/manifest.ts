@@ -6,6 +6,9 @@ import type { Store } from './store.js'
 export const mediaTypes = {
   manifest: 'application/vnd.oci.image.manifest.v1+json',
   index: 'application/vnd.oci.image.index.v1+json',
+  /** Docker's, in which ollama pushes and pulls. */
+  dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
+  dockerIndex: 'application/vnd.docker.distribution.manifest.list.v2+json',
   /** Configuration of a model of GGUF files. */
   ggufConfig: 'application/vnd.docker.ai.model.config.v0.1+json',
   /** Configuration of a model of one layer for each file of a folder. */
@@ -37,7 +40,7 @@ export const annotations = {
 export const limits = { manifestBytes: 4 << 20, indexBytes: 16 << 20, manifests: 10_000, layers: 10_000 } as const
 
 /** Manifests of files: the OCI's, and Docker's, in which ollama pushes. */
-export const manifestTypes = [mediaTypes.manifest, 'application/vnd.docker.distribution.manifest.v2+json'] as const
+export const manifestTypes = [mediaTypes.manifest, mediaTypes.dockerManifest] as const
 
 const digestSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/))
 const annotationsSchema = v.record(v.pipe(v.string(), v.maxLength(512)), v.pipe(v.string(), v.maxLength(65_536)))

@@ -8,12 +8,7 @@ import { findRepository, listRepositories, readIndex } from './repository.js'
 import type { Store } from './store.js'
 
 /** Manifests that point to further blobs. */
-const pointing = new Set<string>([
-  mediaTypes.manifest,
-  mediaTypes.index,
-  'application/vnd.docker.distribution.manifest.v2+json',
-  'application/vnd.docker.distribution.manifest.list.v2+json',
-])
+const pointing = new Set<string>([mediaTypes.manifest, mediaTypes.index, mediaTypes.dockerManifest, mediaTypes.dockerIndex])
 
 /**
  * Digests of all that a tag, an untagged entry of an index or a writer at work needs.
