@@ -3,6 +3,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { foreign } from './foreign.js'
+import { median } from './median.js'
 import { runWatched, type Usage } from './process-tree.js'
 import { wideSizes, writeSynthetic } from './synthetic-checkpoint.js'
 
@@ -102,12 +103,6 @@ function summaryOf(rounds: readonly Round[]): Summary {
 function medianUsage(usages: readonly Usage[]): Usage {
   const names = Object.keys(usages[0] as Usage) as (keyof Usage)[]
   return Object.fromEntries(names.map((name) => [name, median(usages.map((usage) => usage[name]))])) as unknown as Usage
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = (sorted.length - 1) / 2
-  return ((sorted[Math.floor(middle)] as number) + (sorted[Math.ceil(middle)] as number)) / 2
 }
 
 /** The size of a file, which is removed. */

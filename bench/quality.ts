@@ -142,7 +142,10 @@ async function rivalsAt(
     }
     if (kinds.includes('llama.cpp-without-imatrix') && foreign.available) {
       // It refuses most types of two bits.
-      const file = await lab.theirs(preset, 'nothing').catch(() => undefined)
+      const file = await lab.theirs(preset, 'nothing').catch((error: { stderr?: unknown; message?: string }) => {
+        if (/importance matrix/i.test(`${String(error.stderr)} ${error.message}`)) return undefined
+        throw error
+      })
       if (file === undefined) say(`llama-quantize does not make ${preset} without an importance matrix.`)
       else found.push({ ...rivalOf(`llama.cpp-without-imatrix ${title}`, file, dataBytes), known: 'nothing' })
     }

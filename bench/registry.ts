@@ -10,6 +10,7 @@ import { layoutGguf } from '../formats/gguf/index.js'
 import { finish } from '../src/progress/index.js'
 import { publish } from '../src/registry/index.js'
 import { foreign } from './foreign.js'
+import { freePort } from './free-port.js'
 import { mqEntry } from './pipeline.js'
 import { cpuSecondsOf } from './process-tree.js'
 import { uniforms } from './random.js'
@@ -135,7 +136,10 @@ async function load(server: Server, path: string, clients: number, seconds: numb
   const buffer = Buffer.allocUnsafe(128 << 10)
   const received = Array<number>(clients).fill(0)
   const request = `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`
+  let failure: string | undefined
+  let isOver = false
   const sockets = received.map((_, index) => {
+    const answer = newAnswer()
     const socket = connect({
       port: server.port,
       host: '127.0.0.1',
@@ -143,11 +147,15 @@ async function load(server: Server, path: string, clients: number, seconds: numb
         buffer,
         callback: (bytesRead) => {
           received[index] = (received[index] ?? 0) + bytesRead
+          const state = answer.take(buffer.subarray(0, bytesRead))
+          if (state === 'whole') socket.write(request)
+          else if (state !== 'more') failure ??= state
           return true
         },
       },
     })
-    socket.on('error', () => undefined)
+    socket.on('error', (error) => (failure ??= error.message))
+    socket.on('close', () => (failure ??= isOver ? undefined : 'a connection was closed'))
     socket.write(request)
     return socket
   })
@@ -167,8 +175,29 @@ async function load(server: Server, path: string, clients: number, seconds: numb
   const cpuSecondsPerGigabyte = (1e9 * (cpu() - cpuBefore)) / bytes
   clearInterval(watch)
   const stalled = received.filter((bytes, index) => bytes === half[index]).length
+  isOver = true
   for (const socket of sockets) socket.destroy()
+  if (failure !== undefined) throw new Error(`the server did not serve: ${failure}`)
   return { bytesPerSecond, peakBytes, cpuSecondsPerGigabyte, stalled }
+}
+
+/** Follows the answers on a connection. `take` says whether one is whole, or what is wrong with it. */
+function newAnswer(): { take(bytes: Buffer): string } {
+  let head = ''
+  let left = 0
+  return {
+    take(bytes) {
+      if (left === 0) {
+        head += bytes.toString('latin1')
+        const end = head.indexOf('\r\n\r\n')
+        if (end < 0) return 'more'
+        if (!head.startsWith('HTTP/1.1 200 ')) return head.slice(0, head.indexOf('\r\n'))
+        left = Number(/^content-length: (\d+)/im.exec(head)?.[1]) - (head.length - end - 4)
+        head = ''
+      } else left -= bytes.byteLength
+      return left === 0 ? 'whole' : 'more'
+    },
+  }
 }
 
 function residentBytes(pids: readonly number[]): number {
@@ -263,15 +292,6 @@ function answers(port: number): Promise<boolean> {
     socket.unref()
     setTimeout(() => socket.destroy(), 100).unref()
   })
-}
-
-async function freePort(): Promise<number> {
-  const { createServer } = await import('node:net')
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 /** A GGUF of one tensor of noise: what it holds does not matter, but no disk may skip it. */

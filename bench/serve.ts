@@ -1,17 +1,15 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { loadModel } from '../src/runner/index.js'
 import { startEndpoint } from '../src/serve/index.js'
 import { foreign } from './foreign.js'
+import { freePort } from './free-port.js'
+import { median } from './median.js'
 import { integers } from './random.js'
 
 interface Round {
   readonly tokensPerSecond: number
-  readonly texts: readonly string[]
 }
 
 /**
@@ -91,7 +89,6 @@ async function round(url: string, parallel: number, tokens: number): Promise<Rou
   const seconds = (performance.now() - startedAt) / 1000
   return {
     tokensPerSecond: answers.reduce((sum, answer) => sum + answer.tokens, 0) / seconds,
-    texts: answers.map(({ text }) => text),
   }
 }
 
@@ -186,16 +183,25 @@ async function malformed(url: string, count: number): Promise<object> {
       })
       const text = await answer.text()
       statuses[answer.status] = (statuses[answer.status] ?? 0) + 1
-      if (answer.status >= 400 && (JSON.parse(text) as { error?: { message?: string } }).error?.message === undefined)
-        withoutReason += 1
+      if (answer.status >= 400 && reasonIn(text) === undefined) withoutReason += 1
     } catch {
-      statuses['left early'] = (statuses['left early'] ?? 0) + 1
+      const how = abort.signal.aborted ? 'left early' : 'without answer'
+      statuses[how] = (statuses[how] ?? 0) + 1
     }
   }
   const works = (await complete(url, 'And', 1)).tokens === 1
   const metrics = await (await fetch(`${url}/metrics`)).text()
   const inProgress = Number(/mq_requests_in_progress (\d+)/.exec(metrics)?.[1])
   return { malformed: { count, statuses, withoutReason, works, inProgress, grewBytes: process.memoryUsage().rss - before } }
+}
+
+/** What an answer says went wrong; undefined where it is not in the form of OpenAI's. */
+function reasonIn(text: string): string | undefined {
+  try {
+    return (JSON.parse(text) as { error?: { message?: string } }).error?.message
+  } catch {
+    return undefined
+  }
 }
 
 /** llama-server of the foreign programs, over the network of this machine; undefined where there is none. */
@@ -210,7 +216,6 @@ async function startPeer(
     return undefined
   }
   const port = await freePort()
-  const folder = await mkdtemp(join(tmpdir(), 'mq-peer-'))
   const flags = [
     '--model',
     model,
@@ -228,7 +233,6 @@ async function startPeer(
   const url = `http://127.0.0.1:${port}`
   const close = async (): Promise<void> => {
     if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
-    await rm(folder, { recursive: true, force: true })
   }
   for (let attempt = 0; attempt < 300; attempt += 1) {
     const answer = await fetch(`${url}/health`).catch(() => undefined)
@@ -237,18 +241,4 @@ async function startPeer(
   }
   await close()
   throw new Error('llama-server did not start')
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }

@@ -42,10 +42,14 @@ export function inputsOfPlan<Given extends Inputs>(inputs: Given, blueprint: Blu
   if (model === blueprint) return inputs
   const { smoothing } = model
   const { importance, calibration } = inputs
-  const wide = {
-    importance: importance && widenedImportance(importance, model),
-    calibration: calibration && widenedInputs(calibration, model),
-  }
+  // What was measured of a file that is widened already is read with its widths.
+  const isAsWide = model.widened === blueprint.widened
+  const wide = isAsWide
+    ? { importance, calibration }
+    : {
+        importance: importance && widenedImportance(importance, model),
+        calibration: calibration && widenedInputs(calibration, model),
+      }
   if (smoothing === undefined) return { ...inputs, ...wide }
   return {
     ...inputs,

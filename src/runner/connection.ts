@@ -122,7 +122,7 @@ export function connect(signal?: AbortSignal): Connection {
       return log.problem()
     },
     get isClosed() {
-      return end !== undefined
+      return end !== undefined || child.killed
     },
     close,
   }

@@ -25,8 +25,7 @@ export interface ModelSource {
 export interface Lease {
   readonly name: string
   readonly model: LlamaModel
-  /** @param failed what the model ended with; after a crash it is loaded again for the next request. */
-  release(failed?: unknown): void
+  release(): void
 }
 
 interface Entry {
@@ -77,20 +76,18 @@ export class ModelPool {
   /** @param requests completions that will run. @throws MqError MODEL_NOT_FOUND and those of loading; Refusal 429 where too many wait, 503 where memory is taken. */
   async acquire(name: string | undefined, requests = 1): Promise<Lease> {
     const found = await this.#source.find(name)
-    const before = this.#entries.get(found.name)
+    const before = this.#living(found.name)
     if ((before?.users ?? 0) + requests > this.#options.mostUsers && before !== undefined && before.users > 0) {
       throw new Refusal(429, 'queue_full', 'Too many requests are waiting for this model.', { retryAfter: 1 })
     }
     if (before !== undefined) before.users += requests
     const entry = before ?? (await this.#enter(found, requests))
     let released = false
-    const release = (failed?: unknown): void => {
+    const release = (): void => {
       if (released) return
       released = true
       entry.users -= requests
       entry.usedAt = performance.now()
-      const ended = failed !== undefined && ['LLAMA_CRASHED', 'CHAT_TEMPLATE_INVALID'].includes(MqError.from(failed).code)
-      if (ended && entry.model?.isClosed === true) this.#remove(entry)
     }
     try {
       return { name: entry.name, model: await entry.loading, release }
@@ -108,7 +105,7 @@ export class ModelPool {
   /** One at a time: two models that are loaded at once must not both count on the same memory. */
   async #enter(found: { readonly name: string; readonly path: string }, requests: number): Promise<Entry> {
     const turn = this.#turn.then(async () => {
-      const there = this.#entries.get(found.name)
+      const there = this.#living(found.name)
       if (there !== undefined) {
         there.users += requests
         return there
@@ -150,6 +147,14 @@ export class ModelPool {
       this.#remove(oldest)
       await (await oldest.loading.catch(() => undefined))?.close()
     }
+  }
+
+  /** A model that can be asked. One whose llama.cpp has ended, for whatever reason, is forgotten, and loaded again. */
+  #living(name: string): Entry | undefined {
+    const entry = this.#entries.get(name)
+    if (entry?.model?.isClosed !== true) return entry
+    this.#remove(entry)
+    return undefined
   }
 
   #remove(entry: Entry): void {

@@ -83,12 +83,12 @@ export async function answerText(
   )
   const running = steps(model, request, answers, signal)
   let over = false
-  const end = (failed?: unknown): void => {
+  const end = (): void => {
     if (over) return
     over = true
     for (const { generated } of answers) if (generated !== undefined) metrics.generated(name, generated)
     if (signal.aborted) metrics.cancelled()
-    lease.release(failed)
+    lease.release()
   }
   const first = running.next()
   if (!request.stream) {
@@ -97,13 +97,13 @@ export async function answerText(
       end()
       return context.json(shape.whole(name, answers))
     } catch (error) {
-      end(error)
+      end()
       return answerError(context, refusalOf(error, [model.path]))
     }
   }
   // The first step decides between an answer and an error; a long prompt gets signs of life meanwhile.
   await Promise.race([first, new Promise((resolve) => setTimeout(resolve, aliveMs).unref())]).catch((error: unknown) => {
-    end(error)
+    end()
     throw refusalOf(error, [model.path])
   })
   const events = textEvents(first, running, request, shape, name, answers, model.path, end)
@@ -120,7 +120,7 @@ async function* textEvents(
   name: string,
   answers: readonly Answer[],
   path: string,
-  end: (failed?: unknown) => void,
+  end: () => void,
 ): AsyncGenerator<string, void, void> {
   const event = (body: object): string => `data: ${JSON.stringify(body)}\n\n`
   const begun = new Set<Answer>()
@@ -137,7 +137,7 @@ async function* textEvents(
     yield 'data: [DONE]\n\n'
     end()
   } catch (error) {
-    end(error)
+    end()
     yield event(errorBody(refusalOf(error, [path])))
   } finally {
     await running.return()

@@ -31,7 +31,16 @@ describe.skipIf(!llama.available)(`mq bench (${llama.name})`, () => {
       for (const { tokensPerSecond, samples } of speeds) {
         expect(tokensPerSecond).toBeCloseTo(samples.reduce((sum, value) => sum + value, 0) / 3, 6)
       }
-      expect(paired?.every(({ ratio }) => ratio > 0)).toBe(true)
+      expect(paired?.map(({ test: name }) => name)).toEqual(['pp32', 'tg4'])
+    }
+    // The runs of the file beside are those of the last model's pairs.
+    const last = report.models.at(-1)
+    for (const [at, { ratio, standardError }] of (last?.paired ?? []).entries()) {
+      const others = report.against?.speeds[at]?.samples ?? []
+      const ratios = (last?.speeds[at]?.samples ?? []).map((speed, run) => speed / (others[run] as number))
+      const mean = ratios.reduce((sum, value) => sum + value, 0) / 3
+      expect(ratio).toBeCloseTo(mean, 6)
+      expect(standardError).toBeCloseTo(Math.sqrt(ratios.reduce((sum, value) => sum + (value - mean) ** 2, 0) / 2 / 3), 6)
     }
     expect(report.against?.model).toBe('llama-kjv-F16-1.gguf')
     const page = await readFile(plot, 'utf8')

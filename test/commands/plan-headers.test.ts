@@ -109,8 +109,8 @@ describe('a model from afar', () => {
     expect(tensors).toEqual(here.tensors)
     const names = (await readdir(sample)).filter((name) => !name.endsWith('.safetensors'))
     const small = await Promise.all(names.map(async (name) => (await stat(join(sample, name))).size))
-    // Small files, some of them twice, and 128 KiB for headers; a model has megabytes.
-    expect(hub.sentBytes()).toBeLessThan(small.reduce((sum, size) => sum + size, 0) + 2 ** 18)
+    // Each small file once, and 64 KiB of each shard for its header; a model has megabytes.
+    expect(hub.sentBytes()).toBeLessThanOrEqual(small.reduce((sum, size) => sum + size, 0) + 2 ** 17)
   })
 
   it('reads a GGUF, in shards or by its address, as far as its header goes', async () => {

@@ -11,19 +11,27 @@ const singleName = 'model.safetensors'
 /** Headers read at a time: over HTTP, most of the time is waiting. */
 const concurrency = 8
 
-/** The headers of a checkpoint's weight files, by file name, in the order of their names. */
-export async function readHeaders(folder: CheckpointFolder): Promise<ReadonlyMap<string, SafetensorsHeader>> {
+/** Headers of weight files. */
+export interface WeightHeaders {
+  /** By file name, in the order of their names. */
+  readonly headers: ReadonlyMap<string, SafetensorsHeader>
+  /** Whether one file and shards hold a whole model each: the one file is read, as by transformers. */
+  readonly holdsTwo: boolean
+}
+
+/** The headers of a checkpoint's weight files. */
+export async function readHeaders(folder: CheckpointFolder): Promise<WeightHeaders> {
   const names = (await folder.names()).toSorted()
   if (names.includes(indexName)) {
     const index = await withSource(folder, indexName, readShardIndex)
     const single = await wholeBeside(folder, names, index)
-    if (single !== undefined) return new Map([[singleName, single]])
+    if (single !== undefined) return { headers: new Map([[singleName, single]]), holdsTwo: true }
     const headers = await readAll(
       folder,
       index.files.filter((file) => names.includes(file)),
     )
     checkShards(index, headers)
-    return headers
+    return { headers, holdsTwo: false }
   }
   const weights = names.filter((name) => name.endsWith('.safetensors'))
   // Some repositories hold the weights a second time, under their maker's own names (consolidated.safetensors).
@@ -37,14 +45,7 @@ export async function readHeaders(folder: CheckpointFolder): Promise<ReadonlyMap
   checkNumbers(folder, chosen)
   const headers = await readAll(folder, chosen)
   checkNamesOnce(folder, headers)
-  return headers
-}
-
-/** Whether one file and shards hold a whole model each: the one file is read, as by transformers. */
-export async function holdsTwoModels(folder: CheckpointFolder): Promise<boolean> {
-  const names = await folder.names()
-  if (!names.includes(indexName) || !names.includes(singleName)) return false
-  return (await wholeBeside(folder, names, await withSource(folder, indexName, readShardIndex))) !== undefined
+  return { headers, holdsTwo: false }
 }
 
 /** The header of model.safetensors where it holds all that the shards of an index hold. */

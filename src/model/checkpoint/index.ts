@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import type { SafetensorsTensor } from '../../../formats/safetensors/index.js'
 import { MqError } from '../../errors/index.js'
 import { decodePlain, elementCount, type PlainType, plain, plainTypeBytes, type Recipe, type Shape } from '../../recipe/index.js'
-import { holdsTwoModels, readHeaders, readJsonFile, readTextFile } from './files.js'
+import { readHeaders, readJsonFile, readTextFile } from './files.js'
 import { type CheckpointFolder, checkpointFolderOf, localFolder } from './folder.js'
 import { openStorage, type StoredTensors } from './storage/index.js'
 import { type Stretches, stretchesAreEqual } from './stretches.js'
@@ -57,7 +57,7 @@ export interface Checkpoint {
  */
 export async function openCheckpoint(place: string | CheckpointFolder): Promise<Checkpoint> {
   const folder = typeof place === 'string' ? localFolder(await checkpointFolderOf(resolve(place))) : place
-  const headers = await readHeaders(folder)
+  const { headers, holdsTwo } = await readHeaders(folder)
   const config = await readJsonFile(folder, 'config.json')
   if (config === undefined) throw MqError.of('CHECKPOINT_EMPTY', { path: folder.path, problem: 'there is no config.json' })
 
@@ -127,7 +127,7 @@ export async function openCheckpoint(place: string | CheckpointFolder): Promise<
     files: [...headers.keys()].map((name) => folder.pathOf(name)),
     config,
     ...storage,
-    notes: (await holdsTwoModels(folder)) ? [...storage.notes, twoModelsNote] : storage.notes,
+    notes: holdsTwo ? [...storage.notes, twoModelsNote] : storage.notes,
     sourceType: guess?.dtype === 'BF16' ? 'BF16' : 'F16',
     async values(name) {
       const { dtype, shape, file, start, end } = placeOf(name)

@@ -44,12 +44,13 @@ export async function blueprintOfCheckpoint(
     const storedType = blocksOf(tensor.recipe)?.type
     return { ...blueprintTensor(tensor.name, tensor.recipe, model.architecture), ...(storedType !== undefined && { storedType }) }
   })
-  const tokenizer = await readTokenizer(checkpoint, model, pre)
+  const generation = await checkpoint.readJson('generation_config.json')
+  const tokenizer = await readTokenizer(checkpoint, model, pre, generation)
   const { card, notes: cardNotes } = await readModelCard(checkpoint)
   const metadata = new Map<string, MetadataValue>([
     ['general.architecture', text(model.architecture)],
     ...model.firstKeys,
-    ...(await generalMetadata(checkpoint, model.architecture, tensors, { given: name, card, adapters })),
+    ...generalMetadata(checkpoint, model.architecture, tensors, { given: name, card, adapters, generation }),
     ...model.keys,
     ['general.quantization_version', uint32(2)],
     ...tokenizer.entries,
@@ -111,7 +112,13 @@ function renamedPre([key, value]: readonly [string, MetadataValue], { preNames }
   return isPre && Object.hasOwn(preNames, value.value) ? [key, text(preNames[value.value] as string)] : [key, value]
 }
 
-async function readTokenizer(checkpoint: Checkpoint, model: Model, pre: string | undefined): Promise<TokenizerMetadata> {
+/** @param generation generation_config.json. */
+async function readTokenizer(
+  checkpoint: Checkpoint,
+  model: Model,
+  pre: string | undefined,
+  generation: Readonly<Record<string, unknown>> | undefined,
+): Promise<TokenizerMetadata> {
   const config = await checkpoint.readJson('tokenizer_config.json')
   const { entries, notes } = tokenizerMetadata(
     {
@@ -120,7 +127,7 @@ async function readTokenizer(checkpoint: Checkpoint, model: Model, pre: string |
       config,
       specialTokensMap: await checkpoint.readJson('special_tokens_map.json'),
       modelConfig: checkpoint.config,
-      generationConfig: await checkpoint.readJson('generation_config.json'),
+      generationConfig: generation,
       addedTokens: await checkpoint.readJson('added_tokens.json'),
       sentencePiece: await readSentencePiece(checkpoint),
       tokenRanks: await checkpoint.readText(tokenRanksName),

@@ -28,6 +28,7 @@ interface GeneralOptions {
   readonly given?: string | undefined
   readonly card?: Readonly<Record<string, unknown>>
   readonly adapters?: readonly Adapter[]
+  readonly generation?: Readonly<Record<string, unknown>> | undefined
 }
 
 /**
@@ -35,14 +36,14 @@ interface GeneralOptions {
  * @param options given: the model's name, `ORG/NAME` or `NAME`; by default that of config.json (`_name_or_path`), and what it leaves open, of the
  * folder.
  * @param options card: the front matter of README.md. adapters: what is merged into the model, which makes it a finetune of the checkpoint's.
+ * @param options generation: generation_config.json, which has advice on sampling.
  */
-export async function generalMetadata(
+export function generalMetadata(
   checkpoint: Checkpoint,
   architecture: string,
   tensors: readonly { readonly name: string; readonly shape: Shape }[],
-  { given, card = {}, adapters = [] }: GeneralOptions = {},
-): Promise<[string, MetadataValue][]> {
-  const generation = (await checkpoint.readJson('generation_config.json')) ?? {}
+  { given, card = {}, adapters = [], generation = {} }: GeneralOptions = {},
+): [string, MetadataValue][] {
   const parameters = parameterCount(tensors)
   const named = readNames(checkpoint, parameters, given)
   const parts = given === undefined ? withAdapters(named, adapters) : named

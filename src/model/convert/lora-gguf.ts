@@ -19,8 +19,7 @@ import { nameParts, titleOf } from './model-name.js'
  * @throws MqError ADAPTER_INVALID, ADAPTER_UNSUPPORTED for what such a file cannot hold, ADAPTER_MISMATCH, and what reading a configuration throws.
  */
 export async function blueprintOfAdapter(base: string | CheckpointFolder, path: string): Promise<Blueprint> {
-  const spec = await readAdapterSpec(path)
-  const adapter = await openAdapter({ ...spec, scale: 1 }, 'apart')
+  const adapter = await openAdapter(await readAdapterSpec(path), 'apart')
   const names = [...adapter.modules.keys()].map((module) => `${module}.weight`)
   const shapes = new Map<string, Shape>(
     names.map((name) => [name, shapeOf(adapter.modules.get(name.slice(0, -'.weight'.length)) as AdaptedModule)]),
@@ -29,6 +28,7 @@ export async function blueprintOfAdapter(base: string | CheckpointFolder, path: 
   const checkpoint = await openConfig(base, shapes)
   const model = await describeModel(checkpoint)
   const { alpha, factorOf } = alphaOf(adapter)
+  if (alpha === 0 && adapter.modules.size > 0) throw unsupported(adapter, 'whose scaling is 0, which llama.cpp reads as 1,')
   const placed = placeAdapter(adapter, checkpoint, model, factorOf)
   const tensors = placed.map(({ name, recipe, keepF32 }): BlueprintTensor => {
     const layer = layerOfTensor(name)
@@ -64,23 +64,23 @@ function shapeOf({ a, b, isEmbedding }: AdaptedModule): readonly [number, number
 }
 
 /** The alpha of the file, and what is missing of each module's own scaling. */
-function alphaOf({ config, modules }: Adapter): { alpha: number; factorOf: (module: string) => number } {
+function alphaOf({ config, modules, scale }: Adapter): { alpha: number; factorOf: (module: string) => number } {
   const wanted = new Map(
     [...modules].map(([name, { a }]) => {
       const rank = a.shape[0] ?? 0
-      return [name, config.scalingOf(name, rank) * rank]
+      return [name, config.scalingOf(name, rank) * rank * scale]
     }),
   )
   const [first = config.alpha] = [...wanted.values()]
   const isOne = [...wanted.values()].every((alpha) => Math.abs(alpha - first) < 1e-9 * Math.abs(first))
-  const alpha = isOne ? first : config.alpha
-  return { alpha, factorOf: (module) => (isOne || alpha === 0 ? 1 : (wanted.get(module) ?? alpha) / alpha) }
+  const alpha = isOne ? first : ([...wanted.values()].find((each) => each !== 0) ?? 0)
+  return { alpha, factorOf: (module) => (isOne ? 1 : (wanted.get(module) ?? alpha) / alpha) }
 }
 
-function scaleNotes({ config }: Adapter, alpha: number): string[] {
+function scaleNotes({ config, scale }: Adapter, alpha: number): string[] {
   if (alpha === config.alpha) return []
   return [
-    `adapter.lora.alpha is ${alpha}, with which llama.cpp's alpha / rank is the adapter's own scaling; lora_alpha is ${config.alpha}.`,
+    `adapter.lora.alpha is ${alpha}, with which llama.cpp's alpha / rank is the adapter's own scaling${scale === 1 ? '' : ` times ${scale}`}; lora_alpha is ${config.alpha}.`,
   ]
 }
 

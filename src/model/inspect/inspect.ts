@@ -128,7 +128,7 @@ async function inspectSafetensors(path: string): Promise<Inspection> {
 }
 
 async function inspectCheckpoint(checkpoint: CheckpointFolder): Promise<Inspection> {
-  const inspection = await fromHeaders(checkpoint.path, checkpoint, await readHeaders(checkpoint))
+  const inspection = await fromHeaders(checkpoint.path, checkpoint, (await readHeaders(checkpoint)).headers)
   const config = await readJsonFile(checkpoint, 'config.json')
   const architectures: unknown = config?.['architectures']
   const architecture: unknown = Array.isArray(architectures) ? architectures[0] : undefined

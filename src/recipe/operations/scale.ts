@@ -54,9 +54,12 @@ export const scaleOperation: Operation<ScaleRecipe> = {
     const length = rowLength(input)
     const isLast = axis === shape.length - 1
     const inner = elementCount(shape.slice(axis + 1, -1))
-    for (let at = 0; at < target.length; at += 1) {
-      const entry = isLast ? at % length : Math.floor((start + Math.floor(at / length)) / inner) % factors.length
-      target[at] = (target[at] as number) * (factors[entry] as number)
+    for (let at = 0, row = start; at < target.length; at += length, row += 1) {
+      if (isLast) for (let i = 0; i < length; i += 1) target[at + i] = (target[at + i] as number) * (factors[i] as number)
+      else {
+        const factor = factors[Math.floor(row / inner) % factors.length] as number
+        for (let i = at; i < at + length; i += 1) target[i] = (target[i] as number) * factor
+      }
     }
   },
   read: (fields) => scale(fields.recipe('input'), fields.whole('axis'), fields.text('powers')),

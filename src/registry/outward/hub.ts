@@ -3,7 +3,8 @@ import { MqError } from '../../errors/index.js'
 import { findToken, hubEndpoint } from '../../hub/index.js'
 import type { WithProgress } from '../../progress/index.js'
 import type { Bundle } from './bundle.js'
-import type { Placed } from './place.js'
+import { cardMark } from './card.js'
+import { type Placed, sumsWith } from './place.js'
 
 /**
  * Uploads a model to a repository of a Hugging Face hub, or of another registry ($HF_ENDPOINT), in one commit. The repository is made where
@@ -30,11 +31,18 @@ export async function* publishToHub(
     await createRepo(hub).catch((error: { statusCode?: number }) => {
       if (error.statusCode !== 409) throw error
     })
-    const { cardMark } = await import('./card.js')
-    const present = await downloadFile({ ...hub, path: 'README.md' }).catch(() => null)
-    const isOwn = present !== null && !(await present.text()).includes(cardMark)
+    // null where there is no such file, or no commit yet.
+    const textOf = async (path: string): Promise<string | undefined> => {
+      const found = await downloadFile({ ...hub, path }).catch((error: { statusCode?: number }) => {
+        if (error.statusCode === 404) return null
+        throw error
+      })
+      return await found?.text()
+    }
+    const present = await textOf('README.md')
+    const isOwn = present !== undefined && !present.includes(cardMark)
     const all = [...bundle.files, ...bundle.attachments]
-    const sums = `${all.map(({ sha256, name }) => `${sha256}  ${name}`).join('\n')}\n`
+    const sums = sumsWith((await textOf('SHA256SUMS')) ?? '', all)
     const files = await Promise.all(
       all.map(async (file) => ({
         path: file.name,

@@ -1,4 +1,4 @@
-import { constants, copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { constants, copyFile, mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { MqError } from '../../errors/index.js'
 import { checkSpace, hashFile, writeWhole } from '../../files/index.js'
@@ -34,10 +34,11 @@ export async function* placeFiles(
     done += file.sizeBytes
   }
   const card = join(folder, 'README.md')
-  const present = await readFile(card, 'utf8').catch(() => cardMark)
+  const present = await textOr(card, cardMark)
   if (present.includes(cardMark) || force) await writeWhole(card, bundle.card)
-  await writeSums(folder, all)
-  return { folder, files: [...all.map(({ name }) => join(folder, name)), card, join(folder, 'SHA256SUMS')] }
+  const sums = join(folder, 'SHA256SUMS')
+  await writeWhole(sums, sumsWith(await textOr(sums, ''), all))
+  return { folder, files: [...all.map(({ name }) => join(folder, name)), card, sums] }
 }
 
 async function placeFile(path: string, file: BundleFile, force: boolean, signal: AbortSignal | undefined): Promise<void> {
@@ -61,15 +62,18 @@ async function placeFile(path: string, file: BundleFile, force: boolean, signal:
   }
 }
 
-/** SHA256SUMS of a folder: lines of files that were published before stay. */
-async function writeSums(folder: string, files: readonly BundleFile[]): Promise<void> {
-  const path = join(folder, 'SHA256SUMS')
+/** A text file, or `none` where there is none. @throws MqError FILE_UNREADABLE and kin. */
+export function textOr(path: string, none: string): Promise<string> {
+  return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return none
+    throw MqError.from(error, path)
+  })
+}
+
+/** SHA256SUMS with lines for these files: those of files that were published before stay. @param before the text that is there. */
+export function sumsWith(before: string, files: readonly BundleFile[]): string {
   const names = new Set(files.map(({ name }) => name))
-  const before = (await readFile(path, 'utf8').catch(() => ''))
-    .split('\n')
-    .filter((line) => /^[0-9a-f]{64} [ *]./.test(line) && !names.has(line.slice(66)))
-  const lines = [...before, ...files.map(({ sha256, name }) => `${sha256}  ${name}`)]
-  const sorted = lines.toSorted((a, b) => (a.slice(66) < b.slice(66) ? -1 : 1))
-  await writeFile(`${path}.partial`, `${sorted.join('\n')}\n`)
-  await rename(`${path}.partial`, path)
+  const others = before.split('\n').filter((line) => /^[0-9a-f]{64} [ *]./.test(line) && !names.has(line.slice(66)))
+  const lines = [...others, ...files.map(({ sha256, name }) => `${sha256}  ${name}`)]
+  return `${lines.toSorted((a, b) => (a.slice(66) < b.slice(66) ? -1 : 1)).join('\n')}\n`
 }

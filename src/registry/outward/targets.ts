@@ -1,14 +1,15 @@
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { MqError } from '../../errors/index.js'
+import { writeWhole } from '../../files/index.js'
 import type { WithProgress } from '../../progress/index.js'
 import { parseModelName, repositoryOf } from '../store/index.js'
 import type { Bundle } from './bundle.js'
 import { publishToHub } from './hub.js'
 import { ollamaPlace, publishToOllama } from './ollama.js'
-import { type Placed, placeFiles } from './place.js'
+import { type Placed, placeFiles, textOr } from './place.js'
 
 /** Where a model is published to, beside the registry. */
 export type Target =
@@ -99,12 +100,11 @@ async function* placeForRouter(
   const placed = yield* place(join(root, `${model.name}-${model.tag}`))
   if (!isPreset) return placed
   await mkdir(root, { recursive: true })
-  const before = await readFile(directory, 'utf8').catch(() => 'version = 1\n')
+  const before = await textOr(directory, 'version = 1\n')
   const section = `[${repositoryOf(model)}:${model.tag}]`
   const kept = withoutSection(before, section).trimEnd()
   const lines = `${kept}\n\n${section}\nmodel = ${join(placed.folder, files[0]?.name ?? '')}\n`
-  await writeFile(`${directory}.partial`, lines.trimStart())
-  await rename(`${directory}.partial`, directory)
+  await writeWhole(directory, lines.trimStart())
   return { folder: placed.folder, files: [...placed.files, resolve(directory)] }
 }
 

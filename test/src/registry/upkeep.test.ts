@@ -214,7 +214,7 @@ describe('fsck', () => {
 })
 
 /** Moments at which a process is killed; MQ_KILLS=20 looks longer. */
-const kills = Number(process.env['MQ_KILLS'] ?? 2)
+const kills = Number(process.env['MQ_KILLS'] ?? 4)
 
 describe('kill -9', () => {
   test.each([

@@ -34,16 +34,27 @@ const pair = (module: string, outputs: number, inputs: number, rank = 4): Record
 const layer = 'model.layers.0'
 const modules = { ...pair(`${layer}.self_attn.q_proj`, 128, 128), ...pair(`${layer}.mlp.down_proj`, 128, 64, 2) }
 
+it('refuses a scaling of 0, for which llama.cpp takes 1', async () => {
+  const path = await writeAdapter(join(folder, 'none'), {
+    tensors: modules,
+    config: { lora_alpha: 0, rank_pattern: { down_proj: 2 } },
+  })
+  await expect(blueprintOfAdapter(base, path)).rejects.toMatchObject({ code: 'ADAPTER_UNSUPPORTED' })
+})
+
 describe('what llama.cpp adds with an adapter in GGUF', () => {
   it.each([
     ['a plain adapter', {}],
     ['a rank-stabilised one', { use_rslora: true }],
     ['alphas by module', { alpha_pattern: { q_proj: 5 } }],
-  ])('is what a merge adds: %s', async (name, config) => {
-    const path = await writeAdapter(join(folder, name), {
+    ['alphas by module, the usual one 0', { lora_alpha: 0, alpha_pattern: { q_proj: 5 } }],
+    ['half of it', {}, ':0.5'],
+  ])('is what a merge adds: %s', async (name, config, times = '') => {
+    const adapter = await writeAdapter(join(folder, name), {
       tensors: modules,
       config: { rank_pattern: { down_proj: 2 }, ...config },
     })
+    const path = `${adapter}${times}`
     const [apart, merged, plain] = [
       await blueprintOfAdapter(base, path),
       await makeBlueprint(base, { lora: [path] }),

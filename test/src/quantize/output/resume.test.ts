@@ -295,7 +295,7 @@ describe('two processes', () => {
 
 describe('after kill -9', () => {
   /** MQ_KILLS=20 looks longer. */
-  const kills = Number(process.env['MQ_KILLS'] ?? 2)
+  const kills = Number(process.env['MQ_KILLS'] ?? 3)
   const entry = fileURLToPath(new URL('../../../../bin/run.js', import.meta.url))
   const sample = fileURLToPath(new URL('../../../../samples/deepseek-kjv-moe', import.meta.url))
 
