@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import { MqError } from '../errors/index.js'
 import type { WithProgress } from '../progress/index.js'
 import type { LlamaModel } from '../runner/index.js'
-import { readReport, reportPath } from '../verify/index.js'
+import { readReport, reportPath, type VerifyReport } from '../verify/index.js'
 
 /** Loads a model with the options of the measurement. */
 export type Load = (path: string) => Promise<LlamaModel>
@@ -140,10 +140,7 @@ function moments(values: readonly number[]): { readonly mean: number; readonly d
 async function describe(model: LlamaModel, speeds: readonly Speed[], paired?: readonly PairedSpeed[]): Promise<ModelSpeed> {
   const { description, parameters, sizeBytes } = model.info
   const path = reportPath(model.path)
-  const report = await stat(path)
-    .then(() => readReport(path))
-    .catch(() => undefined)
-  const mean = report?.divergence?.kld.mean
+  const mean = (await reportOf(model.path, path))?.divergence?.kld.mean
   return {
     model: basename(model.path),
     path: model.path,
@@ -154,4 +151,13 @@ async function describe(model: LlamaModel, speeds: readonly Speed[], paired?: re
     ...(paired !== undefined && { paired }),
     ...(mean !== undefined && { kld: { value: mean.value, standardError: mean.standardError } }),
   }
+}
+
+/** The report beside a file, where by name, size and time it is of that file and no earlier one: its hash would take as long as the runs. */
+async function reportOf(model: string, path: string): Promise<VerifyReport | undefined> {
+  const [file, written] = await Promise.all([stat(model), stat(path).catch(() => undefined)])
+  if (written === undefined || written.mtimeMs < file.mtimeMs) return undefined
+  const report = await readReport(path).catch(() => undefined)
+  const isOfFile = report?.files.some(({ name, sizeBytes }) => name === basename(model) && sizeBytes === file.size)
+  return isOfFile === true ? report : undefined
 }

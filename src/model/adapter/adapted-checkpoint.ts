@@ -160,12 +160,13 @@ function takeSaved(work: Work, adapter: Adapter, file: number, name: string, ten
       adapter,
       `its ${name} has the shape ${showShape(tensor.shape)}, and that of the model ${showShape(shape)}`,
     )
-  // An embedding that was trained by itself leaves the output matrix that it was tied to as it was.
+  // An embedding that was trained by itself leaves the output matrix that it was tied to as it was: with what came before.
   const head = tensor.isBase || adapter.config.keepsTies ? undefined : names.headOf(stored)
-  if (head !== undefined && !adapter.saved.has(head) && !work.replaced.has(head)) {
-    work.added.set(head, { shape, make: () => work.base.tensor(stored) })
+  if (head !== undefined && !adapter.saved.has(head) && !work.replaced.has(head) && !work.added.has(head)) {
+    const recipe = recipeNow(work, stored)
+    work.added.set(head, { shape: recipe.shape, make: () => recipe })
     work.notes.push(
-      `The adapter ${adapter.name} brings an embedding, and the output matrix stays that of the model: the file holds both.`,
+      `The adapter ${adapter.name} brings an embedding, and the output matrix stays as it was: the file holds both.`,
     )
   }
   // What it brings takes the place of all that came before.
@@ -198,6 +199,13 @@ function vocabularyOf({ base, replaced }: Work): number | undefined {
   return rows === base.shapeOf(name)?.[0] ? undefined : rows
 }
 
+/** A tensor with what adapters have brought so far. */
+function recipeNow({ base, changes, replaced, added }: Work, name: string): Recipe {
+  const whole = replaced.get(name)
+  const start = whole !== undefined ? valuesOf(whole.tensor, whole.file) : (added.get(name)?.make() ?? base.tensor(name))
+  return (changes.get(name) ?? []).reduce((current, change) => change(current, start), start)
+}
+
 function wrapped(
   work: Work,
   adapters: readonly Adapter[],
@@ -207,18 +215,13 @@ function wrapped(
   const { base, changes, replaced, added } = work
   const own = new Set(base.names)
   const extra = [...new Set([...replaced.keys(), ...added.keys()])].filter((name) => !own.has(name))
-  const tensor = (name: string): Recipe => {
-    const whole = replaced.get(name)
-    const start = whole !== undefined ? valuesOf(whole.tensor, whole.file) : (added.get(name)?.make() ?? base.tensor(name))
-    return (changes.get(name) ?? []).reduce((current, change) => change(current, start), start)
-  }
   return {
     ...base,
     files: [...base.files, ...adapters.map(({ file }) => file)],
     config: vocabulary === undefined ? base.config : withVocabulary(base.config, vocabulary),
     names: [...extra, ...base.names],
     shapeOf: (name) => shapeNow(work, name),
-    tensor,
+    tensor: (name) => recipeNow(work, name),
     async values(name) {
       const whole = replaced.get(name)
       if (whole === undefined && !changes.has(name)) return await base.values(name)
