@@ -1,3 +1,4 @@
+import { appendFile, readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { positiveOf } from './arguments.js'
 import { benchQuality, type QualityRow, rivalKinds } from './quality.js'
@@ -8,15 +9,20 @@ import { modelSubject, type QualitySubject, sampleNames, sampleSubject, textName
 import { qualityHeading, qualityLine, qualityMarkdown, qualitySummary } from './quality-text.js'
 import { realNames, realSubjects, realTexts } from './real-models.js'
 
-/** `npm run bench -- quality`: takes its arguments, of which lists are separated by commas, and prints its results. */
+/**
+ * `npm run bench -- quality`: takes its arguments, of which lists are separated by commas, and prints its results.
+ * `--rows FILE` appends each row as a line of JSON as soon as it is measured; `--show FILE` prints such rows and measures nothing.
+ */
 export async function quality(args: string[]): Promise<void> {
   const [list, flag] = [{ type: 'string' } as const, { type: 'boolean' } as const]
-  const lists = { samples: list, sizes: list, texts: list, rivals: list, chunks: list, cache: list }
+  const lists = { samples: list, sizes: list, texts: list, rivals: list, chunks: list, cache: list, rows: list, show: list }
   const several = { type: 'string', multiple: true } as const
   const model = { model: list, 'calibration-text': several, 'calibration-chunks': list, text: several, real: flag }
   const options = { json: flag, markdown: flag, ingredients: flag, ...lists, ...model }
   const { values } = parseArgs({ args, options })
-  const { cache } = values
+  const { cache, rows: rowsFile } = values
+  const asked = { json: values.json === true, markdown: values.markdown === true }
+  if (values.show !== undefined) return print(await readRows(values.show), asked)
   const chosen = {
     subjects: await subjectsOf(values),
     sizes: oneOf(
@@ -36,14 +42,26 @@ export async function quality(args: string[]): Promise<void> {
     return
   }
   const found: QualityRow[] = []
-  const atOnce = values.json !== true && values.markdown !== true
+  const atOnce = !asked.json && !asked.markdown
   if (atOnce) console.log(qualityHeading)
   for await (const row of benchQuality(chosen)) {
     found.push(row)
     if (atOnce) console.log(qualityLine(row))
+    if (rowsFile !== undefined) await appendFile(rowsFile, `${JSON.stringify(row)}\n`)
   }
-  if (values.json === true) console.log(JSON.stringify(found, null, 2))
-  else console.log(values.markdown === true ? qualityMarkdown(found) : `\n${qualitySummary(found)}`)
+  print(found, asked)
+}
+
+/** Rows as `--rows` wrote them, of one run or several: the last of each comparison. */
+async function readRows(path: string): Promise<QualityRow[]> {
+  const lines = (await readFile(path, 'utf8')).split('\n').filter((line) => line !== '')
+  const rows = lines.map((line) => JSON.parse(line) as QualityRow)
+  return [...new Map(rows.map((row) => [`${row.sample} ${row.rival} ${row.text}`, row])).values()]
+}
+
+function print(rows: readonly QualityRow[], { json, markdown }: { readonly json: boolean; readonly markdown: boolean }): void {
+  if (json) console.log(JSON.stringify(rows, null, 2))
+  else console.log(markdown ? qualityMarkdown(rows) : `\n${qualitySummary(rows)}`)
 }
 
 interface Asked {

@@ -134,6 +134,9 @@ function usageError(error: Error, command: string): MqError {
   const problem = oneLine(error.message.replace(/See more help with --help\s*$/, ''))
     .replace(/^The following errors? occurred: /, '')
     .replace(/\.$/, '')
+  const [, flag, expected, value = ''] = /^Parsing --(\S+) Expected (an integer[^:]*?) but received: (.*)$/.exec(problem) ?? []
+  if (flag !== undefined)
+    return MqError.of('FLAG_INVALID', { flag, value, problem: `it is not ${expected}`, command }, { cause: error })
   return MqError.of('USAGE', { problem, command }, { cause: error })
 }
 

@@ -66,7 +66,7 @@ describe('mq plan, the dry run of everything', () => {
     [['--picture', 'plan.png'], 'FLAG_INVALID'],
     [['--picture', '/nowhere/plan.svg'], 'FILE_UNWRITABLE'],
     [['--vram', 'much'], 'FLAG_INVALID'],
-    [['--ctx', '0'], 'USAGE'],
+    [['--ctx', '0'], 'FLAG_INVALID'],
     [['--cache-type', 'q3'], 'USAGE'],
   ])('refuses %j', async (flags, code) => {
     const { stdout } = await runCommand(PlanCommand, ['samples/llama-kjv', '--type', 'Q8_0', ...flags, '--json'])

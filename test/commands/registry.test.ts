@@ -44,7 +44,7 @@ describe('mq publish, registry ls, registry serve, pull', () => {
     [['publish', 'samples/llama-kjv', 'llama'], 2, 'NAME_INVALID'],
     [['publish', 'samples/llama-kjv', 'kjv/llama', '--report', 'none.json'], 3, 'FILE_MISSING'],
     [['pull', 'kjv/tiny', '--endpoint', 'http://127.0.0.1:1'], 6, 'NETWORK'],
-    [['registry', 'serve', '--port', '70000'], 2, 'USAGE'],
+    [['registry', 'serve', '--port', '70000'], 2, 'FLAG_INVALID'],
   ])('%j ends with %i and one line', async (args, exitCode, code) => {
     await using folder = await temporaryFolder()
     const result = await runMqHere(args, { env: { MQ_REGISTRY: folder.path, NODE_ENV: 'production' } })

@@ -99,7 +99,7 @@ describe.skipIf(!llama.available)(`mq run (${llama.name})`, () => {
     [['--top-p', '7'], 2, 'FLAG_INVALID'],
     [['--temperature', 'hot'], 2, 'FLAG_INVALID'],
     [['--prompt', 'twice'], 2, 'FLAGS_CONFLICT'],
-    [['--ctx', '4294967304'], 2, 'USAGE'],
+    [['--ctx', '4294967304'], 2, 'FLAG_INVALID'],
     [['-ngl', 'some'], 2, 'FLAG_INVALID'],
     [['--ctx', '8'], 3, 'PROMPT_TOO_LONG'],
   ])('%j ends with %i and one line', async (flags, status, code) => {

@@ -64,7 +64,7 @@ describe.skipIf(!llama.available)(`mq serve (${llama.name})`, () => {
   )
 
   test.each([
-    [['--ctx', '99999999999'], 2, 'USAGE'],
+    [['--ctx', '99999999999'], 2, 'FLAG_INVALID'],
     [['--memory', 'much'], 2, 'FLAG_INVALID'],
     [['--engine', 'llama-server', '--llama-dir', '/nowhere'], 4, 'LLAMA_MISSING'],
     [['--api-key-file', '/nowhere'], 3, 'FILE_MISSING'],
