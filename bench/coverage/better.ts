@@ -16,6 +16,17 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
     'tokenizer.ggml.scores',
     'tokenizer.ggml.token_type',
   ],
+  'ministral3-tekken': [
+    'scores are floats, and the name of a template is none',
+    'tokenizer.ggml.scores',
+    'tokenizer.chat_template',
+  ],
+  ...Object.fromEntries(
+    ['mistral-params', 'ministral3-params', 'mistral-large3-params'].map((name) => [
+      name,
+      ['scores are floats', 'tokenizer.ggml.scores'],
+    ]),
+  ),
   mpt: ['the converter forgets it for this class', 'general.file_type'],
   xverse: ['llama.cpp merges by scores, which the converter leaves out', 'tokenizer.ggml.scores'],
   'glm-4-9b-hf': [

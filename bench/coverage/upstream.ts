@@ -21,6 +21,8 @@ export interface UpstreamCase {
 const script = `
 import base64, json, os, runpy, sys, traceback
 sys.path.insert(1, '/usr/share/llama.cpp/llama.cpp-tools')
+# Mistral's own library, which Debian has not.
+sys.path.append('/opt/mistral-common')
 import transformers, torch, sentencepiece, gguf
 import conversion, conversion.base
 torch.set_num_threads(1)

@@ -4,17 +4,28 @@ import { byteLevelBpe } from './byte-level-bpe.js'
 import { asObject } from './json.js'
 import { rwkvWorld } from './rwkv-world.js'
 import { sentencePiece } from './sentencepiece.js'
+import { tekken } from './tekken.js'
 import { tokenRanks } from './token-ranks.js'
 import type { TokenizerFiles, TokenizerKind, TokenizerMetadata, TokenizerOptions } from './types.js'
 import { unigram } from './unigram.js'
 import { wordPiece } from './word-piece.js'
 
 export { rwkvVocabularyName } from './rwkv-world.js'
+export { tekkenName } from './tekken.js'
 export { tokenRanksName } from './token-ranks.js'
 export type { TokenizerEntry, TokenizerFiles, TokenizerMetadata, TokenizerOptions } from './types.js'
 
 /** Every way to write a tokenizer down; the first that a checkpoint's files hold is read. */
-const kinds: readonly TokenizerKind[] = [byteLevelBpe, wordPiece, unigram, sentencePiece, byteFallbackBpe, tokenRanks, rwkvWorld]
+const kinds: readonly TokenizerKind[] = [
+  byteLevelBpe,
+  wordPiece,
+  unigram,
+  tekken,
+  sentencePiece,
+  byteFallbackBpe,
+  tokenRanks,
+  rwkvWorld,
+]
 
 /**
  * GGUF metadata of a tokenizer.

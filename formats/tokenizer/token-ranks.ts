@@ -1,6 +1,7 @@
 import { FormatError } from '../format-error.js'
 import type { MetadataValue } from '../gguf/types.js'
 import { readAddedTokens } from './added-tokens.js'
+import { showBytes } from './byte-characters.js'
 import { chatTemplates } from './chat-template.js'
 import { asObject } from './json.js'
 import { preTokenizerNames } from './pre-tokenizer-names.js'
@@ -24,7 +25,7 @@ export const tokenRanks: TokenizerKind = {
     const file = files.pathOf(tokenRanksName)
     const pre = preTokenizerOf(files, options.pre, file)
     const ranks = readRanks(files.tokenRanks ?? '', file)
-    const vocabulary = new Map([...ranks].map(([token, rank]) => [showToken(token), rank]))
+    const vocabulary = new Map([...ranks].map(([token, rank]) => [showBytes(token), rank]))
     const added = readAddedTokens(
       {},
       asObject(files.config) ?? {},
@@ -103,23 +104,12 @@ function readRanks(text: string, file: string): ReadonlyMap<string, number> {
   return ranks
 }
 
-/** The characters by which byte-level BPE writes bytes (bytes_to_unicode of GPT-2): printable ones stand for themselves. */
-const characters = ((): readonly string[] => {
-  const isPrintable = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174
-  let next = 256
-  return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(isPrintable(byte) ? byte : next++))
-})()
-
-function showToken(bytes: string): string {
-  return Array.from(bytes, (byte) => characters[byte.charCodeAt(0)]).join('')
-}
-
 /** The two tokens that each is merged from: what the merges of lower rank leave of its bytes. Those that leave more have none. */
 function mergesOf(ranks: ReadonlyMap<string, number>): string[] {
   return [...ranks].flatMap(([token, rank]) => {
     if (token.length === 1) return []
     const parts = partsOf(token, rank, ranks)
-    return parts.length === 2 ? [parts.map(showToken).join(' ')] : []
+    return parts.length === 2 ? [parts.map(showBytes).join(' ')] : []
   })
 }
 

@@ -22,6 +22,8 @@ export interface TokenizerFiles {
   readonly rwkvVocabulary?: string | undefined
   /** The text of tiktoken.model. */
   readonly tokenRanks?: string | undefined
+  /** tekken.json. */
+  readonly tekken?: unknown
   /** The text of chat_template.jinja. */
   readonly chatTemplate?: string | undefined
   /** chat_template.json. */

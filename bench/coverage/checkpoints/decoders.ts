@@ -12,6 +12,7 @@ import {
   qwenRerankerFiles,
 } from './tokenizers/published.js'
 import { rwkvWorldFiles } from './tokenizers/rwkv-world.js'
+import { tekkenFiles } from './tokenizers/tekken.js'
 import { tokenRanksFiles } from './tokenizers/token-ranks.js'
 import { gatedDelta } from './value-rules.js'
 
@@ -26,6 +27,14 @@ const kimiRanks = { files: tokenRanksFiles(kimi.files), pre: 'kimi-k2' }
 const glm = byteLevelModel('glm')
 const gptOss = byteLevelModel('gptOss')
 const tekken = byteLevelModel('tekken')
+const mistralFormat = {
+  mistralFormat: true,
+  classes: ['MistralParams'],
+  files: { ...tekkenFiles(320), 'chat_template.jinja': '{{ messages[0].content }}' },
+  pre: 'tekken',
+  withoutTransformers: "it has Mistral's own form",
+  options: { upstream: ['--mistral-format'], mq: [] },
+} as const
 const gemma4 = { files: gemma4Files(), pre: 'gemma4' }
 const granite3 = byteLevelModel('granite3')
 const granite4 = byteLevelModel('granite4')
@@ -109,6 +118,23 @@ export const decoderSpecs: readonly CheckpointSpec[] = [
   { name: 'ministral3', classes: ['Mistral3ForConditionalGeneration'], arch: 'mistral3', ...tekken },
   { name: 'ministral3-text', classes: ['Ministral3ForCausalLM'], arch: 'mistral3', ...tekken },
   { name: 'mistral-small4', classes: ['Mistral3ForConditionalGeneration'], arch: 'mistral4', ...tekken },
+  {
+    name: 'ministral3-tekken',
+    checkpoint: 'ministral3',
+    classes: ['Mistral3ForConditionalGeneration'],
+    arch: 'mistral3',
+    files: tekkenFiles(320, 'v7'),
+    pre: 'tekken',
+  },
+  { name: 'mistral-params', arch: 'llama', ...mistralFormat },
+  { name: 'ministral3-params', arch: 'mistral3', ...mistralFormat },
+  {
+    name: 'mistral-large3-params',
+    arch: 'deepseek2',
+    ...mistralFormat,
+    // llama.cpp's converter reads one for this class.
+    files: { ...mistralFormat.files, 'config.json': {} },
+  },
   { name: 'minimax-m2', classes: ['MiniMaxM2ForCausalLM'], arch: 'minimax-m2', ...byteLevelModel('miniMax') },
   { name: 'seed-oss', classes: ['SeedOssForCausalLM'], arch: 'seed_oss', ...byteLevelModel('seed') },
   {

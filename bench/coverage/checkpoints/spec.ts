@@ -32,6 +32,8 @@ export interface CheckpointSpec {
   readonly files: Readonly<Record<string, unknown>>
   /** What llama.cpp calls the pre-tokenizer; its converter knows it by a hash of the published vocabulary alone. */
   readonly pre: string
+  /** Whether it has Mistral's own form: params.json and consolidated.safetensors, in the place of config.json and model.safetensors. */
+  readonly mistralFormat?: boolean
   /** Whether it predicts no next token: there is no perplexity. */
   readonly encoder?: boolean
   /** Why transformers cannot run it. */

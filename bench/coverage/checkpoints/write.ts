@@ -23,13 +23,16 @@ export async function writeCheckpointOf(spec: CheckpointSpec, parent: string, cl
   await mkdir(folder, { recursive: true })
   const source = join(projectRoot, 'bench', 'coverage', 'checkpoints', 'cases', spec.checkpoint ?? spec.name)
   const [config, table] = await Promise.all([
-    readFile(join(source, 'config.json'), 'utf8'),
+    readFile(join(source, spec.mistralFormat === true ? 'params.json' : 'config.json'), 'utf8'),
     readFile(join(source, 'tensors.txt'), 'utf8'),
   ])
   const tensors = parseTensors(table, spec.dtype ?? 'BF16').map((tensor) => fillTensor(tensor, spec.name, spec.values))
-  await writeSafetensors(join(folder, 'model.safetensors'), tensors, new Map([['format', 'pt']]))
+  const weights = spec.mistralFormat === true ? 'consolidated.safetensors' : 'model.safetensors'
+  await writeSafetensors(join(folder, weights), tensors, new Map([['format', 'pt']]))
   const files: Readonly<Record<string, unknown>> = {
-    'config.json': config.replace(architecturesField, `$1${className}$2`),
+    ...(spec.mistralFormat === true
+      ? { 'params.json': config }
+      : { 'config.json': config.replace(architecturesField, `$1${className}$2`) }),
     ...spec.files,
   }
   for (const [name, content] of Object.entries(files)) {

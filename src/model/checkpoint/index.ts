@@ -4,11 +4,13 @@ import { MqError } from '../../errors/index.js'
 import { decodePlain, elementCount, type PlainType, plain, plainTypeBytes, type Recipe, type Shape } from '../../recipe/index.js'
 import { readHeaders, readJsonFile, readTextFile } from './files.js'
 import { type CheckpointFolder, checkpointFolderOf, localFolder } from './folder.js'
+import { readModelConfig } from './mistral-format.js'
 import { openStorage, type StoredTensors } from './storage/index.js'
 import { type Stretches, stretchesAreEqual } from './stretches.js'
 
 export { readHeaders, readJsonFile, readTextFile } from './files.js'
 export { type CheckpointFolder, checkSmallFile, exists, isHash, localFolder } from './folder.js'
+export { mistralFormat } from './mistral-format.js'
 
 /** A folder as Hugging Face's transformers saves a model: config.json, *.safetensors, tokenizer files. */
 export interface Checkpoint {
@@ -20,7 +22,7 @@ export interface Checkpoint {
   pathOf(name: string): string
   /** Absolute paths of the weight files, or their addresses; a recipe's `file` counts them. */
   readonly files: readonly string[]
-  /** config.json as it stands. */
+  /** config.json as it stands; in its place params.json of a model in Mistral's own form. */
   readonly config: Readonly<Record<string, unknown>>
   /**
    * The model's tensors, without what only belongs to their storage: file after file, by name within each. This is the order in which
@@ -58,7 +60,7 @@ export interface Checkpoint {
 export async function openCheckpoint(place: string | CheckpointFolder): Promise<Checkpoint> {
   const folder = typeof place === 'string' ? localFolder(await checkpointFolderOf(resolve(place))) : place
   const { headers, holdsTwo } = await readHeaders(folder)
-  const config = await readJsonFile(folder, 'config.json')
+  const config = await readModelConfig(folder)
   if (config === undefined) throw MqError.of('CHECKPOINT_EMPTY', { path: folder.path, problem: 'there is no config.json' })
 
   const located = new Map(
@@ -160,7 +162,7 @@ export async function openCheckpoint(place: string | CheckpointFolder): Promise<
  */
 export async function openConfig(place: string | CheckpointFolder, shapes: ReadonlyMap<string, Shape>): Promise<Checkpoint> {
   const folder = typeof place === 'string' ? localFolder(await checkpointFolderOf(resolve(place))) : place
-  const config = await readJsonFile(folder, 'config.json')
+  const config = await readModelConfig(folder)
   if (config === undefined) throw MqError.of('CHECKPOINT_EMPTY', { path: folder.path, problem: 'there is no config.json' })
   const missing = (tensor: string): MqError => MqError.of('TENSOR_MISSING', { path: folder.path, tensor })
   return {

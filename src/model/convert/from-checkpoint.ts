@@ -2,6 +2,7 @@ import type { MetadataValue } from '../../../formats/gguf/index.js'
 import {
   rwkvVocabularyName,
   type TokenizerMetadata,
+  tekkenName,
   tokenizerMetadata,
   tokenRanksName,
 } from '../../../formats/tokenizer/index.js'
@@ -131,6 +132,7 @@ async function readTokenizer(
       addedTokens: await checkpoint.readJson('added_tokens.json'),
       sentencePiece: await readSentencePiece(checkpoint),
       tokenRanks: await checkpoint.readText(tokenRanksName),
+      tekken: await checkpoint.readJson(tekkenName),
       rwkvVocabulary: await checkpoint.readText(rwkvVocabularyName),
       chatTemplate: await checkpoint.readText('chat_template.jinja'),
       chatTemplateJson: await checkpoint.readJson('chat_template.json'),

@@ -393,3 +393,39 @@ it('says in a FormatError what is wrong with any JSON', () => {
     { numRuns: 500 },
   )
 })
+
+describe('tekken.json', () => {
+  const pattern = String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+  const vocab = [...Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte)), 'ab', 'bc', 'abc', 'xyz'].map(
+    (bytes, rank) => ({ rank, token_bytes: Buffer.from(bytes, 'latin1').toString('base64'), token_str: null }),
+  )
+  const config = { pattern, default_vocab_size: 281, default_num_special_tokens: 22, version: 'v3' }
+  const file = (change: object = {}, configChange: object = {}): Change => ({
+    tokenizer: undefined,
+    tekken: { config: { ...config, ...configChange }, vocab, ...change },
+  })
+
+  it('counts ranks behind the special tokens, and merges a token from all pairs of lower ranks', () => {
+    const found = entries(file(), { vocabularySize: 283 })
+    const tokens = found.get('tokens') as string[]
+    expect([tokens[1], tokens[21], tokens[22 + 97], tokens[280], tokens[281]]).toEqual([
+      '<s>',
+      '<SPECIAL_21>',
+      'a',
+      'abc',
+      '[PAD281]',
+    ])
+    expect(found.get('merges')).toEqual(['a b', 'b c', 'a bc', 'ab c'])
+    expect([found.get('pre'), found.get('bos_token_id'), found.get('padding_token_id')]).toEqual(['tekken', 1, 11])
+  })
+
+  it.each<[string, Change, string]>([
+    ['another pattern', file({}, { pattern: '.' }), 'PRE_TOKENIZER_UNKNOWN'],
+    ['more tokens than there are', file({}, { default_vocab_size: 300 }), 'TOKENIZER_INVALID'],
+    ['a new version without its special tokens', file({}, { version: 'v13' }), 'TOKENIZER_INVALID'],
+    ['a token that no two others make', file({}, { default_vocab_size: 282 }), 'TOKENIZER_INVALID'],
+    ['ranks out of order', file({ vocab: vocab.toReversed() }), 'TOKENIZER_INVALID'],
+  ])('is refused with %s', (_, files, code) => {
+    expect(() => entries(files)).toThrow(expect.objectContaining({ code }))
+  })
+})

@@ -3,6 +3,7 @@ import { bitsandbytes } from './bitsandbytes.js'
 import { compressedTensors } from './compressed-tensors.js'
 import { fp8 } from './fp8.js'
 import { gptq } from './gptq.js'
+import { mistralFp8 } from './mistral-fp8.js'
 import { mxfp4 } from './mxfp4.js'
 import { plain } from './plain.js'
 import type { Storage, StorageContext, StorageKind } from './types.js'
@@ -11,7 +12,7 @@ import { unknownStorage, unsupported } from './unsupported.js'
 export type { Storage, StoredTensor, StoredTensors } from './types.js'
 
 /** Every way in which weights are kept; the first that recognises a checkpoint reads it. */
-const storages: readonly StorageKind[] = [fp8, compressedTensors, gptq, awq, bitsandbytes, mxfp4, unsupported, plain]
+const storages: readonly StorageKind[] = [fp8, mistralFp8, compressedTensors, gptq, awq, bitsandbytes, mxfp4, unsupported, plain]
 
 /**
  * The model's tensors of a checkpoint.
