@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { MqError } from '../../errors/index.js'
 import type { Shape } from '../../recipe/index.js'
-import type { Checkpoint } from '../checkpoint/index.js'
+import { type Checkpoint, mistralFormat } from '../checkpoint/index.js'
 import { type Rope, readRope } from './rope.js'
 
 export { count, countOrNone, finite, flag, listOf, size, word } from './schemas.js'
@@ -134,8 +134,9 @@ export function showField(value: unknown): string {
 }
 
 /** CONFIG_INVALID for this checkpoint. */
-export function configError(checkpoint: Pick<Checkpoint, 'path'>, problem: string, advice?: string): MqError {
-  const file = `${checkpoint.path}/config.json`
+export function configError({ path, config }: Pick<Checkpoint, 'path' | 'config'>, problem: string, advice?: string): MqError {
+  const [named] = Array.isArray(config['architectures']) ? config['architectures'] : []
+  const file = `${path}/${named === mistralFormat ? 'params.json' : 'config.json'}`
   const usual = `Compare ${file} with the same file of the original model, or download it again`
   return MqError.of('CONFIG_INVALID', { file, problem, advice: advice ?? usual })
 }

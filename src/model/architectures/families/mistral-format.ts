@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { mistralFormat } from '../../checkpoint/mistral-format.js'
+import { mistralFormat } from '../../checkpoint/index.js'
 import { groupedAttention } from '../attention.js'
 import { present } from '../base.js'
 import { type Fields, finite, flag, type ModelConfig, size } from '../config.js'
