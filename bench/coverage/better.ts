@@ -71,6 +71,7 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
     'mistral4.attention.temperature_scale',
     'mistral4.attention.temperature_length',
   ],
+  phimoe: ['attention is scaled by the factor that config.json names (short_mscale)', 'phimoe.rope.scaling.attn_factor'],
   bamba: ['half of each head is rotated, and the converter reorders all of it', 'blk.1.attn_q.weight', 'blk.1.attn_k.weight'],
   'nemotron3-super-mtp': ['routers are F32 in all layers', 'blk.6.ffn_gate_inp.weight'],
   ...Object.fromEntries(

@@ -66,7 +66,7 @@ export function readAddedTokens(
   const within = withinRows([...tokens.values()], rows)
   return {
     tokens: within.tokens,
-    notes: [...summary(notes), ...within.notes, ...strippingNotes(asArray(tokenizer['added_tokens']) ?? [])],
+    notes: [...summary(notes), ...within.notes, ...strippingNotes(tokenizer, config)],
   }
 }
 
@@ -97,7 +97,11 @@ function noteOther(id: number, content: string | undefined, tokens: readonly Add
 }
 
 /** Tokens that take the blanks beside them, or stand for whole words alone: llama.cpp finds a token wherever its text stands. */
-function strippingNotes(entries: readonly unknown[]): string[] {
+export function strippingNotes(tokenizer: JsonObject | undefined, config: JsonObject | undefined): string[] {
+  const entries = [
+    ...(asArray(tokenizer?.['added_tokens']) ?? []),
+    ...Object.values(asObject(config?.['added_tokens_decoder']) ?? {}),
+  ]
   const found = entries.map(asObject).filter((entry) => {
     const content = asText(entry?.['content']) ?? ''
     // llama.cpp knows the models whose masks take the blank before them.
@@ -105,9 +109,9 @@ function strippingNotes(entries: readonly unknown[]): string[] {
     return entry?.['lstrip'] === true || entry?.['rstrip'] === true || entry?.['single_word'] === true
   })
   if (found.length === 0) return []
-  const texts = found.map((entry) => JSON.stringify(entry?.['content']))
+  const texts = [...new Set(found.map((entry) => JSON.stringify(entry?.['content'])))]
   return [
-    `tokenizer.json has added tokens that take the blanks beside them or match whole words alone (${listed(texts)}): llama.cpp may tokenize text around them differently.`,
+    `The tokenizer has added tokens that take the blanks beside them or match whole words alone (${listed(texts)}): llama.cpp may tokenize text around them differently.`,
   ]
 }
 

@@ -2,6 +2,7 @@ import { FormatError } from '../format-error.js'
 import type { MetadataValue } from '../gguf/types.js'
 import { readAddedTokens } from './added-tokens.js'
 import { chatTemplates } from './chat-template.js'
+import { mergeNotes } from './ignored-merges.js'
 import { asObject, type JsonObject } from './json.js'
 import { normalizerEntries, normalizerProblem } from './normalizer.js'
 import { preTokenizerSteps, recognisePreTokenizer } from './pre-tokenizer.js'
@@ -46,8 +47,10 @@ function byteLevelMetadata(files: TokenizerFiles, options: TokenizerOptions): To
   const config = asObject(files.config)
   const ids = readVocabularyIds(model, file)
   const added = readAddedTokens(tokenizer, config ?? {}, ids, options.vocabularySize, file)
-  const pre = preTokenizerOf(tokenizer, new Set(added.tokens.map(({ content }) => content)), options.pre, file)
+  const addedTexts = new Set(added.tokens.map(({ content }) => content))
+  const pre = preTokenizerOf(tokenizer, addedTexts, options, file)
   const { tokens, types } = buildVocabulary(ids, added.tokens, options.vocabularySize, file)
+  const merges = readMerges(model, file)
   const templates = chatTemplates(files)
   const special = specialTokenEntries(files, { tokens, addedTokens: added.tokens, template: templates.text })
   const text = (value: string): MetadataValue => ({ type: 'string', value })
@@ -56,23 +59,42 @@ function byteLevelMetadata(files: TokenizerFiles, options: TokenizerOptions): To
     [`${prefix}.pre`, text(pre)],
     [`${prefix}.tokens`, { type: 'array', elementType: 'string', value: tokens }],
     [`${prefix}.token_type`, { type: 'array', elementType: 'int32', value: types }],
-    [`${prefix}.merges`, { type: 'array', elementType: 'string', value: readMerges(model, file) }],
+    [`${prefix}.merges`, { type: 'array', elementType: 'string', value: merges }],
     ...special.entries,
     ...templates.entries,
     ...normalizerEntries(tokenizer['normalizer']),
   ]
-  return { entries, notes: [...added.notes, ...special.notes, ...templates.notes] }
+  const own = [...ids.keys()].filter((text) => !addedTexts.has(text))
+  return {
+    entries,
+    notes: [...added.notes, ...splitNotes(config), ...mergeNotes(model, pre, own, merges), ...special.notes, ...templates.notes],
+  }
 }
 
 /** @throws FormatError PRE_TOKENIZER_UNKNOWN where llama.cpp would not give the same tokens, unless the name is given. */
-function preTokenizerOf(tokenizer: JsonObject, texts: ReadonlySet<string>, given: string | undefined, file: string): string {
+function preTokenizerOf(
+  tokenizer: JsonObject,
+  texts: ReadonlySet<string>,
+  { pre: given, preNames = {} }: TokenizerOptions,
+  file: string,
+): string {
   if (given !== undefined) {
     if (preTokenizerNames.has(given)) return given
     throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem: `it is said to be ${JSON.stringify(given)}` })
   }
   const problem = normalizerProblem(tokenizer['normalizer']) ?? prefixProblem(tokenizer['pre_tokenizer'])
   if (problem !== undefined) throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem })
-  return recognisePreTokenizer(tokenizer['pre_tokenizer'], (text) => texts.has(text), file)
+  const found = recognisePreTokenizer(tokenizer['pre_tokenizer'], (text) => texts.has(text), file)
+  return (Object.hasOwn(preNames, found) ? preNames[found] : undefined) ?? found
+}
+
+/** A split that transformers puts in the place of that of tokenizer.json. */
+function splitNotes(config: JsonObject | undefined): string[] {
+  return config?.['fix_mistral_regex'] === true
+    ? [
+        "tokenizer_config.json has fix_mistral_regex: transformers then splits text as Mistral's own tokenizers do, which llama.cpp calls tekken, and the file as tokenizer.json says.",
+      ]
+    : []
 }
 
 /** llama.cpp puts no blank before a text that goes through byte-level BPE. */

@@ -24,6 +24,12 @@ export function readPostProcessor(
       for (const kind of ['bos', 'eos', 'sep'] as const) added.set(kind, true)
       const separator = asText(asArray(object['sep'])?.[0])
       if (!names.has('sep') && separator !== undefined) names.set('sep', separator)
+    } else if (object['type'] === 'BertProcessing') {
+      for (const kind of ['bos', 'eos', 'sep'] as const) added.set(kind, true)
+      const texts = { bos: asArray(object['cls'])?.[0], eos: asArray(object['sep'])?.[0], sep: asArray(object['sep'])?.[0] }
+      for (const [kind, text] of Object.entries(texts) as [SpecialKind, unknown][]) {
+        if (!names.has(kind) && typeof text === 'string') names.set(kind, text)
+      }
     } else if (object['type'] === 'TemplateProcessing') {
       readTemplate(object, names, added, extra)
     }
@@ -50,6 +56,31 @@ export function wrappingNotes(processor: JsonObject | undefined): string[] {
           `The tokenizer puts ${found.join('')} ${place} a text, of which llama.cpp adds ${kept} alone: write the rest yourself, or in the chat template.`,
         ]
   return [...note(before, 'before', before[0]), ...note(after, 'behind', after.at(-1))]
+}
+
+/**
+ * Says where a post-processor writes other ids than its tokens have: the reference library uses those that are written.
+ * @param processor post_processor of tokenizer.json. @param idOf the id of a token's text; undefined where there is none.
+ */
+export function processorIdNotes(processor: JsonObject | undefined, idOf: (text: string) => number | undefined): string[] {
+  const steps = (asArray(processor?.['processors']) ?? [processor]).map(asObject)
+  const written = steps.flatMap((step): [text: string, id: unknown][] => {
+    const pairs = [step?.['cls'], step?.['sep']].map(asArray).filter((pair) => pair !== undefined)
+    const table = Object.values(asObject(step?.['special_tokens']) ?? {}).map(asObject)
+    return [
+      ...pairs.map(([text, id]): [string, unknown] => [asText(text) ?? '', id]),
+      ...table.map((entry): [string, unknown] => {
+        const ids = asArray(entry?.['ids']) ?? []
+        return [asText(entry?.['id']) ?? '', ids.length === 1 ? ids[0] : ids]
+      }),
+    ]
+  })
+  return written
+    .filter(([text, id]) => text !== '' && idOf(text) !== undefined && idOf(text) !== id)
+    .map(
+      ([text, id]) =>
+        `The post-processor of tokenizer.json writes the id ${JSON.stringify(id)} for ${JSON.stringify(text)}, which has the id ${idOf(text)}: llama.cpp adds the latter.`,
+    )
 }
 
 function readTemplate(

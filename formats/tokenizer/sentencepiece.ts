@@ -1,5 +1,5 @@
 import { FormatError } from '../format-error.js'
-import { withinRows } from './added-tokens.js'
+import { strippingNotes, withinRows } from './added-tokens.js'
 import { asArray, asIndex, asObject, asText, type JsonObject } from './json.js'
 import { type ScoredVocabulary, scoredMetadata } from './scored-vocabulary.js'
 import { looksLikeSentencePiece, readSentencePieceModel, type SentencePieceModel } from './sentencepiece-model.js'
@@ -30,6 +30,7 @@ export const sentencePiece: TokenizerKind = {
       charsmap: model.precompiledCharsmap,
       notes: [
         ...withinRows(addedTokensOf(files), options.vocabularySize).notes,
+        ...strippingNotes(asObject(files.tokenizer), asObject(files.config)),
         ...(model.kind === 'bpe' ? normalizerNotes(model) : []),
       ],
     })

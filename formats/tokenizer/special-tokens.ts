@@ -1,6 +1,6 @@
 import type { AddedToken } from './added-tokens.js'
 import { asArray, asIndex, asObject, asText, type JsonObject } from './json.js'
-import { readPostProcessor, type SpecialKind, wrappingNotes } from './post-processor.js'
+import { processorIdNotes, readPostProcessor, type SpecialKind, wrappingNotes } from './post-processor.js'
 import type { TokenizerFiles } from './types.js'
 
 /** In the order in which llama.cpp's converter looks for them. */
@@ -63,11 +63,22 @@ export function findSpecialTokens(files: TokenizerFiles, vocabulary: KnownVocabu
     [...modelConfigs, ...(generation === undefined ? [] : [generation])].flatMap((config) => idsIn(config[`${kind}_token_id`]))
   for (const kind of searched)
     take(kind, kind === 'eos' ? turnEnd(written(kind), vocabulary) : firstToken(written(kind), vocabulary))
-  const lists = [...modelConfigs, generation].map((config) => asArray(config?.['eos_token_id']) ?? [])
-  takeOtherEnds(lists.flatMap(idsIn), ids, vocabulary, notes)
+  // generate() of transformers stops where generation_config.json says, and else where config.json does.
+  const generated = idsIn(generation?.['eos_token_id'])
+  const lists = modelConfigs.flatMap((config) => asArray(config['eos_token_id']) ?? [])
+  takeOtherEnds([...generated, ...idsIn(lists)], ids, vocabulary, notes)
+  const single = modelConfigs.map((config) => asIndex(config['eos_token_id'])).filter((id) => id !== undefined)
+  if (generated.length === 0) notes.push(...otherEndNotes(single, ids, vocabulary))
   if (!ids.has('eos')) noteMissingEnd(ids, vocabulary, notes)
   readAdds(files, added, notes)
-  notes.push(...wrappingNotes(asObject(tokenizer?.['post_processor'])))
+  for (const kind of ['bos', 'eos'] as const) {
+    const name = namesIn(config).get(kind)
+    if (name !== undefined && idOf(name) === undefined) {
+      notes.push(`tokenizer_config.json names ${JSON.stringify(name)} as ${kind}, and the vocabulary has no such token.`)
+    }
+  }
+  const processor = asObject(tokenizer?.['post_processor'])
+  notes.push(...wrappingNotes(processor), ...processorIdNotes(processor, idOf))
   return { ids, added, notes: [...new Set(notes)] }
 }
 
@@ -150,6 +161,18 @@ function takeOtherEnds(
     const texts = others.map((id) => `${id} (${JSON.stringify(tokens[id])})`).join(', ')
     notes.push(`The model also ends a text with ${texts}, for which GGUF has no key: llama.cpp does not stop there.`)
   }
+}
+
+/** Says where config.json alone names another end than the tokenizer. */
+function otherEndNotes(written: readonly number[], ids: ReadonlyMap<SpecialKind, number>, { tokens }: KnownVocabulary): string[] {
+  const eos = ids.get('eos')
+  const other = written.find((id) => {
+    const text = tokens[id]
+    return text !== undefined && !knownEnds.has(text) && ![...ids].some(([kind, taken]) => taken === id && kind.startsWith('eo'))
+  })
+  if (other === undefined || eos === undefined) return []
+  const show = (id: number): string => `${id} (${JSON.stringify(tokens[id])})`
+  return [`config.json ends a text with ${show(other)}, and the tokenizer with ${show(eos)}, which the file says.`]
 }
 
 function noteMissingEnd(ids: Map<SpecialKind, number>, { tokens, addedTokens }: KnownVocabulary, notes: string[]): void {

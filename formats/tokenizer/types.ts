@@ -35,6 +35,8 @@ export interface TokenizerOptions {
   readonly vocabularySize?: number
   /** llama.cpp's name of the pre-tokenizer, where it is not to be recognised. */
   readonly pre?: string | undefined
+  /** What the family calls a pre-tokenizer, by the name of another that splits alike and is recognised in its place. */
+  readonly preNames?: Readonly<Record<string, string>>
   /** tokenizer.ggml.model, where the files do not say it: `gemma4` is BPE with byte fallback that llama.cpp merges by pairs. */
   readonly model?: 'gemma4' | undefined
 }

@@ -30,7 +30,7 @@ const byHead =
   }
 
 export interface GroupedOptions {
-  /** Whether the projections have biases; those of output where they differ. */
+  /** Whether the projections have biases, none by default; those of output where they differ. `optional` only where llama.cpp reads them. */
   readonly bias?: boolean | 'optional'
   readonly outputBias?: boolean | 'optional'
   /** Whether rows of queries and keys are put in ggml's order of rotation; a number where only so many values of each head are turned. */
@@ -53,7 +53,7 @@ export function groupedAttention(
   options: GroupedOptions = {},
 ): Row[] {
   const {
-    bias = 'optional',
+    bias = false,
     outputBias = bias,
     interleave = false,
     headNorm,

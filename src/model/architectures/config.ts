@@ -3,6 +3,7 @@ import { MqError } from '../../errors/index.js'
 import type { Shape } from '../../recipe/index.js'
 import { type Checkpoint, mistralFormat } from '../checkpoint/index.js'
 import { type Rope, readRope } from './rope.js'
+import { words } from './words.js'
 
 export { count, countOrNone, finite, flag, listOf, size, word } from './schemas.js'
 
@@ -53,6 +54,11 @@ export function flatFields(config: Fields): Fields {
   return { ...config, ...own }
 }
 
+/** The fields that config.json writes, without what transformers would fill in. */
+export function writtenFields({ checkpoint }: Pick<ModelConfig, 'checkpoint'>): Fields {
+  return flatFields(checkpoint.config)
+}
+
 function fieldsOf(value: unknown): Fields | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : undefined
 }
@@ -67,16 +73,36 @@ export interface ConfigContext {
   /** The checkpoint's names of tensors, by those that the family knows them by. */
   readonly tensors: ReadonlyMap<string, string>
   readonly mtp: MtpExport
+  /** Names of fields that config.json leaves open and transformers fills in: what it says by another name counts before them. */
+  readonly filledIn: ReadonlySet<string>
 }
+
+/** Spellings of a length or a width that are looked for together and mean something of their own where both are there. */
+const ownMeaning: ReadonlySet<string> = new Set(
+  words(`
+  n_ctx n_positions max_length max_sequence_length model_max_length prefix_dense_intermediate_size dense_intermediate_size
+  expert_intermediate_size n_inner hidden_dim
+`),
+)
 
 /** config.json in the form that families read. */
 export function makeConfig(fields: Fields, context: ConfigContext, read = new Set<string>(), notes: string[] = []): ModelConfig {
-  const { checkpoint, className, tensors, mtp } = context
+  const { checkpoint, className, tensors, mtp, filledIn } = context
   let rope: Rope | undefined
   const invalid = (problem: string): MqError => configError(checkpoint, problem)
+  const noteOthers = (used: string | undefined, said: readonly string[]): void => {
+    if (used === undefined || said.some((name) => ownMeaning.has(name))) return
+    const other = said.find((name) => typeof fields[name] === 'number' && fields[name] !== fields[used])
+    if (other === undefined) return
+    const note = `config.json has ${used} ${showField(fields[used])} and ${other} ${showField(fields[other])} for the same thing: ${used} is used.`
+    if (!notes.includes(note)) notes.push(note)
+  }
   const find: ModelConfig['find'] = (schema, ...names) => {
     for (const name of names) read.add(name)
-    const name = names.find((name) => fields[name] !== undefined && fields[name] !== null)
+    const present = names.filter((name) => fields[name] !== undefined && fields[name] !== null)
+    const said = present.filter((name) => !filledIn.has(name))
+    const name = said[0] ?? present[0]
+    noteOthers(name, said)
     return name === undefined ? undefined : parseField(schema, fields[name], name, invalid)
   }
   const config: ModelConfig = {
@@ -96,7 +122,10 @@ export function makeConfig(fields: Fields, context: ConfigContext, read = new Se
       if (value === undefined) throw invalid(`${names[0]} is missing`)
       return value
     },
-    with: (changed) => makeConfig({ ...fields, ...changed }, context, read, notes),
+    with: (changed) => {
+      const left = new Set([...filledIn].filter((name) => !Object.hasOwn(changed, name)))
+      return makeConfig({ ...fields, ...changed }, { ...context, filledIn: left }, read, notes)
+    },
     hasTensor: (name) => tensors.has(name),
     shapeOf: (name) => {
       const stored = tensors.get(name)

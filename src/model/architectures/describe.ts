@@ -56,9 +56,11 @@ function classOf(config: Fields): unknown {
 
 async function describeFamily(family: Family, checkpoint: Checkpoint, className: string, mtp: MtpExport): Promise<Model> {
   const { architecture, fields: table = {}, quirks = {} } = family
-  const fields = filledIn(flatFields(checkpoint.config), table, className)
+  const written = flatFields(checkpoint.config)
+  const fields = filledIn(written, table, className)
   const tensors = new Map<string, string>()
-  const config = makeConfig(fields, { checkpoint, className, tensors, mtp })
+  const open = new Set(Object.keys(fields).filter((name) => written[name] === undefined || written[name] === null))
+  const config = makeConfig(fields, { checkpoint, className, tensors, mtp, filledIn: open })
   const rename = (name: string): string => quirks.rename?.(plainName(name), config) ?? plainName(name)
   for (const name of checkpoint.names) tensors.set(rename(name), name)
   const keys = await family.keys(config)

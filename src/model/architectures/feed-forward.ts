@@ -4,6 +4,7 @@ import { countOrNone, type ModelConfig } from './config.js'
 import { linear, type Row, split, stackedExperts, tensor } from './rows.js'
 
 interface GatedOptions {
+  /** Whether the matrices have biases; none by default. `optional` only where llama.cpp reads them. */
   readonly bias?: boolean | 'optional'
   /** What the output's names end in: `_shexp` for a shared expert. */
   readonly suffix?: string
@@ -13,7 +14,7 @@ interface GatedOptions {
 
 /** Gate, up and down (SwiGLU and its kin), a matrix each. */
 export function gatedFeedForward(from: string, hidden: number, width: number, options: GatedOptions = {}): Row[] {
-  const { bias = 'optional', suffix = '', names: [gate, up, down] = ['gate_proj', 'up_proj', 'down_proj'] } = options
+  const { bias = false, suffix = '', names: [gate, up, down] = ['gate_proj', 'up_proj', 'down_proj'] } = options
   return [
     ...linear(`${from}.${gate}`, `ffn_gate${suffix}`, [width, hidden], { bias }),
     ...linear(`${from}.${up}`, `ffn_up${suffix}`, [width, hidden], { bias }),

@@ -84,6 +84,8 @@ const neutral: Readonly<Record<string, FieldRule>> = {
   scale_attn_by_inverse_layer_idx: [false],
   query_pre_attn_scalar: [],
   attention_chunk_size: [],
+  dual_chunk_attention_config: dualChunkNote,
+  no_rope_layer_interval: [0],
   attn_temperature_tuning: [false, 0],
   llama_4_scaling: [],
   use_qk_norm: [false],
@@ -111,12 +113,18 @@ const neutral: Readonly<Record<string, FieldRule>> = {
 }
 
 /** A window is no limit within the context; beyond it, the file attends to what the original does not see. */
-function windowNote(value: unknown, { fields }: ModelConfig): boolean | string {
+export function windowNote(value: unknown, { fields }: ModelConfig): boolean | string {
   if (typeof value !== 'number') return false
   if (value <= 0) return true
   const context = fields['max_position_embeddings']
   if (fields['use_sliding_window'] === false || (typeof context === 'number' && value >= context)) return true
   return `llama.cpp has no sliding window for this architecture, and config.json has one of ${value}: the model works like the original within ${value} tokens alone.`
+}
+
+/** Attention in two kinds of chunks (Qwen2.5-1M): within one chunk it is the usual one. */
+function dualChunkNote(value: unknown): boolean | string {
+  const length: unknown = typeof value === 'object' && value !== null && 'chunk_size' in value ? value.chunk_size : undefined
+  return `llama.cpp has no attention by chunks for this architecture (dual_chunk_attention_config): the model works like the original within ${typeof length === 'number' ? length : 'one chunk of'} tokens alone.`
 }
 
 /** Kinds of rope scaling that the keys of every architecture can say. */
@@ -126,6 +134,8 @@ const commonRopeKinds = ['default', 'linear', 'yarn', 'dynamic']
 const neutralRope: Readonly<Record<string, FieldRule>> = {
   mrope_interleaved: [false],
   attention_scaling: [1],
+  alpha: [1],
+  llama_4_scaling_beta: [0],
   partial_rotary_factor: [1],
   // transformers divides one by the other, where both are given; GGUF has no key for either.
   mscale: (_, { rope }) => !(rope.mscale && rope.mscale_all_dim),

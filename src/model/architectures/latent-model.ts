@@ -23,9 +23,19 @@ export const latentFields: FieldTable = {
     rope_interleave: [true],
     indexer_rope_interleave: [true],
     moe_layer_freq: [1],
+    topk_method: chosenGroups,
     mscale: (value, { rope }) => value === rope.mscale_all_dim,
   },
   inert: ['head_dim', 'qk_head_dim'],
+}
+
+/** How groups of experts are chosen: llama.cpp takes the sum of a group's two best scores, as `noaux_tc` does. */
+function chosenGroups(value: unknown, { fields }: ModelConfig): boolean | string {
+  if (value === 'noaux_tc' || Number(fields['n_group'] ?? 1) <= 1) return true
+  return (
+    value === 'group_limited_greedy' &&
+    'llama.cpp chooses groups of experts by the sum of their two best scores, and the model by the best one (topk_method group_limited_greedy): some tokens go to other experts.'
+  )
 }
 
 /** Blocks of the output: with those that predict further tokens, which stand behind the others. */

@@ -28,6 +28,10 @@ export function placeTensors(checkpoint: Checkpoint, model: Model): PlacedTensor
     const name = model.rename(stored)
     const expected = model.expected.get(name)
     if (expected === undefined) {
+      if (isBiasOfGptq(checkpoint, model, name)) {
+        leftOut.set(ofGptq, (leftOut.get(ofGptq) ?? 0) + 1)
+        continue
+      }
       const advice = adviceOn(stored)
       throw MqError.of('TENSOR_UNEXPECTED', { path: checkpoint.path, tensor: stored, architecture: model.architecture, advice })
     }
@@ -50,10 +54,21 @@ export function placeTensors(checkpoint: Checkpoint, model: Model): PlacedTensor
   }
 }
 
+const ofGptq = 'with biases that the model does not have: GPTQ adds one of zeros to each matrix'
+
+/** Whether a tensor is the bias of a matrix that has none in its model, which makers of GPTQ checkpoints write nonetheless. */
+function isBiasOfGptq({ config }: Checkpoint, { expected }: Model, name: string): boolean {
+  const quantization = config['quantization_config'] as Readonly<Record<string, unknown>> | undefined
+  return quantization?.['quant_method'] === 'gptq' && expected.has(name.replace(/\.bias$/, '.weight'))
+}
+
 /** What to do about a tensor that a model does not have: by its name, how it came there. */
 function adviceOn(name: string): string {
   if (/lora_|modules_to_save|original_module|base_layer/.test(name)) {
     return 'Merge the adapter into the model first, with merge_and_unload() of peft, and save that'
+  }
+  if (name.endsWith('.bias')) {
+    return 'transformers passes over a bias that the model class does not have: remove it, or check that config.json belongs to these weights'
   }
   const wrapper = /^(?:base_model\.model|module|_orig_mod|_fsdp_wrapped_module|transformer_engine|policy|actor)\./.exec(name)?.[0]
   if (wrapper !== undefined) return `Save the model without the wrapper whose names begin with "${wrapper}"`

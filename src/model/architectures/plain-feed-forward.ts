@@ -2,6 +2,7 @@ import type { Recipe } from '../../recipe/index.js'
 import { linear, type Row } from './rows.js'
 
 interface PlainOptions {
+  /** Whether the matrices have biases; none by default. `optional` only where llama.cpp reads them. */
   readonly bias?: boolean | 'optional'
   /** The checkpoint's names of up and down. */
   readonly names?: readonly [up: string, down: string]
@@ -9,7 +10,7 @@ interface PlainOptions {
 
 /** Up and down with an activation function between (GELU, squared ReLU), a matrix each. */
 export function plainFeedForward(from: string, hidden: number, width: number, options: PlainOptions = {}): Row[] {
-  const { bias = 'optional', names: [up, down] = ['up_proj', 'down_proj'] } = options
+  const { bias = false, names: [up, down] = ['up_proj', 'down_proj'] } = options
   return [
     ...linear(`${from}.${up}`, 'ffn_up', [width, hidden], { bias }),
     ...linear(`${from}.${down}`, 'ffn_down', [hidden, width], { bias }),

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { constant } from '../../recipe/index.js'
-import type { ModelConfig } from './config.js'
+import { type Fields, type ModelConfig, showField, writtenFields } from './config.js'
 import { bool, float32, text, uint32 } from './metadata.js'
 import { finite, positive, size } from './schemas.js'
 import type { Entry, FieldRule, NamedTensor } from './types.js'
@@ -62,6 +62,7 @@ export function readRope(config: ModelConfig): Rope {
       ? 'rope_scaling'
       : 'rope_parameters'
   checkOneWay(config)
+  checkOneValue(config, written)
   const theta = config.find(positive, ...globalTheta)
   const local = config.find(positive, ...localTheta)
   const original = config.find(size, 'original_max_position_embeddings')
@@ -91,6 +92,27 @@ function checkOneWay(config: ModelConfig): void {
   const kind = (fields: Readonly<Record<string, unknown>>): unknown => fields['rope_type'] ?? fields['type'] ?? 'default'
   if (Object.keys(theirs).length === 0 || (kind(ours) === kind(theirs) && same('factor'))) return
   throw config.invalid('rope_parameters and rope_scaling say different things')
+}
+
+/**
+ * Refuses a field whose two places hold different values: transformers 5 reads it within rope_parameters, transformers 4 beside it.
+ * @param written rope_parameters or rope_scaling.
+ * @throws MqError CONFIG_INVALID.
+ */
+function checkOneValue(config: ModelConfig, written: Fields): void {
+  const full = isFields(written['full_attention']) ? written['full_attention'] : written
+  for (const [inner, outer] of [
+    ['rope_theta', globalTheta],
+    ['partial_rotary_factor', ['partial_rotary_factor']],
+  ] as const) {
+    const name = outer.find((field) => typeof writtenFields(config)[field] === 'number')
+    const [inside, beside] = [full[inner], name === undefined ? undefined : writtenFields(config)[name]]
+    if (typeof inside === 'number' && beside !== undefined && inside !== beside) {
+      throw config.invalid(
+        `${name} is ${showField(beside)}, and within the description of rotations ${inner} is ${showField(inside)}`,
+      )
+    }
+  }
 }
 
 function isFields(value: unknown): value is Readonly<Record<string, unknown>> {

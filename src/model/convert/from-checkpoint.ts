@@ -107,12 +107,6 @@ export function blueprintTensor(name: string, recipe: Recipe, architecture: stri
   }
 }
 
-/** Of pre-tokenizers that split alike the family's own. */
-function renamedPre([key, value]: readonly [string, MetadataValue], { preNames }: Model): [string, MetadataValue] {
-  const isPre = key === 'tokenizer.ggml.pre' && value.type === 'string'
-  return isPre && Object.hasOwn(preNames, value.value) ? [key, text(preNames[value.value] as string)] : [key, value]
-}
-
 /** @param generation generation_config.json. */
 async function readTokenizer(
   checkpoint: Checkpoint,
@@ -137,10 +131,9 @@ async function readTokenizer(
       chatTemplate: await checkpoint.readText('chat_template.jinja'),
       chatTemplateJson: await checkpoint.readJson('chat_template.json'),
     },
-    { vocabularySize: model.vocabularySize, pre, model: model.tokenizer },
+    { vocabularySize: model.vocabularySize, pre, preNames: model.preNames, model: model.tokenizer },
   )
-  const named = pre === undefined ? entries.map((entry) => renamedPre(entry, model)) : entries
-  return { entries: model.adjustTokenizer?.(named, config) ?? named, notes }
+  return { entries: model.adjustTokenizer?.(entries, config) ?? entries, notes }
 }
 
 /** The names of a SentencePiece model: of Llama and most others, and of T5. */

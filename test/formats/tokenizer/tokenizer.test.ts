@@ -65,6 +65,47 @@ describe('what llama.cpp does not do', () => {
       { config: { ...config, added_tokens_decoder: { 5: { content: '<y>' } } } },
       '5 is "</s>", as tokenizer.json says, and not "<y>"',
     ],
+    [
+      'an added token that takes blanks by tokenizer_config.json',
+      { config: { ...config, added_tokens_decoder: { 5: { content: '</s>', rstrip: true } } } },
+      'match whole words alone ("</s>")',
+    ],
+    [
+      'tokens that no merges make, taken as they stand',
+      { config, tokenizer: { ...tokenizer, model: { ...tokenizer.model, ignore_merges: true } } },
+      'ignore_merges true, and llama.cpp does the opposite with the pre-tokenizer gpt-2: 1 tokens that no merges make (such as "abab")',
+    ],
+    [
+      'merges that are left out at random',
+      { config, tokenizer: { ...tokenizer, model: { ...tokenizer.model, dropout: 0.1 } } },
+      'leaves merges out at random (dropout 0.1)',
+    ],
+    ['another split than that of tokenizer.json', { config: { ...config, fix_mistral_regex: true } }, 'has fix_mistral_regex'],
+    [
+      'an end of a text that is no token',
+      { config: { ...config, eos_token: '<|nope|>' }, modelConfig: { eos_token_id: 5 } },
+      'names "<|nope|>" as eos, and the vocabulary has no such token',
+    ],
+    [
+      'another end of a text in config.json',
+      { config, modelConfig: { eos_token_id: 3 } },
+      'config.json ends a text with 3 ("abab"), and the tokenizer with 5 ("</s>"), which the file says',
+    ],
+    [
+      'other ids in the post-processor',
+      {
+        config,
+        tokenizer: {
+          ...tokenizer,
+          post_processor: {
+            type: 'TemplateProcessing',
+            single: [token('<s>'), text('A')],
+            special_tokens: { '<s>': { id: '<s>', ids: [7], tokens: ['<s>'] } },
+          },
+        },
+      },
+      'writes the id 7 for "<s>", which has the id 4',
+    ],
   ])('is said: %s', (_, files, words) => {
     expect(notes(files)).toEqual([expect.stringContaining(words)])
   })
@@ -261,6 +302,19 @@ describe('special tokens', () => {
     const post_processor = { type: 'TemplateProcessing', single: [text('A'), token('</s>')], pair: [] }
     const config = { eos_token: '<|im_end|>' }
     expect(ids({ tokenizer: { ...tokenizer, post_processor }, config })).toEqual({ eos: 5, eot: 6 })
+  })
+
+  it('end a text where generation_config.json says, as well', () => {
+    const found = ids({ config: { eos_token: '</s>' }, generationConfig: { eos_token_id: 3 } })
+    expect(found).toMatchObject({ eos: 5, eot: 3 })
+  })
+
+  it('stand around a text with BertProcessing', () => {
+    const processor = { type: 'BertProcessing', cls: ['<s>', 4], sep: ['</s>', 5] }
+    const found = entries({ tokenizer: { ...tokenizer, post_processor: processor } })
+    expect(found.get('bos_token_id')).toBe(4)
+    expect(found.get('eos_token_id')).toBe(5)
+    expect([found.get('add_bos_token'), found.get('add_eos_token')]).toEqual([true, true])
   })
 
   it('all stand around a text with RobertaProcessing', () => {

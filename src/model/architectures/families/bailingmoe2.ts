@@ -62,8 +62,8 @@ function sharedWidth(config: ModelConfig): number {
 
 function fusedAttention({ hidden, heads, keyValueHeads, headLength }: Dimensions): Row[] {
   return [
-    ...linear('attention.query_key_value', 'attn_qkv', [(heads + 2 * keyValueHeads) * headLength, hidden]),
-    ...linear('attention.dense', 'attn_output', [hidden, heads * headLength]),
+    ...linear('attention.query_key_value', 'attn_qkv', [(heads + 2 * keyValueHeads) * headLength, hidden], { bias: false }),
+    ...linear('attention.dense', 'attn_output', [hidden, heads * headLength], { bias: false }),
   ]
 }
 

@@ -18,7 +18,7 @@ const defaults = {
 
 const gelu = ['gelu', 'gelu_new', 'gelu_fast', 'gelu_python', 'gelu_pytorch_tanh']
 const fields: FieldTable = {
-  supported: { hidden_act: gelu, position_embedding_type: ['absolute'] },
+  supported: { hidden_act: gelu, position_embedding_type: ['absolute'], is_decoder: [false], add_cross_attention: [false] },
   inert: [
     'directionality',
     'output_past',

@@ -1,4 +1,5 @@
 import { countKey, fileTypePlace, floatKey, names } from '../base.js'
+import { flag } from '../config.js'
 import { decoderRows } from '../decoder.js'
 import { bool, float32, uint32 } from '../metadata.js'
 import { setTokenIds, tokenId } from '../special-token-ids.js'
@@ -32,7 +33,7 @@ export const chatglm: Family = {
   ],
   tensors: (config) =>
     decoderRows(config, {
-      attention: { outputBias: false },
+      attention: { bias: config.find(flag, 'attention_bias') === true, outputBias: false },
       feedForward: fusedFeedForward,
     }),
   widths: {

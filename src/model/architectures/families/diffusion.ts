@@ -25,7 +25,7 @@ export const dream: Family = {
     bothWays,
     ...countKey(config, 'tokenizer.ggml.mask_token_id', 'mask_token_id'),
   ],
-  tensors: (config) => decoderRows(config),
+  tensors: (config) => decoderRows(config, { attention: { bias: true, outputBias: false } }),
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
   quirks: { rename: withRoot },
 }

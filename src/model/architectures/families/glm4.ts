@@ -1,7 +1,7 @@
 import { concat, type Recipe, reshape, rowLength, slice, strideRows } from '../../../recipe/index.js'
 import { groupedAttention } from '../attention.js'
 import { baseKeys, type Dimensions, dimensionsOf } from '../base.js'
-import type { ModelConfig } from '../config.js'
+import { flag, type ModelConfig } from '../config.js'
 import { decoderRows } from '../decoder.js'
 import { uint32 } from '../metadata.js'
 import { rotatedPart } from '../rope.js'
@@ -45,7 +45,10 @@ export const glm4: Family = {
         norm('post_attention_layernorm', 'ffn_norm', hidden),
         norm('post_mlp_layernorm', 'post_ffw_norm', hidden),
       ],
-      attention: (dimensions) => groupedAttention(dimensions, { outputBias: false }).map(forAxes(config, dimensions)),
+      attention: (dimensions) =>
+        groupedAttention(dimensions, { bias: config.find(flag, 'attention_bias') === true, outputBias: false }).map(
+          forAxes(config, dimensions),
+        ),
       feedForward: fusedFeedForward,
     }),
   footprint: { attention: 'grouped' },

@@ -85,7 +85,7 @@ function layersOf(config: ModelConfig): number {
 
 function attention(config: ModelConfig, dimensions: Dimensions): Row[] {
   const normed = config.find(flag, 'use_qk_norm') === true ? { headNorm: dimensions.headLength } : {}
-  return groupedAttention(dimensions, { outputBias: false, ...normed })
+  return groupedAttention(dimensions, { bias: config.find(flag, 'attention_bias') === true, outputBias: false, ...normed })
 }
 
 function expertRows(config: ModelConfig, experts: number, hidden: number): Row[] {

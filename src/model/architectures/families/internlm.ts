@@ -1,5 +1,6 @@
 import { interleaved } from '../attention.js'
 import { baseKeys, type Dimensions, dimensionsOf } from '../base.js'
+import { flag } from '../config.js'
 import { decoderRows } from '../decoder.js'
 import { endRows } from '../ends.js'
 import { gatedFeedForward } from '../feed-forward.js'
@@ -45,7 +46,8 @@ export const internlm3: Family = {
   classes: ['InternLM3ForCausalLM'],
   fields: { defaults: llamaDefaults, derived: keyValueHeads, supported: { bias: [false], qkv_bias: [true, false] } },
   keys: llamaKeys,
-  tensors: (config) => decoderRows(config, { attention: { interleave: true } }),
+  tensors: (config) =>
+    decoderRows(config, { attention: { bias: config.find(flag, 'qkv_bias') === true, outputBias: false, interleave: true } }),
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: {
     adjustTokenizer: (entries, tokenizerConfig) => {

@@ -14,7 +14,10 @@ export const mistral3: Family = {
     defaults: { ...llamaDefaults, num_key_value_heads: 8, rms_norm_eps: 1e-5 },
     derived: headLength,
     ropeKinds: ['llama3'],
-    supported: { mscale: (value, { rope }) => value === rope.mscale_all_dim },
+    supported: {
+      mscale: (value, { rope }) => value === rope.mscale_all_dim,
+      llama_4_scaling_beta: (value, { fields }) => value === 0 || fields['model_type'] === 'ministral3',
+    },
   },
   keys: (config) => [
     ...llamaKeys(config),

@@ -11,7 +11,7 @@ export const mistral4: Family = {
   fields: {
     ...latentFields,
     defaults: { ...latentFields.defaults, norm_topk_prob: true, routed_scaling_factor: 1 },
-    supported: { ...latentFields.supported, 'rope.partial_rotary_factor': () => true },
+    supported: { ...latentFields.supported, 'rope.partial_rotary_factor': () => true, llama_4_scaling_beta: () => true },
   },
   keys: (config) => {
     const { kind, factor, llama_4_scaling_beta: scale, original_max_position_embeddings: length } = config.rope

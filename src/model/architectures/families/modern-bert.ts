@@ -60,11 +60,11 @@ export const modernBert: Family = {
       ...blocks('layers', layers, (layer) => [
         // The norm behind the embedding stands before the first layer, too.
         ...(layer === 0 ? [] : [norm('attn_norm', 'attn_norm', hidden)]),
-        ...linear('attn.Wqkv', 'attn_qkv', [3 * hidden, hidden]),
-        ...linear('attn.Wo', 'attn_output', [hidden, hidden]),
+        ...linear('attn.Wqkv', 'attn_qkv', [3 * hidden, hidden], { bias: false }),
+        ...linear('attn.Wo', 'attn_output', [hidden, hidden], { bias: false }),
         norm('mlp_norm', 'ffn_norm', hidden),
-        ...linear('mlp.Wi', 'ffn_up', [2 * feedForward, hidden]),
-        ...linear('mlp.Wo', 'ffn_down', [hidden, feedForward]),
+        ...linear('mlp.Wi', 'ffn_up', [2 * feedForward, hidden], { bias: false }),
+        ...linear('mlp.Wo', 'ffn_down', [hidden, feedForward], { bias: false }),
       ]),
       norm('final_norm', 'output_norm', hidden),
       ...(hasHead || isClassifier(config)

@@ -59,7 +59,7 @@ export const mpt: Family = {
         ...layerNorm('norm_2', 'ffn_norm', hidden, { bias: 'optional' }),
         ...linear('attn.Wqkv', 'attn_qkv', [rows, hidden]),
         ...linear('attn.out_proj', 'attn_output', [hidden, hidden]),
-        ...plainFeedForward('ffn', hidden, 4 * hidden),
+        ...plainFeedForward('ffn', hidden, 4 * hidden, { bias: 'optional' }),
       ]),
     ]
   },

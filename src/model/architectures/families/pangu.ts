@@ -10,7 +10,7 @@ export const pangu: Family = {
   classes: ['PanguEmbeddedForCausalLM'],
   fields: {
     defaults: { max_position_embeddings: 32_768, rms_norm_eps: 1e-5, rope_theta: 10_000, tie_word_embeddings: false },
-    supported: { bias: [true, false] },
+    supported: { bias: [true] },
   },
   keys: (config) => {
     const { headLength } = dimensionsOf(config)
@@ -22,7 +22,7 @@ export const pangu: Family = {
       ['attention.value_length', uint32(headLength)],
     ]
   },
-  tensors: (config) => decoderRows(config),
+  tensors: (config) => decoderRows(config, { attention: { bias: true } }),
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { dropsTiedOutput: true, adjustTokenizer },
 }

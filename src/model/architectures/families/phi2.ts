@@ -22,7 +22,13 @@ export const phi2: Family = {
       num_key_value_heads: heads,
       intermediate_size: 4 * Number(hidden),
     }),
-    supported: { hidden_act: ['gelu_new', 'gelu_pytorch_tanh', 'gelu_fast'], rope_theta: [10_000] },
+    supported: {
+      hidden_act: ['gelu_new', 'gelu_pytorch_tanh', 'gelu_fast'],
+      rope_theta: [10_000],
+      // The file says neither.
+      intermediate_size: (value, { fields }) => value === 4 * Number(fields['hidden_size']),
+      num_key_value_heads: (value, { fields }) => value === fields['num_attention_heads'],
+    },
   },
   keys: (config) => {
     const { hidden, heads } = dimensionsOf(config)
@@ -46,10 +52,10 @@ export const phi2: Family = {
         norm: 'final_layernorm',
         normBias: true,
         norms: () => layerNorm('input_layernorm', 'attn_norm', hidden),
-        attention: { names: { o: 'dense' } },
+        attention: { bias: true, names: { o: 'dense' } },
         feedForward: ({ feedForward }) => [
-          ...linear('mlp.fc1', 'ffn_up', [feedForward, hidden]),
-          ...linear('mlp.fc2', 'ffn_down', [hidden, feedForward]),
+          ...linear('mlp.fc1', 'ffn_up', [feedForward, hidden], { bias: true }),
+          ...linear('mlp.fc2', 'ffn_down', [hidden, feedForward], { bias: true }),
         ],
       }),
       tensor('lm_head.bias', 'output.bias', [vocabulary]),

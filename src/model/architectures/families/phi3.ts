@@ -3,12 +3,13 @@ import { countKey, dimensionsOf, fileTypePlace, floatKey, names } from '../base.
 import { count, type Fields, type ModelConfig, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
 import { boundedExperts, routedExperts } from '../feed-forward.js'
+import { windowNote } from '../judge-config.js'
 import { float32, uint32 } from '../metadata.js'
 import { rotatedPart } from '../rope.js'
 import { layerNorm, linear, tensor } from '../rows.js'
 import { type Entry, type Family, type FieldTable, layerNorms, type NamedTensor } from '../types.js'
 
-const inert = ['sliding_window', 'full_attn_mod', 'head_dim']
+const inert = ['full_attn_mod']
 const fields: FieldTable = {
   defaults: {
     max_position_embeddings: 4096,
@@ -19,6 +20,11 @@ const fields: FieldTable = {
   },
   derived: ({ num_attention_heads: heads }: Fields): Fields => ({ num_key_value_heads: heads }),
   ropeKinds: ['su', 'longrope'],
+  supported: {
+    // llama.cpp reads the window of these models, and leaves it out.
+    sliding_window: windowNote,
+    head_dim: (value, { fields }) => value === Number(fields['hidden_size']) / Number(fields['num_attention_heads']),
+  },
 }
 
 /** Phi-3, 3.5 and 4: queries, keys and values in one matrix, gate and up-projection in another. */
@@ -30,12 +36,12 @@ export const phi3: Family = {
   tensors: (config) =>
     decoderRows(config, {
       attention: ({ hidden, heads, keyValueHeads, headLength }) => [
-        ...linear('self_attn.qkv_proj', 'attn_qkv', [(heads + 2 * keyValueHeads) * headLength, hidden]),
-        ...linear('self_attn.o_proj', 'attn_output', [hidden, heads * headLength]),
+        ...linear('self_attn.qkv_proj', 'attn_qkv', [(heads + 2 * keyValueHeads) * headLength, hidden], { bias: false }),
+        ...linear('self_attn.o_proj', 'attn_output', [hidden, heads * headLength], { bias: false }),
       ],
       feedForward: ({ hidden, feedForward }) => [
-        ...linear('mlp.gate_up_proj', 'ffn_up', [2 * feedForward, hidden]),
-        ...linear('mlp.down_proj', 'ffn_down', [hidden, feedForward]),
+        ...linear('mlp.gate_up_proj', 'ffn_up', [2 * feedForward, hidden], { bias: false }),
+        ...linear('mlp.down_proj', 'ffn_down', [hidden, feedForward], { bias: false }),
       ],
     }),
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
@@ -48,8 +54,16 @@ export const phimoe: Family = {
   classes: ['PhiMoEForCausalLM'],
   fields: {
     ...fields,
-    supported: { attention_bias: [true], lm_head_bias: [true] },
-    inert: [...inert, 'input_jitter_noise', 'rope.long_mscale', 'rope.short_mscale'],
+    supported: {
+      ...fields.supported,
+      attention_bias: [true],
+      lm_head_bias: [true],
+      'rope.short_mscale': () => true,
+      'rope.long_mscale': (value, { fields }) =>
+        value === scaling(fields)?.['short_mscale'] ||
+        'Beyond its original context the model scales attention by long_mscale; llama.cpp has one factor, and short_mscale is it.',
+    },
+    inert: [...inert, 'input_jitter_noise'],
   },
   keys: (config) => [
     ...phiKeys(config),
@@ -116,9 +130,16 @@ function attentionFactor(config: ModelConfig): Entry[] {
   if (rope.long_factor === undefined || rope.long_factor === null) return []
   const original = originalContext(config)
   const scale = config.get(size, 'n_positions', 'max_position_embeddings') / original
+  const given = scaling(config.fields)?.['short_mscale'] ?? rope.attention_factor
+  if (typeof given === 'number') return [['rope.scaling.attn_factor', float32(given)]]
   const factor =
     scale <= 1 ? 1 : rope.kind === 'yarn' ? 0.1 * Math.log(scale) + 1 : Math.sqrt(1 + Math.log(scale) / Math.log(original))
   return [['rope.scaling.attn_factor', float32(factor)]]
+}
+
+function scaling({ rope_parameters: parameters, rope_scaling: old }: Fields): Fields | undefined {
+  const found = parameters ?? old
+  return typeof found === 'object' && found !== null ? (found as Fields) : undefined
 }
 
 /** The two tables of LongRoPE: for contexts beyond the original, and within. @throws MqError CONFIG_INVALID. */

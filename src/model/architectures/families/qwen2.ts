@@ -13,7 +13,7 @@ export const qwen2vl: Family = {
   fields: { defaults: qwenDefaults, supported: windowed, inert: qwenInert, ropeKinds: ['mrope'] },
   keys: baseKeys,
   // Qwen2VLModel is the whole, with an output matrix.
-  tensors: (config) => decoderRows(config, { attention: { outputBias: 'optional' } }),
+  tensors: (config) => decoderRows(config, { attention: { bias: true, outputBias: false } }),
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
   quirks: { rename: ofThinker, isSeventyBillion: (layers) => layers === 80 },
 }
@@ -24,7 +24,7 @@ export const qwen2: Family = {
   classes: ['Qwen2ForCausalLM', 'Qwen2Model', 'Qwen2AudioForConditionalGeneration', 'DotsOCRForCausalLM'],
   fields: { defaults: qwenDefaults, supported: { ...windowed, attention_bias: [true] }, inert: qwenInert },
   keys: async (config) => [...baseKeys(config), ...(await poolingKeys(config))],
-  tensors: (config) => denseRows(config, (dimensions) => groupedAttention(dimensions, { bias: true, outputBias: 'optional' })),
+  tensors: (config) => denseRows(config, (dimensions) => groupedAttention(dimensions, { bias: true, outputBias: false })),
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
   quirks: { isSeventyBillion: (layers) => layers === 80, rename: withRoot },

@@ -12,8 +12,9 @@ export const qwen2moe: Family = {
   classes: ['Qwen2MoeForCausalLM'],
   fields: {
     defaults: { ...qwenDefaults, decoder_sparse_step: 1 },
-    supported: { ...windowed, qkv_bias: [true] },
-    inert: [...qwenInert, 'norm_topk_prob'],
+    // llama.cpp does not divide the chosen experts' weights by their sum.
+    supported: { ...windowed, qkv_bias: [true], norm_topk_prob: [false] },
+    inert: qwenInert,
   },
   keys: (config) => [
     ...baseKeys(config),
@@ -24,7 +25,7 @@ export const qwen2moe: Family = {
     const shared = config.get(size, 'shared_expert_intermediate_size')
     return expertRows(
       config,
-      (dimensions) => groupedAttention(dimensions),
+      (dimensions) => groupedAttention(dimensions, { bias: true, outputBias: false }),
       ({ hidden }) => [
         ...gatedFeedForward('mlp.shared_expert', hidden, shared, { bias: false, suffix: '_shexp' }),
         tensor('mlp.shared_expert_gate.weight', 'ffn_gate_inp_shexp.weight', [1, hidden]),

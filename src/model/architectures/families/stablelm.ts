@@ -44,7 +44,7 @@ export const stablelm: Family = {
         ...(hasOneNorm(config) ? [] : layerNorm('post_attention_layernorm', 'ffn_norm', hidden)),
       ],
       attention: (dimensions) => [
-        ...groupedAttention(dimensions, { outputBias: false }),
+        ...groupedAttention(dimensions, { bias: 'optional', outputBias: false }),
         ...(config.find(flag, 'qk_layernorm') === true
           ? [...headNorms('q', dimensions.heads, dimensions), ...headNorms('k', dimensions.keyValueHeads, dimensions)]
           : []),

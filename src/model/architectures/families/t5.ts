@@ -31,9 +31,10 @@ const fields: FieldTable = {
     feed_forward_proj: ['relu', 'gated-gelu'],
     relative_attention_max_distance: [128],
     scalable_attention: [true],
+    scale_decoder_outputs: (value, { fields }) => value === (fields['tie_word_embeddings'] === true),
     is_gated_act: [true, false],
   },
-  inert: ['output_past', 'max_new_tokens', 'scale_decoder_outputs'],
+  inert: ['output_past', 'max_new_tokens'],
 }
 
 const roles: Family['roles'] = {
@@ -99,7 +100,11 @@ export const t5: Family = {
 export const t5Encoder: Family = {
   architecture: 't5encoder',
   classes: ['T5EncoderModel'],
-  fields: { ...fields, inert: [...(fields.inert ?? []), 'num_decoder_layers', 'tie_word_embeddings'] },
+  fields: {
+    ...fields,
+    supported: { ...fields.supported, scale_decoder_outputs: () => true },
+    inert: [...(fields.inert ?? []), 'num_decoder_layers', 'tie_word_embeddings'],
+  },
   keys: (config) => [...headKeys(config), ...bodyKeys(config), fileTypePlace, ['attention.causal', bool(false)]],
   tensors: (config) => [
     ...embeddingRow(config),

@@ -26,6 +26,16 @@ async function blueprintOf(variant: SmallCheckpoint, config: Change = {}, tensor
   return makeBlueprint(path)
 }
 
+/** The blueprint of a checkpoint of the coverage matrix with other fields; undefined removes one. */
+async function changedSpec(name: string, change: Change) {
+  const spec = checkpointSpecs.find((spec) => spec.name === name) ?? expect.fail(`no ${name}`)
+  const path = await writeCheckpointOf(spec, folder)
+  const file = join(path, 'config.json')
+  const config = JSON.parse(await readFile(file, 'utf8')) as object
+  await writeFile(file, JSON.stringify({ ...config, ...change }))
+  return makeBlueprint(path)
+}
+
 const head = { 'lm_head.weight': ['BF16', 2048, 96] } as const
 
 it('misses the biases that every Qwen2 has', async () => {
@@ -47,6 +57,13 @@ describe('a field that changes the computation', () => {
     ['qk_layernorm', mistralLinear, { qk_layernorm: true }],
     ['use_bias', mistralLinear, { use_bias: true }],
     ['rope_scaling.mscale', deepseekV2Lite, { rope_scaling: { ...rope(deepseekV2Lite), mscale: 1 } }],
+    [
+      'rope_parameters.llama_4_scaling_beta',
+      mistralLinear,
+      { rope_parameters: { ...rope(mistralLinear), llama_4_scaling_beta: 0.1 } },
+    ],
+    ['rope_scaling.alpha', mistralLinear, { rope_scaling: { ...rope(mistralLinear), alpha: 1000 } }],
+    ['topk_method', deepseekV3Mtp, { topk_method: 'greedy' }],
     ['rope_scaling.mrope_interleaved', llama3Rope, { rope_scaling: { ...rope(llama3Rope), mrope_interleaved: true } }],
   ])('is refused by name and value: %s', async (field, variant, config) => {
     const value = Object.values(config)[0]
@@ -77,6 +94,46 @@ describe('a field that changes the computation', () => {
     })
   })
 
+  it.each<[string, Change, string]>([
+    ['qwen2-moe', { norm_topk_prob: true }, 'norm_topk_prob is true'],
+    ['bert', { is_decoder: true }, 'is_decoder is true'],
+    ['phi2', { num_key_value_heads: 2 }, 'num_key_value_heads is 2'],
+    ['phi3', { head_dim: 8 }, 'head_dim is 8'],
+    ['pangu-embedded', { bias: false }, 'bias is false'],
+    ['flan-t5', { scale_decoder_outputs: true }, 'scale_decoder_outputs is true'],
+  ])('is refused by the family that llama.cpp does not compute it for: %s %j', async (name, change, problem) => {
+    await expect(changedSpec(name, change)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining(problem),
+    })
+    await expect(changedSpec(name, {})).resolves.toBeDefined()
+  })
+
+  it.each<[string, Change, string]>([
+    ['qwen2', { dual_chunk_attention_config: { chunk_size: 77 } }, 'within 77 tokens alone'],
+    ['phi3', { sliding_window: 77 }, 'within 77 tokens alone'],
+    ['deepseek-v2', { n_group: 2, topk_group: 1, topk_method: 'group_limited_greedy' }, 'chooses groups of experts by the sum'],
+    ['qwen2', { norm_eps: 0.5 }, 'has rms_norm_eps 0.000001 and norm_eps 0.5 for the same thing: rms_norm_eps is used'],
+  ])('is noted with its limit: %s %j', async (name, change, note) => {
+    expect((await changedSpec(name, change)).notes).toContainEqual(expect.stringContaining(note))
+  })
+
+  it('is read where another spelling of it has a default', async () => {
+    const { metadata } = await changedSpec('qwen2', { norm_eps: 0.5, rms_norm_eps: undefined })
+    expect(metadata.get('qwen2.attention.layer_norm_rms_epsilon')?.value).toBe(0.5)
+  })
+
+  it('scales attention as Phi-3.5-MoE names it, and says where one factor does not do', async () => {
+    const { metadata, notes } = await changedSpec('phimoe', {})
+    expect(metadata.get('phimoe.rope.scaling.attn_factor')?.value).toBeCloseTo(1.243163121016122, 6)
+    expect(notes.join()).not.toContain('long_mscale')
+    const spec = checkpointSpecs.find(({ name }) => name === 'phimoe') ?? expect.fail('no phimoe')
+    const path = await writeCheckpointOf(spec, folder)
+    const { rope_scaling } = JSON.parse(await readFile(join(path, 'config.json'), 'utf8')) as { rope_scaling: Change }
+    const changed = await changedSpec('phimoe', { rope_scaling: { ...rope_scaling, long_mscale: 1.5 } })
+    expect(changed.notes).toContainEqual(expect.stringContaining('scales attention by long_mscale'))
+  })
+
   it.each<[Change, string]>([
     [{ num_experts_per_tok: 99 }, 'each token uses 99 experts, and there are'],
     [{ n_group: 3, topk_group: 1 }, 'experts cannot be chosen from 1 of 3 groups'],
@@ -94,6 +151,12 @@ describe('a field that changes the computation', () => {
       { rope_scaling: { type: 'linear', factor: 2 }, rope_parameters: { rope_type: 'yarn', factor: 2 } },
       'rope_parameters and rope_scaling say different things',
     ],
+    [
+      'two bases',
+      { rope_scaling: undefined, rope_parameters: { rope_type: 'linear', factor: 4, rope_theta: 5e5 } },
+      'rope_theta is 1000000, and within the description of rotations rope_theta is 500000',
+    ],
+    ['two lengths', { rope_scaling: { ...rope(mistralLinear), partial_rotary_factor: 0.5 }, partial_rotary_factor: 1 }, 'is 0.5'],
     ['a factor of no kind', { rope_scaling: { factor: 4 } }, 'rope_scaling has a factor of 4 and no rope_type'],
   ])('is refused where rotations have %s', async (_, config, problem) => {
     await expect(blueprintOf(mistralLinear, config)).rejects.toMatchObject({
@@ -114,6 +177,40 @@ describe('a field that changes the computation', () => {
   ])('passes without a note at %s', async (_, variant, config) => {
     const { notes } = await blueprintOf(variant, config)
     expect(notes).toEqual((await blueprintOf(variant)).notes)
+  })
+})
+
+describe('a bias that neither the model class nor llama.cpp has', () => {
+  const qwen2 = {
+    architectures: ['Qwen2ForCausalLM'],
+    model_type: 'qwen2',
+    rope_scaling: undefined,
+    use_sliding_window: false,
+  }
+  const tensors = {
+    'model.layers.0.self_attn.q_proj.bias': ['F16', 128],
+    'model.layers.0.self_attn.k_proj.bias': ['F16', 32],
+    'model.layers.0.self_attn.v_proj.bias': ['F16', 32],
+    'model.layers.0.self_attn.o_proj.bias': ['F16', 128],
+  } as const
+
+  it('is refused', async () => {
+    await expect(blueprintOf(mistralLinear, qwen2, tensors)).rejects.toMatchObject({
+      code: 'TENSOR_UNEXPECTED',
+      message: expect.stringContaining('self_attn.o_proj.bias'),
+      suggestion: expect.stringContaining('transformers passes over a bias'),
+    })
+  })
+
+  it('is left out of a GPTQ checkpoint, with a note, since GPTQ writes zeros for every matrix', async () => {
+    const quantization_config = { quant_method: 'gptq', bits: 4 }
+    const { notes, tensors: placed } = await blueprintOf(mistralLinear, { ...qwen2, quantization_config }, tensors)
+    expect(notes).toContainEqual(expect.stringMatching(/^Left out 1 tensor with biases that the model does not have: GPTQ/))
+    expect(placed.map(({ name }) => name).filter((name) => name.endsWith('.bias'))).toEqual([
+      'blk.0.attn_k.bias',
+      'blk.0.attn_q.bias',
+      'blk.0.attn_v.bias',
+    ])
   })
 })
 
