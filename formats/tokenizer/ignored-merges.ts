@@ -38,7 +38,7 @@ export function mergeNotes(model: JsonObject, pre: string, texts: Iterable<strin
 function tokensNotMerged(texts: Iterable<string>, merges: readonly string[]): string[] {
   const ranks = new Map(merges.map((merge, rank) => [merge, rank]))
   return [...texts].filter((text) => {
-    const parts = [...text]
+    const parts = Array.from(text)
     while (parts.length > 1) {
       const at = firstMerge(parts, ranks)
       if (at === undefined) return true

@@ -18,6 +18,8 @@ export interface ModelConfig {
   /** The first of `architectures`. */
   readonly className: string
   readonly fields: Fields
+  /** The fields that config.json itself has, without what transformers would fill in. */
+  readonly written: Fields
   readonly rope: Rope
   /** Names of fields that have been read. */
   readonly read: ReadonlySet<string>
@@ -52,11 +54,6 @@ export function flatFields(config: Fields): Fields {
   if (text === undefined) return config
   const { architectures: _, quantization_config: __, ...own } = text
   return { ...config, ...own }
-}
-
-/** The fields that config.json writes, without what transformers would fill in. */
-export function writtenFields({ checkpoint }: Pick<ModelConfig, 'checkpoint'>): Fields {
-  return flatFields(checkpoint.config)
 }
 
 function fieldsOf(value: unknown): Fields | undefined {
@@ -109,6 +106,7 @@ export function makeConfig(fields: Fields, context: ConfigContext, read = new Se
     checkpoint,
     className,
     fields,
+    written: flatFields(checkpoint.config),
     read,
     notes,
     mtp,

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { constant } from '../../recipe/index.js'
-import { type Fields, type ModelConfig, showField, writtenFields } from './config.js'
+import type { Fields, ModelConfig } from './config.js'
 import { bool, float32, text, uint32 } from './metadata.js'
 import { finite, positive, size } from './schemas.js'
 import type { Entry, FieldRule, NamedTensor } from './types.js'
@@ -105,12 +105,10 @@ function checkOneValue(config: ModelConfig, written: Fields): void {
     ['rope_theta', globalTheta],
     ['partial_rotary_factor', ['partial_rotary_factor']],
   ] as const) {
-    const name = outer.find((field) => typeof writtenFields(config)[field] === 'number')
-    const [inside, beside] = [full[inner], name === undefined ? undefined : writtenFields(config)[name]]
-    if (typeof inside === 'number' && beside !== undefined && inside !== beside) {
-      throw config.invalid(
-        `${name} is ${showField(beside)}, and within the description of rotations ${inner} is ${showField(inside)}`,
-      )
+    const name = outer.find((field) => typeof config.written[field] === 'number')
+    const [inside, beside] = [full[inner], name === undefined ? undefined : config.written[name]]
+    if (typeof inside === 'number' && typeof beside === 'number' && inside !== beside) {
+      throw config.invalid(`${name} is ${beside}, and within the description of rotations ${inner} is ${inside}`)
     }
   }
 }
