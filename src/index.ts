@@ -184,6 +184,20 @@ export {
 } from './serve/index.js'
 export { measureSpeeds, type SpeedOptions, type SpeedReport, speedPage, speedText } from './speed/index.js'
 
+// 9. All of it, from a file: see docs/ci.md
+
+export {
+  type BuildOptions,
+  type BuildOutcome,
+  type BuildProgress,
+  type BuildReport,
+  type BuildSpec,
+  build,
+  buildSchema,
+  readBuild,
+  summaryMarkdown,
+} from './build/index.js'
+
 // Shared ground: errors, progress, files, how figures are written
 
 export { MqError } from './errors/index.js'

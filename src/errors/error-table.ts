@@ -286,6 +286,18 @@ export const toolErrors = {
     suggestion: 'Use a budget of size or of bits per weight.',
   },
 
+  // Build files
+  BUILD_INVALID: {
+    exit: 'input',
+    message: 'The build file cannot be used: {problems}.',
+    suggestion: 'docs/ci.md describes build files; docs/build.schema.json checks them in an editor.',
+  },
+  BUILD_BUSY: {
+    exit: 'environment',
+    message: 'Another build is using the work folder {path}.',
+    suggestion: 'Wait for it to finish, or use another work folder. If it ran on another machine and has ended, remove {lock}.',
+  },
+
   // llama.cpp
   LLAMA_MISSING: {
     exit: 'environment',

@@ -9,7 +9,7 @@ export interface Progress {
   readonly done: number
   /** Units in this stage. */
   readonly total: number
-  readonly unit: 'bytes' | 'tensors' | 'chunks' | 'tokens' | 'files' | 'runs'
+  readonly unit: 'bytes' | 'tensors' | 'chunks' | 'tokens' | 'files' | 'runs' | 'steps'
   /** What is worked on now, such as a tensor's or file's name. */
   readonly item?: string
   /** Something to be said once although it is no error, such as why and how long it waits. */

@@ -48,6 +48,8 @@ export interface PublishOptions {
   readonly plan?: string
   /** What the model was made from, a checkpoint folder or a GGUF: its digest is noted. */
   readonly madeFrom?: string
+  /** The digest of `madeFrom`, where it is known: see digestOfFiles. */
+  readonly madeFromDigest?: string
   /** Loads a GGUF with llama.cpp first. */
   readonly check?: boolean
   /** Publish although the report does not match, and start over where the repository's index.json is damaged. */
@@ -145,7 +147,7 @@ async function* storeAndTag(options: PublishOptions, publication: Publication): 
   const provenance = provenanceOf({
     source:
       options.madeFrom !== undefined
-        ? await digestOfSource(options.madeFrom, signal)
+        ? (options.madeFromDigest ?? (await digestOfSource(options.madeFrom, signal)))
         : source.format === 'safetensors'
           ? digestOfFiles(named)
           : undefined,

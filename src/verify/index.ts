@@ -3,10 +3,19 @@ export { comparePage } from './compare-page.js'
 export { compareText } from './compare-text.js'
 export { type Divergence, divergenceOf, type Spread } from './divergence.js'
 export { figures } from './figures.js'
-export { type Gate, gateError, parseGate } from './gates.js'
-export { type PairedDifference, pairedDifference } from './paired.js'
+export { checkAskedGates, type Gate, type GateResult, gateError, gateValue, limitText, parseGate } from './gates.js'
+export {
+  keepReference,
+  keptReferenceFiles,
+  measureKept,
+  measurementJson,
+  parseMeasurement,
+  reportOfMeasurement,
+} from './kept-reference.js'
+export { type CachedMeasurement } from './measurement-cache.js'
+export { differenceOfChunks, type PairedDifference, pairedDifference } from './paired.js'
 export { dominators } from './pareto.js'
-export { parseReport, readReport, reportPath, type VerifyReport, writeReport } from './report.js'
+export { type FileIdentity, parseReport, readReport, reportPath, type VerifyReport, writeReport } from './report.js'
 export { reportPage } from './report-page.js'
 export { reportText } from './report-text.js'
 export { type Estimate, perplexityOf, perplexityRatio } from './statistics.js'

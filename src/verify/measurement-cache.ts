@@ -6,7 +6,8 @@ import { keepNewest, writeWhole } from '../files/index.js'
 import { reportJson } from './report.js'
 import { measurement, reference, textMeasured } from './schema.js'
 
-const entrySchema = v.object({ version: v.literal(1), measurement, reference, text: textMeasured, llamaCpp: v.string() })
+/** A measurement as it is kept in a file. */
+export const entrySchema = v.object({ version: v.literal(1), measurement, reference, text: textMeasured, llamaCpp: v.string() })
 
 /** A measurement with what it was made from. */
 export type CachedMeasurement = Omit<v.InferOutput<typeof entrySchema>, 'version'>

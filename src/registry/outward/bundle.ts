@@ -44,6 +44,7 @@ export interface BundleOptions {
     | undefined
   /** What the model was made from: its digest, its licence and its name go into the publication. */
   readonly madeFrom?: string | undefined
+  readonly madeFromDigest?: string | undefined
   readonly license?: string | undefined
   readonly baseModel?: string | undefined
   readonly signal?: AbortSignal | undefined
@@ -76,7 +77,12 @@ export async function* bundleModel(options: BundleOptions): WithProgress<Bundle>
   }))
   const isFolder = source.format === 'safetensors'
   const provenance = provenanceOf({
-    source: madeFrom !== undefined ? await digestOfSource(madeFrom, signal) : isFolder ? digestOfFiles(files) : undefined,
+    source:
+      madeFrom !== undefined
+        ? (options.madeFromDigest ?? (await digestOfSource(madeFrom, signal)))
+        : isFolder
+          ? digestOfFiles(files)
+          : undefined,
     plan: plan?.digest,
     calibration: plan?.calibration,
     reference: report?.content.reference.files === undefined ? undefined : digestOfFiles(report.content.reference.files),

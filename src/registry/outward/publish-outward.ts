@@ -18,6 +18,8 @@ export interface PublishOutwardOptions extends OutwardOptions {
   readonly report?: string | undefined
   readonly plan?: string | undefined
   readonly madeFrom?: string | undefined
+  /** The digest of `madeFrom`, where it is known: see digestOfFiles. */
+  readonly madeFromDigest?: string | undefined
   /** Loads a GGUF with llama.cpp first. */
   readonly check?: boolean
   /** For the model card; what the source says of itself where they are absent. */
@@ -56,6 +58,7 @@ export async function* publishOutward(options: PublishOutwardOptions): WithProgr
     report: report && { content: report.content, bytes: encodeJson(report.content) },
     plan,
     madeFrom: options.madeFrom,
+    madeFromDigest: options.madeFromDigest,
     license: options.license,
     baseModel: options.baseModel,
     signal,

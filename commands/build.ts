@@ -1,0 +1,89 @@
+import { appendFile } from 'node:fs/promises'
+import { Args, Flags } from '@oclif/core'
+import { type BuildProgress, type BuildReport, build, summaryMarkdown } from '../src/build/index.js'
+import { finish } from '../src/progress/index.js'
+import { formatBytes, formatSeconds, ProgressBar } from '../src/terminal/index.js'
+import { MqCommand } from './base-command.js'
+import { parseSize } from './shared/quantities.js'
+import { workFlags } from './shared/work-flags.js'
+
+/** So often at most is progress written with --json. */
+const eventEveryMs = 1000
+
+export default class Build extends MqCommand {
+  static override summary = 'Build what a YAML file says: calibrate, quantize, measure, check gates, publish; resumable.'
+  static override description =
+    `One file lists models with their sources, calibration texts, outputs, gates and publications (docs/ci.md; docs/build.schema.json for editors). Steps that are done are not done again, whatever stopped the run: results are kept by the digests of all that they depend on, in the work folder.
+Nothing is published unless every gate has passed; a failed gate ends with exit status 5. A summary is written to the work folder as Markdown, HTML and JSON, and appended to $GITHUB_STEP_SUMMARY.
+With --json each event is one line of JSON on stdout, and the last line is the report.`
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> samples/build.yaml',
+    '<%= config.bin %> <%= command.id %> samples/build.yaml --work /tmp/work --json',
+  ]
+
+  static override args = {
+    file: Args.string({ required: true, description: 'Build file, YAML.' }),
+  }
+
+  static override flags = {
+    work: Flags.string({
+      helpValue: 'DIR',
+      description: 'Folder for results of steps. [default: .mq-build beside the file]',
+    }),
+    threads: workFlags.threads,
+    memory: workFlags.memory,
+    prune: Flags.boolean({
+      description:
+        'Once the build is done, remove results of the work folder that it does not use, such as those of earlier versions of the file.',
+    }),
+  }
+
+  override async run(): Promise<BuildReport> {
+    const { args, flags } = await this.parse(Build)
+    const { work, threads, memory, prune } = flags
+    const means = {
+      ...(work !== undefined && { work }),
+      ...(threads !== undefined && { threads }),
+      ...(memory !== undefined && { memoryBytes: parseSize(memory, 'memory', 'build') }),
+    }
+    const { report, failed } = await this.#show(build({ file: args.file, prune, signal: this.signal, ...means }))
+    const markdown = summaryMarkdown(report)
+    const summary = process.env['GITHUB_STEP_SUMMARY']
+    if (summary !== undefined && summary !== '') await appendFile(summary, markdown)
+    this.log(markdown)
+    this.log(`Summary: ${report.summaries.slice(0, 2).join(', ')}`)
+    if (failed !== undefined) this.fail(failed)
+    return report
+  }
+
+  /** Runs a build with a line for each step that ends, a bar between them, or events as JSON. */
+  async #show<Result>(work: AsyncGenerator<BuildProgress, Result, void>): Promise<Result> {
+    const bar = new ProgressBar()
+    const isJson = this.jsonEnabled()
+    let writtenAt = Number.NEGATIVE_INFINITY
+    try {
+      return await finish(work, (progress: BuildProgress) => {
+        const { state, step = '', seconds, sizeBytes } = progress
+        if (isJson) {
+          if (state === undefined && performance.now() - writtenAt < eventEveryMs) return
+          writtenAt = performance.now()
+          this.logJson({ event: state === undefined ? 'progress' : 'step', ...progress })
+          return
+        }
+        if (state === undefined) bar.update(progress)
+        else if (state !== 'started') {
+          bar.clear()
+          const ended = state === 'known' ? 'done before' : `${formatBytes(sizeBytes ?? 0)} in ${formatSeconds(seconds ?? 0)}`
+          this.log(`${step.padEnd(40)} ${ended}`)
+        }
+      })
+    } finally {
+      bar.clear()
+    }
+  }
+
+  /** One line for each event, so that a program can read them as they come. */
+  protected override logJson(json: unknown): void {
+    process.stdout.write(`${JSON.stringify(json)}\n`)
+  }
+}

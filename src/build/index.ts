@@ -1,0 +1,6 @@
+export { type BuildOptions, type BuildOutcome, type BuildProgress, build } from './build.js'
+export type { BuildSpec, CalibrationSpec, GateSpec, ModelSpec, OutputSpec, PublishSpec, TestSpec } from './file/build-spec.js'
+export { buildSchema } from './file/json-schema.js'
+export { readBuild } from './file/read-build.js'
+export { summaryMarkdown } from './summary/markdown.js'
+export type { BuildReport, BuiltModel, BuiltOutput } from './summary/report.js'

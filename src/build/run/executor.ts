@@ -1,0 +1,40 @@
+import type { WithProgress } from '../../progress/index.js'
+import type { Json, Unit } from '../graph/step.js'
+
+/** Files that a unit takes, on the machine that runs it. */
+export interface UnitInput {
+  /** The file, the first of several, or the folder of a checkpoint. */
+  readonly path: string
+  /** Where its files are: that of a step, or of a checkpoint. */
+  readonly folder: string
+}
+
+/** A unit that is to be run, with its bytes at hand. */
+export interface UnitTask {
+  readonly unit: Unit
+  readonly key: string
+  /** By role. */
+  readonly inputs: Readonly<Record<string, UnitInput>>
+  /** Where files go. It may hold what an earlier run of the same unit has left. */
+  readonly folder: string
+}
+
+/** What running a unit gives. */
+export interface UnitResult {
+  /** Names of files in the folder, in their order. */
+  readonly files: readonly string[]
+  /** Small things to know without opening the files. */
+  readonly result: Json
+}
+
+/**
+ * Where units are run: in this process (in-process.ts). A queue to other processes and machines would be another: a unit says by content
+ * what it takes, so that its bytes can be fetched from anywhere, and its result is named by its key, so that two that run the same one do
+ * no harm.
+ */
+export interface UnitExecutor {
+  /** So many units are run at a time. */
+  readonly capacity: number
+  /** Runs a unit. @throws MqError of the work. */
+  run(task: UnitTask): WithProgress<UnitResult>
+}

@@ -1,0 +1,92 @@
+import { createHash } from 'node:crypto'
+import { appendFile, mkdir, readFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { GgmlTypeName } from '../../../formats/ggml/types.js'
+import { measure as measureTypes } from '../../engine/index.js'
+import type { BlueprintTensor } from '../../model/index.js'
+import type { PlanningOptions } from '../../plan/index.js'
+
+type Measure = NonNullable<PlanningOptions['measure']>
+type Errors = Map<string, number>
+
+/** So many tensors are measured before what was found is written. */
+const batch = 16
+
+/**
+ * A `Measure` that keeps quantization errors in a file, which plans of the same model and calibration share; what a run that was cut off has
+ * measured is there for the next. Each line holds the errors of one tensor in some types.
+ * @param file for this model, calibration and version of mq alone.
+ */
+export function keptMeasure(file: string, measure: Measure = measureTypes): Measure {
+  return async function* (options) {
+    const known = await readErrors(file)
+    const keys = new Map(options.blueprint.tensors.map((tensor) => [tensor.name, keyOf(tensor)]))
+    const keyOfName = (name: string): string => keys.get(name) ?? ''
+    const missing = options.requests
+      .map(({ tensor, types }) => ({ tensor, types: types.filter((type) => known.get(keyOfName(tensor))?.has(type) !== true) }))
+      .filter(({ types }) => types.length > 0)
+    for (let start = 0; start < missing.length; start += batch) {
+      const requests = missing.slice(start, start + batch)
+      for (const [name, errors] of yield* measure({ ...options, requests })) {
+        const key = keyOfName(name)
+        const all = known.get(key) ?? new Map<GgmlTypeName, Errors>()
+        for (const [type, error] of errors) all.set(type, new Map(Object.entries(error)))
+        known.set(key, all)
+      }
+      await write(file, requests.map(({ tensor, types }) => lineOf(keyOfName(tensor), types, known)).join(''))
+    }
+    const found = options.requests.map(({ tensor, types }) => {
+      const all = known.get(keyOfName(tensor))
+      return [
+        tensor,
+        new Map(types.map((type) => [type, Object.fromEntries(all?.get(type) ?? []) as unknown as MeasuredError])),
+      ] as const
+    })
+    return new Map(found)
+  }
+}
+
+type MeasuredError = { readonly relativeError: number }
+
+/** What a tensor's errors depend on, beside model and calibration: its form, which widening and smoothing change. */
+function keyOf({ name, recipe }: BlueprintTensor): string {
+  return createHash('sha256')
+    .update(`${name} ${JSON.stringify(recipe)}`)
+    .digest('hex')
+    .slice(0, 32)
+}
+
+type Known = Map<string, Map<GgmlTypeName, Errors>>
+
+function lineOf(key: string, types: readonly GgmlTypeName[], known: Known): string {
+  const errors = types.map((type) => [type, [...(known.get(key)?.get(type) ?? [])].map(([name, value]) => [name, textOf(value)])])
+  return `${JSON.stringify([key, errors])}\n`
+}
+
+/** JSON has no infinity. */
+function textOf(value: number): number | string {
+  return Number.isFinite(value) ? value : String(value)
+}
+
+async function write(file: string, text: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true })
+  // A line that was cut off must not spoil the next.
+  await appendFile(file, `\n${text}`)
+}
+
+async function readErrors(file: string): Promise<Known> {
+  const text = await readFile(file, 'utf8').catch(() => '')
+  const known: Known = new Map()
+  for (const line of text.split('\n')) {
+    if (line === '') continue
+    try {
+      const [key, types] = JSON.parse(line) as [string, [GgmlTypeName, [string, number | string][]][]]
+      const all = known.get(key) ?? new Map<GgmlTypeName, Errors>()
+      for (const [type, errors] of types) all.set(type, new Map(errors.map(([name, value]) => [name, Number(value)])))
+      known.set(key, all)
+    } catch {
+      // The end of what a run that was killed has written.
+    }
+  }
+  return known
+}

@@ -1,0 +1,126 @@
+import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { MqError } from '../../errors/index.js'
+import { hashFile, sharedLock, writeWhole } from '../../files/index.js'
+import type { Json, StepKind, Unit } from '../graph/step.js'
+
+const recordSchema = v.object({
+  version: v.literal(1),
+  key: v.string(),
+  unit: v.looseObject({ kind: v.string() }),
+  files: v.array(v.object({ name: v.string(), sizeBytes: v.number(), sha256: v.string() })),
+  result: v.unknown(),
+  seconds: v.number(),
+})
+
+/** A file that a step made. */
+export interface StoredFile {
+  readonly name: string
+  readonly sizeBytes: number
+  readonly sha256: string
+}
+
+/** What a step has made, and what it found. */
+export interface StepRecord {
+  readonly key: string
+  readonly files: readonly StoredFile[]
+  /** Where the files are. */
+  readonly folder: string
+  readonly result: Json
+  /** Of the run that finished it. */
+  readonly seconds: number
+}
+
+/** Results of steps, by the digests of their units, in a folder. */
+export interface WorkFolder {
+  readonly path: string
+  /** The folder of a unit's files, which a run that was cut off goes on with. It is made where `begin` is called. */
+  begin(kind: StepKind, key: string): Promise<string>
+  /** The record of a unit that is done: all of its files are there, each with its size. */
+  find(kind: StepKind, key: string): Promise<StepRecord | undefined>
+  /** Flushes files to the disk, then writes the record: from then on the unit is done, whatever happens. */
+  commit(
+    unit: Unit,
+    key: string,
+    made: { readonly files: readonly string[]; readonly result: Json; readonly seconds: number },
+  ): Promise<StepRecord>
+  /** Removes the folders of all units but these; returns how many. */
+  prune(keys: ReadonlySet<string>): Promise<number>
+}
+
+const recordName = 'step.json'
+
+/** A work folder. Nothing is made until something is begun. */
+export function workFolder(path: string): WorkFolder {
+  const steps = join(path, 'steps')
+  // Few enough characters for a path, and far too many for two units to meet.
+  const folderOf = (kind: StepKind, key: string): string => join(steps, `${kind}-${key.slice(0, 24)}`)
+  return {
+    path,
+    async begin(kind, key) {
+      const folder = folderOf(kind, key)
+      await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+        throw MqError.from(error, folder)
+      })
+      return folder
+    },
+    async find(kind, key) {
+      const folder = folderOf(kind, key)
+      try {
+        const record = v.parse(recordSchema, JSON.parse(await readFile(join(folder, recordName), 'utf8')))
+        if (record.key !== key) return undefined
+        for (const { name, sizeBytes } of record.files) if ((await stat(join(folder, name))).size !== sizeBytes) return undefined
+        const { files, result, seconds } = record
+        return { key, files, folder, result: result as Json, seconds }
+      } catch {
+        return undefined
+      }
+    },
+    async commit(unit, key, { files: names, result, seconds }) {
+      const folder = folderOf(unit.kind, key)
+      const files: StoredFile[] = []
+      for (const name of names) {
+        await flush(join(folder, name))
+        files.push({ name, ...(await hashFile(join(folder, name))) })
+      }
+      await flush(folder).catch(() => {})
+      const record = { version: 1, key, unit, files, result, seconds }
+      await writeWhole(join(folder, recordName), `${JSON.stringify(record, undefined, 2)}\n`)
+      return { key, files, folder, result, seconds }
+    },
+    async prune(keys) {
+      const kept = new Set([...keys].map((key) => key.slice(0, 24)))
+      const names = await readdir(steps).catch(() => [])
+      const others = names.filter((name) => !kept.has(name.slice(name.lastIndexOf('-') + 1)))
+      for (const name of others) await rm(join(steps, name), { recursive: true, force: true })
+      return others.length
+    },
+  }
+}
+
+async function flush(path: string): Promise<void> {
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/**
+ * Keeps other builds out of a work folder.
+ * @returns what releases it.
+ * @throws MqError BUILD_BUSY, FILE_UNWRITABLE.
+ */
+export async function lockWork(path: string): Promise<() => Promise<void>> {
+  const lock = join(path, 'build.lock')
+  try {
+    await mkdir(path, { recursive: true })
+    const held = await sharedLock(lock)()
+    if (held === undefined) throw MqError.of('BUILD_BUSY', { path, lock })
+    return () => held.release()
+  } catch (error) {
+    throw MqError.from(error, path)
+  }
+}

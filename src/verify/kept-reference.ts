@@ -1,0 +1,138 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { MqError } from '../errors/index.js'
+import { readText, readWhole, writeWhole } from '../files/index.js'
+import type { WithProgress } from '../progress/index.js'
+import { llamaVersion } from '../runner/index.js'
+import { type BaseLogits, makeBaseLogits } from './base-logits.js'
+import { describeModel } from './describe-files.js'
+import { checkGates, type Gate, type GateResult } from './gates.js'
+import { measureModel } from './measurement.js'
+import { type CachedMeasurement, entrySchema } from './measurement-cache.js'
+import { referenceOf } from './reference.js'
+import { type FileIdentity, reportJson, type VerifyReport } from './report.js'
+import { fileIdentity } from './schema.js'
+
+/** Files that keepReference writes. */
+export const keptReferenceFiles = ['base.logits', 'likelihoods.f64', 'reference.json'] as const
+const [logitsName, likelihoodsName, describedName] = keptReferenceFiles
+
+const describedSchema = v.object({
+  version: v.literal(1),
+  name: v.string(),
+  files: v.array(fileIdentity),
+  bitsPerWeight: v.optional(v.number()),
+  sizeBytes: v.optional(v.number()),
+})
+
+/** A reference that is run over a text. */
+export interface KeepReferenceOptions {
+  /** A GGUF file. */
+  readonly path: string
+  /** What reports call it, and what it was made from. */
+  readonly name: string
+  readonly files: readonly FileIdentity[]
+  readonly text: string
+  readonly contextLength?: number
+  readonly chunks?: number
+  /** Where its files go; it exists. */
+  readonly folder: string
+  readonly threads?: number
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Runs a reference over a text and keeps all that later measurements need of it: base logits, and -ln p of each token, which these lose where
+ * it is large.
+ * @throws MqError as makeBaseLogits does.
+ */
+export async function* keepReference(options: KeepReferenceOptions): WithProgress<void> {
+  const { path, name, files, folder, contextLength = 512, chunks, threads, signal } = options
+  const { content } = await readText(options.text, { chunks, contextLength })
+  const described = await describeModel(path, signal)
+  const logits = join(folder, logitsName)
+  const base = yield* makeBaseLogits({
+    reference: { ...described, path },
+    text: content,
+    contextLength,
+    save: logits,
+    chunks,
+    threads,
+    signal,
+  })
+  const likelihoods = base.negativeLogLikelihoods ?? new Float64Array()
+  await writeFile(
+    join(folder, likelihoodsName),
+    new Uint8Array(likelihoods.buffer, likelihoods.byteOffset, likelihoods.byteLength),
+  )
+  const { bitsPerWeight, sizeBytes } = base
+  await writeWhole(join(folder, describedName), reportJson({ version: 1, name, files, bitsPerWeight, sizeBytes }))
+}
+
+/**
+ * Measures a model against a reference that was kept.
+ * @param folder of keepReference.
+ * @param text the same text.
+ * @throws MqError as verify does; REPORT_INVALID where the folder holds something else.
+ */
+export async function* measureKept(
+  folder: string,
+  model: string,
+  text: string,
+  { contextLength, chunks, threads, signal }: Pick<KeepReferenceOptions, 'contextLength' | 'chunks' | 'threads' | 'signal'>,
+): WithProgress<CachedMeasurement> {
+  const path = join(folder, describedName)
+  const described = parse(describedSchema, await readWhole(path, 2 ** 24), path)
+  const bytes = await readFile(join(folder, likelihoodsName))
+  const negativeLogLikelihoods = new Float64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
+  const { version: _, ...rest } = described
+  const base: BaseLogits = { path: join(folder, logitsName), ...rest, negativeLogLikelihoods, dispose: async () => {} }
+  const { content, name, sha256 } = await readText(text, { chunks, contextLength })
+  const measured = yield* measureModel(await describeModel(model, signal), content, base, { chunks, threads, signal })
+  const { measurement, comparison, reference } = measured
+  return {
+    measurement,
+    reference: referenceOf(base, reference),
+    text: {
+      name,
+      sha256,
+      contextLength: comparison.contextLength,
+      chunks: comparison.chunks,
+      scoredTokens: comparison.negativeLogLikelihoods.length,
+    },
+    llamaCpp: llamaVersion,
+  }
+}
+
+/** The text of a measurement's file. */
+export function measurementJson(measurement: CachedMeasurement): string {
+  return reportJson({ version: 1, ...measurement })
+}
+
+/** Reads what measurementJson wrote. @param name of the file, for messages. @throws MqError REPORT_INVALID. */
+export function parseMeasurement(text: string, name: string): CachedMeasurement {
+  const { version: _, ...measurement } = parse(entrySchema, text, name)
+  return measurement
+}
+
+/** A report as `mq verify` makes it, of a measurement and gates. @param others results of gates that were checked elsewhere. */
+export function reportOfMeasurement(
+  { measurement, ...rest }: CachedMeasurement,
+  gates: readonly { readonly gate: Gate; readonly confidence?: number }[],
+  others: readonly GateResult[] = [],
+): VerifyReport {
+  const report = { version: 1 as const, ...measurement, ...rest }
+  const own = gates.flatMap(({ gate, confidence }) => checkGates([gate], report, confidence))
+  const results = [...own, ...others]
+  return { ...report, gates: results, passed: results.every(({ passed }) => passed) }
+}
+
+function parse<Schema extends v.GenericSchema>(schema: Schema, text: string, name: string): v.InferOutput<Schema> {
+  try {
+    return v.parse(schema, JSON.parse(text))
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : String(error)
+    throw MqError.of('REPORT_INVALID', { file: name, problem }, { cause: error })
+  }
+}

@@ -1,0 +1,189 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type BuildOutcome, type BuildProgress, build } from '../../../src/build/index.js'
+import { hashFile } from '../../../src/files/index.js'
+import { finish } from '../../../src/progress/index.js'
+import { readReport } from '../../../src/verify/index.js'
+import { writeOneLayerSample } from '../../support/one-layer-sample.js'
+import { runMqHere } from '../../support/run-mq-here.js'
+import { llama } from '../../support/sample-models.js'
+
+const root = fileURLToPath(new URL('../../..', import.meta.url))
+const text = (name: string): string => join(root, 'samples/text', name)
+
+let folder: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mq-build-'))
+  await writeOneLayerSample(join(folder, 'sample'))
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+/** A build of one model in two sizes; `large` is what its larger output is. */
+function fileText({ large = 'type: Q8_0', gate = 'kld <= 0.5 * small', to = './dist' } = {}): string {
+  return `
+models:
+  one:
+    source: sample
+    calibration: { text: ${text('kjv-calibration.txt')}, chunks: 2, context: 64, rank: 0 }
+    test: { text: ${text('kjv-heldout.txt')}, chunks: 2, context: 64 }
+    outputs:
+      small: { preset: Q4_K_M }
+      large: { ${large} }
+    gates:
+      - ppl-ratio <= 3
+      - { gate: ${gate}, outputs: large }
+    publish:
+      - { name: 'kjv/{model}', to: ${to}, check: false }
+`
+}
+
+/** Runs a build in this process. */
+async function run(options: Parameters<typeof fileText>[0], work = 'work'): Promise<BuildOutcome & { ran: string[] }> {
+  const file = join(folder, 'build.yaml')
+  await writeFile(file, fileText(options))
+  const ran: string[] = []
+  const outcome = await finish(build({ file, work: join(folder, work), threads: 2 }), ({ step, state }: BuildProgress) => {
+    if (state === 'done') ran.push(step ?? '')
+  })
+  return { ...outcome, ran }
+}
+
+const digestsOf = ({ report }: BuildOutcome): string[] =>
+  report.models.flatMap(({ outputs }) => outputs.flatMap(({ files }) => files.map(({ sha256 }) => sha256)))
+
+describe.skipIf(!llama.available)(`a build (${llama.name})`, () => {
+  let first: Awaited<ReturnType<typeof run>>
+
+  test('makes, measures, checks and publishes what its file says', async () => {
+    first = await run({})
+    expect(first.failed).toBeUndefined()
+    expect(first.ran.toSorted()).toEqual(
+      [
+        'calibrate',
+        'convert',
+        'measure/large',
+        'measure/small',
+        'plan/large',
+        'plan/small',
+        'quantize/large',
+        'quantize/small',
+        'reference',
+      ].map((name) => `one/${name}`),
+    )
+    const [model] = first.report.models
+    expect(model?.outputs.map(({ name, goal, gates }) => [name, goal, gates.map(({ passed }) => passed)])).toEqual([
+      ['small', 'preset Q4_K_M', [true]],
+      ['large', 'type Q8_0', [true, true]],
+    ])
+    const published = (await readdir(join(folder, 'dist'))).toSorted()
+    expect(published).toEqual([
+      'README.md',
+      'SHA256SUMS',
+      ...['large', 'small'].flatMap((name) => ['', '.plan.json', '.verify.json'].map((ending) => `one-${name}.gguf${ending}`)),
+    ])
+    const { sha256 } = await hashFile(join(folder, 'dist/one-large.gguf'))
+    expect(sha256).toBe(model?.outputs[1]?.files[0]?.sha256)
+    const report = await readReport(join(folder, 'dist/one-large.gguf.verify.json'))
+    expect([report.passed, report.reference.name, report.gates.length]).toEqual([true, 'sample', 2])
+    const card = await readFile(join(folder, 'dist/README.md'), 'utf8')
+    expect(card).toContain('# kjv/one, large')
+    expect(card).toContain(sha256)
+  })
+
+  test('does nothing again', async () => {
+    const again = await run({})
+    expect(again.ran).toEqual([])
+    expect(again.report.steps).toEqual({ total: 9, known: 9, run: 0 })
+    expect(again.report.publications.map(({ isNew }) => isNew)).toEqual([false, false])
+    expect(again.report.models).toEqual(first.report.models)
+  })
+
+  test('publishes again what is gone', async () => {
+    await rm(join(folder, 'dist/one-small.gguf'))
+    const again = await run({})
+    expect(again.report.publications.map(({ output, isNew }) => [output, isNew])).toEqual([
+      ['small', true],
+      ['large', false],
+    ])
+  })
+
+  test('redoes the steps of the output that was changed, and no others', async () => {
+    const changed = await run({ large: 'type: Q6_K', gate: 'kld <= small', to: './other' })
+    expect(changed.ran.toSorted()).toEqual(['one/measure/large', 'one/plan/large', 'one/quantize/large'])
+    expect(digestsOf(changed)[0]).toBe(digestsOf(first)[0])
+    expect(digestsOf(changed)[1]).not.toBe(digestsOf(first)[1])
+  })
+
+  test('publishes nothing where one output fails its gate against another', async () => {
+    const { failed, report, ran } = await run({ gate: 'kld <= 0.0001 * small', to: './never' })
+    expect(ran).toEqual([])
+    expect(failed?.code).toBe('GATE_FAILED')
+    expect(failed?.exit).toBe(5)
+    expect(failed?.message).toMatch(
+      /^The mean KL divergence against 0\.0001 times that of small of one\/large is .* \(line 12 of the build file\)\.$/,
+    )
+    expect([report.passed, report.publications]).toEqual([false, []])
+    expect(await readdir(folder)).not.toContain('never')
+  })
+
+  test('ends with exit status 5 on the command line, with the summary', async () => {
+    await writeFile(join(folder, 'failing.yaml'), fileText({ gate: 'size <= 0.5 * small', to: './never' }))
+    const summary = join(folder, 'step-summary.md')
+    const { exitCode, stdout, stderr } = await runMqHere(['build', 'failing.yaml', '--work', 'work'], {
+      cwd: folder,
+      env: { GITHUB_STEP_SUMMARY: summary },
+    })
+    expect([exitCode, stderr.split('\n').length]).toEqual([5, 1])
+    expect(stderr).toMatch(/^mq: GATE_FAILED: The size in bytes against 0\.5 times that of small of one\/large is /)
+    const markdown = await readFile(summary, 'utf8')
+    expect(stdout).toContain(markdown.trim())
+    expect(markdown).toContain('**1 of 3 gates failed: nothing was published.**')
+    expect(markdown).toMatch(/^\| B \| large \| \d.* MB \| 8\.5\d\d \| 0\.000\d\d ± /m)
+    expect(await readFile(join(folder, 'work/summary.md'), 'utf8')).toBe(markdown)
+    const page = await readFile(join(folder, 'work/summary.html'), 'utf8')
+    expect(page).toContain('1 of 3 gates failed')
+    expect(page).not.toMatch(/<script|https?:\/\/(?!www\.w3\.org)/)
+    expect(await readdir(folder)).not.toContain('never')
+  })
+
+  test.each(['one/calibrate', 'one/quantize/small', 'one/measure/large'])(
+    'goes on after kill -9 in %s, to the same bytes',
+    async (step) => {
+      const work = join(folder, `cut-${step.replaceAll('/', '-')}`)
+      const file = join(folder, 'cut.yaml')
+      await writeFile(file, fileText({ to: `${work}/dist` }))
+      const args = [join(root, 'bin/run.js'), 'build', file, '--work', work, '--threads', '2', '--json']
+      const child = spawn(process.execPath, args, {
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env: { ...process.env, NODE_ENV: 'production' },
+      })
+      const ended = once(child, 'exit')
+      for await (const line of createInterface({ input: child.stdout })) {
+        const { step: at, state } = JSON.parse(line) as BuildProgress
+        if (at === step && state === 'started') break
+      }
+      child.kill('SIGKILL')
+      await ended
+      const before = await recordsIn(work)
+      const ran: string[] = []
+      const outcome = await finish(build({ file, work, threads: 2 }), ({ step: at, state }: BuildProgress) => {
+        if (state === 'done') ran.push(at ?? '')
+      })
+      expect(digestsOf(outcome)).toEqual(digestsOf(first))
+      expect(ran).toContain(step)
+      expect(ran.length + before).toBe(9)
+    },
+  )
+})
+
+/** How many steps a work folder has records of. */
+async function recordsIn(work: string): Promise<number> {
+  const names = await readdir(join(work, 'steps'), { recursive: true })
+  return names.filter((name) => name.endsWith('step.json')).length
+}
