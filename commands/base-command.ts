@@ -124,6 +124,7 @@ const flagNames: Readonly<Record<string, string>> = {
   tensorTypes: 'tensor-type',
   floors: 'floor',
   ties: 'tie',
+  candidates: 'candidate',
   gates: 'gate',
   splitMaxBytes: 'split-max-size',
   memoryBytes: 'memory',

@@ -36,7 +36,7 @@ Errors in the summary are relative squared errors: over all weights of a tensor 
     plan: Flags.string({
       helpValue: 'FILE',
       description: 'Plan file, as `mq plan -o` or --save-plan writes it; types may be edited. [default: none]',
-      exclusive: ['tensor-type', 'floor', 'tie', 'widen', ...goals.filter((goal) => goal !== 'bits')],
+      exclusive: ['tensor-type', 'floor', 'tie', 'candidate', 'widen', ...goals.filter((goal) => goal !== 'bits')],
     }),
     effort: Flags.option({
       options: efforts,

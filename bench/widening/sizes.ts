@@ -53,7 +53,7 @@ export async function wideningSizes(name: string, choose: (model: Blueprint) => 
 async function bitsOf(blueprint: Blueprint, weights: number): Promise<FileBits> {
   const writable = await writableTypes()
   const leastBytes = blueprint.tensors.reduce((sum, tensor) => {
-    const [least = 'F32'] = tensor.keepF32 ? ['F32' as const] : candidatesFor(tensor, blueprint, writable)
+    const [least = 'F32'] = tensor.keepF32 ? ['F32' as const] : candidatesFor(tensor, blueprint, { writable })
     return sum + (elementCount(tensor.shape) / rowLength(tensor)) * ggmlBytes(ggmlType(least).name, rowLength(tensor))
   }, 0)
   const preset = (name: string): number =>

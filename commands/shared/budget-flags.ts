@@ -57,6 +57,12 @@ export const budgetFlags = {
     helpValue: 'ROLE,ROLE',
     description: 'Roles that get the same type within a layer when a budget chooses, such as gate,up. [default: none]',
   }),
+  candidate: Flags.string({
+    multiple: true,
+    helpValue: 'TYPE',
+    description:
+      'A further type that a budget may choose, where the runtime reads it: Q2_0 (rows of 64 columns) and Q1_0 (128) need llama.cpp 0.5 or newer. [default: the types that `mq plan --list` marks]',
+  }),
 }
 
 /** Names of the flags for budgets: at most one is given. */
@@ -82,15 +88,16 @@ export function budgetOf(
   command: string,
   splitMaxBytes?: number,
 ): BudgetRequest | undefined {
-  const { bits, size, fit, floor: floors, tie: ties } = flags
-  if (bits !== undefined) return { kind: 'bits', bits: parsePositive(bits, 'bits', command), floors, ties }
+  const { bits, size, fit, floor: floors, tie: ties, candidate: candidates } = flags
+  const bounds = { floors, ties, candidates }
+  if (bits !== undefined) return { kind: 'bits', bits: parsePositive(bits, 'bits', command), ...bounds }
   if (size !== undefined) {
-    return { kind: 'size', size: { bytes: parseSize(size, 'size', command), text: size }, splitMaxBytes, floors, ties }
+    return { kind: 'size', size: { bytes: parseSize(size, 'size', command), text: size }, splitMaxBytes, ...bounds }
   }
   if (fit !== undefined) {
-    return { kind: 'fit', memory: { bytes: parseSize(fit, 'fit', command), text: fit }, run: runOptions(flags), floors, ties }
+    return { kind: 'fit', memory: { bytes: parseSize(fit, 'fit', command), text: fit }, run: runOptions(flags), ...bounds }
   }
-  if (floors === undefined && ties === undefined) return undefined
-  const problem = '--floor and --tie bound what a budget chooses: they need --bits, --size or --fit'
+  if (Object.values(bounds).every((bound) => bound === undefined)) return undefined
+  const problem = '--floor, --tie and --candidate bound what a budget chooses: they need --bits, --size or --fit'
   throw MqError.of('FLAGS_CONFLICT', { problem, command })
 }

@@ -16,16 +16,19 @@ export type PlanGoal = (
   readonly floors?: readonly string[]
   /** `ROLE,ROLE`: roles that have one type within a layer. */
   readonly ties?: readonly string[]
+  /** Types that may be chosen beyond the usual ones. */
+  readonly candidates?: readonly string[]
 }
 
 /** A goal for people: `2.51 bits per weight, ffn_down=Q6_K`. */
 export function goalText(goal: PlanGoal): string {
-  const { tensorTypes = [], floors = [], ties = [] } = goal
+  const { tensorTypes = [], floors = [], ties = [], candidates = [] } = goal
   return [
     mainText(goal),
     ...tensorTypes,
     ...floors.map((spec) => `at least ${spec}`),
     ...ties.map((roles) => `${roles} alike`),
+    ...(candidates.length === 0 ? [] : [`also ${candidates.join(', ')}`]),
   ].join(', ')
 }
 

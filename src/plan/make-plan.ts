@@ -180,9 +180,25 @@ function lowTensors({ tensors: sources }: Blueprint, { tensors }: Plan): Plan['t
 /** Says that types of 1 and 2 bits want importance, unless there is some, or models that were trained in them. */
 function lowTypeNotes(blueprint: Blueprint, plan: Plan, hasImportance: boolean): string[] {
   const low = lowTensors(blueprint, plan)
-  const trained = low.filter(({ type }) => trainedTypes.has(type))
-  const others = low.filter(({ type }) => !trainedTypes.has(type))
-  return [...(hasImportance ? [] : importanceNotes(others, plan.tensors.length)), ...trainedNotes(trained, plan.tensors.length)]
+  const asked = new Set((plan.request?.candidates ?? []).map((name) => name.toUpperCase()))
+  const isForTrained = ({ type }: Plan['tensors'][number]): boolean => trainedTypes.has(type) && !asked.has(type)
+  const [trained, others] = [low.filter(isForTrained), low.filter((tensor) => !isForTrained(tensor))]
+  const { length } = plan.tensors
+  return [
+    ...(hasImportance ? [] : importanceNotes(others, length)),
+    ...trainedNotes(trained, length),
+    ...newTypeNotes(others, length),
+  ]
+}
+
+/** Types that a budget takes on demand, and that llama.cpp of before these embedded versions does not know. */
+const newTypes: ReadonlySet<GgmlTypeName> = new Set(['Q1_0', 'Q2_0'])
+
+function newTypeNotes(low: Plan['tensors'], count: number): string[] {
+  const those = low.filter(({ type }) => newTypes.has(type))
+  if (those.length === 0) return []
+  const types = [...new Set(those.map(({ type }) => type))].join(', ')
+  return [`${those.length} of ${count} tensors have ${types}, which llama.cpp reads from 0.5.0 on; older runtimes may not.`]
 }
 
 function trainedNotes(low: Plan['tensors'], count: number): string[] {

@@ -26,8 +26,7 @@ export interface BudgetOptions extends ChoiceOptions {
  * @throws MqError OPTION_INVALID, BUDGET_IMPOSSIBLE, FOOTPRINT_UNKNOWN, and what measuring throws.
  */
 export async function* planBudget(blueprint: Blueprint, request: BudgetRequest, options: BudgetOptions): WithProgress<Plan> {
-  const { floors = [], ties = [] } = request
-  const choice = { ...options, ...readConstraints(blueprint, { floors, ties }, options.writable) }
+  const choice = { ...options, ...readConstraints(blueprint, request, options.writable) }
   const goal = goalOf(request)
   switch (request.kind) {
     case 'bits':
@@ -56,8 +55,8 @@ function fitBudget(
 }
 
 function goalOf(request: BudgetRequest): PlanGoal {
-  const { tensorTypes, floors, ties } = request
-  const bounds = { tensorTypes, floors, ties }
+  const { tensorTypes, floors, ties, candidates } = request
+  const bounds = { tensorTypes, floors, ties, candidates }
   switch (request.kind) {
     case 'bits':
       return { kind: 'bits', bits: request.bits, ...bounds }

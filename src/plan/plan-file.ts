@@ -35,7 +35,7 @@ const tensorSchema = v.strictObject({
 })
 
 const specs = v.optional(v.pipe(v.array(text), v.maxLength(10_000)))
-const exceptions = { tensorTypes: specs, floors: specs, ties: specs }
+const exceptions = { tensorTypes: specs, floors: specs, ties: specs, candidates: specs }
 
 const requestSchema = v.variant('kind', [
   v.strictObject({ kind: v.literal('bits'), bits: amount, ...exceptions }),

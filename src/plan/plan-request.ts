@@ -22,6 +22,8 @@ interface Bounds extends Exceptions {
   readonly floors?: readonly string[]
   /** `ROLE,ROLE`: roles that have one type within a layer. */
   readonly ties?: readonly string[]
+  /** Types that may be chosen beyond the usual ones, such as `Q2_0`. */
+  readonly candidates?: readonly string[]
 }
 
 /** How small a model is to be, whatever types that takes. */

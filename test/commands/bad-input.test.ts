@@ -326,7 +326,14 @@ const cases: readonly Case[] = [
   ]),
   ask('no budget', 'USAGE', /bits/, (folder) => ['quantize', folder, '-o', join(folder, output)]),
   ask('no threads at all', 'FLAG_INVALID', /--threads 0: it is not an integer greater than or equal to 1\./, (folder) => [
-    ...['quantize', folder, '--bits', '3', '--threads', '0', '-o', join(folder, output)],
+    'quantize',
+    folder,
+    '--bits',
+    '3',
+    '--threads',
+    '0',
+    '-o',
+    join(folder, output),
   ]),
   ask('a budget in words', 'FLAG_INVALID', /few/, (folder) => ['quantize', folder, '--bits', 'few', '-o', join(folder, output)]),
   ask('a budget that no type reaches', 'BUDGET_IMPOSSIBLE', /0\.5/, (folder) => [

@@ -103,6 +103,11 @@ describe('budgets', () => {
     [['--bits', '3', '--floor', 'experts=Q4_K'], 'FLAG_INVALID', /the model has no experts/],
     [['--bits', '3', '--floor', 'attention=Q9_K'], 'FLAG_INVALID', /no type Q9_K/],
     [['--bits', '3', '--floor', 'attention'], 'FLAG_INVALID', /not ROLE=TYPE/],
+    [
+      ['--bits', '3', '--candidate', 'Q9_0'],
+      'FLAG_INVALID',
+      /--candidate Q9_0: there is no quantized type Q9_0; besides IQ1_S, .*Q2_0/,
+    ],
     [['--bits', '3', '--tie', 'gate'], 'FLAG_INVALID', /at least two/],
     [['--preset', 'Q4_K_M', '--tie', 'gate,up'], 'FLAGS_CONFLICT', /need --bits, --size or --fit/],
     [['--bits', '3', '--size', '2MB'], 'USAGE', /bits/],

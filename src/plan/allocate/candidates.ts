@@ -11,7 +11,7 @@ export function isFloatType(type: GgmlTypeName): boolean {
 }
 
 /** Quantized types that a budget may choose, where a kernel writes them: a new kernel is a new word here. */
-const quantizedCandidates: readonly GgmlTypeName[] = [
+export const quantizedCandidates: readonly GgmlTypeName[] = [
   'IQ1_S',
   'IQ1_M',
   'IQ2_XXS',
@@ -53,21 +53,34 @@ export function mostBits({ recipe }: BlueprintTensor): number | undefined {
   return held > 0 && held < 15.9 ? Math.ceil(held / scaleBits) * scaleBits : undefined
 }
 
+/** What bounds the types of a tensor besides its rows. */
+export interface CandidateOptions {
+  readonly writable: Writable
+  /** Types beyond the usual ones. */
+  readonly candidates?: readonly GgmlTypeName[]
+  /** The least bits per weight, but for what the source holds. */
+  readonly floor?: number
+}
+
 /**
  * Types that a tensor of these rows may get, from few bits to many. Values one by one, of 16 bits or 32, are among them only where rows do
  * not fit 8 bits in blocks or the floor is above these: Q8_0 is lossless for any purpose. Of what is quantized already no type has more
  * bits (mostBits), since nothing would be gained.
- * @param floor the least bits per weight, but for what the source holds.
  */
-export function candidatesFor(tensor: BlueprintTensor, { sourceType }: Blueprint, writable: Writable, floor = 0): GgmlTypeName[] {
+export function candidatesFor(
+  tensor: BlueprintTensor,
+  { sourceType }: Blueprint,
+  { writable, candidates = [], floor = 0 }: CandidateOptions,
+): GgmlTypeName[] {
   const length = rowLength(tensor)
-  const quantized = quantizedCandidates.filter((type) => fitsRow(type, length) && writable(type) && bitsPerWeight(type) >= floor)
+  const known = [...new Set([...quantizedCandidates, ...candidates])].filter((type) => fitsRow(type, length) && writable(type))
+  const quantized = known.filter((type) => bitsPerWeight(type) >= floor)
   const source = quantizedSource(tensor)
   if (source !== undefined)
     return [...quantized.filter((type) => bitsPerWeight(type) < bitsPerWeight(source)).toSorted(byBits), source]
   const most = mostBits(tensor)
   if (most !== undefined) {
-    const within = quantizedCandidates.filter((type) => fitsRow(type, length) && writable(type) && bitsPerWeight(type) <= most)
+    const within = known.filter((type) => bitsPerWeight(type) <= most)
     const above = within.filter((type) => bitsPerWeight(type) >= floor).toSorted(byBits)
     if (above.length > 0) return above
     // What the source holds is less than the floor, or rows fit no type within it.
@@ -83,8 +96,8 @@ export function candidatesFor(tensor: BlueprintTensor, { sourceType }: Blueprint
 const losslessBits = 8
 
 /** The least bits per weight of any type that a budget may choose for any row. */
-export function leastBitsPerWeight(writable: Writable): number {
-  return Math.min(16, ...quantizedCandidates.filter(writable).map(bitsPerWeight))
+export function leastBitsPerWeight({ writable, candidates = [] }: CandidateOptions): number {
+  return Math.min(16, ...[...quantizedCandidates, ...candidates].filter(writable).map(bitsPerWeight))
 }
 
 /** Relative error of copies and of types that are rounded value by value, which needs no measuring; undefined for the rest. */

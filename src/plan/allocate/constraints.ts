@@ -2,7 +2,7 @@ import { findGgmlType, type GgmlTypeName } from '../../../formats/ggml/types.js'
 import { groupBy } from '../../collections/index.js'
 import { MqError } from '../../errors/index.js'
 import { type Blueprint, type TensorRole, tensorRoles } from '../../model/index.js'
-import { isFloatType, type Writable } from './candidates.js'
+import { isFloatType, quantizedCandidates, type Writable } from './candidates.js'
 
 /** What a user demands of a budget's choice, besides its size. */
 export interface Constraints {
@@ -10,6 +10,8 @@ export interface Constraints {
   readonly floors: Partial<Record<TensorRole, GgmlTypeName>>
   /** Names of tensors that get one type together. */
   readonly ties: readonly (readonly string[])[]
+  /** Types that may be chosen beyond the usual ones. */
+  readonly candidates: readonly GgmlTypeName[]
 }
 
 /** Names for several roles at once. */
@@ -24,13 +26,20 @@ export const roleGroups: Readonly<Record<string, (role: TensorRole) => boolean>>
 const parts = ['gate', 'up', 'down'] as const
 const families = ['ffn', 'shared-expert', 'expert'] as const
 
+/** The same as they are written. */
+interface Bounds {
+  readonly floors?: readonly string[]
+  readonly ties?: readonly string[]
+  readonly candidates?: readonly string[]
+}
+
 /**
- * Reads floors, `ROLE=TYPE`, and ties, `ROLE,ROLE`.
+ * Reads floors, `ROLE=TYPE`, ties, `ROLE,ROLE`, and names of further types.
  * @throws MqError OPTION_INVALID, saying what there is, where a role or type is unknown or the model has no such tensor.
  */
 export function readConstraints(
   blueprint: Blueprint,
-  { floors, ties }: { readonly floors: readonly string[]; readonly ties: readonly string[] },
+  { floors = [], ties = [], candidates = [] }: Bounds,
   writable: Writable,
 ): Constraints {
   const open = blueprint.tensors.filter(({ keepF32 }) => !keepF32)
@@ -38,8 +47,19 @@ export function readConstraints(
   return {
     floors: Object.assign({}, ...floors.map((spec) => readFloor(spec, present, writable))),
     ties: merge(ties.flatMap((spec) => readTie(spec, present)).flatMap((roles) => byLayer(blueprint, roles))),
+    candidates: candidates.map((name) => readCandidate(name, writable)),
   }
 }
+
+function readCandidate(name: string, writable: Writable): GgmlTypeName {
+  const found = findGgmlType(name)?.name
+  if (found !== undefined && !isFloatType(found) && writable(found)) return found
+  const problem = `there is no quantized type ${name || '""'}; besides ${quantizedCandidates.join(', ')} there are ${further.join(', ')}`
+  throw optionInvalid('candidates', name, problem)
+}
+
+/** Types that a budget chooses on demand only: made for models that were trained in them, or that newer runtimes alone read. */
+const further: readonly GgmlTypeName[] = ['Q1_0', 'Q2_0', 'TQ1_0', 'TQ2_0', 'MXFP4', 'NVFP4', 'Q4_1', 'Q5_1']
 
 function readFloor(spec: string, present: readonly TensorRole[], writable: Writable): Constraints['floors'] {
   const [name = '', type, ...more] = spec.split('=')

@@ -1,7 +1,7 @@
 import { type GgmlTypeName, ggmlType } from '../../../formats/ggml/types.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
 import { elementCount, rowLength } from '../../recipe/index.js'
-import { candidatesFor, leastBitsPerWeight, type Writable } from './candidates.js'
+import { type CandidateOptions, candidatesFor, leastBitsPerWeight } from './candidates.js'
 import type { OpenTensors } from './open-tensors.js'
 import { wayOut } from './way-out.js'
 
@@ -22,8 +22,12 @@ export interface Obstacles {
  * Lists what keeps the minimum size of a model up, the largest share first: tensors that stay F32, types that the user set,
  * rows that are not whole blocks, floors of roles, ties. Each with its share of the least size.
  */
-export function obstaclesOf(blueprint: Blueprint, { settled, groups, leastBytes }: OpenTensors, writable: Writable): Obstacles {
-  const ideal = leastBitsPerWeight(writable)
+export function obstaclesOf(
+  blueprint: Blueprint,
+  { settled, groups, leastBytes }: OpenTensors,
+  options: CandidateOptions,
+): Obstacles {
+  const ideal = leastBitsPerWeight(options)
   const found = new Map<Obstacle, { bits: number; tensors: BlueprintTensor[] }>()
   const add = (obstacle: Obstacle, tensor: BlueprintTensor, extraBitsPerWeight: number): void => {
     if (extraBitsPerWeight <= 0) return
@@ -39,7 +43,7 @@ export function obstaclesOf(blueprint: Blueprint, { settled, groups, leastBytes 
   for (const { tensors, types } of groups) {
     const least = Math.min(...types.map(bitsOf))
     for (const tensor of tensors) {
-      const fitting = candidatesFor(tensor, blueprint, writable)
+      const fitting = candidatesFor(tensor, blueprint, options)
       const narrowest = Math.min(...fitting.map(bitsOf))
       add('width', tensor, narrowest - ideal)
       add(tensors.length > 1 ? 'tie' : 'floor', tensor, least - narrowest)

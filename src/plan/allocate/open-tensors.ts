@@ -15,6 +15,8 @@ export interface OpenOptions {
   /** Names of tensors that get one type together; what an override sets is left out of them. No tensor is in two. */
   readonly ties?: readonly (readonly string[])[]
   readonly writable: Writable
+  /** Types that may be chosen beyond the usual ones. */
+  readonly candidates?: readonly GgmlTypeName[]
   /** Each tensor takes a multiple of so many bytes, as in a file; by default its bytes alone count. */
   readonly alignment?: number
 }
@@ -88,8 +90,8 @@ function allowedTypes(
   tensor: BlueprintTensor,
   blueprint: Blueprint,
   ruleOf: Weigh,
-  { writable, floors }: OpenOptions,
+  { writable, candidates, floors }: OpenOptions,
 ): GgmlTypeName[] {
   const floor = ggmlType(floors?.[tensor.role] ?? ruleOf(tensor).floor).bitsPerWeight
-  return candidatesFor(tensor, blueprint, writable, floor)
+  return candidatesFor(tensor, blueprint, { writable, candidates, floor })
 }

@@ -8,7 +8,7 @@ import { rowLength } from '../../recipe/index.js'
 import type { PlanGoal } from '../goal.js'
 import type { Plan } from '../plan.js'
 import { assemblePlan, countElements } from './assemble.js'
-import { knownError, quantizedSource, type Writable } from './candidates.js'
+import { type CandidateOptions, knownError, quantizedSource } from './candidates.js'
 import { heldTypes, isLimited, limitNotes, limitReason } from './held-types.js'
 import { obstaclesOf } from './obstacles.js'
 import { groupBytes, type OpenOptions, type OpenTensors, openTensors } from './open-tensors.js'
@@ -81,7 +81,7 @@ const closeEnough = 0.005
 export async function* planBytes(blueprint: Blueprint, budget: Budget, options: ChoiceOptions = {}): WithProgress<Plan> {
   const writable = options.writable ?? (await writableTypes())
   const open = openTensors(blueprint, { ...options, writable })
-  checkBudget(blueprint, open, budget, writable)
+  checkBudget(blueprint, open, budget, { ...options, writable })
   const errors = yield* measureOpen(blueprint, open, options)
   return chooseTypes(blueprint, open, errors, budget, options)
 }
@@ -91,13 +91,13 @@ function checkBudget(
   blueprint: Blueprint,
   open: OpenTensors,
   { bytes, asked, describeLeast }: Omit<Budget, 'goal'>,
-  writable: Writable,
+  options: CandidateOptions,
 ): void {
   const { leastBytes } = open
   if (leastBytes <= bytes) return
   const bits = Math.ceil((8e4 * leastBytes) / countElements(blueprint.tensors)) / 1e4
   const least = describeLeast?.(leastBytes) ?? `${bits} bits per weight`
-  throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least, ...obstaclesOf(blueprint, open, writable) })
+  throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least, ...obstaclesOf(blueprint, open, options) })
 }
 
 /** Measures the errors of every type that is open. */

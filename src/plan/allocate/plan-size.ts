@@ -35,7 +35,11 @@ export async function* planSize(blueprint: Blueprint, budget: SizeBudget, option
     chooseTypes(blueprint, open, errors, { bytes, goal, asked }, { ...options, alignment })
   const leastFile = sizeOf(choose(open.leastBytes, new Map()))
   if (leastFile > fileBytes) {
-    throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least: roundedUp(leastFile), ...obstaclesOf(blueprint, open, writable) })
+    throw MqError.of('BUDGET_IMPOSSIBLE', {
+      asked,
+      least: roundedUp(leastFile),
+      ...obstaclesOf(blueprint, open, { ...options, writable }),
+    })
   }
   const errors = yield* measureOpen(blueprint, open, options)
   let bytes = fileBytes - (leastFile - open.leastBytes)

@@ -3,7 +3,8 @@ import type { Measure } from './plan-bytes.js'
 
 /**
  * Relative errors of types where no weights can be looked at: geometric means over all matrices of the two samples, encoded by our kernels
- * without importance. Each matrix was within 15 % of them, whatever its role and width.
+ * without importance. Each matrix was within 15 % of them, whatever its role and width. The types from Q1_0 on, which a budget takes on demand
+ * only, were measured over the projections of llama-kjv.
  */
 const typicalErrors: Partial<Record<GgmlTypeName, number>> = {
   IQ1_S: 0.217,
@@ -23,6 +24,14 @@ const typicalErrors: Partial<Record<GgmlTypeName, number>> = {
   Q5_K: 0.00116,
   Q6_K: 0.00028,
   Q8_0: 0.0000292,
+  Q1_0: 0.363,
+  Q2_0: 0.123,
+  TQ1_0: 0.191,
+  TQ2_0: 0.191,
+  MXFP4: 0.0135,
+  NVFP4: 0.00926,
+  Q4_1: 0.00476,
+  Q5_1: 0.00111,
 }
 
 /** The note of a plan that was made with them. */

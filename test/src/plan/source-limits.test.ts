@@ -110,6 +110,31 @@ it.each(['Q1_0', 'Q2_0', 'TQ1_0', 'TQ2_0'] as const)(
   },
 )
 
+describe('further candidates', () => {
+  const importance = (): Float32Array => new Float32Array(192).fill(1)
+  const low = { kind: 'bits', bits: 2.6, candidates: ['q2_0'] } as const
+
+  it('are chosen where rows fit nothing smaller, with a note on runtimes', async () => {
+    await expect(planFor(narrow(192), { kind: 'bits', bits: 2.6 })).rejects.toMatchObject({ code: 'BUDGET_IMPOSSIBLE' })
+    const plan = await finish(makePlan(narrow(192), low, { measure: typicalMeasure, importance }))
+    expect(plan.tensors.filter(({ type }) => type === 'Q2_0').map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['blk.0.attn_q.weight']),
+    )
+    expect(plan.notes.filter((note) => note.includes('older runtimes'))).toEqual([
+      expect.stringMatching(/^\d of 6 tensors have Q2_0, which llama\.cpp reads from 0\.5\.0 on; older runtimes may not\.$/),
+    ])
+    expect(plan.request).toMatchObject({ candidates: ['q2_0'] })
+    expect(plan.goal).toBe('2.6 bits per weight, also q2_0')
+  })
+
+  it.each(['q9_0', 'f16', ''])('%s is none', async (name) => {
+    await expect(planFor(narrow(192), { ...low, candidates: [name] })).rejects.toMatchObject({
+      code: 'OPTION_INVALID',
+      details: { option: 'candidates', value: name },
+    })
+  })
+})
+
 describe('a request', () => {
   it('of no kind is refused', async () => {
     await expect(planFor(narrow(256), { bits: 3 } as never)).rejects.toMatchObject({ code: 'OPTION_INVALID' })
