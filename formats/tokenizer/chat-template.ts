@@ -16,37 +16,55 @@ export interface ChatTemplates {
  * converter.
  */
 export function chatTemplates(files: TokenizerFiles): ChatTemplates {
-  const sources = [
+  const written = [
     { file: 'tokenizer_config.json', template: asObject(files.config)?.['chat_template'] },
     { file: 'chat_template.jinja', template: files.chatTemplate },
     { file: 'chat_template.json', template: asObject(files.chatTemplateJson)?.['chat_template'] },
-  ].filter(({ template }) => (typeof template === 'string' && template !== '') || asArray(template) !== undefined)
+  ]
+  const unusable = written.filter(
+    ({ template }) => !isBlank(template) && typeof template !== 'string' && named(template) === undefined,
+  )
+  const sources = written.filter(({ template }) => !isBlank(template) && !unusable.some((other) => other.template === template))
   const [taken, ...others] = sources
   const different = others.filter(({ template }) => JSON.stringify(template) !== JSON.stringify(taken?.template))
   const entries = entriesOf(taken?.template)
   return {
     entries,
-    notes:
-      taken === undefined || different.length === 0
+    notes: [
+      ...unusable.map(({ file }) => `The chat_template of ${file} is neither a text nor templates by name, and is left out.`),
+      ...(taken === undefined || different.length === 0
         ? []
         : [
             `The chat template is that of ${taken.file}; ${different.map(({ file }) => file).join(' and ')} ${different.length === 1 ? 'holds another' : 'hold others'}, which is not used.`,
-          ],
+          ]),
+    ],
     text: entries.map(([, { value }]) => (typeof value === 'string' ? value : '')).join('\n'),
   }
+}
+
+function isBlank(template: unknown): boolean {
+  return template === undefined || template === null || template === ''
+}
+
+/** Templates by name: a list of names and templates, or an object. Undefined for all else. */
+function named(template: unknown): readonly unknown[] | undefined {
+  const list = asArray(template)
+  if (list !== undefined) return list
+  const object = asObject(template)
+  return object && Object.entries(object).map(([name, text]) => ({ name, template: text }))
 }
 
 function entriesOf(template: unknown): TokenizerEntry[] {
   const text = (value: string): MetadataValue => ({ type: 'string', value })
   if (typeof template === 'string') return [['tokenizer.chat_template', text(template)]]
-  const named = (asArray(template) ?? []).flatMap((entry) => {
+  const all = (named(template) ?? []).flatMap((entry) => {
     // The name becomes part of a key.
     const name = asText(asObject(entry)?.['name'])?.replaceAll(/[^A-Za-z0-9]/g, '_')
     const content = asText(asObject(entry)?.['template'])
     return name === undefined || name === '' || content === undefined ? [] : [{ name, content }]
   })
-  const others = new Map(named.filter(({ name }) => name !== 'default').map(({ name, content }) => [name, content]))
-  const byDefault = named.findLast(({ name }) => name === 'default')
+  const others = new Map(all.filter(({ name }) => name !== 'default').map(({ name, content }) => [name, content]))
+  const byDefault = all.findLast(({ name }) => name === 'default')
   const entries: TokenizerEntry[] = [...others].map(([name, content]) => [`tokenizer.chat_template.${name}`, text(content)])
   if (others.size > 0)
     entries.push(['tokenizer.chat_templates', { type: 'array', elementType: 'string', value: [...others.keys()] }])

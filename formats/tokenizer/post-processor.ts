@@ -16,8 +16,7 @@ export function readPostProcessor(
 ): SpecialKind[] {
   const extra: SpecialKind[] = []
   if (processor === undefined) return extra
-  for (const step of asArray(processor['processors']) ?? [processor]) {
-    const object = asObject(step) ?? {}
+  for (const object of processorSteps(processor)) {
     if (object['type'] === 'ByteLevel') {
       for (const kind of ['bos', 'eos'] as const) if (!added.has(kind)) added.set(kind, false)
     } else if (object['type'] === 'RobertaProcessing') {
@@ -37,12 +36,33 @@ export function readPostProcessor(
   return extra
 }
 
+/** Real ones nest once. */
+const maxDepth = 8
+
+/** The steps of a post-processor in a row, however they are nested. */
+function processorSteps(processor: JsonObject | undefined, depth = 0): JsonObject[] {
+  if (processor === undefined) return []
+  if (depth === maxDepth) return [processor]
+  const inner = asArray(processor['processors'])
+  return inner === undefined ? [processor] : inner.flatMap((step) => processorSteps(asObject(step), depth + 1))
+}
+
+/** Says which steps of a post-processor are of a kind that llama.cpp's files cannot say. */
+export function unknownStepNotes(processor: JsonObject | undefined): string[] {
+  const known = ['ByteLevel', 'RobertaProcessing', 'BertProcessing', 'TemplateProcessing']
+  return processorSteps(processor)
+    .filter((step) => !known.includes(asText(step['type']) ?? ''))
+    .map(
+      (step) => `The post-processor of tokenizer.json has the step ${JSON.stringify(step['type'] ?? null)}, which is left out.`,
+    )
+}
+
 /**
  * Says where a tokenizer puts several tokens before or behind a text, of which llama.cpp adds one.
  * @param processor post_processor of tokenizer.json.
  */
 export function wrappingNotes(processor: JsonObject | undefined): string[] {
-  const steps = (asArray(processor?.['processors']) ?? [processor]).map(asObject)
+  const steps = processorSteps(processor)
   const template = steps.find((step) => step?.['type'] === 'TemplateProcessing')
   const single = asArray(template?.['single']) ?? []
   const at = single.findIndex((entry) => asObject(entry)?.['Sequence'] !== undefined)
@@ -63,7 +83,7 @@ export function wrappingNotes(processor: JsonObject | undefined): string[] {
  * @param processor post_processor of tokenizer.json. @param idOf the id of a token's text; undefined where there is none.
  */
 export function processorIdNotes(processor: JsonObject | undefined, idOf: (text: string) => number | undefined): string[] {
-  const steps = (asArray(processor?.['processors']) ?? [processor]).map(asObject)
+  const steps = processorSteps(processor)
   const written = steps.flatMap((step): [text: string, id: unknown][] => {
     const pairs = [step?.['cls'], step?.['sep']].map(asArray).filter((pair) => pair !== undefined)
     const table = Object.values(asObject(step?.['special_tokens']) ?? {}).map(asObject)

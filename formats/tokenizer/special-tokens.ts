@@ -1,6 +1,6 @@
 import type { AddedToken } from './added-tokens.js'
 import { asArray, asIndex, asObject, asText, type JsonObject } from './json.js'
-import { processorIdNotes, readPostProcessor, type SpecialKind, wrappingNotes } from './post-processor.js'
+import { processorIdNotes, readPostProcessor, type SpecialKind, unknownStepNotes, wrappingNotes } from './post-processor.js'
 import type { TokenizerFiles } from './types.js'
 
 /** In the order in which llama.cpp's converter looks for them. */
@@ -78,7 +78,7 @@ export function findSpecialTokens(files: TokenizerFiles, vocabulary: KnownVocabu
     }
   }
   const processor = asObject(tokenizer?.['post_processor'])
-  notes.push(...wrappingNotes(processor), ...processorIdNotes(processor, idOf))
+  notes.push(...unknownStepNotes(processor), ...wrappingNotes(processor), ...processorIdNotes(processor, idOf))
   return { ids, added, notes: [...new Set(notes)] }
 }
 

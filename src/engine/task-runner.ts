@@ -118,7 +118,7 @@ async function quantize(
 ): Promise<WorkerReply> {
   const { tensor, run, type, method } = task
   const values = await rowsOf(run, means, buffers)
-  const copied = method === 'copy' ? await storedBlocks(run, means, buffers) : undefined
+  const copied = method === 'copy' ? await storedBlocks(tensor, run, means, buffers) : undefined
 
   // Nothing is awaited from here to the end of the computation, so that no other task's time is counted.
   const start = performance.now()
@@ -269,13 +269,25 @@ function checkFinite(tensor: string, { recipe, tensorRow }: RowRun, values: Floa
   throw MqError.of('TENSOR_NOT_FINITE', { tensor, row: tensorRow + Math.floor(found / rowLength(recipe)) })
 }
 
-/** The bytes of rows as their file has them. */
-async function storedBlocks({ recipe, start, end }: RowRun, { codec, files }: Means, buffers: BufferPool): Promise<Uint8Array> {
+/** The bytes of rows as their file has them. @throws MqError STORAGE_UNSUPPORTED where a block cannot hold the file's scale. */
+async function storedBlocks(
+  tensor: string,
+  { recipe, start, end }: RowRun,
+  { codec, files }: Means,
+  buffers: BufferPool,
+): Promise<Uint8Array> {
   if (recipe.op !== 'ggml') {
     const stored = blocksOf(recipe)
     if (stored === undefined) throw new RangeError(`nothing to copy in ${recipe.op}`)
     const read: ReadRange = (range) => files.read(range, buffers)
     const values = await evaluateRows(stored.bytes, start, end, read, codec, buffers)
+    if (values.some(Number.isNaN)) {
+      throw MqError.of('STORAGE_UNSUPPORTED', {
+        file: `The tensor ${tensor}`,
+        storage: `integers of 4 bits with a scale that F16 cannot hold, as ${stored.type} needs it`,
+        advice: 'Set another type for this tensor, such as Q8_0',
+      })
+    }
     const bytes = Uint8Array.from(values)
     buffers.release(values)
     return bytes

@@ -3,6 +3,7 @@ import { concat } from './operations/concat.js'
 import { mxfp4 } from './operations/mxfp4.js'
 import { type PlaceRecipe, place } from './operations/place.js'
 import { plain } from './operations/plain.js'
+import { q40 } from './operations/q4-0.js'
 import { reshape } from './operations/reshape.js'
 import { slice } from './operations/slice.js'
 import { stack } from './operations/stack.js'
@@ -13,6 +14,8 @@ import { rowLength } from './shape.js'
 /** Blocks of a ggml type that a source holds of a tensor. */
 export interface StoredBlocks {
   readonly type: GgmlTypeName
+  /** Whether a conversion keeps them whatever type is asked for, as llama.cpp's converter does; others are kept where that type is asked for. */
+  readonly always: boolean
   /** Evaluates to their bytes as numbers, row by row: rows of the tensor are rows of it. */
   readonly bytes: Recipe
 }
@@ -24,12 +27,18 @@ export function blocksOf(recipe: Recipe): StoredBlocks | undefined {
   switch (recipe.op) {
     case 'ggml': {
       const { type, range, shape } = recipe
-      return numbers.has(type) ? undefined : { type, bytes: plain('U8', range, byteShape(type, shape)) }
+      return numbers.has(type) ? undefined : { type, always: true, bytes: plain('U8', range, byteShape(type, shape)) }
     }
     case 'mxfp4': {
       const { codes, scales, as, shape } = recipe
-      return as === 'blocks' ? undefined : { type: 'MXFP4', bytes: mxfp4(codes, scales, byteShape('MXFP4', shape), 'blocks') }
+      return as === 'blocks'
+        ? undefined
+        : { type: 'MXFP4', always: true, bytes: mxfp4(codes, scales, byteShape('MXFP4', shape), 'blocks') }
     }
+    case 'q4-0':
+      return recipe.as === 'blocks'
+        ? undefined
+        : { type: 'Q4_0', always: false, bytes: q40(recipe, byteShape('Q4_0', recipe.shape), 'blocks') }
     case 'reshape':
       return rowLength(recipe.input) === rowLength(recipe)
         ? moved([recipe.input], (type, [input]) => reshape(input as Recipe, byteShape(type, recipe.shape)))
@@ -78,5 +87,5 @@ function moved(
     type,
     found.flatMap((blocks) => blocks?.bytes ?? []),
   )
-  return bytes && { type, bytes }
+  return bytes && { type, always: found.every((blocks) => blocks?.always), bytes }
 }

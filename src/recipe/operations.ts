@@ -14,6 +14,7 @@ import { mxfp4Operation } from './operations/mxfp4.js'
 import { negativeExpOperation } from './operations/negative-exp.js'
 import { placeOperation } from './operations/place.js'
 import { plainOperation } from './operations/plain.js'
+import { q40Operation } from './operations/q4-0.js'
 import { reshapeOperation } from './operations/reshape.js'
 import { rowMagnitudeOperation } from './operations/row-magnitude.js'
 import { scaleOperation } from './operations/scale.js'
@@ -44,6 +45,7 @@ export const operations: { readonly [Op in keyof RecipeNodes]: Operation<RecipeN
   'negative-exp': negativeExpOperation,
   'stride-rows': strideRowsOperation,
   mxfp4: mxfp4Operation,
+  'q4-0': q40Operation,
   constant: constantOperation,
   unpack: unpackOperation,
   'take-columns': takeColumnsOperation,

@@ -46,7 +46,7 @@ export function placeTensors(checkpoint: Checkpoint, model: Model): PlacedTensor
     if (required && !seen.has(name)) throw MqError.of('TENSOR_MISSING', { path: checkpoint.path, tensor: name })
   }
   leftOut.delete(silently)
-  const isKept = ({ recipe }: NamedTensor): boolean => blocksOf(recipe) !== undefined
+  const isKept = ({ recipe }: NamedTensor): boolean => blocksOf(recipe)?.always === true
   const ordered = [...tensors.filter(isKept), ...tensors.filter((tensor) => !isKept(tensor))]
   return {
     tensors: ordered,

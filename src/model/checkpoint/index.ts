@@ -129,7 +129,11 @@ export async function openCheckpoint(place: string | CheckpointFolder): Promise<
     files: [...headers.keys()].map((name) => folder.pathOf(name)),
     config,
     ...storage,
-    notes: holdsTwo ? [...storage.notes, twoModelsNote] : storage.notes,
+    notes: [
+      ...storage.notes,
+      ...(holdsTwo ? [twoModelsNote] : []),
+      ...((await folder.names()).includes('adapter_config.json') ? [adapterBesideNote] : []),
+    ],
     sourceType: guess?.dtype === 'BF16' ? 'BF16' : 'F16',
     async values(name) {
       const { dtype, shape, file, start, end } = placeOf(name)
@@ -185,6 +189,9 @@ export async function openConfig(place: string | CheckpointFolder, shapes: Reado
     looksEqual: () => Promise.resolve(false),
   }
 }
+
+const adapterBesideNote =
+  'The folder holds an adapter as well (adapter_config.json), which is not merged: transformers would load the model together with it. Give its folder as one of the adapters to merge it.'
 
 const twoModelsNote =
   'The folder holds the model twice: model.safetensors is read, as by transformers, and the shards that model.safetensors.index.json names are not.'

@@ -42,7 +42,8 @@ export async function blueprintOfCheckpoint(
   const model = adapted === undefined ? ofBase : await describeModel(checkpoint, how)
   const placed = placeTensors(checkpoint, model)
   const tensors = placed.tensors.map((tensor): BlueprintTensor => {
-    const storedType = blocksOf(tensor.recipe)?.type
+    const stored = blocksOf(tensor.recipe)
+    const storedType = stored?.always === true ? stored.type : undefined
     return { ...blueprintTensor(tensor.name, tensor.recipe, model.architecture), ...(storedType !== undefined && { storedType }) }
   })
   const generation = await checkpoint.readJson('generation_config.json')

@@ -80,6 +80,12 @@ describe('what llama.cpp does not do', () => {
       { config, tokenizer: { ...tokenizer, model: { ...tokenizer.model, dropout: 0.1 } } },
       'leaves merges out at random (dropout 0.1)',
     ],
+    [
+      'a step of the post-processor',
+      { config, tokenizer: { ...tokenizer, post_processor: { type: 'Weird' } } },
+      'has the step "Weird", which is left out',
+    ],
+    ['a chat template that is none', { config: { ...config, chat_template: 5 } }, 'neither a text nor templates by name'],
     ['another split than that of tokenizer.json', { config: { ...config, fix_mistral_regex: true } }, 'has fix_mistral_regex'],
     [
       'an end of a text that is no token',
@@ -317,6 +323,13 @@ describe('special tokens', () => {
     expect([found.get('add_bos_token'), found.get('add_eos_token')]).toEqual([true, true])
   })
 
+  it('are found in steps within steps', () => {
+    const template = { type: 'TemplateProcessing', single: [token('<s>'), text('A')] }
+    const nested = { type: 'Sequence', processors: [{ type: 'Sequence', processors: [template] }] }
+    const found = entries({ config: { bos_token: '<s>' }, tokenizer: { ...tokenizer, post_processor: nested } })
+    expect(found.get('add_bos_token')).toBe(true)
+  })
+
   it('all stand around a text with RobertaProcessing', () => {
     const post_processor = { type: 'RobertaProcessing', sep: ['</s>', 5], cls: ['<s>', 4] }
     const config = { bos_token: '<s>', eos_token: '</s>' }
@@ -393,6 +406,11 @@ describe('chat templates', () => {
       'The chat template is that of tokenizer_config.json; chat_template.jinja holds another, which is not used.',
     )
     expect(notes({ chatTemplate: 'config', config }).join()).not.toContain('chat template')
+  })
+
+  it('may be named by an object', () => {
+    const found = entries({ config: { chat_template: { default: 'A', rag: 'B' } } })
+    expect([found.get('chat_template'), found.get('chat_template.rag')]).toEqual(['A', 'B'])
   })
 
   it('are none where they are empty', () => {

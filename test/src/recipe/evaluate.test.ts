@@ -170,6 +170,7 @@ function valueAt(recipe: Recipe, index: readonly number[]): number {
       return bitsAt(recipe, row, column)
     }
     case 'mxfp4':
+    case 'q4-0':
     case 'ggml':
       throw new Error('not here')
   }

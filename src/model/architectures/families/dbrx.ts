@@ -7,8 +7,22 @@ import { float32, uint32 } from '../metadata.js'
 import { blocks, linear, norm, tensor } from '../rows.js'
 import { type Family, layerNorms } from '../types.js'
 
-const attentionFields = v.looseObject({ clip_qkv: finite, kv_n_heads: count, rope_theta: finite })
-const expertFields = v.looseObject({
+/** Of training, or filled in by transformers. */
+const ignored = v.optional(v.unknown())
+const attentionFields = v.strictObject({
+  attn_pdrop: ignored,
+  clip_qkv: finite,
+  kv_n_heads: count,
+  model_type: ignored,
+  rope_theta: finite,
+})
+const expertFields = v.strictObject({
+  ffn_act_fn: v.nullish(v.object({ name: v.literal('silu') })),
+  hidden_size: ignored,
+  model_type: ignored,
+  moe_jitter_eps: ignored,
+  moe_loss_weight: ignored,
+  uniform_expert_assignment: v.nullish(v.literal(false)),
   ffn_hidden_size: size,
   moe_num_experts: count,
   moe_top_k: count,

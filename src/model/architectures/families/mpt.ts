@@ -7,7 +7,20 @@ import { plainFeedForward } from '../plain-feed-forward.js'
 import { blocks, layerNorm, linear, tensor } from '../rows.js'
 import { type Entry, type Family, layerNorms } from '../types.js'
 
-const attentionFields = v.looseObject({
+/** Of no effect where the rest is as it is here. */
+const ignored = v.optional(v.unknown())
+const attentionFields = v.strictObject({
+  attn_impl: ignored,
+  attn_pdrop: ignored,
+  attn_type: v.nullish(v.picklist(['multihead_attention', 'multiquery_attention', 'grouped_query_attention'])),
+  attn_uses_sequence_id: v.nullish(v.literal(false)),
+  model_type: ignored,
+  qk_gn: v.nullish(v.literal(false)),
+  rope_impl: ignored,
+  rope_theta: ignored,
+  rope_dail_config: ignored,
+  rope_hf_config: ignored,
+  sliding_window_size: v.nullish(v.literal(-1)),
   alibi: v.nullish(v.boolean()),
   alibi_bias_max: v.nullish(finite),
   clip_qkv: v.nullish(finite),
@@ -30,8 +43,9 @@ export const mpt: Family = {
       logit_scale: [],
       no_bias: [true, false],
       norm_type: ['low_precision_layernorm', 'layernorm'],
+      ffn_config: (value) => isUsual(value),
     },
-    inert: ['emb_pdrop', 'ffn_config', 'init_config', 'init_device', 'learned_pos_emb', 'tokenizer_name', 'verbose'],
+    inert: ['emb_pdrop', 'init_config', 'init_device', 'learned_pos_emb', 'tokenizer_name', 'verbose'],
   },
   keys: (config) => [
     ...countKey(config, 'context_length', 'max_seq_len'),
@@ -65,6 +79,17 @@ export const mpt: Family = {
   },
   widths: { feedForward: true, fixed: layerNorms },
   quirks: { layers: (config) => config.get(count, 'n_layers') },
+}
+
+/** Up and down with a GELU between, as the class has it where nothing else is said. */
+function isUsual(value: unknown): boolean {
+  const usual = v.strictObject({
+    ffn_type: v.nullish(v.literal('mptmlp')),
+    ffn_act_fn: v.nullish(v.object({ name: v.literal('gelu') })),
+    fc_type: v.optional(v.unknown()),
+    model_type: v.optional(v.unknown()),
+  })
+  return v.is(usual, value)
 }
 
 function attentionKeys(config: ModelConfig): Entry[] {

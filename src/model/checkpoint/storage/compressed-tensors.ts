@@ -1,9 +1,20 @@
 import { MqError } from '../../../errors/index.js'
-import { add, combine, expand, type Recipe, reshape, type Shape, sameShape, takeColumns, unpack } from '../../../recipe/index.js'
+import {
+  add,
+  combine,
+  expand,
+  q40,
+  type Recipe,
+  reshape,
+  type Shape,
+  sameShape,
+  takeColumns,
+  unpack,
+} from '../../../recipe/index.js'
 import { describeQuantization, originalAdvice } from './describe.js'
 import { fourBitFloats } from './four-bit-floats.js'
 import { affine, type Module, overColumns, requireShape, shapeError, storageOfModules } from './modules.js'
-import type { StorageContext, StorageKind, StoredTensors } from './types.js'
+import type { StorageContext, StorageKind } from './types.js'
 
 /** What stands beside a weight, and what describes activations, the KV cache or a rotation that is merged already. */
 const details =
@@ -36,7 +47,7 @@ function moduleOf(context: StorageContext, weight: string): Module {
   const { dtype, shape } = stored.get(anchor) ?? { dtype: undefined, shape: requireShape(stored, anchor) }
   if (dtype === 'U8') return packedFloats(context, weight, anchor, shape)
   if (dtype === 'I8') {
-    return { weight, anchor, shape, build: () => integers(stored, weight, shape) }
+    return { weight, anchor, shape, build: () => integers(context, weight, shape) }
   }
   if (dtype === 'F8_E4M3' || dtype === 'F8_E5M2') {
     return { weight, anchor, shape, build: () => combine('product', stored.floats(weight), scaleOf(context, weight, shape)) }
@@ -53,10 +64,12 @@ function unsupported({ configFile, quantization }: StorageContext, what: string)
 }
 
 /** (w - zero) * scale of whole numbers, by row, tensor or group. */
-function integers(stored: StoredTensors, weight: string, shape: Shape): Recipe {
+function integers(context: StorageContext, weight: string, shape: Shape): Recipe {
+  const { stored } = context
   const scales = overColumns(stored.floats(`${weight}_scale`), shape, `${weight}_scale`)
   const codes = stored.as(weight, 'I8')
   const zero = `${weight}_zero_point`
+  if (isAsymmetric(context)) requireShape(stored, zero)
   return stored.get(zero) === undefined
     ? combine('product', codes, scales)
     : affine(codes, overColumns(stored.as(zero, 'I8'), shape, zero), scales)
@@ -92,6 +105,12 @@ function groupsOf(quantization: Fields | undefined): Fields[] {
     .filter(isFields)
 }
 
+/** Whether every group has zero points of its own, which then must be there. */
+function isAsymmetric({ quantization }: StorageContext): boolean {
+  const groups = groupsOf(quantization)
+  return groups.length > 0 && groups.every(({ symmetric }) => symmetric === false)
+}
+
 type Fields = Readonly<Record<string, unknown>>
 
 function isFields(value: unknown): value is Fields {
@@ -119,6 +138,8 @@ function packedIntegers(context: StorageContext, weight: string, [rows = 0, word
     anchor: `${weight}_packed`,
     shape,
     build() {
+      const blocks = asQ40(context, weight, shape, bits, groups)
+      if (blocks !== undefined) return blocks
       const codes = unpack(stored.packed(`${weight}_packed`), { bits, along: 1, packed: [rows, words * 4], values: shape })
       const index = `${weight}_g_idx`
       const spread = (values: Recipe, name: string): Recipe =>
@@ -127,6 +148,7 @@ function packedIntegers(context: StorageContext, weight: string, [rows = 0, word
           : takeColumns(reshape(values, [rows, groups]), stored.as(index, 'I32'))
       const scales = spread(stored.floats(`${weight}_scale`), `${weight}_scale`)
       const zero = `${weight}_zero_point`
+      if (isAsymmetric(context)) requireShape(stored, zero)
       if (stored.get(zero) === undefined) return combine('product', add(codes, -(2 ** (bits - 1))), scales)
       const [zeroRows = 0, zeroColumns = 0] = requireShape(stored, zero)
       if (zeroColumns !== groups || zeroRows * 32 < rows * bits)
@@ -135,6 +157,22 @@ function packedIntegers(context: StorageContext, weight: string, [rows = 0, word
       return affine(codes, spread(zeros, zero), scales)
     },
   }
+}
+
+/** Symmetric integers of 4 bits in groups of whole blocks of 32, which are Q4_0 in another order; undefined for all others. */
+function asQ40(context: StorageContext, weight: string, shape: Shape, bits: number, groups: number): Recipe | undefined {
+  const { stored } = context
+  const [rows = 0, columns = 0] = shape
+  const scale = stored.get(`${weight}_scale`)
+  const group = columns / groups
+  const dtype = scale?.dtype
+  const isPlain = stored.get(`${weight}_zero_point`) === undefined && stored.get(`${weight}_g_idx`) === undefined
+  if (bits !== 4 || !isPlain || isAsymmetric(context) || (dtype !== 'F16' && dtype !== 'BF16')) return undefined
+  if (!Number.isInteger(group) || group % 32 !== 0 || scale?.shape[0] !== rows) return undefined
+  return q40(
+    { codes: stored.packed(`${weight}_packed`), scales: stored.packed(`${weight}_scale`), scaleType: dtype, group },
+    shape,
+  )
 }
 
 /**

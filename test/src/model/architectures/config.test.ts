@@ -100,6 +100,9 @@ describe('a field that changes the computation', () => {
     ['phi2', { num_key_value_heads: 2 }, 'num_key_value_heads is 2'],
     ['phi3', { head_dim: 8 }, 'head_dim is 8'],
     ['pangu-embedded', { bias: false }, 'bias is false'],
+    ['mpt', { ffn_config: { ffn_act_fn: { name: 'relu' } } }, 'ffn_config is'],
+    ['mpt', { attn_config: { alibi: true, sliding_window_size: 64 } }, 'attn_config.sliding_window_size is 64'],
+    ['mpt', { attn_config: { alibi: true, wobble: 1 } }, 'attn_config.wobble is'],
     ['flan-t5', { scale_decoder_outputs: true }, 'scale_decoder_outputs is true'],
   ])('is refused by the family that llama.cpp does not compute it for: %s %j', async (name, change, problem) => {
     await expect(changedSpec(name, change)).rejects.toMatchObject({

@@ -52,6 +52,19 @@ const u32 = (name: string, shape: readonly number[]): SafetensorsInput => ({
   data: new Uint8Array(4 * shape.reduce((product, size) => product * size, 1)),
 })
 
+it('misses zero points that config.json speaks of, and tells of an adapter beside the model', async () => {
+  const one = { targets: ['Linear'], weights: { num_bits: 8, type: 'int', symmetric: false, strategy: 'channel' } }
+  const quantization_config = { quant_method: 'compressed-tensors', format: 'int-quantized', config_groups: { one } }
+  const weight: SafetensorsInput = { name: 'w.weight', dtype: 'I8', shape: [2, 2], data: Uint8Array.of(1, 2, 3, 4) }
+  const scale = f32('w.weight_scale', [2, 1], 1, 2)
+  await write({ 'config.json': { quantization_config }, 'adapter_config.json': {}, 'model.safetensors': [weight, scale] })
+  const { notes, ...checkpoint } = await openCheckpoint(folder)
+  expect(notes).toEqual([expect.stringContaining('an adapter as well (adapter_config.json), which is not merged')])
+  expect(() => checkpoint.tensor('w.weight')).toThrow(
+    expect.objectContaining({ code: 'TENSOR_MISSING', details: expect.objectContaining({ tensor: 'w.weight_zero_point' }) }),
+  )
+})
+
 describe('openCheckpoint', () => {
   it('lists the tensors of all shards by name within each, and finds the type of 16 bits', async () => {
     const llama = await openCheckpoint(`${samples}llama-kjv`)
