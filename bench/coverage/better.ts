@@ -27,6 +27,28 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
       ['scores are floats', 'tokenizer.ggml.scores'],
     ]),
   ),
+  'deepseek-v4': [
+    'FP8 becomes the type that was asked for, and not Q8_0 whatever that is',
+    'blk.0.attn_q_a.weight',
+    'blk.1.attn_q_a.weight',
+    'blk.2.attn_q_a.weight',
+  ],
+  minicpm3: ['config.json lists a second token that ends a text', 'tokenizer.ggml.eot_token_id'],
+  camembert: [
+    'its vocabulary is Unigram, which the converter writes as WordPiece, and its first positions are none',
+    'tokenizer.ggml.model',
+    'tokenizer.ggml.pre',
+    'tokenizer.ggml.tokens',
+    'tokenizer.ggml.scores',
+    'tokenizer.ggml.token_type',
+    'tokenizer.ggml.token_type_count',
+    'tokenizer.ggml.add_space_prefix',
+    'tokenizer.ggml.remove_extra_whitespaces',
+    'tokenizer.ggml.precompiled_charsmap',
+    'bert.context_length',
+    'position_embd.weight',
+    'general.size_label',
+  ],
   mpt: ['the converter forgets it for this class', 'general.file_type'],
   xverse: ['llama.cpp merges by scores, which the converter leaves out', 'tokenizer.ggml.scores'],
   'glm-4-9b-hf': [
@@ -48,7 +70,7 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
     ]),
   ),
   ...Object.fromEntries(
-    ['xlm-roberta', 'xlm-roberta-reranker'].map((name) => [
+    ['xlm-roberta', 'xlm-roberta-reranker', 'jina-embeddings-v3'].map((name) => [
       name,
       ['the last row is <mask>', 'tokenizer.ggml.tokens', 'tokenizer.ggml.scores', 'tokenizer.ggml.token_type'],
     ]),
@@ -87,7 +109,7 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
     ]),
   ),
   ...Object.fromEntries(
-    ['dots1', 'qwen3.5', 'qwen3.5-text', 'qwen3.5-moe', 'qwen3.5-moe-text', 'qwen3.5-no-mtp'].map((name) => [
+    ['dots1', 'llada-moe', 'qwen3.5', 'qwen3.5-text', 'qwen3.5-moe', 'qwen3.5-moe-text', 'qwen3.5-no-mtp'].map((name) => [
       name,
       ['only generation_config.json names it', 'tokenizer.ggml.bos_token_id'],
     ]),

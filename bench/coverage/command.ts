@@ -9,7 +9,16 @@ import { coverageDocument } from './document.js'
 /** `npm run bench -- coverage`: takes its arguments and prints its results. */
 export async function coverage(args: string[]): Promise<void> {
   const [text, flag] = [{ type: 'string' } as const, { type: 'boolean' } as const]
-  const options = { family: text, folder: text, json: flag, goldens: flag, 'no-load': flag, update: flag, document: text }
+  const options = {
+    family: text,
+    folder: text,
+    json: flag,
+    goldens: flag,
+    'no-load': flag,
+    'load-only': flag,
+    update: flag,
+    document: text,
+  }
   const { values } = parseArgs({ args, options })
   const wanted = values.family?.split(',')
   const specs = checkpointSpecs.filter(
@@ -21,6 +30,7 @@ export async function coverage(args: string[]): Promise<void> {
     specs,
     upstream: values.goldens !== true && foreign.available,
     load: values['no-load'] !== true,
+    measure: values['load-only'] !== true,
     update: values.update === true,
     folder: values.folder === undefined ? undefined : resolve(values.folder),
     say: (text) => console.error(text),

@@ -37,8 +37,10 @@ export interface CoverageOptions {
   readonly specs: readonly CheckpointSpec[]
   /** Runs llama.cpp's converter anew; by default the golden files serve. */
   readonly upstream: boolean
-  /** Loads the files and measures perplexities. */
+  /** Loads our files, and those of the converter where it has run. */
   readonly load: boolean
+  /** Measures perplexities of what is loaded. */
+  readonly measure: boolean
   /** Writes the golden files. */
   readonly update: boolean
   /** Keeps the checkpoints and GGUF files here. */
@@ -70,11 +72,11 @@ export async function benchCoverage(options: CoverageOptions): Promise<CoverageR
         rows.push(row)
         continue
       }
-      const [measured, of] = await measure(item, row, options.upstream || options.update)
+      const [measured, of] = await measure(item, row, options)
       if (of !== undefined) loaded.set(item, of)
       rows.push(measured)
     }
-    return options.load ? await addForward(parent, cases, rows, loaded) : rows
+    return options.load && options.measure ? await addForward(parent, cases, rows, loaded) : rows
   } finally {
     if (options.folder === undefined) await rm(parent, { recursive: true, force: true })
   }
@@ -163,9 +165,10 @@ async function sampleText(): Promise<string> {
 }
 
 /** Loads our file and, where it was made, llama.cpp's own. */
-async function measure(item: Case, row: CoverageRow, upstream: boolean): Promise<[CoverageRow, Loaded | undefined]> {
+async function measure(item: Case, row: CoverageRow, options: CoverageOptions): Promise<[CoverageRow, Loaded | undefined]> {
+  const upstream = options.measure && (options.upstream || options.update)
   const text = await sampleText()
-  const causal = item.spec.encoder !== true
+  const causal = options.measure && item.spec.encoder !== true
   const ours =
     row.state === 'equal' || row.state === 'differs'
       ? await loadAndMeasure(`${item.folder}.ours.f32.gguf`, text, causal)

@@ -32,6 +32,7 @@ export async function loadAndMeasure(model: string, text: string, causal: boolea
     failure = (error as Error).message
   }
   if (!foreign.available || !foreign.has('llama-perplexity')) return { failure }
+  if (!causal) return await loadForeign(model, failure)
   const folder = join(model, '..')
   await writeFile(join(folder, 'text.txt'), text)
   const args = [
@@ -52,6 +53,17 @@ export async function loadAndMeasure(model: string, text: string, causal: boolea
     const { stdout, stderr } = await foreign.run('llama-perplexity', args, { cwd: folder, timeout: 120_000 })
     const found = /Final estimate: PPL = ([\d.]+)/.exec(stdout + stderr)
     return found === null ? { failure } : { perplexity: Number(found[1]) }
+  } catch {
+    return { failure }
+  }
+}
+
+/** Whether the foreign llama.cpp loads a file and passes eight tokens through it. */
+async function loadForeign(model: string, failure: string): Promise<Loaded> {
+  const args = ['-m', model, '-p', '8', '-n', '0', '-r', '1', '-t', '2', '-embd', '1', '--no-warmup']
+  try {
+    await foreign.run('llama-bench', args, { cwd: join(model, '..'), timeout: 60_000 })
+    return {}
   } catch {
     return { failure }
   }

@@ -43,7 +43,7 @@ export interface BlueprintTensor {
   readonly role: TensorRole
   /** Block number; absent for what stands outside the blocks. */
   readonly layer?: number
-  /** Always F32, whatever the output type (1-D, norms, router). */
+  /** Always F32, whatever the output type (1-D, norms, router); a table of whole numbers is always I32. */
   readonly keepF32: boolean
   readonly recipe: Recipe
   /** The ggml type that a checkpoint was trained and saved in, bit for bit (MXFP4): a conversion keeps it. */

@@ -39,11 +39,15 @@ function adapterText({ adapters = [] }: Pick<Blueprint, 'adapters'>): string {
     .join(' and ')
 }
 
-function checkTensor(line: PlanTensor, { name, shape, modelElements, role, layer, keepF32 }: BlueprintTensor): PlanTensor {
+function checkTensor(
+  line: PlanTensor,
+  { name, shape, modelElements, role, layer, keepF32, storedType }: BlueprintTensor,
+): PlanTensor {
   if (!sameShape(line.shape, shape)) {
     throw mismatch(`the tensor ${name} has the shape ${shape.join(' x ')} in the model and ${line.shape.join(' x ')} in the plan`)
   }
-  if (keepF32 && line.type !== 'F32') throw mismatch(`the tensor ${name} must be F32 but is ${line.type} in the plan`)
+  const only = storedType === 'I32' ? 'I32' : 'F32'
+  if (keepF32 && line.type !== only) throw mismatch(`the tensor ${name} must be ${only} but is ${line.type} in the plan`)
   const problem = tensorProblem(shape, line.type)
   if (problem !== undefined) throw mismatch(`the tensor ${name}: ${problem}`)
   const { layer: _, ...rest } = line

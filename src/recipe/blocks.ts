@@ -1,15 +1,17 @@
 import { type GgmlTypeName, ggmlBytes, ggmlType } from '../../formats/ggml/types.js'
 import { concat } from './operations/concat.js'
+import { constant } from './operations/constant.js'
 import { mxfp4 } from './operations/mxfp4.js'
 import { type PlaceRecipe, place } from './operations/place.js'
-import { plain } from './operations/plain.js'
+import { type PlainRecipe, plain } from './operations/plain.js'
 import { q40 } from './operations/q4-0.js'
 import { reshape } from './operations/reshape.js'
 import { slice } from './operations/slice.js'
 import { stack } from './operations/stack.js'
 import { strideRows } from './operations/stride-rows.js'
+import { takeColumns } from './operations/take-columns.js'
 import type { Recipe, Shape } from './recipe.js'
-import { rowLength } from './shape.js'
+import { elementCount, rowLength } from './shape.js'
 
 /** Blocks of a ggml type that a source holds of a tensor. */
 export interface StoredBlocks {
@@ -20,7 +22,7 @@ export interface StoredBlocks {
   readonly bytes: Recipe
 }
 
-const numbers: ReadonlySet<GgmlTypeName> = new Set(['F32', 'F16', 'BF16', 'F64', 'I8', 'I16', 'I32', 'I64'])
+const numbers: ReadonlySet<GgmlTypeName> = new Set(['F32', 'F16', 'BF16', 'F64', 'I8', 'I16', 'I64'])
 
 /** The blocks that a source holds of a tensor, where a recipe does no more than put whole rows of them elsewhere; undefined for all others. */
 export function blocksOf(recipe: Recipe): StoredBlocks | undefined {
@@ -29,6 +31,8 @@ export function blocksOf(recipe: Recipe): StoredBlocks | undefined {
       const { type, range, shape } = recipe
       return numbers.has(type) ? undefined : { type, always: true, bytes: plain('U8', range, byteShape(type, shape)) }
     }
+    case 'plain':
+      return wholeNumbers(recipe)
     case 'mxfp4': {
       const { codes, scales, as, shape } = recipe
       return as === 'blocks'
@@ -56,6 +60,16 @@ export function blocksOf(recipe: Recipe): StoredBlocks | undefined {
     default:
       return undefined
   }
+}
+
+/** Tables of numbers are no weights: they stay as they are, in the type that llama.cpp reads them in. */
+function wholeNumbers({ dtype, range, shape }: PlainRecipe): StoredBlocks | undefined {
+  const bytes = byteShape('I32', shape)
+  if (dtype === 'I32') return { type: 'I32', always: true, bytes: plain('U8', range, bytes) }
+  if (dtype !== 'I64') return undefined
+  // The lower half of each, since none is negative or so large.
+  const halves = takeColumns(plain('U8', range, [elementCount(shape), 8]), constant([0, 1, 2, 3]))
+  return { type: 'I32', always: true, bytes: reshape(halves, bytes) }
 }
 
 /** Blocks of nothing but zeros are zeros in every type. Undefined where the runs do not keep blocks whole. */

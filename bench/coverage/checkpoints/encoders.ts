@@ -30,6 +30,16 @@ export const encoderSpecs: readonly CheckpointSpec[] = [
   { name: 'roberta-classifier', classes: ['RobertaForSequenceClassification'], arch: 'bert', ...roberta },
   { name: 'xlm-roberta', classes: ['XLMRobertaModel'], arch: 'bert', ...unigram, ...mean },
   { name: 'xlm-roberta-reranker', classes: ['XLMRobertaForSequenceClassification'], arch: 'bert', ...unigram },
+  { name: 'camembert', classes: ['CamembertModel'], arch: 'bert', ...unigram, ...mean },
+  {
+    name: 'jina-embeddings-v3',
+    classes: ['XLMRobertaModel'],
+    arch: 'jina-bert-v3',
+    withoutTransformers: remote,
+    ...unigram,
+    ...mean,
+    dtype: 'BF16',
+  },
   {
     name: 'nomic-bert',
     classes: ['NomicBertModel'],

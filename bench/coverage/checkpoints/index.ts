@@ -2,6 +2,7 @@ import { decoderSpecs } from './decoders.js'
 import { encoderSpecs } from './encoders.js'
 import { furtherDecoderSpecs } from './further-decoders.js'
 import { moreDecoderSpecs } from './more-decoders.js'
+import { newerDecoderSpecs } from './newer-decoders.js'
 import type { CheckpointSpec } from './spec.js'
 
 export type { CheckpointSpec } from './spec.js'
@@ -13,4 +14,5 @@ export const checkpointSpecs: readonly CheckpointSpec[] = [
   ...encoderSpecs,
   ...moreDecoderSpecs,
   ...furtherDecoderSpecs,
+  ...newerDecoderSpecs,
 ]

@@ -25,7 +25,12 @@ export const moreDecoderSpecs: readonly CheckpointSpec[] = [
   { name: 'glm-4-9b-hf', classes: ['GlmForCausalLM'], arch: 'chatglm', ...glm },
   { name: 'glm4v', classes: ['Glm4vForConditionalGeneration'], arch: 'glm4', ...glm },
   { name: 'solar-open', classes: ['SolarOpenForCausalLM'], arch: 'glm4moe', ...byteLevelModel('solarOpen') },
-  { name: 'youtu', classes: ['YoutuForCausalLM'], arch: 'deepseek2', ...byteLevelModel('youtu') },
+  {
+    name: 'youtu',
+    classes: ['YoutuForCausalLM', 'YoutuVLForConditionalGeneration'],
+    arch: 'deepseek2',
+    ...byteLevelModel('youtu'),
+  },
   {
     name: 'bitnet',
     classes: ['BitnetForCausalLM', 'BitNetForCausalLM'],

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { SafetensorsInput } from '../../../formats/safetensors/index.js'
+import type { SafetensorsDtype, SafetensorsInput } from '../../../formats/safetensors/index.js'
 import { integers } from '../../random.js'
 import type { TensorSpec, ValueRule } from './spec.js'
 
@@ -11,7 +11,7 @@ import type { TensorSpec, ValueRule } from './spec.js'
 export function fillTensor({ name, shape, dtype }: TensorSpec, seed: string, rules: readonly ValueRule[] = []): SafetensorsInput {
   const length = shape.reduce((product, size) => product * size, 1)
   const next = integers(createHash('sha256').update(`${seed}/${name}`).digest().readUInt32LE(0))
-  if (dtype === 'I64' || dtype === 'U8' || dtype === 'F8_E4M3' || dtype === 'I32') {
+  if (isWhole(dtype)) {
     return {
       name,
       dtype,
@@ -29,15 +29,20 @@ export function fillTensor({ name, shape, dtype }: TensorSpec, seed: string, rul
   return { name, dtype, shape, data: encode(values, dtype) }
 }
 
+type WholeType = (typeof wholeTypes)[number]
+const wholeTypes = ['I64', 'U8', 'I8', 'F8_E4M3', 'F8_E8M0', 'I32'] as const
+
+function isWhole(dtype: SafetensorsDtype): dtype is WholeType {
+  return (wholeTypes as readonly string[]).includes(dtype)
+}
+
 /** Bytes of FP8 that are no NaN, zeros for the rest: index tables of a checkpoint are no weights. */
-function integerValues(
-  dtype: 'I64' | 'U8' | 'F8_E4M3' | 'I32',
-  length: number,
-  next: () => number,
-  rule?: ValueRule,
-): Uint8Array {
+function integerValues(dtype: WholeType, length: number, next: () => number, rule?: ValueRule): Uint8Array {
   if (dtype === 'I64') return new Uint8Array(8 * length)
   if (dtype === 'I32') return new Uint8Array(Uint32Array.from({ length }, next).buffer)
+  // Powers of two around a hundredth.
+  if (dtype === 'F8_E8M0') return Uint8Array.from({ length }, () => 119 + (next() & 3))
+  if (dtype === 'I8') return Uint8Array.from({ length }, () => next() & 0xff)
   if (dtype === 'U8' && rule !== undefined)
     return Uint8Array.from({ length }, () => Math.round(rule[1] + rule[2] * noise(next())))
   if (dtype === 'U8') return Uint8Array.from({ length }, () => next() & 0xff)

@@ -46,8 +46,12 @@ export function placeTensors(checkpoint: Checkpoint, model: Model): PlacedTensor
     if (required && !seen.has(name)) throw MqError.of('TENSOR_MISSING', { path: checkpoint.path, tensor: name })
   }
   leftOut.delete(silently)
-  const isKept = ({ recipe }: NamedTensor): boolean => blocksOf(recipe)?.always === true
-  const ordered = [...tensors.filter(isKept), ...tensors.filter((tensor) => !isKept(tensor))]
+  // Tables, then blocks that stay as they are, then all else.
+  const rank = ({ recipe }: NamedTensor): number => {
+    const stored = blocksOf(recipe)
+    return stored?.always !== true ? 2 : stored.type === 'I32' ? 0 : 1
+  }
+  const ordered = tensors.toSorted((a, b) => rank(a) - rank(b))
   return {
     tensors: ordered,
     notes: [...leftOut].map(([reason, count]) => `Left out ${count} tensor${count === 1 ? '' : 's'} ${reason}.`),

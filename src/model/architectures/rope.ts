@@ -248,3 +248,17 @@ function llama3Factors(rope: Rope, headLength: number): number[] {
     return reciprocal(f32(f32(f32(1 - smooth) / factor) + smooth))
   })
 }
+
+/** The two tables of LongRoPE: for contexts beyond the original, and within. @param rotated values of each head. @throws MqError CONFIG_INVALID. */
+export function longRopeFactors(config: ModelConfig, rotated: number): NamedTensor[] {
+  const { long_factor: long, short_factor: short } = config.rope
+  if (long === undefined || long === null) return []
+  const length = rotated / 2
+  if (short === undefined || short === null || short.length !== length || long.length !== length) {
+    throw config.invalid(`rope_scaling needs a long_factor and a short_factor of ${length} numbers each`)
+  }
+  return [
+    { name: 'rope_factors_long.weight', recipe: constant(long) },
+    { name: 'rope_factors_short.weight', recipe: constant(short) },
+  ]
+}

@@ -98,13 +98,15 @@ export function unknownKinds(tensors: readonly BlueprintTensor[]): string[] {
 export function blueprintTensor(name: string, recipe: Recipe, architecture: string): BlueprintTensor {
   const { shape } = recipe
   const layer = layerOfTensor(name)
+  const isTable = blocksOf(recipe)?.type === 'I32'
   return {
     name,
     shape,
     role: roleOfTensor(name, architecture),
     layer,
-    keepF32: keepsFloat32(name, shape, architecture),
+    keepF32: isTable || keepsFloat32(name, shape, architecture),
     recipe,
+    ...(isTable && { storedType: 'I32' }),
   }
 }
 

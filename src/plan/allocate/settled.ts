@@ -17,6 +17,7 @@ export function settledType(
   tensor: BlueprintTensor,
   overrides?: ReadonlyMap<string, TensorTypeOverride>,
 ): Assignment | undefined {
+  if (tensor.storedType === 'I32') return { type: 'I32', reason: 'A table of whole numbers, which has no other type.' }
   if (tensor.keepF32) return { type: 'F32', reason: 'Always F32, like all norms, biases, routers and vectors.' }
   const override = overrides?.get(tensor.name)
   return override && fitted(override.type, tensor, `Set by name, ${override.spec}`)

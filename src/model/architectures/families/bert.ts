@@ -77,7 +77,13 @@ export const distilbert: Family = {
 /** RoBERTa and XLM-R (bge-m3 and its rerankers): the first positions are no positions. */
 export const roberta: Family = {
   architecture: 'bert',
-  classes: ['RobertaModel', 'RobertaForSequenceClassification', 'XLMRobertaModel', 'XLMRobertaForSequenceClassification'],
+  classes: [
+    'RobertaModel',
+    'RobertaForSequenceClassification',
+    'XLMRobertaModel',
+    'XLMRobertaForSequenceClassification',
+    'CamembertModel',
+  ],
   applies: ({ lora_adaptations: adapters }) => adapters === undefined || adapters === null,
   fields: { ...fields, defaults: { ...defaults, pad_token_id: 1 } },
   keys: (config) => encoderKeys(config.with({ max_position_embeddings: positionsOf(config) - skippedOf(config) })),
@@ -93,6 +99,59 @@ export const roberta: Family = {
     ]
   },
   quirks: quirksOf('roberta.'),
+}
+
+/** Jina Embeddings 3: XLM-R with rotated positions and an adapter for each task, without which the file is. */
+export const jinaBertV3: Family = {
+  architecture: 'jina-bert-v3',
+  classes: ['XLMRobertaModel'],
+  applies: ({ lora_adaptations: adapters }) => adapters !== undefined && adapters !== null,
+  fields: {
+    defaults: { ...defaults, pad_token_id: 1 },
+    supported: { hidden_act: gelu, position_embedding_type: ['rotary'] },
+    inert: [
+      ...(fields.inert ?? []),
+      'emb_pooler',
+      'load_trained_adapters',
+      'lora_adaptations',
+      'lora_alpha',
+      'lora_dropout_p',
+      'lora_main_params_trainable',
+      'lora_rank',
+      'matryoshka_dimensions',
+      'task_instructions',
+      'truncate_dim',
+      'use_reentrant',
+    ],
+  },
+  keys: (config) => encoderKeys(config.with({ max_position_embeddings: positionsOf(config) - skippedOf(config) })),
+  tensors: (config) => {
+    const dimensions = dimensionsOf(config)
+    const { layers, hidden, feedForward } = dimensions
+    return [
+      ...embeddingRows(dimensions, { norm: 'emb_ln', types: tokenTypes(config) }),
+      ...blocks('encoder.layers', layers, () => [
+        ...linear('mixer.Wqkv', 'attn_qkv', [3 * hidden, hidden], { bias: true }),
+        ...linear('mixer.out_proj', 'attn_output', [hidden, hidden], { bias: true }),
+        ...layerNorm('norm1', 'attn_output_norm', hidden),
+        ...linear('mlp.fc1', 'ffn_up', [feedForward, hidden], { bias: true }),
+        ...linear('mlp.fc2', 'ffn_down', [hidden, feedForward], { bias: true }),
+        ...layerNorm('norm2', 'layer_output_norm', hidden),
+      ]),
+    ]
+  },
+  quirks: {
+    rename: (name) =>
+      name
+        .replace(/^roberta\./, '')
+        .replace('.parametrizations.', '.')
+        .replace(/\.original$/, ''),
+    leaveOut: (name) => {
+      if (name.startsWith('pooler.')) return silently
+      return /\.lora_[AB]$/.test(name) ? 'of adapters for tasks, which llama.cpp takes as files of their own' : undefined
+    },
+    adjustTokenizer: (entries, _, config) => withTokenTypes(entries, tokenTypes(config)),
+  },
 }
 
 function pooler(): string[] {

@@ -9,7 +9,14 @@ import { adjustTokenizer as adjustGlm } from './glm4moe.js'
 /** DeepSeek V2 and V3 (R1): latent attention, many small experts. Kimi K2; Youtu, which is dense. */
 export const deepseek2: Family = {
   architecture: 'deepseek2',
-  classes: ['DeepseekV2ForCausalLM', 'DeepseekV3ForCausalLM', 'KimiK25ForConditionalGeneration', 'YoutuForCausalLM'],
+  classes: [
+    'DeepseekV2ForCausalLM',
+    'DeepseekV3ForCausalLM',
+    'KimiK25ForConditionalGeneration',
+    'KimiVLForConditionalGeneration',
+    'YoutuForCausalLM',
+    'YoutuVLForConditionalGeneration',
+  ],
   fields: {
     ...latentFields,
     classDefaults: {

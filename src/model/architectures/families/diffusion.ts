@@ -1,13 +1,13 @@
 import { groupedAttention } from '../attention.js'
-import { baseKeys, countKey, type Dimensions } from '../base.js'
+import { baseKeys, countKey, type Dimensions, dimensionsOf } from '../base.js'
 import { count, type ModelConfig, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
 import { endRows, withRoot } from '../ends.js'
-import { gatedFeedForward } from '../feed-forward.js'
+import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
 import { poolingKeys } from '../pooling.js'
 import { expertRows, normedAttention, qwenDefaults, qwenInert, windowed } from '../qwen.js'
-import { blocks, norm } from '../rows.js'
+import { blocks, norm, tensor } from '../rows.js'
 import type { Entry, Family } from '../types.js'
 
 // Models that write by taking noise away: attention sees all tokens, and a token stands for those that are not known yet.
@@ -107,6 +107,44 @@ export const llada: Family = {
   },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }
+
+/** LLaDA-MoE: OLMoE's layers with norms of each head, looking both ways. */
+export const lladaMoe: Family = {
+  architecture: 'llada-moe',
+  classes: ['LLaDAMoEModelLM', 'LLaDAMoEModel'],
+  fields: {
+    defaults: { tie_word_embeddings: false },
+    supported: {
+      qk_layernorm: [true],
+      norm_topk_prob: [true, false],
+      num_shared_experts: [0],
+      shared_expert_intermediate_size: [],
+    },
+    inert: ['dense_intermediate_size', 'moe_layer_freq', 'attention_dropout', 'router_num_group', 'router_topk_group'],
+  },
+  keys: (config) => [
+    ...baseKeys(config),
+    ...countKey(config, 'expert_feed_forward_length', 'expert_intermediate_size'),
+    ['tokenizer.ggml.mask_token_id', uint32(lladaMask)],
+    bothWays,
+    ['diffusion.shift_logits', bool(false)],
+  ],
+  tensors: (config) => {
+    const dimensions = dimensionsOf(config)
+    const experts = boundedExperts(config, dimensions.layers)
+    const width = config.get(size, 'expert_intermediate_size')
+    return decoderRows(config, {
+      attention: { bias: false, headNorm: dimensions.headLength },
+      feedForward: ({ hidden }) => [
+        tensor('mlp.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),
+        ...routedExperts('mlp.experts', experts, hidden, width),
+      ],
+    })
+  },
+}
+
+/** The id of its mask, which no file names. Source: LLaDAMoEModel of conversion/llada.py, llama.cpp v0.7.0. */
+const lladaMask = 156_895
 
 function shapeOf(config: ModelConfig): Dimensions {
   const heads = config.get(count, 'n_heads')

@@ -13,7 +13,7 @@ import { windowFlags } from '../windows.js'
 /** Gemma 4: heads of two lengths, layers that share the keys and values of others, experts or inputs of their own for each layer in some. */
 export const gemma4: Family = {
   architecture: 'gemma4',
-  classes: ['Gemma4ForConditionalGeneration', 'Gemma4ForCausalLM'],
+  classes: ['Gemma4ForConditionalGeneration', 'Gemma4ForCausalLM', 'Gemma4UnifiedForConditionalGeneration'],
   fields: {
     defaults: {
       attention_k_eq_v: false,

@@ -1,11 +1,12 @@
 import { concat, type Recipe, reshape, rowLength, slice, strideRows } from '../../../recipe/index.js'
 import { groupedAttention } from '../attention.js'
-import { baseKeys, type Dimensions, dimensionsOf } from '../base.js'
-import { flag, type ModelConfig } from '../config.js'
+import { baseKeys, countKey, type Dimensions, dimensionsOf, names } from '../base.js'
+import { count, countOrNone, flag, type ModelConfig } from '../config.js'
 import { decoderRows } from '../decoder.js'
 import { uint32 } from '../metadata.js'
+import { predictionRows } from '../mtp.js'
 import { rotatedPart } from '../rope.js'
-import { linear, norm, type Row } from '../rows.js'
+import { linear, norm, type Row, within } from '../rows.js'
 import { setTokenIds, tokenId } from '../special-token-ids.js'
 import type { Entry, Family } from '../types.js'
 
@@ -37,23 +38,50 @@ export const glm4: Family = {
     supported: { attention_bias: [true, false] },
   },
   keys: (config) => [...baseKeys(config), ['rope.dimension_count', uint32(rotatedLength(config))]],
-  tensors: (config) =>
-    decoderRows(config, {
-      norms: ({ hidden }) => [
-        norm('input_layernorm', 'attn_norm', hidden),
-        norm('post_self_attn_layernorm', 'post_attention_norm', hidden),
-        norm('post_attention_layernorm', 'ffn_norm', hidden),
-        norm('post_mlp_layernorm', 'post_ffw_norm', hidden),
-      ],
-      attention: (dimensions) =>
-        groupedAttention(dimensions, { bias: config.find(flag, 'attention_bias') === true, outputBias: false }).map(
-          forAxes(config, dimensions),
-        ),
-      feedForward: fusedFeedForward,
-    }),
+  tensors: glm4Rows,
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { adjustTokenizer },
+}
+
+/** GLM-OCR: the same with a layer that predicts a further token, which is kept. */
+export const glmOcr: Family = {
+  ...glm4,
+  classes: ['GlmOcrForConditionalGeneration'],
+  keys: (config) => [
+    ...baseKeys(config.with({ num_hidden_layers: ocrLayers(config) })),
+    ['rope.dimension_count', uint32(rotatedLength(config))],
+    ...countKey(config, 'nextn_predict_layers', 'num_nextn_predict_layers'),
+  ],
+  tensors: (config) => {
+    const { layers, hidden, vocabulary } = dimensionsOf(config)
+    const predictions = Array.from({ length: ocrLayers(config) - layers }, (_, index) => layers + index)
+    return [
+      ...glm4Rows(config.with({ num_hidden_layers: ocrLayers(config) })),
+      ...predictions.flatMap((layer) => within(`model.layers.${layer}`, `blk.${layer}`, predictionRows(hidden, vocabulary))),
+    ]
+  },
+  quirks: { adjustTokenizer, layers: ocrLayers },
+}
+
+function glm4Rows(config: ModelConfig): Row[] {
+  return decoderRows(config, {
+    norms: ({ hidden }) => [
+      norm('input_layernorm', 'attn_norm', hidden),
+      norm('post_self_attn_layernorm', 'post_attention_norm', hidden),
+      norm('post_attention_layernorm', 'ffn_norm', hidden),
+      norm('post_mlp_layernorm', 'post_ffw_norm', hidden),
+    ],
+    attention: (dimensions) =>
+      groupedAttention(dimensions, { bias: config.find(flag, 'attention_bias') === true, outputBias: false }).map(
+        forAxes(config, dimensions),
+      ),
+    feedForward: fusedFeedForward,
+  })
+}
+
+function ocrLayers(config: ModelConfig): number {
+  return config.get(count, ...names.layers) + (config.find(countOrNone, 'num_nextn_predict_layers') ?? 0)
 }
 
 /** llama.cpp turns halves where positions lie along several axes, neighbours otherwise: rows of queries and keys change places. */

@@ -13,7 +13,7 @@ import { rotatedLength } from './glm4.js'
 /** GLM-4.5 to 4.7: many experts with one for every token, and a layer that predicts a further token, which is kept. */
 export const glm4moe: Family = {
   architecture: 'glm4moe',
-  classes: ['Glm4MoeForCausalLM'],
+  classes: ['Glm4MoeForCausalLM', 'Glm4vMoeForConditionalGeneration'],
   fields: {
     defaults: {
       first_k_dense_replace: 1,

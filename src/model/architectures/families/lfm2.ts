@@ -4,7 +4,8 @@ import { baseKeys, countKey, type Dimensions, dimensionsOf, floatKey, names } fr
 import { count, countOrNone, type Fields, finite, flag, listOf, type ModelConfig, size, word } from '../config.js'
 import { endRows } from '../ends.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
-import { uint32 } from '../metadata.js'
+import { bool, uint32 } from '../metadata.js'
+import { poolingKeys } from '../pooling.js'
 import { blocks, linear, norm, type Row, tensor } from '../rows.js'
 import type { Entry, Family, FieldTable } from '../types.js'
 
@@ -46,21 +47,25 @@ const derived = ({ full_attn_idxs: attention, num_hidden_layers: layers, tie_emb
   }),
 })
 
+/** Classes that embed texts; the latter two look both ways. */
+const embedders = ['Lfm2Model', 'Lfm2BidirectionalModel', 'Lfm2BidirectionalForMaskedLM']
+
 /** LFM2 and 2.5: short gated convolutions, and a layer of attention here and there. */
 export const lfm2: Family = {
   architecture: 'lfm2',
-  classes: ['Lfm2ForCausalLM', 'LFM2ForCausalLM'],
+  classes: ['Lfm2ForCausalLM', 'LFM2ForCausalLM', ...embedders],
   fields: {
     defaults: { ...defaults, block_auto_adjust_ff_dim: true, block_ffn_dim_multiplier: 1, block_multiple_of: 256 },
     derived,
     supported,
     inert: [...inert, 'block_ff_dim', 'intermediate_size'],
   },
-  keys: (config) => [
+  keys: async (config) => [
     ...hybridKeys(config.with({ intermediate_size: feedForwardOf(config) })),
     ...countKey(config, 'vocab_size', 'vocab_size'),
     ...countKey(config, 'shortconv.l_cache', 'conv_L_cache'),
     ...floatKey(config, 'attention.layer_norm_rms_epsilon', 'norm_eps'),
+    ...(await embedderKeys(config)),
   ],
   tensors: (config) => {
     const width = feedForwardOf(config)
@@ -69,6 +74,7 @@ export const lfm2: Family = {
     )
   },
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
+  quirks: { rename: (name) => name.replace(/^lfm2\./, '').replace(/^(?=(?:layers|embed_tokens|embedding_norm)\.)/, 'model.') },
 }
 
 /** LFM2 with experts behind some dense layers. */
@@ -117,6 +123,16 @@ export const lfm2moe: Family = {
     )
   },
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
+}
+
+/** @throws MqError CONFIG_INVALID where a matrix of its own stands behind the model. */
+async function embedderKeys(config: ModelConfig): Promise<Entry[]> {
+  if (!embedders.includes(config.className)) return []
+  if ((await config.checkpoint.readBytes('1_Dense/model.safetensors')) !== undefined) {
+    throw config.unsupported('1_Dense holds a matrix behind the model (ColBERT), which mq does not read')
+  }
+  const bothWays = config.className === 'Lfm2Model' ? [] : [['attention.causal', bool(false)] as const]
+  return [...bothWays, ...(await poolingKeys(config))]
 }
 
 const gated = { bias: false, names: ['w1', 'w3', 'w2'] } as const

@@ -24,16 +24,22 @@ export const llama: Family = {
     'LlamaModel',
     'IQuestCoderForCausalLM',
     'LlavaForConditionalGeneration',
+    'VLlama3ForCausalLM',
     'VoxtralForConditionalGeneration',
     'JanusForConditionalGeneration',
     'Sarashina2VisionForCausalLM',
   ],
   fields: {
     defaults: llamaDefaults,
-    classDefaults: { MistralForCausalLM: mistralDefaults, MixtralForCausalLM: { ...mistralDefaults, ...mixtralDefaults } },
-    // transformers does not know the last, and works nothing out for it.
+    // transformers does not know the first.
+    classDefaults: {
+      VLlama3ForCausalLM: { num_attention_heads: 32, rope_theta: undefined },
+      MistralForCausalLM: mistralDefaults,
+      MixtralForCausalLM: { ...mistralDefaults, ...mixtralDefaults },
+    },
+    // transformers does not know the last two, and works nothing out for them.
     derived: (fields, className) =>
-      className === 'MixtralForCausalLM' || className === 'Sarashina2VisionForCausalLM' ? {} : headLength(fields),
+      ['MixtralForCausalLM', 'Sarashina2VisionForCausalLM', 'VLlama3ForCausalLM'].includes(className) ? {} : headLength(fields),
     ropeKinds: ['llama3'],
   },
   keys: llamaKeys,
@@ -53,7 +59,8 @@ export const llama: Family = {
   footprint: { attention: 'grouped', normalizedExperts: true },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: {
-    rename: (name, config) => (config.className === 'Sarashina2VisionForCausalLM' ? ofSarashina(name) : withRoot(name)),
+    rename: (name, config) =>
+      config.className === 'Sarashina2VisionForCausalLM' ? ofSarashina(name) : withRoot(name.replace('text_model.', '')),
     leaveOut: (name) =>
       /^(visual\.norm|model\.(aligner|vqmodel|generation_\w+))\./.test(name)
         ? 'of parts that see or draw: the file holds the text model'

@@ -1,13 +1,12 @@
-import { constant } from '../../../recipe/index.js'
 import { countKey, dimensionsOf, fileTypePlace, floatKey, names } from '../base.js'
 import { count, type Fields, type ModelConfig, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
 import { boundedExperts, routedExperts } from '../feed-forward.js'
 import { windowNote } from '../judge-config.js'
 import { float32, uint32 } from '../metadata.js'
-import { rotatedPart } from '../rope.js'
+import { longRopeFactors, rotatedPart } from '../rope.js'
 import { layerNorm, linear, tensor } from '../rows.js'
-import { type Entry, type Family, type FieldTable, layerNorms, type NamedTensor } from '../types.js'
+import { type Entry, type Family, type FieldTable, layerNorms } from '../types.js'
 
 const inert = ['full_attn_mod']
 const fields: FieldTable = {
@@ -45,7 +44,11 @@ export const phi3: Family = {
       ],
     }),
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
-  quirks: { computed: longRopeFactors, firstKeys: attentionFactor, preNames: { 'llama-bpe': 'dbrx' } },
+  quirks: {
+    computed: (config) => longRopeFactors(config, rotatedLength(config)),
+    firstKeys: attentionFactor,
+    preNames: { 'llama-bpe': 'dbrx' },
+  },
 }
 
 /** Phi-3.5 MoE: queries, keys and values apart, norms and the output matrix with biases. */
@@ -93,7 +96,7 @@ export const phimoe: Family = {
     ]
   },
   widths: { feedForward: true, fixed: layerNorms },
-  quirks: { computed: longRopeFactors, firstKeys: attentionFactor },
+  quirks: { computed: (config) => longRopeFactors(config, rotatedLength(config)), firstKeys: attentionFactor },
 }
 
 /** Neither family begins with the common keys. */
@@ -140,18 +143,4 @@ function attentionFactor(config: ModelConfig): Entry[] {
 function scaling({ rope_parameters: parameters, rope_scaling: old }: Fields): Fields | undefined {
   const found = parameters ?? old
   return typeof found === 'object' && found !== null ? (found as Fields) : undefined
-}
-
-/** The two tables of LongRoPE: for contexts beyond the original, and within. @throws MqError CONFIG_INVALID. */
-function longRopeFactors(config: ModelConfig): NamedTensor[] {
-  const { long_factor: long, short_factor: short } = config.rope
-  if (long === undefined || long === null) return []
-  const length = rotatedLength(config) / 2
-  if (short === undefined || short === null || short.length !== length || long.length !== length) {
-    throw config.invalid(`rope_scaling needs a long_factor and a short_factor of ${length} numbers each`)
-  }
-  return [
-    { name: 'rope_factors_long.weight', recipe: constant(long) },
-    { name: 'rope_factors_short.weight', recipe: constant(short) },
-  ]
 }

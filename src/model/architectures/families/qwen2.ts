@@ -21,11 +21,26 @@ export const qwen2vl: Family = {
 /** Qwen2 and 2.5: as Llama, with biases of queries, keys and values. */
 export const qwen2: Family = {
   architecture: 'qwen2',
-  classes: ['Qwen2ForCausalLM', 'Qwen2Model', 'Qwen2AudioForConditionalGeneration', 'DotsOCRForCausalLM'],
+  classes: [
+    'Qwen2ForCausalLM',
+    'Qwen2Model',
+    'Qwen2AudioForConditionalGeneration',
+    'AudioFlamingo3ForConditionalGeneration',
+    'DotsOCRForCausalLM',
+    'KORMoForCausalLM',
+  ],
   fields: { defaults: qwenDefaults, supported: { ...windowed, attention_bias: [true] }, inert: qwenInert },
   keys: async (config) => [...baseKeys(config), ...(await poolingKeys(config))],
   tensors: (config) => denseRows(config, (dimensions) => groupedAttention(dimensions, { bias: true, outputBias: false })),
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
-  quirks: { isSeventyBillion: (layers) => layers === 80, rename: withRoot },
+  quirks: {
+    isSeventyBillion: (layers) => layers === 80,
+    rename: (name) => withRoot(name).replace(/\.pre_(attention|mlp)_layernorm\./, kormoNorm),
+  },
+}
+
+/** KORMo has names of its own for the two norms of a layer. */
+function kormoNorm(_: string, part: string): string {
+  return part === 'attention' ? '.input_layernorm.' : '.post_attention_layernorm.'
 }

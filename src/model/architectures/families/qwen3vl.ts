@@ -1,11 +1,12 @@
 import { type Recipe, slice, transpose } from '../../../recipe/index.js'
 import { baseKeys, countKey, dimensionsOf } from '../base.js'
-import { type ModelConfig, size } from '../config.js'
+import { type Fields, type ModelConfig, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
-import { boundedExperts } from '../feed-forward.js'
-import { uint32 } from '../metadata.js'
+import { boundedExperts, routedExperts } from '../feed-forward.js'
+import { text, uint32 } from '../metadata.js'
 import { normedAttention, ofThinker, qwenDefaults, qwenInert, windowed } from '../qwen.js'
 import { type Row, split, tensor } from '../rows.js'
+import { tokenId } from '../special-token-ids.js'
 import type { Entry, Family, FieldTable } from '../types.js'
 
 const fields: FieldTable = {
@@ -18,18 +19,18 @@ const fields: FieldTable = {
 /** The text model of Qwen3-VL: Qwen3 with positions along three axes; pictures are also added to the first layers (deepstack). */
 export const qwen3vl: Family = {
   architecture: 'qwen3vl',
-  classes: ['Qwen3VLForConditionalGeneration'],
+  classes: ['Qwen3VLForConditionalGeneration', 'Qwen3ASRForConditionalGeneration'],
   fields,
   keys: (config) => [...baseKeys(config), deepstack(config)],
   tensors: (config) => decoderRows(config, { attention: normedAttention }),
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
-  quirks: { rename: ofThinker },
+  quirks: { rename: ofThinker, adjustTokenizer },
 }
 
 /** The same with experts. */
 export const qwen3vlmoe: Family = {
   architecture: 'qwen3vlmoe',
-  classes: ['Qwen3VLMoeForConditionalGeneration'],
+  classes: ['Qwen3VLMoeForConditionalGeneration', 'Qwen3OmniMoeForConditionalGeneration'],
   fields,
   keys: (config) => [
     ...baseKeys(config),
@@ -38,11 +39,34 @@ export const qwen3vlmoe: Family = {
   ],
   tensors: (config) => decoderRows(config, { attention: normedAttention, feedForward: (_, layer) => expertRows(config, layer) }),
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
-  quirks: { rename: ofThinker },
+  quirks: { rename: ofThinker, adjustTokenizer },
+}
+
+/** Models that hear, whose turns end as the converter says and not as their files do. */
+function hears(className: string): boolean {
+  return /^Qwen3(ASR|OmniMoe)/.test(className)
+}
+
+/** What the converter writes for models that turn speech into text. Source: Qwen3ASRTextModel of conversion/qwen3vl.py, llama.cpp v0.7.0. */
+const chatTemplate = [
+  "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}",
+  "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+].join('')
+
+function adjustTokenizer(entries: readonly Entry[], config: Fields | undefined, { className }: ModelConfig): readonly Entry[] {
+  const end = tokenId(entries, '<|im_end|>')
+  if (!hears(className) || end === undefined) return entries
+  const changed = new Map(entries)
+  // generation_config.json names one, which the converter does not read.
+  if ((config?.['bos_token'] ?? null) === null) changed.delete('tokenizer.ggml.bos_token_id')
+  if (className.startsWith('Qwen3ASR')) changed.set('tokenizer.chat_template', text(chatTemplate))
+  for (const kind of ['bos', 'eos']) changed.set(`tokenizer.ggml.${kind}_token_id`, uint32(end))
+  return [...changed]
 }
 
 /** How many layers take in pictures, of which the text model has none. */
-function deepstack({ checkpoint }: ModelConfig): Entry {
+function deepstack({ checkpoint, className }: ModelConfig): Entry {
+  if (hears(className)) return ['n_deepstack_layers', uint32(0)]
   const { vision_config: vision, thinker_config: thinker } = checkpoint.config
   const own = vision ?? (thinker as { vision_config?: unknown } | undefined)?.vision_config
   const indexes = (own as { deepstack_visual_indexes?: unknown } | undefined)?.deepstack_visual_indexes
@@ -56,7 +80,11 @@ function expertRows(config: ModelConfig, layer: number): Row[] {
   const width = config.get(size, 'moe_intermediate_size')
   const name = (part: string): string => `mlp.experts.${part}`
   const stored = config.shapeOf(`model.layers.${layer}.${name('gate_up_proj')}`)
-  const upright = stored?.[1] === 2 * width && stored[2] === hidden && hidden !== 2 * width
+  if (stored === undefined) {
+    const router = tensor('mlp.gate.weight', 'ffn_gate_inp.weight', [experts, hidden])
+    return [router, ...routedExperts('mlp.experts', experts, hidden, width)]
+  }
+  const upright = stored[1] === 2 * width && stored[2] === hidden && hidden !== 2 * width
   const turn = (input: Recipe): Recipe => (upright ? input : transpose(input))
   const shape = (rows: number, columns: number): number[] => [experts, ...(upright ? [rows, columns] : [columns, rows])]
   return [

@@ -11,7 +11,7 @@ import { type Family, layerNorms } from '../types.js'
 /** StableLM 2 and its forerunners: layer norms, a quarter of each head rotated; in some, attention and feed-forward side by side. */
 export const stablelm: Family = {
   architecture: 'stablelm',
-  classes: ['StableLmForCausalLM', 'StableLMEpochForCausalLM'],
+  classes: ['StableLmForCausalLM', 'StableLMEpochForCausalLM', 'LlavaStableLMEpochForCausalLM'],
   fields: {
     defaults: {
       layer_norm_eps: 1e-5,

@@ -1,6 +1,7 @@
 import { awq } from './awq.js'
 import { bitsandbytes } from './bitsandbytes.js'
 import { compressedTensors } from './compressed-tensors.js'
+import { deepseekV4 } from './deepseek-v4.js'
 import { fp8 } from './fp8.js'
 import { gptq } from './gptq.js'
 import { mistralFp8 } from './mistral-fp8.js'
@@ -12,7 +13,18 @@ import { unknownStorage, unsupported } from './unsupported.js'
 export type { Storage, StoredTensor, StoredTensors } from './types.js'
 
 /** Every way in which weights are kept; the first that recognises a checkpoint reads it. */
-const storages: readonly StorageKind[] = [fp8, mistralFp8, compressedTensors, gptq, awq, bitsandbytes, mxfp4, unsupported, plain]
+const storages: readonly StorageKind[] = [
+  deepseekV4,
+  fp8,
+  mistralFp8,
+  compressedTensors,
+  gptq,
+  awq,
+  bitsandbytes,
+  mxfp4,
+  unsupported,
+  plain,
+]
 
 /**
  * The model's tensors of a checkpoint.
