@@ -3,7 +3,7 @@ import { FormatError } from '../format-error.js'
 import { type Effort, efforts } from './effort.js'
 import type { FeedbackFactor } from './feedback.js'
 import { feedbackLayout, feedbackReach } from './feedback-forms.js'
-import { loadKernels } from './load-kernels.js'
+import { kernelNames, loadKernels } from './load-kernels.js'
 import { type OutputForm, sumOutputs } from './output-error.js'
 import { type GgmlTypeName, ggmlBytes, ggmlType } from './types.js'
 
@@ -110,6 +110,18 @@ interface KeptPlace {
   name?: string
 }
 
+/** Which types the kernels that `npm run build` made write and read, without a codec and its memory. */
+export async function kernelTypes(): Promise<Pick<Codec, 'canQuantize' | 'canDequantize'>> {
+  return askedOf(await kernelNames())
+}
+
+function askedOf(names: ReadonlySet<string>): Pick<Codec, 'canQuantize' | 'canDequantize'> {
+  return {
+    canQuantize: (type) => names.has(`quantize_${type.toLowerCase()}`),
+    canDequantize: (type) => names.has(`dequantize_${type.toLowerCase()}`),
+  }
+}
+
 /**
  * Loads the kernels into a memory of their own.
  * @param wasm the compiled module; by default the one that `npm run build` made.
@@ -195,8 +207,7 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
   }
 
   return {
-    canQuantize: (type) => `quantize_${type.toLowerCase()}` in kernels,
-    canDequantize: (type) => `dequantize_${type.toLowerCase()}` in kernels,
+    ...askedOf(new Set(Object.keys(kernels))),
     canFeedBack: (type) => feedbackLayout(type) !== undefined,
 
     quantize: (type, rows, rowLength, importance, effort = 'default', target, see) =>

@@ -15,17 +15,30 @@ export interface Kernels {
   readonly reserve: (end: number) => void
 }
 
+let built: Promise<WebAssembly.Module> | undefined
+
+/** The module that `npm run build` made, read and compiled once in a thread. */
+function builtModule(): Promise<WebAssembly.Module> {
+  built ??= readFile(createRequire(import.meta.url).resolve('#kernels.wasm')).then((bytes) => WebAssembly.compile(bytes))
+  return built
+}
+
+/** Whether the kernels that `npm run build` made have a function of this name. Takes no memory for them. */
+export async function kernelNames(): Promise<ReadonlySet<string>> {
+  return new Set(WebAssembly.Module.exports(await builtModule()).map(({ name }) => name))
+}
+
 /**
  * Loads the kernels into a memory of their own.
  * @param wasm the compiled module; by default the one that `npm run build` made.
  */
 export async function loadKernels(wasm?: Uint8Array): Promise<Kernels> {
-  const bytes = wasm ?? (await readFile(createRequire(import.meta.url).resolve('#kernels.wasm')))
+  const module = wasm === undefined ? await builtModule() : await WebAssembly.compile(wasm)
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 })
   const abort = (): never => {
     throw new Error('a kernel aborted')
   }
-  const { exports } = (await WebAssembly.instantiate(bytes, { env: { memory, abort } })).instance
+  const { exports } = await WebAssembly.instantiate(module, { env: { memory, abort } })
   ;(exports['initialize'] as (() => void) | undefined)?.()
   return {
     exports,

@@ -8,5 +8,10 @@ declare namespace WebAssembly {
   interface Instance {
     readonly exports: Record<string, unknown>
   }
-  function instantiate(bytes: Uint8Array, imports: Record<string, Record<string, unknown>>): Promise<{ instance: Instance }>
+  class Module {
+    static exports(module: Module): { readonly name: string }[]
+    private constructor()
+  }
+  function compile(bytes: Uint8Array): Promise<Module>
+  function instantiate(module: Module, imports: Record<string, Record<string, unknown>>): Promise<Instance>
 }

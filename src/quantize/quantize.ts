@@ -1,5 +1,5 @@
 import { FormatError } from '../../formats/format-error.js'
-import { openCodec } from '../../formats/ggml/codec.js'
+import { kernelTypes } from '../../formats/ggml/codec.js'
 import { type Effort, efforts } from '../../formats/ggml/effort.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import { embeddingCovariances } from '../calibration/index.js'
@@ -162,11 +162,11 @@ function largestTask(tasks: Iterable<WorkerTask>): number {
 
 /** Refuses types without a kernel to write or read them, before the first byte is written. */
 async function checkKernels({ tensors }: Blueprint, plan: Plan): Promise<void> {
-  const codec = await openCodec()
+  const kernels = await kernelTypes()
   tensors.forEach(({ recipe }, index) => {
     const type = plan.tensors[index]?.type as GgmlTypeName
-    if (recipe.op === 'ggml' && !codec.canDequantize(recipe.type)) throw noKernel(recipe.type, 'dequantize')
-    if (!isCopy(recipe, type) && !codec.canQuantize(type)) throw noKernel(type, 'quantize')
+    if (recipe.op === 'ggml' && !kernels.canDequantize(recipe.type)) throw noKernel(recipe.type, 'dequantize')
+    if (!isCopy(recipe, type) && !kernels.canQuantize(type)) throw noKernel(type, 'quantize')
   })
 }
 

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { openCodec } from '../../../formats/ggml/codec.js'
+import { type Codec, openCodec } from '../../../formats/ggml/codec.js'
 import { type GgmlTypeName, ggmlType } from '../../../formats/ggml/types.js'
 import { elementCount } from '../../recipe/index.js'
 import type { Plan } from '../plan.js'
@@ -28,8 +28,9 @@ const [warmSeconds, timedSeconds] = [0.04, 0.04]
 export async function estimateDuration(plan: Plan, sourceBytes: number, threads = availableParallelism()): Promise<Duration> {
   const elements = new Map<GgmlTypeName, number>()
   for (const { type, shape } of plan.tensors) elements.set(type, (elements.get(type) ?? 0) + elementCount(shape))
+  const codec = await openCodec()
   let compute = 0
-  for (const [type, count] of elements) compute += count * (await secondsPerWeight(type))
+  for (const [type, count] of elements) compute += count * secondsPerWeight(codec, type)
   const bytes = sourceBytes + plan.dataBytes
   return {
     low: Math.max((overheads.low * compute) / threads, bytes / diskSpeeds.fast),
@@ -38,8 +39,7 @@ export async function estimateDuration(plan: Plan, sourceBytes: number, threads 
   }
 }
 
-async function secondsPerWeight(type: GgmlTypeName): Promise<number> {
-  const codec = await openCodec()
+function secondsPerWeight(codec: Codec, type: GgmlTypeName): number {
   if (ggmlType(type).blockSize === 1 || !codec.canQuantize(type)) return 0
   const { rows, rowLength } = sample
   const values = Float32Array.from({ length: rows * rowLength }, (_, at) => Math.sin(at * 12.9898) * Math.cos(at * 0.618))
