@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { build } from 'rolldown'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = join(root, 'dist')
@@ -26,12 +27,22 @@ if (!existsSync(wasm) || !existsSync(stamp) || readFileSync(stamp, 'utf8') !== d
   writeFileSync(stamp, digest)
 }
 
+// Bundles have no sources of their own name.
+const bundles = join(dist, 'bundles')
 // tsc removes nothing: what a moved or deleted source left behind would still be found as a command or a worker.
 for (const name of filesIn(dist).filter((name) => /\.(?:js|d\.ts)$/.test(name))) {
-  if (!existsSync(join(root, name.replace(/\.(?:js|d\.ts)$/, '.ts'))))
+  if (!name.startsWith('bundles') && !existsSync(join(root, name.replace(/\.(?:js|d\.ts)$/, '.ts'))))
     for (const end of ['', '.map']) rmSync(join(dist, `${name}${end}`), { force: true })
 }
 run('tsc', '-p', 'tsconfig.build.json', '--incremental', '--tsBuildInfoFile', join(dist, '.tsbuildinfo'))
+// What is started again and again, a thread or a process each time, loads one file in place of a hundred.
+rmSync(bundles, { recursive: true, force: true })
+await build({
+  input: { 'quantize-worker': join(dist, 'src/engine/worker.js'), 'llama-child': join(dist, 'src/runner/child/main.js') },
+  platform: 'node',
+  external: [/^node:/, /^[a-z@#][^:]*$/i],
+  output: { dir: bundles, format: 'esm', sourcemap: true },
+})
 if (process.argv.includes('--types')) run('tsc', '-p', 'tsconfig.types.json')
 // When this build ended: test/support/fresh-build.ts holds the sources against it.
 writeFileSync(join(dist, '.built'), '')
