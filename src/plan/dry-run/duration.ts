@@ -19,6 +19,8 @@ const overheads = { low: 1.1, high: 2.5 } as const
 const sample = { rows: 16, rowLength: 1024 } as const
 /** Processor time for each type: until the engine has compiled the kernel well, and then to time it. */
 const [warmSeconds, timedSeconds] = [0.04, 0.04]
+/** Types that were timed in this process: they take no other time in the next plan. */
+const timed = new Map<GgmlTypeName, number>()
 
 /**
  * An honest range for how long a plan takes on this machine: each of its types is timed on a few rows, in the processor time of this
@@ -40,12 +42,16 @@ export async function estimateDuration(plan: Plan, sourceBytes: number, threads 
 }
 
 function secondsPerWeight(codec: Codec, type: GgmlTypeName): number {
+  const known = timed.get(type)
+  if (known !== undefined) return known
   if (ggmlType(type).blockSize === 1 || !codec.canQuantize(type)) return 0
   const { rows, rowLength } = sample
   const values = Float32Array.from({ length: rows * rowLength }, (_, at) => Math.sin(at * 12.9898) * Math.cos(at * 0.618))
   const encode = (): void => void codec.quantize(type, values, rowLength)
   spend(warmSeconds, encode)
-  return spend(timedSeconds, encode) / values.length
+  const seconds = spend(timedSeconds, encode) / values.length
+  timed.set(type, seconds)
+  return seconds
 }
 
 /** Runs work again and again for so much processor time. @returns the time of one run. */
