@@ -52,7 +52,7 @@ export async function* exactnessOf(
   const { choose = widthOptions, judge = 'embedded' } = options
   const source = await writeCheckpointOf(spec, join(folder, spec.name), spec.classes[0])
   const blueprint = withLayers(await makeBlueprint(source, { pre: spec.pre }), toldByLayers[spec.name])
-  const text = (await readFile(repositoryPath('samples/text/kjv-heldout.txt'), 'utf8')).slice(0, 20_000)
+  const text = (await readFile(repositoryPath('samples/text/kjv-heldout.txt'), 'utf8')).slice(0, 2000)
   const logitsOf = async (model: Blueprint, name: string): Promise<readonly StoredRow[]> => {
     const path = join(folder, `${spec.name}-${name}.gguf`)
     await finish(quantize({ blueprint: model, plan: planUniform(model, 'F32'), output: path, threads: 1, force: true }))
@@ -84,7 +84,7 @@ function withLayers(blueprint: Blueprint, layers = blueprint.layers): Blueprint 
 }
 
 async function save(path: string, base: string, text: string): Promise<void> {
-  await using model = await loadModel(path, { threads: 1, contextLength })
+  await using model = await loadModel(path, { threads: 1, contextLength, batch: chunks * contextLength })
   await finish(model.saveLogits(base, text, { contextLength, chunks }))
 }
 

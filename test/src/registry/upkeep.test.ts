@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, mkdir, readdir, readFile, rename, rm, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { pullGguf } from '../../../src/hub/index.js'
 import { finish } from '../../../src/progress/index.js'
@@ -21,7 +20,14 @@ import {
 } from '../../../src/registry/index.js'
 import { temporaryFolder, writeTinyGguf } from '../../support/tiny-model.js'
 
-const entry = fileURLToPath(new URL('../../../bin/run.js', import.meta.url))
+const built = new URL('../../../dist/src/', import.meta.url)
+
+/** Command and arguments of a process that does one thing to a registry by the library, as commands do: it starts in half of their time. */
+function processThat(script: string): [string, string[]] {
+  const imports = `const { collectGarbage, publish, startRegistry } = await import('${new URL('registry/index.js', built).href}')
+    const { finish } = await import('${new URL('progress/index.js', built).href}')`
+  return [process.execPath, ['--input-type=module', '-e', `${imports}\n${script}`]]
+}
 
 /** A registry with models of one file each. */
 async function registryWith(
@@ -213,28 +219,29 @@ describe('fsck', () => {
   })
 })
 
-/** Moments at which a process is killed; MQ_KILLS=20 looks longer. */
-const kills = Number(process.env['MQ_KILLS'] ?? 4)
+/** Moments at which a process is killed, evenly over its work; MQ_KILLS=20 looks longer. */
+const kills = Number(process.env['MQ_KILLS'] ?? 3)
 
 describe('kill -9', () => {
   test.each([
-    ['publish', ['publish', 'SOURCE', 'kjv/new:one', '--no-check', '--registry', 'REGISTRY']],
-    ['gc', ['registry', 'gc', '--grace', '0', '--registry', 'REGISTRY']],
+    ['publish', 'await finish(publish({ source: SOURCE, name: "kjv/new:one", registry: REGISTRY }))'],
+    ['gc', 'await finish(collectGarbage({ registry: REGISTRY, graceMs: 0 }))'],
   ])(
     `of %s at ${kills} moments breaks no tag and loses no blob`,
-    async (what, command) => {
+    async (what, work) => {
       await using at = await registryWith('kjv/a:one', 'kjv/a:two')
       const source = join(at.path, 'big.gguf')
       const tiny = await readFile(join(at.path, 'm1.gguf'))
       await writeFile(source, Buffer.concat([tiny, Buffer.alloc(30 << 20, 7)]))
-      const argv = command.map((word) => word.replace('SOURCE', source).replace('REGISTRY', at.registry))
+      const script = work.replace('SOURCE', JSON.stringify(source)).replace('REGISTRY', JSON.stringify(at.registry))
       // How long it takes when it is left alone says where the moments are.
       const timed = async (killAfterMs?: number): Promise<number> => {
         const started = performance.now()
-        const child = spawn(process.execPath, [entry, ...argv], { stdio: 'ignore' })
+        const child = spawn(...processThat(script), { stdio: 'ignore' })
         const timer = killAfterMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), killAfterMs)
-        await once(child, 'exit')
+        const end = await once(child, 'exit')
         clearTimeout(timer)
+        expect(killAfterMs === undefined ? [[0, null]] : [[0, null], [null, 'SIGKILL']]).toContainEqual(end)
         return performance.now() - started
       }
       const whole = await timed()
@@ -244,7 +251,7 @@ describe('kill -9', () => {
           await finish(publish({ source: own, name: 'kjv/a:garbage', registry: at.registry }))
           await removeModel('kjv/a:garbage', at.registry)
         }
-        await timed(whole * (0.4 + 0.6 * Math.random()))
+        await timed(whole * (0.4 + (0.6 * (round + Math.random())) / kills))
         const { models, damaged } = await listRegistry(at.registry)
         expect(damaged).toEqual([])
         expect(models.map(({ name }) => name)).toEqual(expect.arrayContaining(['kjv/a:one', 'kjv/a:two']))
@@ -284,17 +291,16 @@ describe('kill -9 of the server', () => {
       }
       let whole = 0
       for (let round = 0; round <= kills; round++) {
-        const child = spawn(process.execPath, [entry, 'registry', 'serve', '--registry', at.registry, '--port', '0', '-q'], {
-          stdio: ['ignore', 'pipe', 'ignore'],
-        })
+        const serve = `console.log((await startRegistry({ registry: ${JSON.stringify(at.registry)}, port: 0 })).url)`
+        const child = spawn(...processThat(serve), { stdio: ['ignore', 'pipe', 'ignore'] })
         const [line] = (await once(child.stdout, 'data')) as [Buffer]
-        const url = String(line).split(' ')[0] as string
+        const url = String(line).trim()
         const content = Buffer.alloc(4 << 20, `${what}${round}`)
         const started = performance.now()
         const writing = write(url, content).catch(() => undefined)
         // The first is left alone: how long it takes says where the moments are.
         if (round === 0) await writing
-        else await new Promise((resolve) => setTimeout(resolve, whole * Math.random()))
+        else await new Promise((resolve) => setTimeout(resolve, (whole * (round - Math.random())) / kills))
         whole ||= performance.now() - started
         child.kill('SIGKILL')
         await Promise.all([once(child, 'exit'), writing])
