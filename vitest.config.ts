@@ -13,6 +13,7 @@ const all = ['test/**/*.test.ts']
 export default defineConfig({
   test: {
     globalSetup: ['test/support/fresh-build.ts'],
+    setupFiles: ['test/support/equal-bytes.ts'],
     // against hanging only: other work on the machine may make a test ten times slower
     testTimeout: 180_000,
     hookTimeout: 240_000,
