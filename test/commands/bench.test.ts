@@ -2,7 +2,7 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { SpeedReport } from '../../src/speed/index.js'
-import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 import { llama, sampleModels } from '../support/sample-models.js'
 
 describe.skipIf(!llama.available)(`mq bench (${llama.name})`, () => {
@@ -19,7 +19,7 @@ describe.skipIf(!llama.available)(`mq bench (${llama.name})`, () => {
     const [llamaFile] = [join(models.folder, 'llama-kjv-F16-1.gguf')]
     const plot = join(models.folder, 'speed.html')
     const sizes = ['--n-prompt', '32', '--n-gen', '4', '-r', '3', '-t', '1']
-    const { exitCode, stdout } = await runMq(['bench', models.folder, '--against', llamaFile, '--plot', plot, '--json', ...sizes])
+    const { exitCode, stdout } = await runMqHere(['bench', models.folder, '--against', llamaFile, '--plot', plot, '--json', ...sizes])
     expect(exitCode).toBe(0)
     const report = JSON.parse(stdout) as SpeedReport
     expect(report.models.map(({ model }) => model)).toEqual(['deepseek-kjv-moe-F16-2.gguf', 'llama-kjv-F16-1.gguf'])
@@ -50,9 +50,9 @@ describe.skipIf(!llama.available)(`mq bench (${llama.name})`, () => {
 
   test('refuses what cannot be measured', async () => {
     await mkdir(join(models.folder, 'empty'))
-    const { exitCode, stderr } = await runMq(['bench', join(models.folder, 'empty')])
+    const { exitCode, stderr } = await runMqHere(['bench', join(models.folder, 'empty')])
     expect({ exitCode, stderr }).toEqual({ exitCode: 4, stderr: expect.stringContaining('it has no .gguf file') })
-    const nothing = await runMq(['bench', models.folder, '--n-prompt', '0', '--n-gen', '0'])
+    const nothing = await runMqHere(['bench', models.folder, '--n-prompt', '0', '--n-gen', '0'])
     expect({ exitCode: nothing.exitCode, stderr: nothing.stderr }).toEqual({
       exitCode: 2,
       stderr: expect.stringContaining('nothing to measure'),

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { writeAdapter } from '../support/adapters.js'
 import { mistralLinear } from '../support/checkpoint-variants.js'
 import { writeCheckpoint } from '../support/checkpoints.js'
-import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 import { type WaywardHub, waywardHub } from '../support/wayward-hub.js'
 
 let folder = ''
@@ -27,9 +27,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-function mq(args: string[], env: Record<string, string> = {}): ReturnType<typeof runMq> {
+function mq(args: string[], env: Record<string, string> = {}): ReturnType<typeof runMqHere> {
   const own = { HF_ENDPOINT: hub.url, HF_HOME: join(folder, 'home'), HF_TOKEN: 'hf_x', NODE_ENV: 'production' }
-  return runMq(args, { cwd: folder, env: { ...own, ...env } })
+  return runMqHere(args, { cwd: folder, env: { ...own, ...env } })
 }
 
 describe('hf: in place of a path', () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { writeAdapter } from '../support/adapters.js'
-import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 import { samplePath } from '../support/sample-models.js'
 
 let folder = ''
@@ -19,7 +19,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-const mq = (...args: string[]): ReturnType<typeof runMq> => runMq(args, { cwd: folder, env: { NODE_ENV: 'production' } })
+const mq = (...args: string[]): ReturnType<typeof runMqHere> => runMqHere(args, { cwd: folder, env: { NODE_ENV: 'production' } })
 
 test('an adapter is merged by convert and quantize alike, with and without a budget, and the same bytes come each time', async () => {
   const common = [samplePath('llama-kjv'), '--lora', 'Psalms:0.5']

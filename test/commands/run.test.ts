@@ -40,7 +40,7 @@ describe.skipIf(!llama.available)(`mq run (${llama.name})`, () => {
     const entry = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
     const script = `printf 'And it came to pass' | "$0" "$@"`
     const { stdout } = await execa('sh', ['-c', script, process.execPath, entry, 'run', model, 'In those days', ...greedy])
-    const joined = await runMq(['run', model, 'In those days\n\nAnd it came to pass', ...greedy])
+    const joined = await runMqHere(['run', model, 'In those days\n\nAnd it came to pass', ...greedy])
     expect(stdout).toBe(joined.stdout)
   })
 

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 import { llama, sampleModels } from '../support/sample-models.js'
 
 const entry = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
@@ -69,7 +70,7 @@ describe.skipIf(!llama.available)(`mq serve (${llama.name})`, () => {
     [['--engine', 'llama-server', '--llama-dir', '/nowhere'], 4, 'LLAMA_MISSING'],
     [['--api-key-file', '/nowhere'], 3, 'FILE_MISSING'],
   ])('%j ends with %i and one line', async (flags, status, code) => {
-    const { exitCode, stderr } = await runMq(['serve', model, ...flags])
+    const { exitCode, stderr } = await runMqHere(['serve', model, ...flags])
     expect(exitCode).toBe(status)
     expect(stderr).toMatch(new RegExp(`^mq: ${code}: [^\\n]+$`))
   })

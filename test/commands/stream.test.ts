@@ -6,9 +6,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { writeSafetensors } from '../../formats/safetensors/index.js'
 import { smallTensor, writeCheckpoint } from '../support/checkpoints.js'
 import { runMq } from '../support/run-mq.js'
+import { runMqHere } from '../support/run-mq-here.js'
 import { type FileAnswer, sendAndCut, sendAsAsked, type WaywardHub, waywardHub } from '../support/wayward-hub.js'
 
-const [hidden, keys, vocabulary, shards] = [256, 64, 2048, 40]
+const [hidden, keys, vocabulary, shards] = [256, 64, 2048, 14]
 const command = new URL('../../bin/run.js', import.meta.url).pathname
 
 let folder = ''
@@ -83,8 +84,11 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 async function mq(args: string[], hub?: WaywardHub): Promise<{ exitCode: number | undefined; stderr: string }> {
-  return await runMq(args, { cwd: folder, env: environment(hub) })
+  return await runMqHere(args, { cwd: folder, env: environment(hub) })
 }
+
+/** In a process of its own, so that the disk is looked at while it works. */
+const apart = (args: string[], hub: WaywardHub): ReturnType<typeof runMq> => runMq(args, { cwd: folder, env: environment(hub) })
 
 const environment = (hub?: WaywardHub): Record<string, string> => ({
   NODE_ENV: 'production',
@@ -136,10 +140,10 @@ const weightsAsked = (hub: WaywardHub): string[] =>
     (line) => line.includes('/resolve/') && line.includes('.safetensors') && !/index\.json|bytes=0-65535/.test(line),
   )
 
-describe('40 shards from a hub', () => {
+describe('shards from a hub', () => {
   test('come one by one, with no more than two on the disk, and give the same bytes as from a folder', async () => {
     await using hub = await waywardHub({ files })
-    const [result, peak] = await peakOf(join(folder, 'one.gguf.stream'), mq(streamed('one.gguf'), hub))
+    const [result, peak] = await peakOf(join(folder, 'one.gguf.stream'), apart(streamed('one.gguf'), hub))
     expect(result).toMatchObject({ exitCode: 0 })
     await expectSame('one.gguf')
     expect(peak).toBeGreaterThan(0)
@@ -155,12 +159,12 @@ describe('40 shards from a hub', () => {
       env: environment(hub),
       reject: false,
     })
-    while (weightsAsked(hub).length < 12) await new Promise((resolve) => setTimeout(resolve, 5))
+    while (weightsAsked(hub).length < 6) await new Promise((resolve) => setTimeout(resolve, 5))
     child.kill('SIGKILL')
     await child
     const before = weightsAsked(hub).length
     expect((await readdir(join(folder, 'two.gguf.stream'))).length).toBeGreaterThan(0)
-    const [result, peak] = await peakOf(join(folder, 'two.gguf.stream'), mq(streamed('two.gguf'), hub))
+    const [result, peak] = await peakOf(join(folder, 'two.gguf.stream'), apart(streamed('two.gguf'), hub))
     expect(result).toMatchObject({ exitCode: 0 })
     await expectSame('two.gguf')
     expect(peak).toBeLessThanOrEqual(2 * largest)
@@ -187,7 +191,7 @@ describe('40 shards from a hub', () => {
   test('keep what is done where a shard is corrupt, and end well once it is not', async () => {
     let broken = true
     const wrong: FileAnswer = (request, response) => {
-      const isBroken = broken && request.path === shardName(20) && request.end === undefined
+      const isBroken = broken && request.path === shardName(9) && request.end === undefined
       return sendAsAsked(isBroken ? { ...request, bytes: Buffer.alloc(request.bytes.byteLength) } : request, response)
     }
     await using hub = await waywardHub({ files, onFile: wrong })
@@ -197,7 +201,7 @@ describe('40 shards from a hub', () => {
     const before = weightsAsked(hub).length
     expect(await mq(streamed('four.gguf'), hub)).toMatchObject({ exitCode: 0 })
     await expectSame('four.gguf')
-    expect(weightsAsked(hub).length - before).toBeLessThan(shards - 15)
+    expect(weightsAsked(hub).length - before).toBeLessThan(shards - 5)
   })
 
   test('are not for a budget, or a folder', async () => {
