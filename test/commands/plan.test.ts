@@ -21,10 +21,12 @@ describe('mq plan, the dry run of everything', () => {
   })
 
   it('says the size of the file, the memory at four widths and the time', async () => {
-    const { stdout } = await runCommand(PlanCommand, [sample, '--bits', '3', '--ctx', '1024', '--vram', '11MB', '--json'])
+    const file = join(folder, 'plan.json')
+    const flags = ['--bits', '3', '--ctx', '1024', '--vram', '11MB', '-o', file, '--json']
+    const { stdout } = await runCommand(PlanCommand, [sample, ...flags])
     const { fileBytes, memory, placement, duration, tensors } = JSON.parse(stdout) as DryRun
     const path = join(folder, 'made.gguf')
-    await runCommand(Quantize, [sample, '--bits', '3', '-o', path])
+    await runCommand(Quantize, [sample, '--plan', file, '-o', path])
     expect(fileBytes).toBe((await readFile(path)).byteLength)
     expect(memory.map(({ name }) => name)).toEqual(['F16', 'Q8_0', 'Q4_K_M', 'plan'])
     // Four layers of one latent vector with its rotated part, in f16.

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openGguf } from '../../formats/gguf/index.js'
 import type { Plan } from '../../src/plan/plan.js'
 import type { QuantizeReport } from '../../src/quantize/index.js'
+import { writeOneLayerSample } from '../support/one-layer-sample.js'
 import { runMqHere } from '../support/run-mq-here.js'
 
 const sample = (name: string): string => fileURLToPath(new URL(`../../samples/${name}`, import.meta.url))
@@ -40,17 +41,25 @@ const sha256 = async (path: string): Promise<string> =>
     .digest('hex')
 
 describe('a budget', () => {
-  test('is never exceeded, and its plan gives the same file again', async () => {
-    const report = await quantize(sample('deepseek-kjv-moe'), '--bits', '4.5', '--save-plan', 'plan.json')
-    const file = 'Deepseek-Kjv-Moe-8x4.6M-4.5bpw.gguf'
-    expect((await readdir(folder)).toSorted()).toEqual([file, 'plan.json'])
+  test('is never exceeded, and its plan, which `mq plan` makes too, gives the same file again', async () => {
+    const model = join(await mkdtemp(join(folder, 'source-')), 'Llama-Kjv')
+    await writeOneLayerSample(model)
+    const report = await quantize(model, '--bits', '4.5', '--save-plan', 'plan.json')
+    const file = 'Llama-Kjv-1.2M-4.5bpw.gguf'
+    expect((await readdir(folder)).filter((name) => !name.startsWith('source-')).toSorted()).toEqual([file, 'plan.json'])
     const bits = await bitsOf(join(folder, file))
     expect(bits).toBeLessThanOrEqual(4.5)
     expect(bits).toBeGreaterThan(4.4)
     expect(report.bitsPerWeight).toBeCloseTo(bits, 9)
 
-    await quantize(sample('deepseek-kjv-moe'), '--plan', 'plan.json', '-o', 'again.gguf', '--threads', '1')
+    await quantize(model, '--plan', 'plan.json', '-o', 'again.gguf', '--threads', '1')
     expect(await sha256(join(folder, 'again.gguf'))).toBe(await sha256(join(folder, file)))
+
+    const { stdout } = await runMqHere(['plan', model, '--bits', '4.5', '-o', 'own.json', '--json'], { cwd: folder, env })
+    expect((JSON.parse(stdout) as { fileBytes: number }).fileBytes).toBe(report.sizeBytes)
+    expect(JSON.parse(await readFile(join(folder, 'own.json'), 'utf8'))).toEqual(
+      JSON.parse(await readFile(join(folder, 'plan.json'), 'utf8')),
+    )
   })
 
   test('below what the types allow is refused, and nothing is written', async () => {

@@ -7,7 +7,7 @@ import { foreign } from '../support/foreign.js'
 import { llama, sampleModels, samplePath } from '../support/sample-models.js'
 
 const skipped = !foreign.available || !llama.available
-const chunks = 8
+const chunks = 3
 
 /** A figure, its error where it has one, and the unit of the last digit that is printed. */
 type Printed = readonly [value: number, error: number | undefined, unit: number]

@@ -35,7 +35,7 @@ describe.skipIf(skipped)(`llama-imatrix (${foreign.available ? llama.name : fore
     // without --no-repack it ends in an assertion on processors with AMX: see src/runner/file-traits.ts
     const args = [
       '--chunks',
-      '12',
+      '4',
       '--no-ppl',
       '--no-repack',
       '--process-output',
@@ -46,7 +46,7 @@ describe.skipIf(skipped)(`llama-imatrix (${foreign.available ? llama.name : fore
     ]
     const all = ['--model', basename(model), '--file', 'text.txt', ...args]
     await foreign.run('llama-imatrix', all, { cwd: models.folder, timeout: 240_000 })
-    const options = { model, text: at('text.txt'), output: at('ours.gguf'), chunks: 12, processOutput: true, force: true }
+    const options = { model, text: at('text.txt'), output: at('ours.gguf'), chunks: 4, processOutput: true, force: true }
     await finish(makeImatrix({ toGguf: asGguf, ...options }))
 
     const [ours, theirs] = [await read('ours.gguf'), await read('theirs.gguf')]
@@ -78,7 +78,7 @@ describe.skipIf(skipped)(`llama-imatrix (${foreign.available ? llama.name : fore
       cwd: models.folder,
     })
     // covariances stand in the file, too, and other programs pass them over
-    const named = ['--imatrix', 'ours.gguf', basename(model), 'quantized.gguf', 'IQ2_XXS']
+    const named = ['--imatrix', 'ours.gguf', basename(model), 'quantized.gguf', 'Q2_K']
     const { stdout, stderr } = await foreign.run('llama-quantize', named, { cwd: models.folder })
     expect(`${stdout}${stderr}`).toContain(`loaded ${ours.entries.size} importance matrix entries`)
     await mergeMatrices([at('ours.gguf'), at('theirs.gguf')], at('merged.gguf'), { force: true })

@@ -28,7 +28,7 @@ describe.skipIf(skipped)(`llama-perplexity and its kin (${foreign.available ? ll
   /** llama-perplexity 0.7.0 ends now and then before the end of its log is written out: then it is asked again. */
   async function ask<Answer>(read: (output: string) => Answer | undefined, model: string, ...args: string[]): Promise<Answer> {
     for (let attempt = 0; attempt < 5; attempt += 1) {
-      const answer = read(await run('llama-perplexity', model, '--threads', '1', '--chunks', '4', ...args))
+      const answer = read(await run('llama-perplexity', model, '--threads', '1', '--chunks', '2', ...args))
       if (answer !== undefined) return answer
     }
     throw new Error('llama-perplexity does not answer')
@@ -57,7 +57,7 @@ describe.skipIf(skipped)(`llama-perplexity and its kin (${foreign.available ? ll
     }
     const theirs = await ask(whole, basename(path), '--file', 'text.txt', ...repack)
     await using model = await loadModel(path)
-    const ours = await finish(model.perplexity(text, { chunks: 4 }))
+    const ours = await finish(model.perplexity(text, { chunks: 2 }))
     expect(Math.abs(ours.perplexity / theirs.perplexity - 1)).toBeLessThan(tolerance)
     expect(Math.abs(ours.standardError / theirs.standardError - 1)).toBeLessThan(tolerance)
   })
