@@ -19,7 +19,16 @@ describe.skipIf(!llama.available)(`mq bench (${llama.name})`, () => {
     const [llamaFile] = [join(models.folder, 'llama-kjv-F16-1.gguf')]
     const plot = join(models.folder, 'speed.html')
     const sizes = ['--n-prompt', '32', '--n-gen', '4', '-r', '3', '-t', '1']
-    const { exitCode, stdout } = await runMqHere(['bench', models.folder, '--against', llamaFile, '--plot', plot, '--json', ...sizes])
+    const { exitCode, stdout } = await runMqHere([
+      'bench',
+      models.folder,
+      '--against',
+      llamaFile,
+      '--plot',
+      plot,
+      '--json',
+      ...sizes,
+    ])
     expect(exitCode).toBe(0)
     const report = JSON.parse(stdout) as SpeedReport
     expect(report.models.map(({ model }) => model)).toEqual(['deepseek-kjv-moe-F16-2.gguf', 'llama-kjv-F16-1.gguf'])

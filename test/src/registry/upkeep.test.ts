@@ -241,7 +241,14 @@ describe('kill -9', () => {
         const timer = killAfterMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), killAfterMs)
         const end = await once(child, 'exit')
         clearTimeout(timer)
-        expect(killAfterMs === undefined ? [[0, null]] : [[0, null], [null, 'SIGKILL']]).toContainEqual(end)
+        expect(
+          killAfterMs === undefined
+            ? [[0, null]]
+            : [
+                [0, null],
+                [null, 'SIGKILL'],
+              ],
+        ).toContainEqual(end)
         return performance.now() - started
       }
       const whole = await timed()
