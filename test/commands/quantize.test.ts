@@ -45,7 +45,7 @@ describe('a budget', () => {
     const model = join(await mkdtemp(join(folder, 'source-')), 'Llama-Kjv')
     await writeOneLayerSample(model)
     const report = await quantize(model, '--bits', '4.5', '--save-plan', 'plan.json')
-    const file = 'Llama-Kjv-1.2M-4.5bpw.gguf'
+    const file = 'Llama-Kjv-1.3M-4.5bpw.gguf'
     expect((await readdir(folder)).filter((name) => !name.startsWith('source-')).toSorted()).toEqual([file, 'plan.json'])
     const bits = await bitsOf(join(folder, file))
     expect(bits).toBeLessThanOrEqual(4.5)
