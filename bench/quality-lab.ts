@@ -160,7 +160,7 @@ export class QualityLab implements AsyncDisposable {
   async #llamaQuantize(options: readonly string[], output: string, preset: string, known: Known = 'importance'): Promise<void> {
     const matrix = known === 'nothing' ? [] : ['--imatrix', basename(this.#matrix)]
     const args = [...options, ...matrix, basename(this.#reference), basename(output), preset]
-    await foreign.run('llama-quantize', args, { cwd: this.#options.folder, timeout: 300_000 })
+    await foreign.run('llama-quantize', args, { cwd: this.#options.folder, timeout: 3_600_000 })
   }
 
   async #measure(path: string, digest: string): Promise<ReadonlyMap<string, Prediction>> {

@@ -4,8 +4,12 @@ import type { QualityRow } from './quality.js'
 const targets: Readonly<Record<string, number>> = { 'kjv-heldout': 0.6, 'jargon-heldout': 0.85, encyclopedia: 0.6 }
 const usualTarget = 0.5
 
+/** Where nothing is known of the inputs, on either side, of models that are not samples. */
+const targetWithoutImatrix = 0.6
+
 /** Most that our divergence may be of the rival's: of presets, those of samples up to 5 bits, and less than 1 of any other. */
 export function targetOf({ rival, text, bitsPerWeight }: Pick<QualityRow, 'rival' | 'text' | 'bitsPerWeight'>): number {
+  if (rival.startsWith('llama.cpp-without-imatrix') && !text.endsWith('-heldout')) return targetWithoutImatrix
   if (!rival.startsWith('llama.cpp-preset') || (bitsPerWeight > 5 && text.endsWith('-heldout'))) return 1
   return targets[text] ?? usualTarget
 }

@@ -21,6 +21,8 @@ test('targets are those of the rivals, and those of presets hold up to 5 bits', 
   expect(meetsTarget({ ...row, kld: 0.61 })).toBe(false)
   expect(targetOf({ ...row, text: 'jargon-heldout' })).toBe(0.85)
   expect(targetOf({ ...row, bitsPerWeight: 5.01 })).toBe(1)
+  expect(targetOf({ ...row, text: 'prose', rival: 'llama.cpp-without-imatrix Q2_K' })).toBe(0.6)
+  expect(targetOf({ ...row, text: 'prose' })).toBe(0.5)
   // as good as another is not better
   expect(meetsTarget({ ...row, rival: 'unsloth-style 2.5', kld: 1 })).toBe(false)
   expect(meetsTarget({ ...row, rival: 'our-kernels-preset Q2_K', kld: 0.99 })).toBe(true)
