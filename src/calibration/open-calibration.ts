@@ -10,7 +10,7 @@ import { expansionOf, type PooledInputs, pooledSquares } from './covariance.js'
 import { embeddingCovariances, embeddingKey, type KnownInput, tiedInputs } from './embedding-inputs.js'
 import { embeddingReaders } from './embedding-readers.js'
 import { otherWidths } from './other-widths.js'
-import { isWhole, readImportance, readSquares, widthsNote } from './read-importance.js'
+import { checkedImportance, isWhole, readSquares, widthsNote } from './read-importance.js'
 import { narrowedInputs, widenedInputs } from './widened-inputs.js'
 
 /** What a calibration run says of the inputs of a model's weights. Open files: close it. */
@@ -47,16 +47,21 @@ export async function openCalibration(
   path: string,
   model: Pick<Blueprint, 'architecture' | 'tensors'> & Partial<Blueprint>,
 ): Promise<Calibration> {
-  const other = isWhole(model) ? otherWidths(await readSquares(path), model) : undefined
-  if (other === undefined) return await openMeasured(path, model)
-  const calibration = await openMeasured(path, other.measured)
+  const squares = await readSquares(path)
+  const other = isWhole(model) ? otherWidths(squares, model) : undefined
+  if (other === undefined) return await openMeasured(path, model, squares)
+  const calibration = await openMeasured(path, other.measured, squares)
   const placed = other.way === 'widened' ? widenedInputs(calibration, model) : narrowedInputs(calibration, other.measured)
   return { ...placed, notes: [...calibration.notes, widthsNote(path, other.way)] }
 }
 
-/** Opens a calibration of the very model. */
-async function openMeasured(path: string, blueprint: Pick<Blueprint, 'architecture' | 'tensors'>): Promise<Calibration> {
-  const { importance, notes } = await readImportance(path, blueprint)
+/** Opens a calibration of the very model. @param squares what readSquares gives of the same file. */
+async function openMeasured(
+  path: string,
+  blueprint: Pick<Blueprint, 'architecture' | 'tensors'>,
+  squares: ReadonlyMap<string, Float32Array>,
+): Promise<Calibration> {
+  const { importance, notes } = checkedImportance(path, squares, blueprint)
   const source = await fileSource(path)
   try {
     const file = await readCovariance(source)

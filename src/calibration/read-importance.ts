@@ -54,7 +54,8 @@ export function isWhole(model: Partial<Blueprint>): model is Blueprint {
   return model.metadata !== undefined && model.layers !== undefined
 }
 
-function checkedImportance(
+/** Checks what was read of an importance matrix against the model that it was measured with. @throws MqError IMPORTANCE_MISMATCH, CALIBRATION_MISMATCH. */
+export function checkedImportance(
   path: string,
   importance: ReadonlyMap<string, Float32Array>,
   model: Pick<Blueprint, 'architecture' | 'tensors'>,

@@ -15,7 +15,7 @@ import {
   packageVersion,
 } from '../runner/index.js'
 import { type DiskSpeed, diskSpeed } from './disk-speed.js'
-import { type ModelOutlook, outlookOf, outlookText } from './outlook.js'
+import { atDiskSpeed, type ModelOutlook, outlookOf, outlookText } from './outlook.js'
 
 export interface DoctorOptions {
   /** A model whose disk is measured, and whose speed is estimated. */
@@ -94,7 +94,7 @@ export async function examine({ model, llamaDirectory, signal }: DoctorOptions =
     installable: gpuPackages.filter((name) => !installed.has(name)).map((name) => `npm install ${name}@${packageVersion}`),
     ...(nvidia !== undefined && { nvidia }),
     ...(await external(llamaDirectory)),
-    ...(model !== undefined && { outlook: await outlookOf(model, usable, speed?.bytesPerSecond) }),
+    ...(model !== undefined && { outlook: atDiskSpeed(await outlookOf(model, usable), speed?.bytesPerSecond) }),
   }
 }
 
@@ -103,8 +103,8 @@ export async function largerThanMemory(path: string): Promise<string | undefined
   try {
     const limit = process.constrainedMemory()
     const usable = limit > 0 ? Math.min(limit, availableBytes()) : availableBytes()
-    if ((await outlookOf(path, usable)).diskBytes === 0) return undefined
-    return outlookText(await outlookOf(path, usable, (await diskSpeed(path))?.bytesPerSecond))
+    const outlook = await outlookOf(path, usable)
+    return outlook.diskBytes === 0 ? undefined : outlookText(atDiskSpeed(outlook, (await diskSpeed(path))?.bytesPerSecond))
   } catch {
     return undefined
   }

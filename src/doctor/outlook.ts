@@ -18,7 +18,7 @@ export interface ModelOutlook {
  * Experts that are used often stay in memory, so it may do better than this; other work that takes memory makes it worse.
  * @throws MqError as openGguf.
  */
-export async function outlookOf(path: string, memoryBytes: number, diskBytesPerSecond?: number): Promise<ModelOutlook> {
+export async function outlookOf(path: string, memoryBytes: number): Promise<ModelOutlook> {
   const file = await openGguf(path)
   await file.close()
   const named = file.metadata.get('general.architecture')
@@ -33,14 +33,13 @@ export async function outlookOf(path: string, memoryBytes: number, diskBytesPerS
     activeBytes += name.includes('_exps.') && count > 0 ? ((end - start) * used) / count : end - start
   }
   const missing = Math.max(0, 1 - memoryBytes / fileBytes)
-  const diskBytes = missing * activeBytes
-  return {
-    fileBytes,
-    activeBytes,
-    memoryBytes,
-    diskBytes,
-    ...(diskBytes > 0 && diskBytesPerSecond !== undefined && { mostTokensPerSecond: diskBytesPerSecond / diskBytes }),
-  }
+  return { fileBytes, activeBytes, memoryBytes, diskBytes: missing * activeBytes }
+}
+
+/** The same with the most tokens per second, where the disk is read for each and its speed is known. */
+export function atDiskSpeed(outlook: ModelOutlook, diskBytesPerSecond: number | undefined): ModelOutlook {
+  if (outlook.diskBytes === 0 || diskBytesPerSecond === undefined) return outlook
+  return { ...outlook, mostTokensPerSecond: diskBytesPerSecond / outlook.diskBytes }
 }
 
 /** In a sentence. */

@@ -64,14 +64,14 @@ export async function* makePlan(blueprint: Blueprint, request: PlanRequest, opti
     return yield* withInputs(model, checkPlan(request.plan, model), inputsOf(model))
   }
   const measure = sharedMeasure(asked.measure)
-  const { plan } = yield* chooseWidths(blueprint, widen, async function* (wide) {
+  const { plan, model: chosen } = yield* chooseWidths(blueprint, widen, async function* (wide) {
     const model = isSmoothed ? smoothed(wide, inputsOf(wide)) : wide
     const typed = yield* withTypes(model, request, { ...inputsOf(model), measure })
     return { plan: { ...typed, smoothing: model.smoothing }, loss: typed.estimatedLoss ?? 0 }
   })
   const unwidened = options.widen !== undefined && widen !== 'none' && widen !== 'auto' && plan.widths === undefined
   const noted = unwidened ? { ...plan, notes: [...plan.notes, notWidenedNote(blueprint)] } : plan
-  const model = modelOfPlan(blueprint, plan)
+  const model = modelOfPlan(chosen, plan)
   return yield* withInputs(model, noted, inputsOf(model))
 }
 

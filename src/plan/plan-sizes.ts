@@ -1,9 +1,10 @@
 import { fitsRow, type GgmlTypeName, ggmlBytes, ggmlType } from '../../formats/ggml/types.js'
+import { elementCount } from '../recipe/index.js'
 import type { Plan, PlanTensor } from './plan.js'
 
 /** What is wrong with a tensor of this shape stored in this type; undefined where nothing is. */
 export function tensorProblem(shape: readonly number[], type: GgmlTypeName): string | undefined {
-  const elements = elementsOf(shape)
+  const elements = elementCount(shape)
   if (!Number.isSafeInteger(8 * elements)) return `its shape ${shape.join(' x ')} is too large`
   const rowLength = shape.at(-1) ?? 1
   return fitsRow(type, rowLength)
@@ -16,7 +17,7 @@ export function planOf(head: Omit<Plan, 'bitsPerWeight' | 'dataBytes' | 'tensors
   const { version, architecture, goal, request, fileType, widths, smoothing, adapters, calibration, notes } = head
   const sized = tensors.map(sizedTensor)
   const dataBytes = sized.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-  const elements = sized.reduce((sum, { shape, modelElements = elementsOf(shape) }) => sum + modelElements, 0)
+  const elements = sized.reduce((sum, { shape, modelElements = elementCount(shape) }) => sum + modelElements, 0)
   const bitsPerWeight = (8 * dataBytes) / elements
   return {
     version,
@@ -46,13 +47,9 @@ function sizedTensor({ name, role, layer, shape, modelElements, type, relativeEr
     shape,
     modelElements,
     type,
-    sizeBytes: ggmlBytes(type, elementsOf(shape)),
+    sizeBytes: ggmlBytes(type, elementCount(shape)),
     relativeError,
     damping,
     reason,
   }
-}
-
-function elementsOf(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1)
 }

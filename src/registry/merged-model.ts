@@ -102,7 +102,8 @@ function joined(parts: readonly MergedPart[]): MergedPart[] {
   return list
 }
 
-function lengthOf(part: MergedPart): number {
+/** Bytes of a part. */
+export function lengthOf(part: MergedPart): number {
   return 'bytes' in part ? part.bytes.byteLength : part.end - part.start
 }
 
@@ -120,7 +121,8 @@ async function readRecord(path: string): Promise<unknown> {
   }
 }
 
-async function digestOf(parts: readonly MergedPart[], pathOf: (digest: string) => string): Promise<string> {
+/** The digest of a merged model, which costs one pass over its shards. */
+export async function digestOf(parts: readonly MergedPart[], pathOf: (digest: string) => string): Promise<string> {
   const hash = createHash('sha256')
   for await (const piece of readParts(parts, pathOf)) hash.update(piece)
   return `sha256:${hash.digest('hex')}`

@@ -105,7 +105,7 @@ function takeModule(work: Work, adapter: Adapter, file: number, name: string, mo
   }
   const rank = module.a.shape[0] ?? 0
   const scaling = adapter.config.scalingOf(name, rank) * adapter.scale
-  const outputs = module.magnitude?.shape.reduce((product, size) => product * size, 1)
+  const outputs = module.magnitude && elementCount(module.magnitude.shape)
   if (outputs !== undefined && outputs !== module.b.shape[0]) {
     throw mismatch(work, adapter, `it has ${outputs} magnitudes of ${name} for ${module.b.shape[0]} outputs`)
   }

@@ -3,6 +3,7 @@ import {
   combine,
   concat,
   constant,
+  elementCount,
   lowRank,
   multiply,
   type PlainType,
@@ -46,7 +47,7 @@ export function changeOf({ a, b, magnitude }: AdaptedModule, scaling: number, fi
   const plus = (weight: Recipe): Recipe => combine('sum', weight, delta)
   if (magnitude === undefined) return plus
   const lengths = valuesOf(magnitude, file)
-  const flat = reshape(lengths, [lengths.shape.reduce((product, size) => product * size, 1)])
+  const flat = reshape(lengths, [elementCount(lengths.shape)])
   const upright = (weight: Recipe): Recipe => (orientation === 'outputs' ? weight : transpose(weight))
   // The norm is that of the base with this adapter alone, also where others came before.
   return (current, base) =>

@@ -1,7 +1,7 @@
 import type { MetadataValue } from '../../../formats/gguf/index.js'
 import { MqError } from '../../errors/index.js'
 import { elementCount, lowRank, multiply, type Recipe, type Shape, sameShape, showShape, transpose } from '../../recipe/index.js'
-import { type AdaptedModule, type Adapter, openAdapter, pairOf, readAdapterSpec, valuesOf } from '../adapter/index.js'
+import { type AdaptedModule, type Adapter, mismatch, openAdapter, pairOf, readAdapterSpec, valuesOf } from '../adapter/index.js'
 import { describeModel, float32, type Model, text, uint32 } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import { type Checkpoint, type CheckpointFolder, openConfig } from '../checkpoint/index.js'
@@ -131,23 +131,23 @@ function placeAdapter(adapter: Adapter, checkpoint: Checkpoint, model: Model, fa
 
 function rowOf(
   adapter: Adapter,
-  { path }: Checkpoint,
+  checkpoint: Checkpoint,
   model: Model,
   name: string,
   shape: readonly number[],
 ): { place: (recipe: Recipe) => readonly { readonly name: string; readonly recipe: Recipe }[] } {
-  const problemOf = (problem: string): MqError => {
-    const trainedOn = adapter.config.baseModel ?? 'adapter_config.json does not name it'
-    return MqError.of('ADAPTER_MISMATCH', { adapter: adapter.folder.path, path, problem, base: trainedOn })
-  }
   const row = [name, `model.${name}`, name.replace(/^model\./, '')]
     .map((known) => model.expected.get(model.rename(known)))
     .find(Boolean)
-  if (row === undefined) throw problemOf(`it changes ${name}, which the model does not have`)
+  if (row === undefined) throw mismatch({ base: checkpoint }, adapter, `it changes ${name}, which the model does not have`)
   if (sameShape(row.shape, shape)) return row
   // GPT-2's layers lie inputs x outputs.
   if (sameShape(row.shape, shape.toReversed())) return { place: (recipe) => row.place(transpose(recipe)) }
-  throw problemOf(`its change of ${name} has the shape ${showShape(shape)}, and the tensor of the model ${showShape(row.shape)}`)
+  throw mismatch(
+    { base: checkpoint },
+    adapter,
+    `its change of ${name} has the shape ${showShape(shape)}, and the tensor of the model ${showShape(row.shape)}`,
+  )
 }
 
 function unsupported(adapter: Adapter, what: string): MqError {

@@ -8,7 +8,6 @@ import {
   listRepositories,
   type ModelName,
   mediaTypes,
-  parseModelName,
   type Repository,
   readBytes,
   readIndex,
@@ -16,7 +15,7 @@ import {
   type Store,
   tagOf,
 } from '../store/index.js'
-import { type HttpContext, ociError } from './answers.js'
+import { type HttpContext, modelOf, ociError } from './answers.js'
 import { isOldLlama, llamaManifest } from './llama-manifest.js'
 import { pushBlob } from './oci-blobs.js'
 import { deleteManifest, putManifest } from './oci-manifests.js'
@@ -92,12 +91,8 @@ function safeDecode(path: string): string {
 
 /** A name without a namespace is one of `library`, as Docker has it. */
 function ociModelOf(name: string): ModelName | undefined {
-  try {
-    const { namespace, name: own } = parseModelName(name.includes('/') ? name : `library/${name}`)
-    return { namespace, name: own }
-  } catch {
-    return undefined
-  }
+  const model = modelOf(name.includes('/') ? name : `library/${name}`)
+  return model && { namespace: model.namespace, name: model.name }
 }
 
 function challenge(context: HttpContext): Response {

@@ -1,15 +1,15 @@
-import { createHash } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { constants, copyFile, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { constants, copyFile, mkdir, rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { fileSource } from '../../../formats/byte-source.js'
+import { writeWholeFile } from '../../../formats/whole-file.js'
 import { MqError } from '../../errors/index.js'
 import { checkSpace } from '../../files/index.js'
 import type { WithProgress } from '../../progress/index.js'
-import { layoutMerged, type MergedPart, readParts } from '../merged-model.js'
+import { digestOf, layoutMerged, lengthOf, type MergedPart, readParts } from '../merged-model.js'
 import { makeOllamaManifest } from '../ollama-manifest.js'
 import { repositoryOf } from '../store/index.js'
 import type { Bundle } from './bundle.js'
@@ -77,13 +77,8 @@ async function modelOf({ files, model: { name } }: Bundle): Promise<OllamaModel>
     files.map(({ sha256 }) => ({ digest: sha256 })),
     pathOf,
   )
-  const hash = createHash('sha256')
-  let sizeBytes = 0
-  for await (const piece of readParts(parts, pathOf)) {
-    hash.update(piece)
-    sizeBytes += piece.byteLength
-  }
-  return { digest: `sha256:${hash.digest('hex')}`, sizeBytes, pieces: () => readParts(parts, pathOf) }
+  const sizeBytes = parts.reduce((sum, part) => sum + lengthOf(part), 0)
+  return { digest: await digestOf(parts, pathOf), sizeBytes, pieces: () => readParts(parts, pathOf) }
 }
 
 async function isRunning(url: string): Promise<boolean> {
@@ -163,7 +158,6 @@ async function writeBlob(path: string, model: OllamaModel, { files }: Bundle): P
   }
 }
 
-async function writeNamed(path: string, bytes: Uint8Array): Promise<void> {
-  await writeFile(`${path}-partial-mq`, bytes)
-  await rename(`${path}-partial-mq`, path)
+function writeNamed(path: string, bytes: Uint8Array): Promise<void> {
+  return writeWholeFile(path, (append) => append(bytes), `${path}-partial-mq`)
 }

@@ -29,6 +29,8 @@ export interface TagDescription {
   readonly bitsPerWeight: number | undefined
   readonly elements: number | undefined
   readonly report: VerifyReport | undefined
+  /** Whether all that is there could be read. */
+  readonly complete: boolean
   /** What the publication says of itself: source, plan, calibration, version. */
   readonly provenance: Readonly<Record<string, string>>
 }
@@ -50,7 +52,9 @@ export function describeTag(store: Store, tagged: Tagged, { files }: Snapshot): 
   if (known.size >= rememberedTags && oldest !== undefined) known.delete(oldest)
   const made = describe(store, tagged, files)
   known.set(key, made)
-  made.catch(() => known.delete(key))
+  const forget = (): boolean => known.delete(key)
+  // What could not be read may be readable the next time.
+  made.then(({ complete }) => complete || forget(), forget)
   return made
 }
 
@@ -58,6 +62,8 @@ async function describe(store: Store, { tag, manifest, descriptor }: Tagged, fil
   const config = await orUndefined(async () => parseModelConfig(store, await readBytes(store, manifest.config), tag))
   const report = manifest.layers.find(({ mediaType }) => mediaType === mediaTypes.verifyReport)
   const shape = await readShape(store, files)
+  const readReport = report && (await orUndefined(() => readReportLayer(store, report)))
+  const isUnread = (shape === undefined && selectGguf(files.map(({ path }) => path)).length > 0) || (report && !readReport)
   return {
     tag,
     digest: descriptor.digest,
@@ -67,7 +73,8 @@ async function describe(store: Store, { tag, manifest, descriptor }: Tagged, fil
     sizeBytes: files.filter(({ mediaType }) => !attachments.has(mediaType)).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     bitsPerWeight: shape?.bitsPerWeight,
     elements: shape?.elements,
-    report: report === undefined ? undefined : await orUndefined(() => readReportLayer(store, report)),
+    report: readReport,
+    complete: isUnread !== true,
     provenance: Object.fromEntries(
       Object.entries(manifest.annotations ?? {})
         .filter(([key]) => key.startsWith(annotations.provenance))
@@ -76,8 +83,26 @@ async function describe(store: Store, { tag, manifest, descriptor }: Tagged, fil
   }
 }
 
-/** What the picture of a tag's types needs; undefined where it holds no GGUF that can be read. */
+const rememberedShapes = 16
+const shapes = new Map<string, Promise<Shape | undefined>>()
+
+/** What the picture of a tag's types needs; undefined where it holds no GGUF that can be read. The latest are remembered. */
 export function readShape(store: Store, files: Snapshot['files']): Promise<Shape | undefined> {
+  const key = [store.directory, ...files.map(({ path, digest }) => `${path} ${digest}`)].join('\n')
+  const found = shapes.get(key)
+  if (found !== undefined) return found
+  const [oldest] = shapes.keys()
+  if (shapes.size >= rememberedShapes && oldest !== undefined) shapes.delete(oldest)
+  const made = headerOf(store, files)
+  shapes.set(key, made)
+  made.then(
+    (shape) => shape ?? shapes.delete(key),
+    () => shapes.delete(key),
+  )
+  return made
+}
+
+function headerOf(store: Store, files: Snapshot['files']): Promise<Shape | undefined> {
   return orUndefined(async () => {
     const { roleOfTensor, layerOfTensor } = await import('../../model/index.js')
     const chosen = selectGguf(files.map(({ path }) => path))

@@ -1,3 +1,4 @@
+import { groupBy } from '../../collections/index.js'
 import { type Markup, markup, table } from '../../report/index.js'
 import { formatBytes } from '../../terminal/index.js'
 import type { ListedModel, RegistryListing } from '../list.js'
@@ -14,11 +15,7 @@ export interface HomeRequest {
 
 /** The list of all models, or of those that the search finds. */
 export function homePage({ models, damaged }: RegistryListing, { query, page }: HomeRequest): string {
-  const repositories = new Map<string, ListedModel[]>()
-  for (const model of models) {
-    const name = model.name.slice(0, model.name.indexOf(':'))
-    repositories.set(name, [...(repositories.get(name) ?? []), model])
-  }
+  const repositories = groupBy(models, ({ name }) => name.slice(0, name.indexOf(':')))
   const found = [...repositories].filter(([name, tags]) => matches(name, tags, query))
   const pages = Math.max(1, Math.ceil(found.length / modelsOnPage))
   const shown = found.slice((page - 1) * modelsOnPage, page * modelsOnPage)

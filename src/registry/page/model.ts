@@ -1,5 +1,5 @@
 import { facts, type Markup, markup, section, shortNumber, table } from '../../report/index.js'
-import { formatBytes } from '../../terminal/index.js'
+import { formatBytes, formatCount } from '../../terminal/index.js'
 import { dominators, kldTradeoff, type PlottedModel, type VerifyReport } from '../../verify/index.js'
 import { type ClientCommand, commandsFor } from './commands.js'
 import type { TagDescription } from './describe.js'
@@ -28,7 +28,7 @@ export function modelPage(view: ModelView): string {
   const { repository, tags, more, damaged, chosen, picture, readme } = view
   const architecture = chosen?.architecture ?? tags.find((tag) => tag.architecture)?.architecture
   const weights = chosen?.elements ?? tags.find(({ elements }) => elements !== undefined)?.elements
-  const lead = [architecture, weights === undefined ? undefined : `${shortCount(weights)} weights`, `${tags.length + more} tags`]
+  const lead = [architecture, weights === undefined ? undefined : `${formatCount(weights)} weights`, `${tags.length + more} tags`]
   const front = readme?.facts
   return sitePage(`${repository}, mq registry`, [
     markup`<h1>${repository}</h1><p class="lead">${lead.filter((words) => words !== undefined).join(', ')}</p>`,
@@ -133,14 +133,4 @@ function contentSection({ repository }: ModelView, { tag, files, digest, provena
       : markup`<details open><summary>Types of the tensors</summary><div class="picture" tabindex="0" role="region" aria-label="Types of the tensors">${picture}</div></details>`,
     markup`<details${files.length <= 12 ? markup` open` : undefined}><summary>${files.length} files</summary>${table([{ title: 'file' }, { title: 'size' }, { title: 'SHA-256' }], rows)}</details>`,
   )
-}
-
-function shortCount(count: number): string {
-  const unit = [
-    [1e12, 'T'],
-    [1e9, 'B'],
-    [1e6, 'M'],
-    [1e3, 'k'],
-  ].find(([size]) => count >= (size as number)) as [number, string] | undefined
-  return unit === undefined ? String(count) : `${Number((count / unit[0]).toPrecision(3))} ${unit[1]}`
 }

@@ -12,7 +12,6 @@ main{padding-top:32px}
 a{color:var(--s1)}
 :focus-visible{outline:2px solid var(--s1);outline-offset:2px;border-radius:4px}
 .skip{position:absolute;left:-999px}.skip:focus{left:12px;top:12px;background:var(--raised);padding:8px 14px;z-index:1}
-tr.chosen>*{background:var(--good-wash)}
 .commands{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));gap:14px}
 .commands>div{min-width:0}
 .commands h3{display:flex;justify-content:space-between;align-items:center;min-height:30px;margin-bottom:6px}

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { outlookOf, outlookText } from '../../../src/doctor/index.js'
+import { atDiskSpeed, outlookOf, outlookText } from '../../../src/doctor/index.js'
 import { runMq } from '../../support/run-mq.js'
 import { llama, sampleModels } from '../../support/sample-models.js'
 
@@ -14,11 +14,11 @@ describe('mq doctor', () => {
   afterAll(() => models[Symbol.asyncDispose]())
 
   it('expects what the disk gives for the active weights that memory does not hold', async () => {
-    const fits = await outlookOf(model, 1e9, 1e9)
+    const fits = atDiskSpeed(await outlookOf(model, 1e9), 1e9)
     expect(fits).toMatchObject({ diskBytes: 0 })
     // a mixture of experts reads a part of itself
     expect(fits.activeBytes).toBeLessThan(0.7 * fits.fileBytes)
-    const half = await outlookOf(model, fits.fileBytes / 2, 1e9)
+    const half = atDiskSpeed(await outlookOf(model, fits.fileBytes / 2), 1e9)
     expect(half.diskBytes).toBeCloseTo(half.activeBytes / 2, 0)
     expect(half.mostTokensPerSecond).toBeCloseTo(1e9 / half.diskBytes, 6)
     expect(outlookText(half)).toMatch(/come from the disk, .* at most about \d+ tokens\/s by the disk$/)

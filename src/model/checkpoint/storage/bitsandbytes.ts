@@ -1,7 +1,18 @@
 import * as v from 'valibot'
 import { JsonProblem, parseJsonText } from '../../../../formats/json-text.js'
 import { MqError } from '../../../errors/index.js'
-import { add, combine, constant, expand, lookup, type Recipe, reshape, type Shape, unpack } from '../../../recipe/index.js'
+import {
+  add,
+  combine,
+  constant,
+  elementCount,
+  expand,
+  lookup,
+  type Recipe,
+  reshape,
+  type Shape,
+  unpack,
+} from '../../../recipe/index.js'
 import { type Module, overColumns, requireShape, storageOfModules } from './modules.js'
 import type { StorageContext, StorageKind, StoredTensors } from './types.js'
 
@@ -119,7 +130,7 @@ function absmaxOf(stored: StoredTensors, weight: string, blocks: number, nested:
 
 function vector(stored: StoredTensors, name: string): Recipe {
   const table = stored.floats(name)
-  return reshape(table, [table.shape.reduce((product, length) => product * length, 1)])
+  return reshape(table, [elementCount(table.shape)])
 }
 
 function eightBits(stored: StoredTensors, scale: string): Module {

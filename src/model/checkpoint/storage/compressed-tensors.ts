@@ -2,6 +2,7 @@ import { MqError } from '../../../errors/index.js'
 import {
   add,
   combine,
+  elementCount,
   expand,
   q40,
   type Recipe,
@@ -121,7 +122,7 @@ function isFields(value: unknown): value is Fields {
 function packedIntegers(context: StorageContext, weight: string, [rows = 0, words = 0]: Shape): Module {
   const { stored, quantization } = context
   const scaleShape = requireShape(stored, `${weight}_scale`)
-  const groups = scaleShape.reduce((product, size) => product * size, 1) / rows
+  const groups = elementCount(scaleShape) / rows
   const candidates = groupsOf(quantization).flatMap(({ num_bits: bits, group_size: size }) =>
     typeof bits === 'number' && [1, 2, 4, 8].includes(bits) ? [{ bits, size: typeof size === 'number' ? size : undefined }] : [],
   )

@@ -1,4 +1,4 @@
-import { constant, lookup, type Recipe, reshape, type Shape, unpack } from '../../../recipe/index.js'
+import { constant, elementCount, lookup, type Recipe, reshape, type Shape, unpack } from '../../../recipe/index.js'
 import type { StoredTensors } from './types.js'
 
 /** JSON, in which recipes travel, has no -0: the smallest number becomes one in f32. */
@@ -11,7 +11,7 @@ const e2m1 = [...magnitudes, ...magnitudes.map((value) => -value || negativeZero
 /** The values of 4-bit floats, two in a byte, the lower half first. @param shape with twice as many columns as the tensor has bytes. */
 export function fourBitFloats(stored: StoredTensors, name: string, shape: Shape): Recipe {
   const columns = shape.at(-1) ?? 1
-  const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1)
+  const rows = elementCount(shape.slice(0, -1))
   const codes = unpack(stored.packed(name), { bits: 4, along: 1, packed: [rows, columns / 2], values: [rows, columns] })
   return reshape(lookup(codes, constant(e2m1)), shape)
 }

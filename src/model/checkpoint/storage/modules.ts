@@ -1,5 +1,5 @@
 import { MqError } from '../../../errors/index.js'
-import { combine, expand, type Recipe, reshape, type Shape, showShape } from '../../../recipe/index.js'
+import { combine, elementCount, expand, type Recipe, reshape, type Shape, showShape } from '../../../recipe/index.js'
 import type { Storage, StoredTensors } from './types.js'
 
 /** A weight that several tensors of the files make up. */
@@ -37,7 +37,7 @@ export function storageOfModules(
 /** Scales or zero points of groups of a matrix's columns, over all of them: `groups` is rows x groups, or one for each row or for all. */
 export function overColumns(groups: Recipe, shape: Shape, name: string): Recipe {
   const [rows = 0, columns = 0] = shape
-  const count = groups.shape.reduce((product, size) => product * size, 1)
+  const count = elementCount(groups.shape)
   if (count === 1) return expand(reshape(groups, [1, 1]), rows, columns, shape)
   const perRow = count / rows
   if (!Number.isInteger(perRow) || groups.shape[0] !== rows || perRow > columns) {
