@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { type Effort, efforts } from '../formats/ggml/effort.js'
 import { findGgmlType, type GgmlTypeName } from '../formats/ggml/types.js'
 import { positiveOf, sizeOf } from './arguments.js'
+import { benchBuildKills } from './build-kills.js'
 import { coverage } from './coverage/command.js'
 import { benchFeedback, type FeedbackMeasurement, type Rank } from './feedback.js'
 import { benchKernels, type KernelMeasurement } from './kernels.js'
@@ -15,6 +16,7 @@ import { widening } from './widening/command.js'
 
 /** Subcommands of `npm run bench -- NAME`; each takes its arguments and prints its results. */
 const benches: Record<string, (args: string[]) => Promise<void>> = {
+  'build-kills': buildKills,
   coverage,
   feedback,
   kernels,
@@ -147,6 +149,23 @@ async function kills(args: string[]): Promise<void> {
   const bytes = `${found.identical ? 'the same bytes' : 'OTHER BYTES'} in ${found.files} files`
   const repeated = `${(100 * found.repeatedShare).toFixed(2)} % of the work done again for each`
   console.log(values.json === true ? JSON.stringify(found, null, 2) : `${found.kills} kills: ${bytes}, ${repeated}`)
+}
+
+async function buildKills(args: string[]): Promise<void> {
+  const options = {
+    json: { type: 'boolean' },
+    file: { type: 'string', default: 'samples/build.yaml' },
+    kills: { type: 'string', default: '10' },
+    seed: { type: 'string', default: '1' },
+  } as const
+  const { values } = parseArgs({ args, options })
+  const [kills, seed] = [positiveOf('kills', values.kills), positiveOf('seed', values.seed)]
+  const found = await benchBuildKills({ file: values.file, kills, seed }, (text) => console.error(text))
+  const { identical, outputs, repeatedShare, undisturbedCpuSeconds, totalCpuSeconds, startCpuSeconds } = found
+  const bytes = `${identical ? 'the same bytes' : 'OTHER BYTES'} in ${outputs} outputs`
+  const seconds = `${totalCpuSeconds.toFixed(1)} s of processor time for ${undisturbedCpuSeconds.toFixed(1)} s undisturbed and ${startCpuSeconds.toFixed(1)} s for each start`
+  const text = `${found.kills} kills: ${bytes}, ${(100 * repeatedShare).toFixed(2)} % of the work done again for each (${seconds})`
+  console.log(values.json === true ? JSON.stringify(found, null, 2) : text)
 }
 
 async function registry(args: string[]): Promise<void> {

@@ -71,6 +71,15 @@ export function cpuSecondsOf(pid: number): number {
   return usageOf(pid)?.cpuSeconds ?? 0
 }
 
+/** CPU time of a process and its descendants so far, those that have ended included. */
+export function cpuSecondsOfTree(pid: number): number {
+  return treeOf(pid).reduce((sum, member) => {
+    // Of children that were waited for, the parent has the time (cutime, cstime).
+    const times = statOf(member)?.slice(11, 15) ?? []
+    return sum + times.reduce((ticks, time) => ticks + Number(time), 0) / ticksPerSecond
+  }, 0)
+}
+
 interface ProcessUsage {
   readonly cpuSeconds: number
   readonly residentBytes: number

@@ -1,6 +1,14 @@
 import { appendFile } from 'node:fs/promises'
 import { Args, Flags } from '@oclif/core'
-import { type BuildProgress, type BuildReport, build, summaryMarkdown } from '../src/build/index.js'
+import {
+  type BuildDryRun,
+  type BuildProgress,
+  type BuildReport,
+  build,
+  dryRunBuild,
+  dryRunBuildText,
+  summaryMarkdown,
+} from '../src/build/index.js'
 import { finish } from '../src/progress/index.js'
 import { formatBytes, formatSeconds, ProgressBar } from '../src/terminal/index.js'
 import { MqCommand } from './base-command.js'
@@ -18,6 +26,7 @@ Nothing is published unless every gate has passed; a failed gate ends with exit 
 With --json each event is one line of JSON on stdout, and the last line is the report.`
   static override examples = [
     '<%= config.bin %> <%= command.id %> samples/build.yaml',
+    '<%= config.bin %> <%= command.id %> samples/build.yaml --dry-run',
     '<%= config.bin %> <%= command.id %> samples/build.yaml --work /tmp/work --json',
   ]
 
@@ -32,19 +41,29 @@ With --json each event is one line of JSON on stdout, and the last line is the r
     }),
     threads: workFlags.threads,
     memory: workFlags.memory,
+    'dry-run': Flags.boolean({
+      description: 'Show the steps with size, memory and time, and which are done already; nothing is pulled, run or written.',
+      exclusive: ['prune'],
+    }),
     prune: Flags.boolean({
       description:
         'Once the build is done, remove results of the work folder that it does not use, such as those of earlier versions of the file.',
     }),
   }
 
-  override async run(): Promise<BuildReport> {
+  override async run(): Promise<BuildReport | BuildDryRun> {
     const { args, flags } = await this.parse(Build)
     const { work, threads, memory, prune } = flags
     const means = {
       ...(work !== undefined && { work }),
       ...(threads !== undefined && { threads }),
       ...(memory !== undefined && { memoryBytes: parseSize(memory, 'memory', 'build') }),
+    }
+    if (flags['dry-run']) {
+      const planned = await this.follow(dryRunBuild({ file: args.file, signal: this.signal, ...means }))
+      this.log(dryRunBuildText(planned))
+      this.log(`Next: ${this.commandLine('--dry-run')}`)
+      return planned
     }
     const { report, failed } = await this.#show(build({ file: args.file, prune, signal: this.signal, ...means }))
     const markdown = summaryMarkdown(report)

@@ -187,6 +187,7 @@ export { measureSpeeds, type SpeedOptions, type SpeedReport, speedPage, speedTex
 // 9. All of it, from a file: see docs/ci.md
 
 export {
+  type BuildDryRun,
   type BuildOptions,
   type BuildOutcome,
   type BuildProgress,
@@ -194,6 +195,8 @@ export {
   type BuildSpec,
   build,
   buildSchema,
+  dryRunBuild,
+  dryRunBuildText,
   readBuild,
   summaryMarkdown,
 } from './build/index.js'

@@ -1,4 +1,5 @@
 export { type BuildOptions, type BuildOutcome, type BuildProgress, build } from './build.js'
+export { type BuildDryRun, dryRunBuild, dryRunBuildText } from './estimate/dry-run-build.js'
 export type { BuildSpec, CalibrationSpec, GateSpec, ModelSpec, OutputSpec, PublishSpec, TestSpec } from './file/build-spec.js'
 export { buildSchema } from './file/json-schema.js'
 export { readBuild } from './file/read-build.js'

@@ -39,6 +39,17 @@ function digestOfStep({ files }: StepRecord): string {
   return digestOfList(files)
 }
 
+/** Records of the steps that are done already, as far as that can be known without running any. */
+export async function knownSteps(graph: Graph, work: WorkFolder): Promise<Map<string, StepRecord>> {
+  const done = new Map<string, StepRecord>()
+  for (const step of graph.steps) {
+    const unit = unitOf(step, graph, done)
+    const record = unit && (await work.find(step.kind, unitKey(unit)))
+    if (record !== undefined) done.set(step.id, record)
+  }
+  return done
+}
+
 /**
  * Runs the steps of a graph that are not done, each as soon as its predecessors are, as many at a time as the executor takes. What is done
  * stays done, whatever ends the run.
@@ -106,7 +117,7 @@ export async function* runGraph(
 }
 
 /** The error of a step, with where it stands in the build file. */
-function stepError(thrown: unknown, { id, place: { line, column } }: Step): MqError {
+export function stepError(thrown: unknown, { id, place: { line, column } }: Step): MqError {
   const error = MqError.from(thrown)
   return error.withSuggestion(
     `${error.suggestion.replaceAll('{', '(').replaceAll('}', ')')} The step is ${id}, of line ${line}, column ${column} of the build file.`,

@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { MqError } from '../../errors/index.js'
-import { filesOfAdapter } from '../../model/index.js'
+import { filesOfAdapter, remoteModel } from '../../model/index.js'
 import type { Progress, WithProgress } from '../../progress/index.js'
 import { defaultRegistryDirectory, findLocalSource, inspectSource } from '../../registry/index.js'
 import type { BuildSpec, ModelSpec } from '../file/build-spec.js'
@@ -13,6 +13,8 @@ import type { Digests } from './digests.js'
 /** How sources are found. */
 export interface FindOptions {
   readonly digests: Digests
+  /** Takes hf: names as they are, without pulling them: their digests stay unknown. For a dry run. */
+  readonly withoutPulling?: true
   readonly signal?: AbortSignal
 }
 
@@ -53,6 +55,10 @@ export async function* findGivens({ models }: BuildSpec, options: FindOptions): 
 
 /** A checkpoint or GGUF on this machine, with the digests of its files. */
 async function* findModel(name: string, { registry }: ModelSpec, options: FindOptions): WithProgress<GivenModel> {
+  if (options.withoutPulling === true && /^hf:/i.test(name)) {
+    const { kind } = await remoteModel(name, options.signal === undefined ? {} : { signal: options.signal })
+    return { kind, path: name, files: [], digest: `unknown ${name}`, modelName: modelNameOf(name, name) }
+  }
   const path = yield* localPath(name, registry, options)
   const { files: listed, format } = await inspectSource(path)
   const isFolder = format === 'safetensors'
@@ -93,6 +99,9 @@ function modelNameOf(name: string, path: string): string {
 
 async function* findAdapter(text: string, options: FindOptions): WithProgress<GivenInputs['lora'][number]> {
   const [, named, scaleText] = /^(hf:[^:]+)(?::(-?[\d.]+))?$/i.exec(text) ?? []
+  if (options.withoutPulling === true && named !== undefined) {
+    return { path: named, files: [], digest: `unknown ${named}`, scale: Number(scaleText ?? 1) }
+  }
   const local = named === undefined ? text : yield* localPath(named, undefined, options)
   const { paths, scale } = await filesOfAdapter(
     named === undefined ? local : `${local}${scaleText === undefined ? '' : `:${scaleText}`}`,

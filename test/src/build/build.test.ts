@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type BuildOutcome, type BuildProgress, build } from '../../../src/build/index.js'
+import { type BuildDryRun, type BuildOutcome, type BuildProgress, build, dryRunBuild } from '../../../src/build/index.js'
 import { hashFile } from '../../../src/files/index.js'
 import { finish } from '../../../src/progress/index.js'
 import { readReport } from '../../../src/verify/index.js'
@@ -54,14 +54,28 @@ async function run(options: Parameters<typeof fileText>[0], work = 'work'): Prom
   return { ...outcome, ran }
 }
 
+/** A dry run of the same. */
+async function dryRun(options: Parameters<typeof fileText>[0]): Promise<BuildDryRun> {
+  const file = join(folder, 'build.yaml')
+  await writeFile(file, fileText(options))
+  return finish(dryRunBuild({ file, work: join(folder, 'work'), threads: 2 }))
+}
+
 const digestsOf = ({ report }: BuildOutcome): string[] =>
   report.models.flatMap(({ outputs }) => outputs.flatMap(({ files }) => files.map(({ sha256 }) => sha256)))
 
 describe.skipIf(!llama.available)(`a build (${llama.name})`, () => {
   let first: Awaited<ReturnType<typeof run>>
 
-  test('makes, measures, checks and publishes what its file says', async () => {
+  test('makes, measures, checks and publishes what its file says, as its dry run had it', async () => {
+    const planned = await dryRun({})
+    expect(await readdir(folder)).toEqual(['build.yaml', 'sample'])
     first = await run({})
+    const sizes = first.report.models[0]?.outputs.map(({ name, sizeBytes }) => [`one/quantize/${name}`, sizeBytes])
+    const estimated = new Map(planned.steps.map(({ id, sizeBytes }) => [id, sizeBytes]))
+    expect(sizes?.map(([id]) => [id, estimated.get(String(id))])).toEqual(sizes)
+    expect(planned.steps.filter(({ known }) => known)).toEqual([])
+    expect(planned.publications.map(({ name }) => name)).toEqual(['kjv/one:small', 'kjv/one:large'])
     expect(first.failed).toBeUndefined()
     expect(first.ran.toSorted()).toEqual(
       [
@@ -102,6 +116,13 @@ describe.skipIf(!llama.available)(`a build (${llama.name})`, () => {
     expect(again.report.steps).toEqual({ total: 9, known: 9, run: 0 })
     expect(again.report.publications.map(({ isNew }) => isNew)).toEqual([false, false])
     expect(again.report.models).toEqual(first.report.models)
+    const planned = await dryRun({ large: 'type: Q5_K' })
+    expect(planned.steps.filter(({ known }) => !known).map(({ id }) => id)).toEqual([
+      'one/plan/large',
+      'one/quantize/large',
+      'one/measure/large',
+    ])
+    expect(planned.diskBytes).toBeLessThan(2e6)
   })
 
   test('publishes again what is gone', async () => {
