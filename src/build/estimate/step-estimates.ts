@@ -136,7 +136,7 @@ function activeWeights({ tensors, metadata, architecture }: Blueprint): number {
   const share = (number('expert_used_count') ?? 1) / (number('expert_count') ?? 1)
   return tensors.reduce((sum, { role, shape }) => {
     if (role === 'embedding') return sum
-    return sum + elements(shape) * (/^expert-/.test(role) && share > 0 && share <= 1 ? share : 1)
+    return sum + elements(shape) * (role.startsWith('expert-') && share > 0 && share <= 1 ? share : 1)
   }, 0)
 }
 
