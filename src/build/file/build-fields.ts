@@ -140,6 +140,7 @@ const outputFields = {
   },
   floors: specs('ROLE=TYPE: lowest type that a budget may choose for a role or for attention, dense, shared, experts.'),
   ties: specs('ROLE,ROLE: roles that get the same type within a layer when a budget chooses.'),
+  candidates: specs('TYPE: further types that a budget may choose, such as Q2_0, where the runtime reads them.'),
   'tensor-types': specs('REGEX=TYPE: types of tensors by name, as exceptions.'),
   calibration: {
     kind: 'choice',
@@ -198,6 +199,7 @@ const outputs = {
       'cache-type': ['fit'],
       floors: ['bits', 'size', 'fit'],
       ties: ['bits', 'size', 'fit'],
+      candidates: ['bits', 'size', 'fit'],
       sensitivity: ['bits', 'size', 'fit'],
     },
     fields: outputFields,

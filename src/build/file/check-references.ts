@@ -106,6 +106,7 @@ function* conflictsOf(output: OutputSpec, isCalibrated: boolean): Generator<read
   const forms = [
     ['floors', /^[\w-]+=\w+$/, 'ROLE=TYPE, such as attention=Q5_K'],
     ['ties', /^[\w-]+(?:\s*,\s*[\w-]+)+$/, 'ROLE,ROLE, such as gate,up'],
+    ['candidates', /^\w+$/, 'TYPE, such as Q2_0'],
     ['tensor-types', /^.+=\w+$/, 'REGEX=TYPE, such as ffn_down=Q6_K'],
   ] as const
   for (const [key, form, example] of forms) {

@@ -12,7 +12,7 @@ export function summaryMarkdown(report: BuildReport): string {
     gates.length === 0
       ? ''
       : passed
-        ? ` All ${gates.length} gates passed.`
+        ? ` ${gates.length === 1 ? 'The gate' : `All ${gates.length} gates`} passed.`
         : ` **${failed} of ${gates.length} gates failed: nothing was published.**`
   return `${[
     `# ${inline(title)}`,

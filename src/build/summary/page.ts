@@ -13,7 +13,7 @@ export function summaryPage(report: BuildReport): string {
     markup`<header><h1>${title}</h1><p class="lead">${outputs.length} outputs of ${models.length === 1 ? 'a model' : `${models.length} models`}</p>${
       gates.length === 0
         ? undefined
-        : markup`<p class="verdict ${passed ? 'passed' : 'failed'}">${passed ? `All ${gates.length} gates passed` : `${failed} of ${gates.length} gates failed: nothing was published`}</p>`
+        : markup`<p class="verdict ${passed ? 'passed' : 'failed'}">${passed ? `${gates.length === 1 ? 'The gate' : `All ${gates.length} gates`} passed` : `${failed} of ${gates.length} gates failed: nothing was published`}</p>`
     }</header>`,
     tiles([
       {

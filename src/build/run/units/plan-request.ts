@@ -19,6 +19,7 @@ const requestOptions = v.strictObject({
   'cache-type': v.optional(v.string()),
   floors: specs,
   ties: specs,
+  candidates: specs,
   'tensor-types': specs,
   sensitivity: v.optional(v.picklist(['none', 'fast'])),
   damping: v.optional(v.number()),
@@ -66,9 +67,26 @@ async function requestOf(
   asked: v.InferOutput<typeof requestOptions>,
   files: { readonly mixture?: string | undefined; readonly plan?: string | undefined },
 ): Promise<PlanRequest> {
-  const { bits, size, fit, preset, type, mixture, floors, ties, 'tensor-types': tensorTypes, context = defaultContext } = asked
+  const {
+    bits,
+    size,
+    fit,
+    preset,
+    type,
+    mixture,
+    floors,
+    ties,
+    candidates,
+    'tensor-types': tensorTypes,
+    context = defaultContext,
+  } = asked
   const exceptions = tensorTypes === undefined ? {} : { tensorTypes }
-  const bounds = { ...exceptions, ...(floors !== undefined && { floors }), ...(ties !== undefined && { ties }) }
+  const bounds = {
+    ...exceptions,
+    ...(floors !== undefined && { floors }),
+    ...(ties !== undefined && { ties }),
+    ...(candidates !== undefined && { candidates }),
+  }
   if (bits !== undefined) return { kind: 'bits', bits, ...bounds }
   if (size !== undefined) {
     const { shards } = asked
