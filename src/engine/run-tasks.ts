@@ -60,7 +60,8 @@ export async function* runTasks<Task extends WorkerTask>(
     signal,
     what,
   } = options
-  if (signal?.aborted === true) throw MqError.of('INTERRUPTED', { what })
+  const isAborted = (): boolean => signal?.aborted === true
+  if (isAborted()) throw MqError.of('INTERRUPTED', { what })
   const { tasks: queue, isSmall } =
     options.mayRunInline === true ? lookAhead(tasks) : { tasks: tasks[Symbol.iterator](), isSmall: false }
   const settings = { ...setup, calibration: inputs.digest }
@@ -120,6 +121,8 @@ export async function* runTasks<Task extends WorkerTask>(
 
   executor.onFailure(fail)
   signal?.addEventListener('abort', abort, { once: true })
+  // While threads were started nobody listened.
+  if (isAborted()) abort()
   try {
     let next = queue.next()
     for (;;) {

@@ -130,6 +130,13 @@ describe('small work', () => {
     expect(await readdir('/proc/self/fd').catch(() => [])).toHaveLength(before.length)
   })
 
+  test('is interrupted while its threads start', async () => {
+    const controller = new AbortController()
+    const work = all(runTasks(named(20, ['F16']), { ...settings(), signal: controller.signal }))
+    controller.abort()
+    await expect(work).rejects.toMatchObject({ code: 'INTERRUPTED' })
+  })
+
   test('is interrupted between tasks', async () => {
     const controller = new AbortController()
     const finished: string[] = []
