@@ -21,8 +21,8 @@ export async function quality(args: string[]): Promise<void> {
   const options = { json: flag, markdown: flag, ingredients: flag, ...lists, ...model }
   const { values } = parseArgs({ args, options })
   const { cache, rows: rowsFile } = values
-  const asked = { json: values.json === true, markdown: values.markdown === true }
-  if (values.show !== undefined) return print(await readRows(values.show), asked)
+  const form = { json: values.json === true, markdown: values.markdown === true }
+  if (values.show !== undefined) return print(await readRows(values.show), form)
   const chosen = {
     subjects: await subjectsOf(values),
     sizes: oneOf(
@@ -42,14 +42,14 @@ export async function quality(args: string[]): Promise<void> {
     return
   }
   const found: QualityRow[] = []
-  const atOnce = !asked.json && !asked.markdown
+  const atOnce = !form.json && !form.markdown
   if (atOnce) console.log(qualityHeading)
   for await (const row of benchQuality(chosen)) {
     found.push(row)
     if (atOnce) console.log(qualityLine(row))
     if (rowsFile !== undefined) await appendFile(rowsFile, `${JSON.stringify(row)}\n`)
   }
-  print(found, asked)
+  print(found, form)
 }
 
 /** Rows as `--rows` wrote them, of one run or several: the last of each comparison. */

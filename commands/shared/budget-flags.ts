@@ -61,7 +61,7 @@ export const budgetFlags = {
     multiple: true,
     helpValue: 'TYPE',
     description:
-      'A further type that a budget may choose, where the runtime reads it: Q2_0 (rows of 64 columns) and Q1_0 (128) need llama.cpp 0.5 or newer. [default: the types that `mq plan --list` marks]',
+      'A further type that a budget may choose, where the runtime reads it: Q2_0 (blocks of 64 columns) and Q1_0 (128) are read by llama.cpp 0.5.0 and newer. [default: the types that `mq plan --list` marks]',
   }),
 }
 

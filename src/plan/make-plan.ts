@@ -191,7 +191,7 @@ function lowTypeNotes(blueprint: Blueprint, plan: Plan, hasImportance: boolean):
   ]
 }
 
-/** Types that a budget takes on demand, and that llama.cpp of before these embedded versions does not know. */
+/** Types that llama.cpp is known to read from 0.5.0 on, the oldest version that was tried. */
 const newTypes: ReadonlySet<GgmlTypeName> = new Set(['Q1_0', 'Q2_0'])
 
 function newTypeNotes(low: Plan['tensors'], count: number): string[] {

@@ -1,4 +1,4 @@
-import { findGgmlType, type GgmlTypeName } from '../../../formats/ggml/types.js'
+import { findGgmlType, type GgmlTypeName, ggmlTypes } from '../../../formats/ggml/types.js'
 import { groupBy } from '../../collections/index.js'
 import { MqError } from '../../errors/index.js'
 import { type Blueprint, type TensorRole, tensorRoles } from '../../model/index.js'
@@ -52,14 +52,13 @@ export function readConstraints(
 }
 
 function readCandidate(name: string, writable: Writable): GgmlTypeName {
+  const types = ggmlTypes.map((type) => type.name).filter((type) => !isFloatType(type) && writable(type))
   const found = findGgmlType(name)?.name
-  if (found !== undefined && !isFloatType(found) && writable(found)) return found
+  if (found !== undefined && types.includes(found)) return found
+  const further = types.filter((type) => !quantizedCandidates.includes(type))
   const problem = `there is no quantized type ${name || '""'}; besides ${quantizedCandidates.join(', ')} there are ${further.join(', ')}`
   throw optionInvalid('candidates', name, problem)
 }
-
-/** Types that a budget chooses on demand only: made for models that were trained in them, or that newer runtimes alone read. */
-const further: readonly GgmlTypeName[] = ['Q1_0', 'Q2_0', 'TQ1_0', 'TQ2_0', 'MXFP4', 'NVFP4', 'Q4_1', 'Q5_1']
 
 function readFloor(spec: string, present: readonly TensorRole[], writable: Writable): Constraints['floors'] {
   const [name = '', type, ...more] = spec.split('=')
