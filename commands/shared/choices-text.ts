@@ -4,8 +4,18 @@ import { formatTable } from '../../src/terminal/index.js'
 /** The lists as lines for the screen. */
 export function choicesText({ types, presets, mixtures, roles, groups, architectures }: PlanChoices): string {
   const typeTable = formatTable(
-    [{ title: 'type' }, { title: 'bits per weight', align: 'right' }, { title: 'block size', align: 'right' }],
-    types.map(({ name, bitsPerWeight, blockSize }) => [name, bitsPerWeight.toFixed(4), String(blockSize)]),
+    [
+      { title: 'type' },
+      { title: 'bits per weight', align: 'right' },
+      { title: 'block size', align: 'right' },
+      { title: 'chosen by a budget' },
+    ],
+    types.map(({ name, bitsPerWeight, blockSize, budget }) => [
+      name,
+      bitsPerWeight.toFixed(4),
+      String(blockSize),
+      budgetWords[budget],
+    ]),
   )
   const presetTable = formatTable(
     [{ title: 'preset' }, { title: 'most tensors' }, { title: 'also called' }],
@@ -31,6 +41,12 @@ export function choicesText({ types, presets, mixtures, roles, groups, architect
     groupTable,
     `Architectures that can be converted, by the class in config.json:\n${wrapped(architectures)}`,
   ].join('\n\n')
+}
+
+const budgetWords: Readonly<Record<PlanChoices['types'][number]['budget'], string>> = {
+  chosen: 'yes',
+  candidate: 'with --candidate',
+  source: 'where rows do not fit Q8_0',
 }
 
 const lineWidth = 100

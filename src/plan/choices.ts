@@ -1,6 +1,6 @@
-import { type GgmlType, ggmlTypes } from '../../formats/ggml/types.js'
+import { type GgmlType, type GgmlTypeName, ggmlTypes } from '../../formats/ggml/types.js'
 import { knownClasses, type TensorRole, tensorRoles } from '../model/index.js'
-import { isFloatType } from './allocate/candidates.js'
+import { isFloatType, quantizedCandidates } from './allocate/candidates.js'
 import { roleGroups } from './allocate/constraints.js'
 import { knownMixtures, knownPresets, readMixture, writableTypes } from './allocate/index.js'
 import { presetAliases, presets } from './allocate/presets.js'
@@ -9,7 +9,10 @@ import { roleRules } from './allocate/role-rules.js'
 /** What a plan can be asked for by name. */
 export interface PlanChoices {
   /** Types, from few bits per weight to many. */
-  readonly types: readonly Pick<GgmlType, 'name' | 'bitsPerWeight' | 'blockSize'>[]
+  readonly types: readonly (Pick<GgmlType, 'name' | 'bitsPerWeight' | 'blockSize'> & {
+    /** Whether a budget chooses it: by itself, on demand as a candidate, or where Q8_0 does not do for values one by one. */
+    readonly budget: 'chosen' | 'candidate' | 'source'
+  })[]
   /** Presets of llama-quantize, with their other names, and the type of most tensors. */
   readonly presets: readonly { readonly name: string; readonly aliases: readonly string[]; readonly type: string }[]
   /** Mixtures that come with the package. */
@@ -29,7 +32,7 @@ export async function planChoices(): Promise<PlanChoices> {
   return {
     types: ggmlTypes
       .filter(({ name }) => isFloatType(name) || writable(name))
-      .map(({ name, bitsPerWeight, blockSize }) => ({ name, bitsPerWeight, blockSize }))
+      .map(({ name, bitsPerWeight, blockSize }) => ({ name, bitsPerWeight, blockSize, budget: budgetUse(name) }))
       .toSorted((a, b) => a.bitsPerWeight - b.bitsPerWeight),
     presets: knownPresets(writable).map((name) => ({
       name,
@@ -41,4 +44,9 @@ export async function planChoices(): Promise<PlanChoices> {
     groups: Object.entries(roleGroups).map(([name, has]) => ({ name, roles: tensorRoles.filter(has) })),
     architectures: knownClasses.toSorted(),
   }
+}
+
+function budgetUse(name: GgmlTypeName): PlanChoices['types'][number]['budget'] {
+  if (isFloatType(name)) return 'source'
+  return quantizedCandidates.includes(name) ? 'chosen' : 'candidate'
 }

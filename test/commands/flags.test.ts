@@ -62,6 +62,9 @@ test('mq plan --list shows types, presets, mixtures and roles', async () => {
   expect(names(mixtures)).toEqual(expect.arrayContaining(['unsloth-q2_k_xl', 'bartowski-q4_k_l']))
   expect(names(roles)).toEqual(expect.arrayContaining(['embedding', 'attention-q', 'expert-down']))
   expect(names(groups)).toEqual(['attention', 'dense', 'shared', 'experts'])
+  for (const [name, budget] of Object.entries({ Q4_K: 'chosen', Q2_0: 'candidate', F16: 'source' })) {
+    expect(types).toContainEqual(expect.objectContaining({ name, budget }))
+  }
   const { stdout: screen } = await runCommand(PlanCommand, ['--list'])
   for (const name of [types, presets, mixtures, roles, groups].flatMap((items) => names(items))) expect(screen).toContain(name)
 })
