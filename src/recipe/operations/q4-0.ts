@@ -2,7 +2,8 @@ import { ggmlType } from '../../../formats/ggml/types.js'
 import { type Operation, requireBytes, within } from '../operation.js'
 import { decodePlain, plainTypeBytes } from '../plain-values.js'
 import type { FileRange, Shape } from '../recipe.js'
-import { elementCount, rowLength, showShape } from '../shape.js'
+import { elementCount, showShape } from '../shape.js'
+import { blockLength, blocksIn, codeBytes, type Form, forms, repackCodes } from './packed-blocks.js'
 import { plain } from './plain.js'
 
 /**
@@ -18,7 +19,7 @@ export interface Q40Recipe {
   /** Values that share a scale: a multiple of 32. */
   readonly group: number
   /** `values`, or `blocks`: the bytes of ggml's blocks as numbers, 18 for each 32 values; NaN for the scale of a block that F16 does not hold. */
-  readonly as: 'values' | 'blocks'
+  readonly as: Form
   readonly shape: Shape
 }
 
@@ -32,7 +33,6 @@ const scaleTypes = ['F16', 'BF16'] as const
 type ScaleType = (typeof scaleTypes)[number]
 
 const { blockSize, blockBytes } = ggmlType('Q4_0')
-const codeBytes = blockSize / 2
 
 interface Parts {
   readonly codes: FileRange
@@ -46,7 +46,7 @@ interface Parts {
  * @throws RangeError where rows are not whole groups, groups not whole blocks, or the ranges are of other lengths.
  */
 export function q40({ codes, scales, scaleType, group }: Parts, shape: Shape, as: Q40Recipe['as'] = 'values'): Q40Recipe {
-  const unit = as === 'values' ? blockSize : blockBytes
+  const unit = blockLength('Q4_0', as)
   const blocks = elementCount(shape) / unit
   const perGroup = group / blockSize
   if (!Number.isInteger(perGroup) || perGroup < 1 || (shape.at(-1) ?? 0) % (perGroup * unit) !== 0) {
@@ -63,9 +63,7 @@ export const q40Operation: Operation<Q40Recipe> = {
   lossless: false,
   rowStep: () => 1,
   async fill(node, start, target, { read, buffers }) {
-    const unit = node.as === 'values' ? blockSize : blockBytes
-    const first = (start * rowLength(node)) / unit
-    const count = target.length / unit
+    const { first, count } = blocksIn(node, 'Q4_0', start, target)
     const perGroup = node.group / blockSize
     const scaleBytes = plainTypeBytes[node.scaleType]
     const [codes, bytes] = await Promise.all([
@@ -89,7 +87,7 @@ export const q40Operation: Operation<Q40Recipe> = {
         group: fields.count('group'),
       },
       fields.shape('shape'),
-      fields.oneOf('as', ['values', 'blocks'] as const),
+      fields.oneOf('as', forms),
     ),
 }
 
@@ -103,13 +101,11 @@ function decode(codes: Uint8Array, scale: number, block: number, target: Float32
 
 /** ggml's block: the scale as F16, then bytes whose lower half is of the first 16 values. */
 function repack(codes: Uint8Array, scale: number, block: number, target: Float32Array): void {
-  const from = block * codeBytes
   const to = block * blockBytes
   const half = exactHalf(scale)
   target[to] = half === undefined ? Number.NaN : half & 0xff
   target[to + 1] = half === undefined ? Number.NaN : half >> 8
-  const codeAt = (value: number): number => ((codes[from + (value >> 1)] as number) >> (4 * (value & 1))) & 15
-  for (let at = 0; at < codeBytes; at++) target[to + 2 + at] = codeAt(at) | (codeAt(at + codeBytes) << 4)
+  repackCodes(codes, block, target, to + 2)
 }
 
 const largestHalf = 65_504
