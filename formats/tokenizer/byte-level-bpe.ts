@@ -6,7 +6,7 @@ import { mergeNotes } from './ignored-merges.js'
 import { asObject, type JsonObject } from './json.js'
 import { normalizerEntries, normalizerProblem } from './normalizer.js'
 import { preTokenizerSteps, recognisePreTokenizer } from './pre-tokenizer.js'
-import { preTokenizerNames } from './pre-tokenizer-names.js'
+import { checkPreTokenizerName } from './pre-tokenizer-names.js'
 import { specialTokenEntries } from './special-token-entries.js'
 import type { TokenizerEntry, TokenizerFiles, TokenizerKind, TokenizerMetadata, TokenizerOptions } from './types.js'
 import { buildVocabulary, readMerges, readVocabularyIds } from './vocabulary.js'
@@ -78,10 +78,7 @@ function preTokenizerOf(
   { pre: given, preNames = {} }: TokenizerOptions,
   file: string,
 ): string {
-  if (given !== undefined) {
-    if (preTokenizerNames.has(given)) return given
-    throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem: `it is said to be ${JSON.stringify(given)}` })
-  }
+  if (given !== undefined) return checkPreTokenizerName(given, file)
   const problem = normalizerProblem(tokenizer['normalizer']) ?? prefixProblem(tokenizer['pre_tokenizer'])
   if (problem !== undefined) throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem })
   const found = recognisePreTokenizer(tokenizer['pre_tokenizer'], (text) => texts.has(text), file)

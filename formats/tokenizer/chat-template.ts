@@ -16,16 +16,14 @@ export interface ChatTemplates {
  * converter.
  */
 export function chatTemplates(files: TokenizerFiles): ChatTemplates {
-  const written = [
+  const sources = [
     { file: 'tokenizer_config.json', template: asObject(files.config)?.['chat_template'] },
     { file: 'chat_template.jinja', template: files.chatTemplate },
     { file: 'chat_template.json', template: asObject(files.chatTemplateJson)?.['chat_template'] },
-  ]
-  const unusable = written.filter(
-    ({ template }) => !isBlank(template) && typeof template !== 'string' && named(template) === undefined,
-  )
-  const sources = written.filter(({ template }) => !isBlank(template) && !unusable.some((other) => other.template === template))
-  const [taken, ...others] = sources
+  ].filter(({ template }) => !isBlank(template))
+  const isUsable = (template: unknown): boolean => typeof template === 'string' || named(template) !== undefined
+  const unusable = sources.filter(({ template }) => !isUsable(template))
+  const [taken, ...others] = sources.filter(({ template }) => isUsable(template))
   const different = others.filter(({ template }) => JSON.stringify(template) !== JSON.stringify(taken?.template))
   const entries = entriesOf(taken?.template)
   return {

@@ -1,4 +1,5 @@
 import type { JsonObject } from './json.js'
+import { mergeParts } from './merge-parts.js'
 
 /**
  * Names of pre-tokenizers with which llama.cpp takes a piece of text that is a token as it stands, whatever the merges would make of it.
@@ -37,24 +38,6 @@ export function mergeNotes(model: JsonObject, pre: string, texts: Iterable<strin
 /** Texts of more than one character that the merges do not make one token of. */
 function tokensNotMerged(texts: Iterable<string>, merges: readonly string[]): string[] {
   const ranks = new Map(merges.map((merge, rank) => [merge, rank]))
-  return [...texts].filter((text) => {
-    const parts = Array.from(text)
-    while (parts.length > 1) {
-      const at = firstMerge(parts, ranks)
-      if (at === undefined) return true
-      parts.splice(at, 2, `${parts[at]}${parts[at + 1]}`)
-    }
-    return false
-  })
-}
-
-/** The place of the pair that is merged first; undefined where there is none. */
-function firstMerge(parts: readonly string[], ranks: ReadonlyMap<string, number>): number | undefined {
-  let found: number | undefined
-  let least = Number.POSITIVE_INFINITY
-  for (let at = 0; at + 1 < parts.length; at++) {
-    const rank = ranks.get(`${parts[at]} ${parts[at + 1]}`) ?? Number.POSITIVE_INFINITY
-    if (rank < least) [found, least] = [at, rank]
-  }
-  return found
+  const rankOf = (left: string, right: string): number | undefined => ranks.get(`${left} ${right}`)
+  return [...texts].filter((text) => mergeParts(Array.from(text), rankOf).length > 1)
 }

@@ -1,15 +1,10 @@
 import type { MetadataValue } from '../gguf/types.js'
-import { asArray, asObject, type JsonObject } from './json.js'
-
-/** Real ones nest once or twice. */
-const maxDepth = 8
+import type { JsonObject } from './json.js'
+import { stepsOf } from './steps.js'
 
 /** The steps of a normalizer in a row, however they are nested. */
-export function normalizerSteps(normalizer: unknown, depth = 0): JsonObject[] {
-  const step = asObject(normalizer)
-  if (step === undefined) return []
-  if (step['type'] !== 'Sequence' || depth === maxDepth) return [step]
-  return (asArray(step['normalizers']) ?? []).flatMap((inner) => normalizerSteps(inner, depth + 1))
+export function normalizerSteps(normalizer: unknown): JsonObject[] {
+  return stepsOf(normalizer, 'normalizers')
 }
 
 /**

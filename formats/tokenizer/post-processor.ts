@@ -1,4 +1,5 @@
 import { asArray, asObject, asText, type JsonObject } from './json.js'
+import { stepsOf } from './steps.js'
 
 /** The special tokens that GGUF has keys for, and `cls`, in llama.cpp's spelling. */
 export type SpecialKind = 'bos' | 'eos' | 'unk' | 'sep' | 'pad' | 'mask' | 'cls' | 'eot' | 'eom'
@@ -36,15 +37,9 @@ export function readPostProcessor(
   return extra
 }
 
-/** Real ones nest once. */
-const maxDepth = 8
-
 /** The steps of a post-processor in a row, however they are nested. */
-function processorSteps(processor: JsonObject | undefined, depth = 0): JsonObject[] {
-  if (processor === undefined) return []
-  if (depth === maxDepth) return [processor]
-  const inner = asArray(processor['processors'])
-  return inner === undefined ? [processor] : inner.flatMap((step) => processorSteps(asObject(step), depth + 1))
+function processorSteps(processor: JsonObject | undefined): JsonObject[] {
+  return stepsOf(processor, 'processors')
 }
 
 /** Says which steps of a post-processor are of a kind that llama.cpp's files cannot say. */
@@ -63,7 +58,7 @@ export function unknownStepNotes(processor: JsonObject | undefined): string[] {
  */
 export function wrappingNotes(processor: JsonObject | undefined): string[] {
   const steps = processorSteps(processor)
-  const template = steps.find((step) => step?.['type'] === 'TemplateProcessing')
+  const template = steps.find((step) => step['type'] === 'TemplateProcessing')
   const single = asArray(template?.['single']) ?? []
   const at = single.findIndex((entry) => asObject(entry)?.['Sequence'] !== undefined)
   if (at === -1) return []
@@ -85,8 +80,8 @@ export function wrappingNotes(processor: JsonObject | undefined): string[] {
 export function processorIdNotes(processor: JsonObject | undefined, idOf: (text: string) => number | undefined): string[] {
   const steps = processorSteps(processor)
   const written = steps.flatMap((step): [text: string, id: unknown][] => {
-    const pairs = [step?.['cls'], step?.['sep']].map(asArray).filter((pair) => pair !== undefined)
-    const table = Object.values(asObject(step?.['special_tokens']) ?? {}).map(asObject)
+    const pairs = [step['cls'], step['sep']].map(asArray).filter((pair) => pair !== undefined)
+    const table = Object.values(asObject(step['special_tokens']) ?? {}).map(asObject)
     return [
       ...pairs.map(([text, id]): [string, unknown] => [asText(text) ?? '', id]),
       ...table.map((entry): [string, unknown] => {

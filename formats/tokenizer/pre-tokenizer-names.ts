@@ -1,5 +1,7 @@
+import { FormatError } from '../format-error.js'
+
 /** Every value of tokenizer.ggml.pre that llama.cpp v0.5.0 loads (src/llama-vocab.cpp). It refuses a file with any other. */
-export const preTokenizerNames: ReadonlySet<string> = new Set(
+const preTokenizerNames: ReadonlySet<string> = new Set(
   `
   a.x-4.0 afmoe bailingmoe bailingmoe2 bloom chameleon chatglm-bpe codeshell cohere2moe command-r dbrx deepseek-coder
   deepseek-llm deepseek-r1-qwen deepseek-v3 default exaone exaone-moe exaone4 f2llmv2 falcon falcon-h1 falcon3 gemma4
@@ -13,3 +15,12 @@ export const preTokenizerNames: ReadonlySet<string> = new Set(
     .trim()
     .split(/\s+/),
 )
+
+/**
+ * A name that the user gives, in place of what would be recognised.
+ * @throws FormatError PRE_TOKENIZER_UNKNOWN where llama.cpp has no pre-tokenizer of that name.
+ */
+export function checkPreTokenizerName(given: string, file: string): string {
+  if (preTokenizerNames.has(given)) return given
+  throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem: `it is said to be ${JSON.stringify(given)}` })
+}

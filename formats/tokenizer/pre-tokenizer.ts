@@ -1,6 +1,7 @@
 import { FormatError } from '../format-error.js'
-import { asArray, asObject, asText, type JsonObject } from './json.js'
+import { asObject, asText, type JsonObject } from './json.js'
 import { classicSplit, knownPreTokenizers } from './known-pre-tokenizers.js'
+import { stepsOf } from './steps.js'
 
 /**
  * llama.cpp's name of the way a tokenizer cuts text before merging, recognised from the regular expressions of tokenizer.json. It
@@ -21,15 +22,9 @@ export function recognisePreTokenizer(preTokenizer: unknown, tokens: (text: stri
   return found.name
 }
 
-/** Real ones nest once. */
-const maxDepth = 8
-
 /** The steps of a pre-tokenizer in a row, however they are nested. */
-export function preTokenizerSteps(preTokenizer: unknown, depth = 0): JsonObject[] {
-  const step = asObject(preTokenizer)
-  if (step === undefined) return []
-  if (step['type'] !== 'Sequence' || depth === maxDepth) return [step]
-  return (asArray(step['pretokenizers']) ?? []).flatMap((inner) => preTokenizerSteps(inner, depth + 1))
+export function preTokenizerSteps(preTokenizer: unknown): JsonObject[] {
+  return stepsOf(preTokenizer, 'pretokenizers')
 }
 
 /** The regular expressions that a step splits a text by: one or none. */

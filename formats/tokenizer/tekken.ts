@@ -4,7 +4,7 @@ import { showBytes } from './byte-characters.js'
 import { chatTemplates } from './chat-template.js'
 import { asArray, asIndex, asObject, asText, isUnicode, type JsonObject } from './json.js'
 import { recognisePreTokenizer } from './pre-tokenizer.js'
-import { preTokenizerNames } from './pre-tokenizer-names.js'
+import { checkPreTokenizerName } from './pre-tokenizer-names.js'
 import type { TokenizerEntry, TokenizerKind, TokenizerMetadata, TokenizerOptions } from './types.js'
 import { placeholder, requireUnique, tokenTypes, vocabularySize } from './vocabulary.js'
 
@@ -117,12 +117,9 @@ function readRanks(tekken: JsonObject, count: number, file: string): ReadonlyMap
 
 /** @throws FormatError PRE_TOKENIZER_UNKNOWN where llama.cpp has no such pattern, unless the name is given. */
 function preTokenizerOf(config: JsonObject, given: string | undefined, file: string): string {
-  if (given === undefined) {
-    const split = { type: 'Split', pattern: { Regex: asText(config['pattern']) }, behavior: 'Isolated', invert: false }
-    return recognisePreTokenizer(split, () => false, file)
-  }
-  if (preTokenizerNames.has(given)) return given
-  throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem: `it is said to be ${JSON.stringify(given)}` })
+  if (given !== undefined) return checkPreTokenizerName(given, file)
+  const split = { type: 'Split', pattern: { Regex: asText(config['pattern']) }, behavior: 'Isolated', invert: false }
+  return recognisePreTokenizer(split, () => false, file)
 }
 
 function buildTokens(

@@ -4,7 +4,8 @@ import { readAddedTokens } from './added-tokens.js'
 import { showBytes } from './byte-characters.js'
 import { chatTemplates } from './chat-template.js'
 import { asObject } from './json.js'
-import { preTokenizerNames } from './pre-tokenizer-names.js'
+import { mergeParts } from './merge-parts.js'
+import { checkPreTokenizerName } from './pre-tokenizer-names.js'
 import { specialTokenEntries } from './special-token-entries.js'
 import type { TokenizerEntry, TokenizerFiles, TokenizerKind, TokenizerMetadata } from './types.js'
 import { placeholder, tokenTypes, vocabularySize } from './vocabulary.js'
@@ -73,13 +74,10 @@ function startValue({ config }: TokenizerFiles): MetadataValue {
 
 /** Kimi's class is the one of which the split is known: it stands in the code beside the file. */
 function preTokenizerOf({ config }: TokenizerFiles, given: string | undefined, file: string): string {
-  if (given !== undefined && preTokenizerNames.has(given)) return given
+  if (given !== undefined) return checkPreTokenizerName(given, file)
   const name = asObject(config)?.['tokenizer_class']
-  if (given === undefined && name === 'TikTokenTokenizer') return 'kimi-k2'
-  const problem =
-    given === undefined
-      ? `how it splits text stands in the code of its class (${JSON.stringify(name ?? null)})`
-      : `it is said to be ${JSON.stringify(given)}`
+  if (name === 'TikTokenTokenizer') return 'kimi-k2'
+  const problem = `how it splits text stands in the code of its class (${JSON.stringify(name ?? null)})`
   throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem })
 }
 
@@ -108,21 +106,10 @@ function readRanks(text: string, file: string): ReadonlyMap<string, number> {
 function mergesOf(ranks: ReadonlyMap<string, number>): string[] {
   return [...ranks].flatMap(([token, rank]) => {
     if (token.length === 1) return []
-    const parts = partsOf(token, rank, ranks)
+    const parts = mergeParts(token.split(''), (left, right) => {
+      const found = ranks.get(`${left}${right}`)
+      return found !== undefined && found < rank ? found : undefined
+    })
     return parts.length === 2 ? [parts.map(showBytes).join(' ')] : []
   })
-}
-
-function partsOf(token: string, rank: number, ranks: ReadonlyMap<string, number>): string[] {
-  const parts = token.split('')
-  for (;;) {
-    let best = -1
-    let least = rank
-    for (let i = 0; i + 1 < parts.length; i++) {
-      const found = ranks.get(`${parts[i]}${parts[i + 1]}`)
-      if (found !== undefined && found < least) [best, least] = [i, found]
-    }
-    if (best === -1) return parts
-    parts.splice(best, 2, `${parts[best]}${parts[best + 1]}`)
-  }
 }

@@ -5,7 +5,7 @@ import { chatTemplates } from './chat-template.js'
 import { asObject, type JsonObject } from './json.js'
 import { normalizerEntries, normalizerSteps } from './normalizer.js'
 import { preTokenizerSteps } from './pre-tokenizer.js'
-import { preTokenizerNames } from './pre-tokenizer-names.js'
+import { checkPreTokenizerName } from './pre-tokenizer-names.js'
 import { specialTokenEntries } from './special-token-entries.js'
 import type { TokenizerKind, TokenizerMetadata } from './types.js'
 import { buildVocabulary, readVocabularyIds, tokenTypes } from './vocabulary.js'
@@ -23,9 +23,7 @@ export const wordPiece: TokenizerKind = {
     const model = asObject(tokenizer['model']) ?? {}
     const problem = wordPieceProblem(tokenizer, model)
     if (options.pre === undefined && problem !== undefined) throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem })
-    if (options.pre !== undefined && !preTokenizerNames.has(options.pre)) {
-      throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem: `it is said to be ${JSON.stringify(options.pre)}` })
-    }
+    const pre = options.pre === undefined ? usualPre : checkPreTokenizerName(options.pre, file)
     const ids = readVocabularyIds(model, file)
     const added = readAddedTokens(tokenizer, asObject(files.config) ?? {}, ids, options.vocabularySize, file)
     const { tokens, types } = buildVocabulary(ids, added.tokens, options.vocabularySize, file)
@@ -35,7 +33,7 @@ export const wordPiece: TokenizerKind = {
     return {
       entries: [
         ['tokenizer.ggml.model', text('bert')],
-        ['tokenizer.ggml.pre', text(options.pre ?? usualPre)],
+        ['tokenizer.ggml.pre', text(pre)],
         [
           'tokenizer.ggml.tokens',
           { type: 'array', elementType: 'string', value: tokens.map((token, id) => phantom(token, types[id])) },
