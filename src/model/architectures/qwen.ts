@@ -5,7 +5,7 @@ import { decoderRows } from './decoder.js'
 import { withHead } from './ends.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from './feed-forward.js'
 import { type Row, tensor } from './rows.js'
-import type { FieldRule } from './types.js'
+import type { FieldRule, FieldTable } from './types.js'
 
 /** Source: the Config classes of transformers. */
 export const qwenDefaults = {
@@ -22,6 +22,13 @@ export const windowed: Readonly<Record<string, FieldRule>> = {
     `llama.cpp has no sliding window for this architecture, and config.json uses one of ${String(fields['sliding_window'])}: the model works like the original within so many tokens alone.`,
 }
 export const qwenInert = ['sliding_window', 'max_window_layers']
+
+/** Fields of Qwen3 with routed experts, and of models made of it. */
+export const qwenExpertFields: FieldTable = {
+  defaults: { ...qwenDefaults, decoder_sparse_step: 1 },
+  supported: { ...windowed, norm_topk_prob: [true] },
+  inert: qwenInert,
+}
 
 /** The part of an omni model that reads and thinks. */
 export function ofThinker(name: string): string {

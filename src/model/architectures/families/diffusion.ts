@@ -6,7 +6,7 @@ import { endRows, withRoot } from '../ends.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
 import { poolingKeys } from '../pooling.js'
-import { expertRows, normedAttention, qwenDefaults, qwenInert, windowed } from '../qwen.js'
+import { expertRows, normedAttention, qwenDefaults, qwenExpertFields, qwenInert, windowed } from '../qwen.js'
 import { blocks, norm, tensor } from '../rows.js'
 import type { Entry, Family } from '../types.js'
 
@@ -34,11 +34,7 @@ export const dream: Family = {
 export const rnd1: Family = {
   architecture: 'rnd1',
   classes: ['RND1'],
-  fields: {
-    defaults: { ...qwenDefaults, decoder_sparse_step: 1 },
-    supported: { ...windowed, norm_topk_prob: [true] },
-    inert: qwenInert,
-  },
+  fields: qwenExpertFields,
   keys: (config) => [
     ...baseKeys(config),
     ...countKey(config, 'expert_feed_forward_length', 'moe_intermediate_size'),

@@ -1,7 +1,7 @@
 import { baseKeys, countKey } from '../base.js'
 import { count, type ModelConfig } from '../config.js'
 import { float32, uint32 } from '../metadata.js'
-import { expertRows, normedAttention, qwenDefaults, qwenInert, windowed } from '../qwen.js'
+import { expertRows, normedAttention, qwenExpertFields } from '../qwen.js'
 import { type Row, silently, stackedExperts } from '../rows.js'
 import type { Family } from '../types.js'
 
@@ -13,11 +13,7 @@ const groupScale = 0.05
 export const groveMoe: Family = {
   architecture: 'grovemoe',
   classes: ['GroveMoeForCausalLM', 'modeling_grove_moe.GroveMoeForCausalLM'],
-  fields: {
-    defaults: { ...qwenDefaults, decoder_sparse_step: 1 },
-    supported: { ...windowed, norm_topk_prob: [true] },
-    inert: qwenInert,
-  },
+  fields: qwenExpertFields,
   keys: (config) => [
     ...baseKeys(config),
     ...countKey(config, 'expert_feed_forward_length', 'moe_intermediate_size'),

@@ -1,16 +1,12 @@
 import { baseKeys, countKey } from '../base.js'
-import { expertRows, normedAttention, qwenDefaults, qwenInert, windowed } from '../qwen.js'
+import { expertRows, normedAttention, qwenExpertFields } from '../qwen.js'
 import type { Family } from '../types.js'
 
 /** Qwen3 with routed experts. */
 export const qwen3moe: Family = {
   architecture: 'qwen3moe',
   classes: ['Qwen3MoeForCausalLM'],
-  fields: {
-    defaults: { ...qwenDefaults, decoder_sparse_step: 1 },
-    supported: { ...windowed, norm_topk_prob: [true] },
-    inert: qwenInert,
-  },
+  fields: qwenExpertFields,
   keys: (config) => [...baseKeys(config), ...countKey(config, 'expert_feed_forward_length', 'moe_intermediate_size')],
   tensors: (config) => expertRows(config, normedAttention, () => []),
   footprint: { attention: 'grouped', normalizedExperts: true },
