@@ -62,8 +62,8 @@ export const phimoe: Family = {
       attention_bias: [true],
       lm_head_bias: [true],
       'rope.short_mscale': () => true,
-      'rope.long_mscale': (value, { fields }) =>
-        value === scaling(fields)?.['short_mscale'] ||
+      'rope.long_mscale': (value, { rope }) =>
+        value === rope['short_mscale'] ||
         'Beyond its original context the model scales attention by long_mscale; llama.cpp has one factor, and short_mscale is it.',
     },
     inert: [...inert, 'input_jitter_noise'],
@@ -133,14 +133,9 @@ function attentionFactor(config: ModelConfig): Entry[] {
   if (rope.long_factor === undefined || rope.long_factor === null) return []
   const original = originalContext(config)
   const scale = config.get(size, 'n_positions', 'max_position_embeddings') / original
-  const given = scaling(config.fields)?.['short_mscale'] ?? rope.attention_factor
+  const given = rope['short_mscale'] ?? rope.attention_factor
   if (typeof given === 'number') return [['rope.scaling.attn_factor', float32(given)]]
   const factor =
     scale <= 1 ? 1 : rope.kind === 'yarn' ? 0.1 * Math.log(scale) + 1 : Math.sqrt(1 + Math.log(scale) / Math.log(original))
   return [['rope.scaling.attn_factor', float32(factor)]]
-}
-
-function scaling({ rope_parameters: parameters, rope_scaling: old }: Fields): Fields | undefined {
-  const found = parameters ?? old
-  return typeof found === 'object' && found !== null ? (found as Fields) : undefined
 }
