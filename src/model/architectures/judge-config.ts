@@ -18,7 +18,7 @@ const inert = new Set(
   top_p do_sample num_beams repetition_penalty generation_config output_attentions output_hidden_states
   output_router_logits router_aux_loss_coef aux_loss_alpha seq_aux router_z_loss_coef router_bias_update_rate
   norm_aux_loss return_dict torchscript use_return_dict chunk_size_feed_forward is_decoder is_encoder_decoder
-  add_cross_attention cross_attention_hidden_size finetuning_task problem_type id2label label2id num_labels
+  cross_attention_hidden_size finetuning_task problem_type id2label label2id num_labels
   gradient_checkpointing use_flash_attn flash_attn use_flash_attention_2 ep_size keys_to_ignore_at_inference
   use_mamba_kernels use_kernels fused_kernels training tensor_parallel_size tp_size vision_config audio_config
   image_token_id video_token_id audio_token_id vision_start_token_id vision_end_token_id vision_token_id
@@ -109,6 +109,7 @@ const neutral: Readonly<Record<string, FieldRule>> = {
   num_nextn_predict_layers: [0],
   mtp_num_hidden_layers: [0],
   is_causal: [true],
+  add_cross_attention: [false],
   cross_attention_layers: (value) => Array.isArray(value) && value.length === 0,
 }
 

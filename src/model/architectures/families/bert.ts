@@ -3,7 +3,7 @@ import { countOrNone, type ModelConfig, size } from '../config.js'
 import { classifierRows, embeddingRows, encoderKeys, isClassifier, tokenTypes, withTokenTypes } from '../encoder.js'
 import { float32 } from '../metadata.js'
 import { blocks, layerNorm, linear, type Row, silently } from '../rows.js'
-import type { Family, FieldTable } from '../types.js'
+import type { Entry, Family, FieldTable } from '../types.js'
 
 /** Source: the Config classes of transformers. */
 const defaults = {
@@ -18,7 +18,7 @@ const defaults = {
 
 const gelu = ['gelu', 'gelu_new', 'gelu_fast', 'gelu_python', 'gelu_pytorch_tanh']
 const fields: FieldTable = {
-  supported: { hidden_act: gelu, position_embedding_type: ['absolute'], is_decoder: [false], add_cross_attention: [false] },
+  supported: { hidden_act: gelu, position_embedding_type: ['absolute'], is_decoder: [false] },
   inert: [
     'directionality',
     'output_past',
@@ -86,7 +86,7 @@ export const roberta: Family = {
   ],
   applies: ({ lora_adaptations: adapters }) => adapters === undefined || adapters === null,
   fields: { ...fields, defaults: { ...defaults, pad_token_id: 1 } },
-  keys: (config) => encoderKeys(config.with({ max_position_embeddings: positionsOf(config) - skippedOf(config) })),
+  keys: keysBehindPadding,
   tensors: (config) => {
     const dimensions = dimensionsOf(config)
     return [
@@ -124,7 +124,7 @@ export const jinaBertV3: Family = {
       'use_reentrant',
     ],
   },
-  keys: (config) => encoderKeys(config.with({ max_position_embeddings: positionsOf(config) - skippedOf(config) })),
+  keys: keysBehindPadding,
   tensors: (config) => {
     const dimensions = dimensionsOf(config)
     const { layers, hidden, feedForward } = dimensions
@@ -166,6 +166,10 @@ function positionsOf(config: ModelConfig): number {
 function skippedOf(config: ModelConfig): number {
   const padding = config.find(countOrNone, 'pad_token_id')
   return padding === undefined ? 0 : padding + 1
+}
+
+function keysBehindPadding(config: ModelConfig): Promise<Entry[]> {
+  return encoderKeys(config.with({ max_position_embeddings: positionsOf(config) - skippedOf(config) }))
 }
 
 function quirksOf(root: string): Family['quirks'] {
