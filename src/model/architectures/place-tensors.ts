@@ -20,18 +20,15 @@ export function placeTensors(checkpoint: Checkpoint, model: Model): PlacedTensor
   const leftOut = new Map<string, number>()
   const seen = new Set<string>()
   for (const stored of checkpoint.names) {
-    const reason = model.leaveOut(stored)
+    const name = model.rename(stored)
+    const expected = model.expected.get(name)
+    const isOfGptq = expected === undefined && isBiasOfGptq(checkpoint, model, name)
+    const reason = model.leaveOut(stored) ?? (isOfGptq ? ofGptq : undefined)
     if (reason !== undefined) {
       leftOut.set(reason, (leftOut.get(reason) ?? 0) + 1)
       continue
     }
-    const name = model.rename(stored)
-    const expected = model.expected.get(name)
     if (expected === undefined) {
-      if (isBiasOfGptq(checkpoint, model, name)) {
-        leftOut.set(ofGptq, (leftOut.get(ofGptq) ?? 0) + 1)
-        continue
-      }
       const advice = adviceOn(stored)
       throw MqError.of('TENSOR_UNEXPECTED', { path: checkpoint.path, tensor: stored, architecture: model.architecture, advice })
     }
@@ -47,13 +44,12 @@ export function placeTensors(checkpoint: Checkpoint, model: Model): PlacedTensor
   }
   leftOut.delete(silently)
   // Tables, then blocks that stay as they are, then all else.
-  const rank = ({ recipe }: NamedTensor): number => {
-    const stored = blocksOf(recipe)
-    return stored?.always !== true ? 2 : stored.type === 'I32' ? 0 : 1
-  }
-  const ordered = tensors.toSorted((a, b) => rank(a) - rank(b))
+  const ranked = tensors.map((tensor) => {
+    const stored = blocksOf(tensor.recipe)
+    return { tensor, rank: stored?.always !== true ? 2 : stored.type === 'I32' ? 0 : 1 }
+  })
   return {
-    tensors: ordered,
+    tensors: ranked.toSorted((a, b) => a.rank - b.rank).map(({ tensor }) => tensor),
     notes: [...leftOut].map(([reason, count]) => `Left out ${count} tensor${count === 1 ? '' : 's'} ${reason}.`),
   }
 }
