@@ -1,6 +1,6 @@
-import { blockScale, mxfp4, type Recipe, reshape, type Shape, showShape } from '../../../recipe/index.js'
-import { requireShape, shapeError } from './modules.js'
-import type { StorageContext, StorageKind, StoredTensors } from './types.js'
+import { blockScale, mxfp4, reshape, type Shape, sameShape, showShape } from '../../../recipe/index.js'
+import { type Module, requireShape, shapeError, storageOfModules } from './modules.js'
+import type { StorageKind, StoredTensors } from './types.js'
 
 const scaleSuffix = '.scale'
 /** Sides of the block that one scale of FP8 covers. */
@@ -15,56 +15,53 @@ const groupSize = 32
  */
 export const deepseekV4: StorageKind = {
   name: 'FP8 and FP4 of DeepSeek V4',
-  open({ stored, config }: StorageContext) {
-    const scales = stored.names.filter((name) => name.endsWith(scaleSuffix) && weightOf(stored, name) !== undefined)
+  open({ stored, config }) {
+    const isScale = (name: string): boolean => name.endsWith(scaleSuffix) && stored.get(weightOf(name)) !== undefined
+    const scales = stored.names.filter(isScale)
     if (config['model_type'] !== 'deepseek_v4' || scales.length === 0) return undefined
-    const scaled = new Map(scales.map((scale) => [weightOf(stored, scale) as string, scale]))
-    const details = new Set(scales)
-    return {
-      names: stored.names.filter((name) => !details.has(name)),
-      shapeOf: (name) => (isFourBit(stored, name, scaled) ? unpackedShape(stored, name) : stored.get(name)?.shape),
-      tensor: (name) => readTensor(stored, name, scaled),
-      notes: [],
-    }
+    const scaled = new Set(scales.map(weightOf))
+    const modules = stored.names.flatMap((name) => moduleOf(stored, name, scaled.has(name)) ?? [])
+    return storageOfModules(stored, modules, isScale)
   },
 }
 
-function weightOf(stored: StoredTensors, scale: string): string | undefined {
-  const weight = `${scale.slice(0, -scaleSuffix.length)}.weight`
-  return stored.get(weight) === undefined ? undefined : weight
+/** The name of the weight that a scale belongs to. */
+function weightOf(scale: string): string {
+  return `${scale.slice(0, -scaleSuffix.length)}.weight`
 }
 
-function isFourBit(stored: StoredTensors, name: string, scaled: ReadonlyMap<string, string>): boolean {
-  const dtype = stored.get(name)?.dtype
-  return scaled.has(name) && (dtype === 'I8' || dtype === 'U8')
-}
-
-function unpackedShape(stored: StoredTensors, name: string): Shape {
-  const [rows = 0, bytes = 0] = requireShape(stored, name)
-  return [rows, 2 * bytes]
-}
-
-function readTensor(stored: StoredTensors, name: string, scaled: ReadonlyMap<string, string>): Recipe {
-  const scale = scaled.get(name)
-  const dtype = stored.get(name)?.dtype
+/** Undefined for a tensor that is plain. */
+function moduleOf(stored: StoredTensors, weight: string, isScaled: boolean): Module | undefined {
+  const dtype = stored.get(weight)?.dtype
+  const shape = requireShape(stored, weight)
+  const module = { weight, anchor: weight, shape }
   // Tables of experts by token.
-  if (dtype === 'I64' || dtype === 'I32') return stored.as(name, dtype)
-  if (scale === undefined) return stored.floats(name)
-  const found = requireShape(stored, scale)
-  if (isFourBit(stored, name, scaled)) {
-    const shape = unpackedShape(stored, name)
-    const [rows = 0, columns = 0] = shape
-    requireGrid(scale, found, [rows, columns / groupSize])
-    return mxfp4(stored.packed(name), stored.packed(scale), shape)
+  if (dtype === 'I64' || dtype === 'I32') return { ...module, build: () => stored.as(weight, dtype) }
+  if (!isScaled) return undefined
+  const [rows = 0, columns = 0] = shape
+  const scale = weight.replace(/\.weight$/, scaleSuffix)
+  if (dtype !== 'I8' && dtype !== 'U8') {
+    const grid = [Math.ceil(rows / blockSide), Math.ceil(columns / blockSide)]
+    return {
+      ...module,
+      build() {
+        requireGrid(stored, scale, grid)
+        return blockScale(stored.floats(weight), reshape(stored.as(scale, 'F8_E8M0'), grid), blockSide, blockSide)
+      },
+    }
   }
-  const weight = stored.floats(name)
-  const [rows = 0, columns = 0] = weight.shape
-  const grid = [Math.ceil(rows / blockSide), Math.ceil(columns / blockSide)]
-  requireGrid(scale, found, grid)
-  return blockScale(weight, reshape(stored.as(scale, 'F8_E8M0'), grid), blockSide, blockSide)
+  const unpacked = [rows, 2 * columns]
+  return {
+    ...module,
+    shape: unpacked,
+    build() {
+      requireGrid(stored, scale, [rows, (2 * columns) / groupSize])
+      return mxfp4(stored.packed(weight), stored.packed(scale), unpacked)
+    },
+  }
 }
 
-function requireGrid(scale: string, [rows, columns, ...more]: Shape, [wantedRows, wantedColumns]: Shape): void {
-  if (rows === wantedRows && columns === wantedColumns && more.length === 0) return
-  throw shapeError(scale, [rows ?? 0, columns ?? 0, ...more], showShape([wantedRows ?? 0, wantedColumns ?? 0]))
+function requireGrid(stored: StoredTensors, scale: string, grid: Shape): void {
+  const shape = requireShape(stored, scale)
+  if (!sameShape(shape, grid)) throw shapeError(scale, shape, showShape(grid))
 }
