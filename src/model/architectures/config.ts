@@ -1,11 +1,11 @@
 import * as v from 'valibot'
 import { MqError } from '../../errors/index.js'
 import type { Shape } from '../../recipe/index.js'
-import { type Checkpoint, mistralFormat } from '../checkpoint/index.js'
+import { type Checkpoint, configFileName } from '../checkpoint/index.js'
 import { type Rope, readRope } from './rope.js'
 import { words } from './words.js'
 
-export { count, countOrNone, finite, flag, listOf, size, word } from './schemas.js'
+export { count, countOrNone, finite, flag, isFields, listOf, size, word } from './schemas.js'
 
 export type Fields = Readonly<Record<string, unknown>>
 
@@ -162,8 +162,7 @@ export function showField(value: unknown): string {
 
 /** CONFIG_INVALID for this checkpoint. */
 export function configError({ path, config }: Pick<Checkpoint, 'path' | 'config'>, problem: string, advice?: string): MqError {
-  const [named] = Array.isArray(config['architectures']) ? config['architectures'] : []
-  const file = `${path}/${named === mistralFormat ? 'params.json' : 'config.json'}`
+  const file = `${path}/${configFileName(config)}`
   const usual = `Compare ${file} with the same file of the original model, or download it again`
   return MqError.of('CONFIG_INVALID', { file, problem, advice: advice ?? usual })
 }

@@ -1,6 +1,6 @@
 import { nearest } from '../../collections/index.js'
 import { MqError } from '../../errors/index.js'
-import type { Checkpoint } from '../checkpoint/index.js'
+import { type Checkpoint, configFileName } from '../checkpoint/index.js'
 import { names } from './base.js'
 import { count, type Fields, flatFields, type MtpExport, makeConfig, size } from './config.js'
 import { families, familyOfClass } from './find-family.js'
@@ -23,7 +23,7 @@ export async function describeModel(checkpoint: Checkpoint, { mtp = 'with' }: { 
   const family = typeof named === 'string' ? familyOfClass(named, flatFields(checkpoint.config)) : undefined
   if (typeof named !== 'string' || family === undefined) {
     throw MqError.of('ARCHITECTURE_UNKNOWN', {
-      file: `${checkpoint.path}/config.json`,
+      file: `${checkpoint.path}/${configFileName(checkpoint.config)}`,
       architecture: typeof named === 'string' ? named.slice(0, 100) : '(none)',
       count: knownClasses.length,
       nearest: nearest(typeof named === 'string' ? named.slice(0, 100) : 'LlamaForCausalLM', knownClasses, 3).join(', '),

@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { constant } from '../../recipe/index.js'
 import type { Fields, ModelConfig } from './config.js'
 import { bool, float32, text, uint32 } from './metadata.js'
-import { finite, positive, size } from './schemas.js'
+import { finite, isFields, positive, size } from './schemas.js'
 import type { Entry, FieldRule, NamedTensor } from './types.js'
 
 const factors = v.pipe(v.array(finite), v.maxLength(65_536))
@@ -111,10 +111,6 @@ function checkOneValue(config: ModelConfig, written: Fields): void {
       throw config.invalid(`${name} is ${beside}, and within the description of rotations ${inner} is ${inside}`)
     }
   }
-}
-
-function isFields(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null
 }
 
 function ropeOf(parameters: Scaling, local?: Rope, { theta }: { theta?: number | undefined } = {}): Rope {

@@ -13,5 +13,9 @@ export const positive = v.pipe(v.number(), v.finite(), v.gtValue(0))
 export const finite = v.pipe(v.number(), v.finite())
 export const flag = v.boolean()
 export const word = v.string()
+/** Fields within a field. */
+export function isFields(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
 /** One value for each layer, or other short lists. */
 export const listOf = <const Item extends v.GenericSchema>(item: Item) => v.pipe(v.array(item), v.maxLength(65_536))

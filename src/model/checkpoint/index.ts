@@ -4,13 +4,13 @@ import { MqError } from '../../errors/index.js'
 import { decodePlain, elementCount, type PlainType, plain, plainTypeBytes, type Recipe, type Shape } from '../../recipe/index.js'
 import { readHeaders, readJsonFile, readTextFile } from './files.js'
 import { type CheckpointFolder, checkpointFolderOf, localFolder } from './folder.js'
-import { readModelConfig } from './mistral-format.js'
+import { configFileName, readModelConfig } from './mistral-format.js'
 import { openStorage, type StoredTensors } from './storage/index.js'
 import { type Stretches, stretchesAreEqual } from './stretches.js'
 
 export { readHeaders, readJsonFile, readTextFile } from './files.js'
 export { type CheckpointFolder, checkSmallFile, exists, isHash, localFolder } from './folder.js'
-export { mistralFormat } from './mistral-format.js'
+export { configFileName, mistralFormat } from './mistral-format.js'
 
 /** A folder as Hugging Face's transformers saves a model: config.json, *.safetensors, tokenizer files. */
 export interface Checkpoint {
@@ -101,7 +101,7 @@ export async function openCheckpoint(place: string | CheckpointFolder): Promise<
   const storage = await openStorage({
     stored,
     config,
-    configFile: folder.pathOf('config.json'),
+    configFile: folder.pathOf(configFileName(config)),
     bytesOf: async (name) => {
       const { file, start, end } = placeOf(name)
       if (end - start > maxSmallTensorBytes) {

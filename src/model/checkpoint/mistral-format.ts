@@ -4,6 +4,11 @@ import type { CheckpointFolder } from './folder.js'
 /** What `architectures` names for models in Mistral's own form: no name of transformers, whose config.json they lack. */
 export const mistralFormat = 'MistralParams'
 
+/** The name of the file that a checkpoint's configuration stands in. */
+export function configFileName({ architectures }: Readonly<Record<string, unknown>>): string {
+  return Array.isArray(architectures) && architectures[0] === mistralFormat ? 'params.json' : 'config.json'
+}
+
 /**
  * config.json; in its place params.json where Mistral published a model in its own form alone: consolidated.safetensors, tekken.json.
  * @returns undefined where there is neither.

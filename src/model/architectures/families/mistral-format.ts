@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { mistralFormat } from '../../checkpoint/index.js'
 import { groupedAttention } from '../attention.js'
 import { present } from '../base.js'
-import { type Fields, finite, flag, type ModelConfig, size } from '../config.js'
+import { type Fields, finite, flag, isFields, type ModelConfig, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
 import { gatedFeedForward } from '../feed-forward.js'
 import { latentFields, latentKeys, latentRows } from '../latent-model.js'
@@ -12,8 +12,6 @@ import { norm } from '../rows.js'
 import type { Entry, Family, FieldTable, Quirks } from '../types.js'
 
 // Models in Mistral's own form: params.json, consolidated.safetensors, tekken.json. Source: conversion/mistral.py, llama.cpp v0.7.0.
-
-const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null
 
 /** Fields of params.json by the names of transformers. */
 function derived(params: Fields): Fields {
@@ -67,12 +65,13 @@ function scalingKeys(config: ModelConfig): Entry[] {
   ]
 }
 
+/** The converter counts the tokens of dense models where it writes them. */
 const quirks: Quirks = {
   adjustTokenizer: (entries, _, config) => {
     const place = entries.findIndex(([key]) => key === 'tokenizer.ggml.token_type') + 1
     const tokens = entries.find(([key]) => key === 'tokenizer.ggml.tokens')?.[1].value
     const key: Entry = [`${architectureOf(config.fields)}.vocab_size`, uint32(Array.isArray(tokens) ? tokens.length : 0)]
-    return hasExperts(config.fields) ? entries : entries.toSpliced(place, 0, key)
+    return entries.toSpliced(place, 0, key)
   },
 }
 
@@ -185,8 +184,5 @@ export const mistralMoeParams: Family = {
   },
   tensors: (config) => latentRows(config),
   widths: { feedForward: true, embedding: 'plain' },
-  quirks: {
-    ...quirks,
-    rename: (name) => latentNames.reduce((found, [pattern, to]) => found.replace(pattern, to), name),
-  },
+  quirks: { rename: (name) => latentNames.reduce((found, [pattern, to]) => found.replace(pattern, to), name) },
 }
