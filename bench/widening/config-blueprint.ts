@@ -62,5 +62,6 @@ function withoutWeights(name: string, config: Record<string, unknown>, names: re
     looksEqual: async () => false,
     readText: async () => undefined,
     readJson: async () => undefined,
+    readTemplates: async () => new Map(),
   }
 }

@@ -18,7 +18,7 @@ export interface ChatTemplates {
 export function chatTemplates(files: TokenizerFiles): ChatTemplates {
   const sources = [
     { file: 'tokenizer_config.json', template: asObject(files.config)?.['chat_template'] },
-    { file: 'chat_template.jinja', template: files.chatTemplate },
+    { file: 'chat_template.jinja', template: jinjaTemplates(files) },
     { file: 'chat_template.json', template: asObject(files.chatTemplateJson)?.['chat_template'] },
   ].filter(({ template }) => !isBlank(template))
   const isUsable = (template: unknown): boolean => typeof template === 'string' || named(template) !== undefined
@@ -38,6 +38,12 @@ export function chatTemplates(files: TokenizerFiles): ChatTemplates {
     ],
     text: entries.map(([, { value }]) => (typeof value === 'string' ? value : '')).join('\n'),
   }
+}
+
+/** chat_template.jinja; a list by name where templates stand beside it. */
+function jinjaTemplates({ chatTemplate, additionalTemplates = new Map() }: TokenizerFiles): unknown {
+  if (isBlank(chatTemplate) || additionalTemplates.size === 0) return chatTemplate
+  return [['default', chatTemplate], ...additionalTemplates].map(([name, template]) => ({ name, template }))
 }
 
 function isBlank(template: unknown): boolean {

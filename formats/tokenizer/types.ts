@@ -26,6 +26,8 @@ export interface TokenizerFiles {
   readonly tekken?: unknown
   /** The text of chat_template.jinja. */
   readonly chatTemplate?: string | undefined
+  /** The texts of additional_chat_templates/NAME.jinja, by name: they count beside chat_template.jinja. */
+  readonly additionalTemplates?: ReadonlyMap<string, string>
   /** chat_template.json. */
   readonly chatTemplateJson?: unknown
 }

@@ -25,6 +25,7 @@ function hollowCheckpoint(config: Readonly<Record<string, unknown>>): Checkpoint
     readBytes: () => Promise.resolve(undefined),
     readText: () => Promise.resolve(undefined),
     readJson: () => Promise.resolve(undefined),
+    readTemplates: () => Promise.resolve(new Map()),
   }
 }
 

@@ -210,7 +210,7 @@ function wrapped(
   work: Work,
   adapters: readonly Adapter[],
   vocabulary: number | undefined,
-  tokenizer: Pick<Checkpoint, 'readBytes' | 'readText' | 'readJson'>,
+  tokenizer: Pick<Checkpoint, 'readBytes' | 'readText' | 'readJson' | 'readTemplates'>,
 ): Checkpoint {
   const { base, changes, replaced, added } = work
   const own = new Set(base.names)
@@ -249,6 +249,7 @@ function wrapped(
     readBytes: (file) => tokenizer.readBytes(file),
     readText: (file) => tokenizer.readText(file),
     readJson: (file) => tokenizer.readJson(file),
+    readTemplates: () => tokenizer.readTemplates(),
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Checkpoint, type CheckpointFolder, readJsonFile, readTextFile } from '../checkpoint/index.js'
+import { type Checkpoint, type CheckpointFolder, readJsonFile, readTemplates, readTextFile } from '../checkpoint/index.js'
 import type { Adapter } from './open-adapter.js'
 
 /** Files that belong to a tokenizer, whichever of them a model has. */
@@ -14,7 +14,7 @@ const tokenizerFiles: ReadonlySet<string> = new Set([
 ])
 
 /** Reading of small files, in which those of a tokenizer may be an adapter's. */
-type Readers = Pick<Checkpoint, 'readBytes' | 'readText' | 'readJson'> & { readonly notes: readonly string[] }
+type Readers = Pick<Checkpoint, 'readBytes' | 'readText' | 'readJson' | 'readTemplates'> & { readonly notes: readonly string[] }
 
 /**
  * The small files of a checkpoint with adapters. A tokenizer that was saved with an adapter is the one that it was trained with: its chat
@@ -30,6 +30,7 @@ export async function tokenizerOf(
     readBytes: (file: string) => base.readBytes(file),
     readText: (file: string) => base.readText(file),
     readJson: (file: string) => base.readJson(file),
+    readTemplates: () => base.readTemplates(),
   }
   const rows = vocabulary ?? vocabularySize(base.config)
   for (const { folder, name } of adapters.toReversed()) {
@@ -45,6 +46,7 @@ export async function tokenizerOf(
       readBytes: (file) => (isOwn(file) ? folder.readBytes(file) : base.readBytes(file)),
       readText: (file) => (isOwn(file) ? readTextFile(folder, file) : base.readText(file)),
       readJson: (file) => (isOwn(file) ? readJsonFile(folder, file) : base.readJson(file)),
+      readTemplates: () => readTemplates(folder),
       notes: [`The tokenizer and its chat template are those beside the adapter ${name}.`],
     }
   }

@@ -4,7 +4,7 @@ import { FormatError } from '../../../formats/format-error.js'
 import { decodeText, JsonProblem, parseJsonText } from '../../../formats/json-text.js'
 import { checkShards, readSafetensorsHeader, readShardIndex, type SafetensorsHeader } from '../../../formats/safetensors/index.js'
 import { MqError } from '../../errors/index.js'
-import type { CheckpointFolder } from './folder.js'
+import { type CheckpointFolder, templateFolder } from './folder.js'
 
 const indexName = 'model.safetensors.index.json'
 const singleName = 'model.safetensors'
@@ -133,6 +133,20 @@ export async function readJsonFile(
 export async function readTextFile(folder: CheckpointFolder, name: string): Promise<string | undefined> {
   const bytes = await folder.readBytes(name)
   return bytes === undefined ? undefined : namingFile(folder, name, () => decodeText(bytes))
+}
+
+/**
+ * The chat templates besides the usual one, by name: additional_chat_templates/NAME.jinja.
+ * @throws MqError CONFIG_INVALID where one is not UTF-8; LINK_DANGLING, LFS_POINTER.
+ */
+export async function readTemplates(folder: CheckpointFolder): Promise<ReadonlyMap<string, string>> {
+  const templates = new Map<string, string>()
+  for (const path of (await folder.names()).toSorted()) {
+    if (!path.startsWith(`${templateFolder}/`) || !path.endsWith('.jinja')) continue
+    const text = await readTextFile(folder, path)
+    if (text !== undefined) templates.set(path.slice(templateFolder.length + 1, -'.jinja'.length), text)
+  }
+  return templates
 }
 
 function isBlank(byte: number): boolean {

@@ -5,6 +5,9 @@ import { FormatError } from '../../../formats/format-error.js'
 import { isLfsPointer } from '../../../formats/lfs-pointer.js'
 import { MqError } from '../../errors/index.js'
 
+/** Where transformers keeps chat templates besides the usual one. */
+export const templateFolder = 'additional_chat_templates'
+
 const maxSmallFileBytes = 512 * 2 ** 20
 
 /** Where a checkpoint's files lie: a folder, or a repository that is read over the network. */
@@ -15,6 +18,7 @@ export interface CheckpointFolder {
   readonly modelId: string | undefined
   /** The path or address of one of its files. */
   pathOf(name: string): string
+  /** Of its files; those of additional_chat_templates with that folder before them. */
   names(): Promise<readonly string[]>
   open(name: string): Promise<ByteSource>
   /** The bytes of a small file; undefined where there is none. */
@@ -28,7 +32,15 @@ export function localFolder(path: string): CheckpointFolder {
     path,
     modelId: modelIdOf(path),
     pathOf,
-    names: () => readdir(path),
+    async names() {
+      const names = await readdir(path)
+      if (!names.includes(templateFolder)) return names
+      const templates = await readdir(pathOf(templateFolder)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOTDIR') return []
+        throw MqError.from(error, pathOf(templateFolder))
+      })
+      return [...names, ...templates.map((name) => `${templateFolder}/${name}`)]
+    },
     open: async (name) => {
       await exists(pathOf(name))
       return fileSource(pathOf(name))

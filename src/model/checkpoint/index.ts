@@ -2,13 +2,13 @@ import { resolve } from 'node:path'
 import type { SafetensorsTensor } from '../../../formats/safetensors/index.js'
 import { MqError } from '../../errors/index.js'
 import { decodePlain, elementCount, type PlainType, plain, plainTypeBytes, type Recipe, type Shape } from '../../recipe/index.js'
-import { readHeaders, readJsonFile, readTextFile } from './files.js'
+import { readHeaders, readJsonFile, readTemplates, readTextFile } from './files.js'
 import { type CheckpointFolder, checkpointFolderOf, localFolder } from './folder.js'
 import { configFileName, readModelConfig } from './mistral-format.js'
 import { openStorage, type StoredTensors } from './storage/index.js'
 import { type Stretches, stretchesAreEqual } from './stretches.js'
 
-export { readHeaders, readJsonFile, readTextFile } from './files.js'
+export { readHeaders, readJsonFile, readTemplates, readTextFile } from './files.js'
 export { type CheckpointFolder, checkSmallFile, exists, isHash, localFolder } from './folder.js'
 export { configFileName, mistralFormat } from './mistral-format.js'
 
@@ -50,6 +50,8 @@ export interface Checkpoint {
   readText(name: string): Promise<string | undefined>
   /** Another JSON file of the folder, such as `generation_config.json`; undefined where there is none. @throws MqError CONFIG_INVALID. */
   readJson(name: string): Promise<Readonly<Record<string, unknown>> | undefined>
+  /** The texts of chat templates besides the usual one, by name (additional_chat_templates). @throws MqError CONFIG_INVALID. */
+  readTemplates(): Promise<ReadonlyMap<string, string>>
 }
 
 /**
@@ -157,6 +159,7 @@ export async function openCheckpoint(place: string | CheckpointFolder): Promise<
     readBytes: (name) => folder.readBytes(name),
     readText: (name) => readTextFile(folder, name),
     readJson: (name) => readJsonFile(folder, name),
+    readTemplates: () => readTemplates(folder),
   }
 }
 
@@ -185,6 +188,7 @@ export async function openConfig(place: string | CheckpointFolder, shapes: Reado
     readBytes: (name) => folder.readBytes(name),
     readText: (name) => readTextFile(folder, name),
     readJson: (name) => readJsonFile(folder, name),
+    readTemplates: () => readTemplates(folder),
     values: (name) => Promise.reject(missing(name)),
     looksEqual: () => Promise.resolve(false),
   }

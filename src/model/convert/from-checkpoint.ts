@@ -132,6 +132,7 @@ async function readTokenizer(
       tekken: await checkpoint.readJson(tekkenName),
       rwkvVocabulary: await checkpoint.readText(rwkvVocabularyName),
       chatTemplate: await checkpoint.readText('chat_template.jinja'),
+      additionalTemplates: await checkpoint.readTemplates(),
       chatTemplateJson: await checkpoint.readJson('chat_template.json'),
     },
     { vocabularySize: model.vocabularySize, pre, preNames: model.preNames, model: model.tokenizer },

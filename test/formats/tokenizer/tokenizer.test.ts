@@ -413,6 +413,19 @@ describe('chat templates', () => {
     expect([found.get('chat_template'), found.get('chat_template.rag')]).toEqual(['A', 'B'])
   })
 
+  it('may be several, in files of their own beside chat_template.jinja', () => {
+    const additionalTemplates = new Map([
+      ['rag', 'B'],
+      ['tool-use', 'C'],
+    ])
+    const found = entries({ chatTemplate: 'A', additionalTemplates })
+    expect(found.get('chat_template')).toBe('A')
+    expect(found.get('chat_template.rag')).toBe('B')
+    expect(found.get('chat_template.tool_use')).toBe('C')
+    expect(found.get('chat_templates')).toEqual(['rag', 'tool_use'])
+    expect(templates({ additionalTemplates })).toEqual([])
+  })
+
   it('are none where they are empty', () => {
     expect(templates({ chatTemplate: 'jinja', config: { chat_template: '' } })).toEqual([['chat_template', 'jinja']])
   })

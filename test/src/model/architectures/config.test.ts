@@ -56,6 +56,7 @@ describe('a field that changes the computation', () => {
     ['rope_interleave', deepseekV3Mtp, { rope_interleave: false }],
     ['qk_layernorm', mistralLinear, { qk_layernorm: true }],
     ['use_bias', mistralLinear, { use_bias: true }],
+    ['add_cross_attention', mistralLinear, { add_cross_attention: true }],
     ['rope_scaling.mscale', deepseekV2Lite, { rope_scaling: { ...rope(deepseekV2Lite), mscale: 1 } }],
     [
       'rope_parameters.llama_4_scaling_beta',

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -63,6 +63,22 @@ it('misses zero points that config.json speaks of, and tells of an adapter besid
   expect(() => checkpoint.tensor('w.weight')).toThrow(
     expect.objectContaining({ code: 'TENSOR_MISSING', details: expect.objectContaining({ tensor: 'w.weight_zero_point' }) }),
   )
+})
+
+it('reads the chat templates that lie in a folder of their own', async () => {
+  await mkdir(join(folder, 'additional_chat_templates'))
+  await write({
+    'config.json': {},
+    'model.safetensors': [f32('w', [1], 1)],
+    'additional_chat_templates/tool_use.jinja': 'C',
+    'additional_chat_templates/rag.jinja': 'B',
+    'additional_chat_templates/README.md': 'no template',
+  })
+  const templates = await (await openCheckpoint(folder)).readTemplates()
+  expect([...templates]).toEqual([
+    ['rag', 'B'],
+    ['tool_use', 'C'],
+  ])
 })
 
 describe('openCheckpoint', () => {
