@@ -1,9 +1,10 @@
-import { readFile } from 'node:fs/promises'
+import { mkdir, readFile, realpath, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { locateModel } from '../../../src/locate-model.js'
 import { finish } from '../../../src/progress/index.js'
-import { findLocalModel, publish } from '../../../src/registry/index.js'
+import { findLocalModel, findLocalSource, publish } from '../../../src/registry/index.js'
+import { writeTinyCheckpoint } from '../../support/tiny-checkpoint.js'
 import { temporaryFolder, writeTinyGguf } from '../../support/tiny-model.js'
 
 afterEach(() => {
@@ -42,6 +43,26 @@ describe('a model of a registry on this disk', () => {
         await readFile(join(folder.path, `s-${number}-of-00002.gguf`)),
       )
     }
+  })
+
+  test.each([
+    ['GGUF', 'model.gguf', (folder: string) => writeTinyGguf(folder, 'model.gguf')],
+    ['checkpoint', 'model.safetensors', (folder: string) => writeTinyCheckpoint(folder)],
+  ])('is not given where a blob of its %s is damaged or missing', async (_, file, write) => {
+    await using folder = await temporaryFolder()
+    const registry = join(folder.path, 'registry')
+    const source = join(folder.path, 'source')
+    await mkdir(source)
+    await write(source)
+    await finish(publish({ source: file.endsWith('.gguf') ? join(source, file) : source, name: 'kjv/tiny', registry }))
+    const found = (await findLocalSource('kjv/tiny', registry, join(folder.path, 'cache'))) ?? ''
+    const blob = await realpath(file.endsWith('.gguf') ? found : join(found, file))
+    expect(await readFile(blob)).toEqual(await readFile(join(source, file)))
+    await truncate(blob, 100)
+    const again = (): Promise<unknown> => findLocalSource('kjv/tiny', registry, join(folder.path, 'cache'))
+    await expect(again()).rejects.toMatchObject({ code: 'REGISTRY_CORRUPT', message: expect.stringContaining('100 bytes, not') })
+    await rm(blob)
+    await expect(again()).rejects.toMatchObject({ code: 'REGISTRY_CORRUPT', message: expect.stringContaining('is missing') })
   })
 
   test('is what a name means when no endpoint is named', async () => {
