@@ -33,11 +33,16 @@ interface Sight {
  * with O_EXCL and touched every ten seconds while it is held. A lock whose holder is known to have ended is taken over at once, one whose
  * holder cannot be seen from here when it has not been touched for a minute.
  * @param path of the lock itself; its folder must exist.
+ * @param asidePath where a lock that is taken over is moved to first, on the same file system; by default beside it. Who is killed in that
+ * moment leaves it there.
  * @returns a function that tries to take it, to be called again and again by who wants to wait: watching takes more than one look. It
  * resolves to undefined while another holds the lock.
  * @throws Node's own errors where the folder cannot be written.
  */
-export function sharedLock(path: string): () => Promise<HeldLock | undefined> {
+export function sharedLock(
+  path: string,
+  asidePath: () => Promise<string> = async () => `${path}.${randomUUID()}`,
+): () => Promise<HeldLock | undefined> {
   let seen: { sight: Sight; since: number } | undefined
   return async () => {
     const fresh = await take(path, 'nobody')
@@ -49,7 +54,7 @@ export function sharedLock(path: string): () => Promise<HeldLock | undefined> {
     const ended = sight.holder !== undefined && (await hasEnded(sight.holder))
     const silent = performance.now() - seen.since > silentForMs || Date.now() - sight.modifiedMs > abandonedAfterMs
     if (!ended && !silent) return undefined
-    if (!(await evict(path, sight))) return undefined
+    if (!(await evict(path, sight, await asidePath()))) return undefined
     return take(path, ended ? 'ended' : 'silent')
   }
 }
@@ -119,8 +124,7 @@ function parse(text: string): Holder | undefined {
 }
 
 /** Moved aside first and looked at there: between looking and moving, another may have evicted it and taken the lock. */
-async function evict(path: string, judged: Sight): Promise<boolean> {
-  const aside = `${path}.${randomUUID()}`
+async function evict(path: string, judged: Sight, aside: string): Promise<boolean> {
   try {
     await rename(path, aside)
   } catch {

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { MqError } from '../../errors/index.js'
 import { sharedLock } from '../../files/index.js'
 import { locksDirectory, type Store } from './store.js'
+import { temporaryPath } from './temporary.js'
 
 /** Longer than a lock may be silent before it is taken over. */
 const waitAtMostMs = 90_000
@@ -20,7 +21,8 @@ export interface Lock {
  * @throws MqError REGISTRY_BUSY when the lock stays taken.
  */
 export async function withLock<Result>(store: Store, name: string, work: (lock: Lock) => Promise<Result>): Promise<Result> {
-  const tryLock = sharedLock(join(locksDirectory(store), `${encodeURIComponent(name.toLowerCase())}.lock`))
+  const path = join(locksDirectory(store), `${encodeURIComponent(name.toLowerCase())}.lock`)
+  const tryLock = sharedLock(path, () => temporaryPath(store, 'lock'))
   const deadline = performance.now() + waitAtMostMs
   let held = await tryLock()
   for (let attempt = 0; held === undefined; attempt++) {
