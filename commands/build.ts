@@ -55,9 +55,9 @@ With --json each event is one line of JSON on stdout, and the last line is the r
     const { args, flags } = await this.parse(Build)
     const { work, threads, memory, prune } = flags
     const means = {
-      ...(work !== undefined && { work }),
-      ...(threads !== undefined && { threads }),
-      ...(memory !== undefined && { memoryBytes: parseSize(memory, 'memory', 'build') }),
+      work,
+      threads,
+      memoryBytes: memory === undefined ? undefined : parseSize(memory, 'memory', 'build'),
     }
     if (flags['dry-run']) {
       const planned = await this.follow(dryRunBuild({ file: args.file, signal: this.signal, ...means }))

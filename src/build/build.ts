@@ -66,11 +66,9 @@ export async function* build(options: BuildOptions): AsyncGenerator<BuildProgres
     const { inputs, graph } = yield* prepare(spec, work.path, signal)
     const { threads = spec.threads, memoryBytes = spec.memoryBytes } = options
     const measured = join(work.path, 'measured')
-    const means = { ...(threads !== undefined && { threads }), ...(memoryBytes !== undefined && { memoryBytes }) }
-    const abort = signal === undefined ? {} : { signal }
-    const executor = inProcess({ measured, ...means, ...abort })
+    const executor = inProcess({ measured, threads, memoryBytes, signal })
     const counts = { known: 0, run: 0 }
-    const records = yield* counted(runGraph(graph, { work, executor, ...abort }), graph, counts)
+    const records = yield* counted(runGraph(graph, { work, executor, signal }), graph, counts)
 
     const gates: (OutputGate & { model: string })[] = []
     const models: BuiltModel[] = []
@@ -101,7 +99,7 @@ export async function* build(options: BuildOptions): AsyncGenerator<BuildProgres
       await work.prune(new Set([...records.values()].map(({ key }) => key)))
       await pruneMeasured(measured)
     }
-    return { report, ...(failed !== undefined && { failed }) }
+    return { report, failed }
   } finally {
     await release()
   }
@@ -118,7 +116,7 @@ async function* prepare(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<BuildProgress, { readonly inputs: ReadonlyMap<string, GivenInputs>; readonly graph: Graph }, void> {
   const digests = await openDigests(join(work, 'digests.json'), true)
-  const inputs = yield* findGivens(spec, { digests, ...(signal !== undefined && { signal }) })
+  const inputs = yield* findGivens(spec, { digests, signal })
   return { inputs, graph: makeGraph(spec, inputs) }
 }
 
@@ -180,10 +178,10 @@ async function* publishAll(
     const outputs = (models.find(({ name }) => name === model.key)?.outputs ?? []).map((output: BuiltOutput) => {
       const report = reports.get(`${model.key}/${output.name}`)
       const record = records.get(`${model.key}/quantize/${output.name}`) as StepRecord
-      return { name: output.name, record, plan: output.plan, ...(report !== undefined && { report }) }
+      return { name: output.name, record, plan: output.plan, report }
     })
     const { source } = inputs.get(model.key) as GivenInputs
-    const where = { folder: dirname(spec.path), records: join(work, 'published'), ...(signal !== undefined && { signal }) }
+    const where = { folder: dirname(spec.path), records: join(work, 'published'), signal }
     made.push(...(yield* publishOutputs(model, source, outputs, where)))
   }
   return made

@@ -51,7 +51,7 @@ export async function* dryRunBuild(options: BuildOptions): WithProgress<BuildDry
   const spec = await readBuild(options.file)
   const work = workFolder(resolve(options.work ?? defaultWork(spec)))
   const digests = await openDigests(join(work.path, 'digests.json'), false)
-  const inputs = yield* findGivens(spec, { digests, withoutPulling: true, ...(signal !== undefined && { signal }) })
+  const inputs = yield* findGivens(spec, { digests, withoutPulling: true, signal })
   const graph = makeGraph(spec, inputs)
   const known = await knownSteps(graph, work)
   const estimates = new Map<string, (step: Step) => Promise<StepEstimate>>()
@@ -103,14 +103,10 @@ async function estimatorOf(
   const lora = inputs.lora.filter(({ files }) => files.length > 0).map(({ path }) => path)
   const { path, kind } = inputs.source
   const source = kind === 'gguf' ? {} : { name, pre, mtp, lora }
-  const { blueprint } = await readModelHeaders(path, {
-    ...source,
-    ...(options.signal !== undefined && { signal: options.signal }),
-  })
-  const memory = options.memoryBytes ?? memoryBytes
+  const { blueprint } = await readModelHeaders(path, { ...source, signal: options.signal })
   return estimator(blueprint, { ...model, lora: [] }, inputs, {
     threads: options.threads ?? threads ?? availableParallelism(),
-    ...(memory !== undefined && { memoryBytes: memory }),
+    memoryBytes: options.memoryBytes ?? memoryBytes,
   })
 }
 

@@ -141,7 +141,7 @@ function numberGateProblem(
   const limit = text.replace(/^.*[<>]=\s*/, '').trim()
   if (names.includes(limit)) return `${limit} is a limit and also the name of an output; give the output another name`
   try {
-    checkAskedGates([gate], { versus: false, ...(confidence !== undefined && { confidence }) })
+    checkAskedGates([gate], { versus: false, confidence })
     return undefined
   } catch (error) {
     return String(MqError.from(error).details['problem'])

@@ -5,7 +5,7 @@ import { MqError } from '../../errors/index.js'
 import { readWhole } from '../../files/index.js'
 import { readSize } from '../../terminal/index.js'
 import { buildFields } from './build-fields.js'
-import type { BuildSpec, CalibrationSpec, FileValue, ModelSpec, ModelValue, OutputSpec, TestSpec } from './build-spec.js'
+import type { BuildSpec, FileValue, ModelSpec, ModelValue, OutputSpec } from './build-spec.js'
 import { checkReferences } from './check-references.js'
 import { type Problem, readFields, rootField } from './read-fields.js'
 
@@ -51,8 +51,8 @@ export async function readBuild(given: string): Promise<BuildSpec> {
   return {
     path,
     title: value.title ?? basename(path).replace(/\.ya?ml$/i, ''),
-    ...(value.threads !== undefined && { threads: value.threads }),
-    ...(value.memory !== undefined && { memoryBytes: readSize(value.memory) as number }),
+    threads: value.threads,
+    memoryBytes: value.memory === undefined ? undefined : readSize(value.memory),
     models,
   }
 }
@@ -73,6 +73,7 @@ function syntaxProblem(message: string): string {
 /** A model with the defaults of the top level, its paths from the folder of the file. */
 function modelOf(key: string, model: ModelValue, top: FileValue, folder: string, placeOf: ModelSpec['placeOf']): ModelSpec {
   const at = (path: string): string => (isNamed(path) || isAbsolute(path) ? path : join(folder, path))
+  const maybeAt = (path: string | undefined): string | undefined => (path === undefined ? undefined : at(path))
   const { calibration = top.calibration, test = top.test, outputs = top.outputs, gates = top.gates, ...rest } = model
   const { publish = top.publish, card = top.card, reference, registry, lora = [], source, ...words } = rest
   return {
@@ -80,27 +81,22 @@ function modelOf(key: string, model: ModelValue, top: FileValue, folder: string,
     key,
     source: at(source),
     lora: lora.map(at),
-    ...(reference !== undefined && { reference: at(reference) }),
-    ...(registry !== undefined && { registry: at(registry) }),
-    ...(calibration !== undefined && { calibration: calibrationAt(calibration, at) }),
-    ...(test !== undefined && { test: { ...test, text: at(test.text) } satisfies TestSpec }),
-    outputs: Object.fromEntries(Object.entries(outputs ?? {}).map(([name, output]) => [name, outputAt(output, at)])),
+    reference: maybeAt(reference),
+    registry: maybeAt(registry),
+    calibration: calibration && { ...calibration, text: calibration.text?.map(at), file: maybeAt(calibration.file) },
+    test: test && { ...test, text: at(test.text) },
+    outputs: Object.fromEntries(Object.entries(outputs ?? {}).map(([name, output]) => [name, outputAt(output, maybeAt)])),
     gates: gates ?? [],
-    publish: (publish ?? []).map((one) => ({ ...one, ...(one.registry !== undefined && { registry: at(one.registry) }) })),
+    publish: (publish ?? []).map((one) => ({ ...one, registry: maybeAt(one.registry) })),
     card: card ?? {},
     placeOf,
   }
 }
 
-function calibrationAt(calibration: CalibrationSpec, at: (path: string) => string): CalibrationSpec {
-  const { text, file } = calibration
-  return { ...calibration, ...(text !== undefined && { text: text.map(at) }), ...(file !== undefined && { file: at(file) }) }
-}
-
-function outputAt(output: OutputSpec, at: (path: string) => string): OutputSpec {
+function outputAt(output: OutputSpec, at: (path: string | undefined) => string | undefined): OutputSpec {
   const { plan, mixture } = output
   const isFile = mixture !== undefined && !/^[\w.-]+$/.test(mixture.replace(/\.json$/i, '/'))
-  return { ...output, ...(plan !== undefined && { plan: at(plan) }), ...(isFile && { mixture: at(mixture) }) }
+  return { ...output, plan: at(plan), mixture: isFile ? at(mixture) : mixture }
 }
 
 /** Names of a hub or a registry. */

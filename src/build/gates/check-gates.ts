@@ -52,8 +52,7 @@ export function checkModelGates({ gates, placeOf }: ModelSpec, outputs: Readonly
 type NumberGate = Extract<ReturnType<typeof parseBuildGate>, { kind: 'number' }>['gate']
 
 function numberResult(own: MeasuredOutput, gate: NumberGate, confidence: number | undefined): GateResult {
-  const asked = { gate, ...(confidence !== undefined && { confidence }) }
-  const [result] = reportOfMeasurement(measurementOf(own), [asked]).gates
+  const [result] = reportOfMeasurement(measurementOf(own), [{ gate, confidence }]).gates
   return result as GateResult
 }
 

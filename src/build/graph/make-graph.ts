@@ -72,7 +72,7 @@ function addModel({ steps, given, calibrations }: Context, model: ModelSpec, inp
     output?: string,
   ): StepInput => {
     const id = `${key}/${name}`
-    steps.push({ id, kind, model: key, inputs: taken, options, place: placeOf(part), ...(output !== undefined && { output }) })
+    steps.push({ id, kind, model: key, inputs: taken, options, place: placeOf(part), output })
     return { step: id }
   }
 
@@ -184,8 +184,8 @@ function requestOf({ effort: _, plan, mixture, shards, calibration: __, ...rest 
   return {
     ...rest,
     // Where the file is to be split, its size depends on it.
-    ...(rest.size !== undefined && shards !== undefined && { shards: readSize(shards) }),
-    ...(plan !== undefined && { plan: true }),
-    ...(mixture !== undefined && { mixture: basename(mixture).replace(/\.json$/i, '') }),
+    shards: rest.size !== undefined && shards !== undefined ? readSize(shards) : undefined,
+    plan: plan === undefined ? undefined : true,
+    mixture: mixture === undefined ? undefined : basename(mixture).replace(/\.json$/i, ''),
   }
 }

@@ -57,11 +57,7 @@ export async function* publishOutputs(
   { folder, records, signal }: { readonly folder: string; readonly records: string; readonly signal?: AbortSignal },
 ): WithProgress<readonly Publication[]> {
   const made: Publication[] = []
-  const common = {
-    madeFrom: source.path,
-    madeFromDigest: digestOfFiles(source.files),
-    ...(signal !== undefined && { signal }),
-  }
+  const common = { madeFrom: source.path, madeFromDigest: digestOfFiles(source.files), signal }
   for (const wanted of wantedOf(model, outputs, folder)) {
     const { output, publication, name, to, registry } = wanted
     const record = join(records, `${await keyOf(wanted, model, common.madeFromDigest)}.json`)
@@ -77,7 +73,7 @@ export async function* publishOutputs(
       source: join(output.record.folder, files[0]?.name ?? ''),
       name,
       plan: output.plan,
-      ...(output.report !== undefined && { report: output.report }),
+      report: output.report,
       check: publication.check ?? true,
       force: publication.replace ?? false,
     }

@@ -50,7 +50,7 @@ const units: Readonly<Record<StepKind, RunUnit>> = {
   async *convert(task, { threads, memoryBytes, signal }) {
     const blueprint = await blueprintOf(task)
     const plan = planUniform(blueprint, blueprint.sourceType)
-    return yield* writeModel(blueprint, plan, task.folder, ggufName, given({ threads, memoryBytes, signal }))
+    return yield* writeModel(blueprint, plan, task.folder, ggufName, { threads, memoryBytes, signal })
   },
 
   /** Importance matrix and input covariances of a model on one text. */
@@ -69,7 +69,13 @@ const units: Readonly<Record<StepKind, RunUnit>> = {
       output: join(folder, calibrationName),
       // What a run that was cut off before its record has left.
       force: true,
-      ...given({ chunks, contextLength, rank, covarianceMemory: memory, processOutput, threads, signal }),
+      chunks,
+      contextLength,
+      rank,
+      covarianceMemory: memory,
+      processOutput,
+      threads,
+      signal,
     })
     return { files: [calibrationName], result: { chunks: report.chunks, tensors: report.tensors } }
   },
@@ -90,12 +96,12 @@ const units: Readonly<Record<StepKind, RunUnit>> = {
       plan: inputs['plan']?.path,
     })
     await using known = await openInputs(task, blueprint)
-    const means = given({ threads, memoryBytes, signal })
+    const means = { threads, memoryBytes, signal }
     checkPlanMemory(blueprint, request, { ...known.options, ...means })
     // Without a calibration, planning knows some inputs from the weights, unless it is given a measure of the caller's.
-    const kept =
-      known.options.calibration === undefined ? {} : { measure: keptMeasure(join(measured, `${measuredKey(task)}.jsonl`)) }
-    const made = yield* makePlan(blueprint, request, { ...known.options, ...means, ...options, ...kept })
+    const measure =
+      known.options.calibration === undefined ? undefined : keptMeasure(join(measured, `${measuredKey(task)}.jsonl`))
+    const made = yield* makePlan(blueprint, request, { ...known.options, ...means, ...options, measure })
     const plan = { ...made, notes: [...made.notes, ...known.notes] }
     await writePlan(join(folder, planName), plan, { force: true })
     const { goal, bitsPerWeight, dataBytes, notes } = plan
@@ -113,8 +119,8 @@ const units: Readonly<Record<StepKind, RunUnit>> = {
     const blueprint = await blueprintOf(task)
     const plan = await readPlan(inputs['plan']?.path ?? '')
     await using known = await openInputs(task, blueprint)
-    const means = given({ threads, memoryBytes, signal, splitMaxBytes: shards })
-    return yield* writeModel(blueprint, plan, folder, fileName, { effort, ...known.options, ...means })
+    const means = { threads, memoryBytes, signal }
+    return yield* writeModel(blueprint, plan, folder, fileName, { effort, splitMaxBytes: shards, ...known.options, ...means })
   },
 
   /** Base logits of the model that others are measured against. */
@@ -123,7 +129,7 @@ const units: Readonly<Record<StepKind, RunUnit>> = {
     const schema = v.object({ ...texts, reference: v.object({ name: v.string(), files: v.array(file) }) })
     const { chunks, contextLength, reference } = v.parse(schema, unit.options)
     const [path, text] = [inputs['model']?.path ?? '', inputs['text']?.path ?? '']
-    yield* keepReference({ path, text, folder, ...reference, ...given({ chunks, contextLength, threads, signal }) })
+    yield* keepReference({ path, text, folder, ...reference, chunks, contextLength, threads, signal })
     return { files: [...keptReferenceFiles], result: null }
   },
 
@@ -131,7 +137,7 @@ const units: Readonly<Record<StepKind, RunUnit>> = {
   async *measure({ unit, inputs, folder }, { threads, signal }) {
     const { chunks, contextLength } = v.parse(v.object(texts), unit.options)
     const [model, text] = [inputs['model']?.path ?? '', inputs['text']?.path ?? '']
-    const means = given({ chunks, contextLength, threads, signal })
+    const means = { chunks, contextLength, threads, signal }
     const measurement = yield* measureKept(inputs['reference']?.folder ?? '', model, text, means)
     await writeWhole(join(folder, measurementName), measurementJson(measurement))
     return { files: [measurementName], result: null }
@@ -143,11 +149,4 @@ function measuredKey({ unit: { version, options, inputs } }: UnitTask): string {
   const adapters = Object.entries(inputs).filter(([role]) => /^(?:model|calibration|lora\d+)$/.test(role))
   const words = JSON.stringify([version, options['scales'], options['use'], adapters.toSorted(([a], [b]) => (a < b ? -1 : 1))])
   return createHash('sha256').update(words).digest('hex').slice(0, 24)
-}
-
-/** Without what is undefined. */
-function given<Options extends object>(options: Options): { [Key in keyof Options]?: Exclude<Options[Key], undefined> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
-    [Key in keyof Options]?: Exclude<Options[Key], undefined>
-  }
 }

@@ -41,10 +41,10 @@ export async function* findGivens({ models }: BuildSpec, options: FindOptions): 
     for (const text of texts) calibrated.push(await findFile(text, options))
     found.set(key, {
       source: yield* findModel(source, model, options),
-      ...(reference !== undefined && { reference: yield* findModel(reference, model, options) }),
+      reference: reference === undefined ? undefined : yield* findModel(reference, model, options),
       lora: adapters,
       calibration: calibrated,
-      ...(test !== undefined && { test: await findFile(test.text, options) }),
+      test: test && (await findFile(test.text, options)),
       plans: await files(({ plan }) => plan),
       mixtures: await files(({ mixture }) => (mixture !== undefined && isAbsolute(mixture) ? mixture : undefined)),
     })
@@ -56,7 +56,7 @@ export async function* findGivens({ models }: BuildSpec, options: FindOptions): 
 /** A checkpoint or GGUF on this machine, with the digests of its files. */
 async function* findModel(name: string, { registry }: ModelSpec, options: FindOptions): WithProgress<GivenModel> {
   if (options.withoutPulling === true && /^hf:/i.test(name)) {
-    const { kind } = await remoteModel(name, options.signal === undefined ? {} : { signal: options.signal })
+    const { kind } = await remoteModel(name, { signal: options.signal })
     return { kind, path: name, files: [], digest: `unknown ${name}`, modelName: modelNameOf(name, name) }
   }
   const path = yield* localPath(name, registry, options)
@@ -87,7 +87,7 @@ async function* localPath(name: string, registry: string | undefined, { signal }
     return found
   }
   const { pullModel } = await import('../../hub/index.js')
-  const { path } = yield* pullModel(rest, signal === undefined ? {} : { signal })
+  const { path } = yield* pullModel(rest, { signal })
   return path
 }
 

@@ -69,7 +69,7 @@ export async function readOutputs(
         bitsPerWeight,
         goal,
         plan: join(plan.folder, plan.files[0]?.name ?? ''),
-        ...(measured !== undefined && { measurement: await readMeasurement(measured) }),
+        measurement: measured && (await readMeasurement(measured)),
         notes: [...new Set([...planned, ...written])],
       }
     }),
@@ -79,7 +79,7 @@ export async function readOutputs(
   return read.map((output, index) => {
     const better = read[found[index] ?? Number.NaN]
     if (output.measurement === undefined) return output
-    return { ...output, onFront: better === undefined, ...(better !== undefined && { dominatedBy: better.name }) }
+    return { ...output, onFront: better === undefined, dominatedBy: better?.name }
   })
 }
 

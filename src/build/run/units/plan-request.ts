@@ -54,12 +54,7 @@ export async function readPlanRequest(
   const { sensitivity, damping, smooth, widen } = asked
   return {
     request: await requestOf(asked, files),
-    options: {
-      ...(sensitivity !== undefined && { calibrate: sensitivity }),
-      ...(damping !== undefined && { damping }),
-      ...(smooth !== undefined && { smooth }),
-      ...(widen !== undefined && { widen }),
-    },
+    options: { calibrate: sensitivity, damping, smooth, widen },
   }
 }
 
@@ -79,29 +74,20 @@ async function requestOf(
     candidates,
     'tensor-types': tensorTypes,
     context = defaultContext,
+    shards: splitMaxBytes,
   } = asked
-  const exceptions = tensorTypes === undefined ? {} : { tensorTypes }
-  const bounds = {
-    ...exceptions,
-    ...(floors !== undefined && { floors }),
-    ...(ties !== undefined && { ties }),
-    ...(candidates !== undefined && { candidates }),
-  }
+  const bounds = { tensorTypes, floors, ties, candidates }
   if (bits !== undefined) return { kind: 'bits', bits, ...bounds }
-  if (size !== undefined) {
-    const { shards } = asked
-    const split = shards === undefined ? {} : { splitMaxBytes: shards }
-    return { kind: 'size', size: { bytes: readSize(size) as number, text: size }, ...split, ...bounds }
-  }
+  if (size !== undefined) return { kind: 'size', size: { bytes: readSize(size) as number, text: size }, splitMaxBytes, ...bounds }
   if (fit !== undefined) {
     const cacheType = cacheTypes.find((name) => name.toLowerCase() === asked['cache-type']) ?? 'F16'
     return { kind: 'fit', memory: { bytes: readSize(fit) as number, text: fit }, run: { context, cacheType }, ...bounds }
   }
-  if (preset !== undefined) return { kind: 'preset', preset, ...exceptions }
-  if (type !== undefined) return { kind: 'type', type, ...exceptions }
+  if (preset !== undefined) return { kind: 'preset', preset, tensorTypes }
+  if (type !== undefined) return { kind: 'type', type, tensorTypes }
   if (mixture !== undefined) {
     const read = await readMixture(files.mixture ?? mixture)
-    return { kind: 'mixture', mixture: { ...read, name: basename(mixture) }, ...exceptions }
+    return { kind: 'mixture', mixture: { ...read, name: basename(mixture) }, tensorTypes }
   }
   return { kind: 'plan', plan: await readPlan(files.plan ?? '') }
 }
