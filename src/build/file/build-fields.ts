@@ -1,20 +1,11 @@
-import { efforts } from '../../../formats/ggml/effort.js'
-import { findGgmlType } from '../../../formats/ggml/types.js'
-import { isDamping } from '../../engine/index.js'
 import { MqError } from '../../errors/index.js'
-import { cacheTypes } from '../../footprint/index.js'
-import { sensitivityEstimates } from '../../plan/index.js'
-import { readShare, readSize } from '../../terminal/index.js'
+import { readShare } from '../../terminal/index.js'
 import { parseBuildGate } from '../gates/parse-gate.js'
+import { count, fileNames, size } from './common-fields.js'
 import type { Fields } from './fields.js'
+import { outputs } from './output-fields.js'
 
-// The one table of what a build file may hold. Long for that reason: validation, the JSON Schema and the types follow from it.
-
-const sizeOf = (text: string): string | undefined =>
-  readSize(text) === undefined ? 'it is not a size such as 512MB or 1.5GiB' : undefined
-const sizePattern = String.raw`^\s*[0-9]+(\.[0-9]+)?\s*([KMGTkmgt]?[iI]?[bB]?)\s*$`
-
-const typeOf = (text: string): string | undefined => (findGgmlType(text) === undefined ? `there is no type ${text}` : undefined)
+// The one table of what a build file may hold: validation, the JSON Schema and the types follow from it. Outputs: output-fields.ts.
 
 const confidenceOf = (text: string): string | undefined => {
   const share = readShare(text)
@@ -30,20 +21,12 @@ const gateOf = (text: string): string | undefined => {
   }
 }
 
-/** Names that may stand in file names, tags and graphs. */
-const namePattern = '^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$'
-const nameProblem = 'a name has up to 100 letters, digits, ".", "_" and "-", and begins with none of ".", "-"'
-
 const texts = {
   kind: 'list',
   single: true,
   items: { kind: 'text', description: 'A UTF-8 text file.' },
   description: 'Text files, relative to the build file. Several are calibrated on one after another and merged.',
 } as const
-
-/** A positive whole number. */
-const count = (description: string, fallback: string, least = 1) =>
-  ({ kind: 'number', whole: true, least, most: 2 ** 27, description, fallback }) as const
 
 const calibrationFields = {
   text: texts,
@@ -63,9 +46,7 @@ const calibrationFields = {
     fallback: 'full covariances up to 1024 columns, rank 64 above',
   },
   memory: {
-    kind: 'text',
-    check: sizeOf,
-    pattern: sizePattern,
+    ...size,
     description: 'Limit for all covariances together, in memory and in the file, such as 4GiB.',
     fallback: '1GiB',
   },
@@ -92,117 +73,6 @@ const test = {
     text: { kind: 'text', required: true, description: 'A UTF-8 text file that neither training nor calibration has seen.' },
     chunks: count('Maximum number of chunks.', 'the whole text'),
     context: count('Tokens of a chunk.', '512', 8),
-  },
-} as const
-
-const specs = (description: string, check?: (text: string) => string | undefined) =>
-  ({
-    kind: 'list',
-    single: true,
-    description,
-    fallback: 'none',
-    items: { kind: 'text', description: 'One of them.', ...(check !== undefined && { check }) },
-  }) as const
-
-/** What decides the types of an output: exactly one is given. */
-export const outputGoals = ['bits', 'size', 'fit', 'preset', 'type', 'mixture', 'plan'] as const
-
-const outputFields = {
-  bits: { kind: 'number', above: 0, most: 32, description: 'Budget: average bits per weight, never exceeded, such as 2.51.' },
-  size: {
-    kind: 'text',
-    check: sizeOf,
-    pattern: sizePattern,
-    examples: ['212GB'],
-    description: 'Budget: size of the GGUF file, or of all shards together, never exceeded.',
-  },
-  fit: {
-    kind: 'text',
-    check: sizeOf,
-    pattern: sizePattern,
-    examples: ['24GiB'],
-    description: 'Budget: memory of the running model, with KV cache and compute buffers, never exceeded.',
-  },
-  preset: { kind: 'text', examples: ['Q4_K_M'], description: 'Preset of llama-quantize. `mq plan --list` shows all.' },
-  type: { kind: 'text', check: typeOf, examples: ['Q8_0'], description: 'One type for all weight matrices.' },
-  mixture: {
-    kind: 'text',
-    examples: ['unsloth-q2_k_xl'],
-    description: 'A mixture that comes with mq, by its name, or a JSON file, by its path.',
-  },
-  plan: { kind: 'text', description: 'A plan file, as `mq plan -o` writes it; types may be edited.' },
-  context: count('With fit: context length of the memory estimate, in tokens.', '8192'),
-  'cache-type': {
-    kind: 'choice',
-    choices: cacheTypes.map((type) => type.toLowerCase()) as readonly string[],
-    description: 'With fit: type of the KV cache.',
-    fallback: 'f16',
-  },
-  floors: specs('ROLE=TYPE: lowest type that a budget may choose for a role or for attention, dense, shared, experts.'),
-  ties: specs('ROLE,ROLE: roles that get the same type within a layer when a budget chooses.'),
-  candidates: specs('TYPE: further types that a budget may choose, such as Q2_0, where the runtime reads them.'),
-  'tensor-types': specs('REGEX=TYPE: types of tensors by name, as exceptions.'),
-  calibration: {
-    kind: 'choice',
-    choices: ['full', 'importance', 'none'],
-    description:
-      'How much of the calibration is used: importance and covariances (error feedback), importance alone, or nothing.',
-    fallback: 'full',
-  },
-  sensitivity: {
-    kind: 'choice',
-    choices: sensitivityEstimates,
-    description: 'How sensitivity is estimated for bit allocation, as --calibrate of `mq quantize`.',
-    fallback: 'fast with a calibration, else none',
-  },
-  damping: {
-    kind: 'number',
-    least: 0,
-    most: 10_000,
-    check: (value: number) => (isDamping(value) ? undefined : 'it is neither 0 nor from 0.0001 to 10000'),
-    description: 'Damping of error feedback for all tensors; 0 for none.',
-    fallback: 'chosen on held-out chunks of the calibration',
-  },
-  smooth: {
-    kind: 'flag',
-    description: 'Move scales between norms and matrices, as --smooth of `mq quantize`.',
-    fallback: 'true with bits, size and fit and a calibration',
-  },
-  widen: {
-    kind: 'choice',
-    choices: ['auto', 'none', 'always'],
-    description: 'Add zeros to widths that are not multiples of 256.',
-    fallback: 'auto with bits, size and fit, else none',
-  },
-  shards: {
-    kind: 'text',
-    check: sizeOf,
-    pattern: sizePattern,
-    examples: ['5GB'],
-    description: 'Most tensor data of one file; a larger output is split.',
-    fallback: 'one file',
-  },
-  effort: { kind: 'choice', choices: efforts, description: 'Search effort of the encoders.', fallback: 'default' },
-} as const satisfies Fields
-
-const outputs = {
-  kind: 'map',
-  names: { pattern: namePattern, problem: nameProblem },
-  description: 'Files to make, by name: the name is part of the file’s name and the tag that it is published under.',
-  fallback: 'those of the top level',
-  values: {
-    kind: 'object',
-    description: 'One output: exactly one of bits, size, fit, preset, type, mixture and plan says what it is.',
-    exactlyOne: [outputGoals],
-    needs: {
-      context: ['fit'],
-      'cache-type': ['fit'],
-      floors: ['bits', 'size', 'fit'],
-      ties: ['bits', 'size', 'fit'],
-      candidates: ['bits', 'size', 'fit'],
-      sensitivity: ['bits', 'size', 'fit'],
-    },
-    fields: outputFields,
   },
 } as const
 
@@ -338,16 +208,14 @@ export const buildFields = {
   title: { kind: 'text', description: 'Title of the summary.', fallback: 'the name of the file' },
   threads: { kind: 'number', whole: true, least: 1, most: 1024, description: 'Worker threads.', fallback: 'one for each core' },
   memory: {
-    kind: 'text',
-    check: sizeOf,
-    pattern: sizePattern,
+    ...size,
     description: 'Memory limit of quantization, as --memory of `mq quantize`.',
     fallback: '600MB, or about 30MB for each thread if that is more',
   },
   models: {
     kind: 'map',
     required: true,
-    names: { pattern: namePattern, problem: nameProblem },
+    names: fileNames,
     description: 'Models to build, by name.',
     values: { kind: 'object', description: 'A model: its source, and what is made of it.', fields: modelFields },
   },

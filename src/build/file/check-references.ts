@@ -4,8 +4,8 @@ import { parseModelName, parseTarget } from '../../registry/index.js'
 import { readShare } from '../../terminal/index.js'
 import { checkAskedGates } from '../../verify/index.js'
 import { type BuildGate, parseBuildGate } from '../gates/parse-gate.js'
-import { outputGoals } from './build-fields.js'
 import type { ModelSpec, OutputSpec } from './build-spec.js'
+import { budgetGoals } from './output-fields.js'
 import type { Problem } from './read-fields.js'
 
 type Part = readonly (string | number)[]
@@ -94,7 +94,7 @@ function checkOutputs(model: ModelSpec, { presets, mixtures }: Known, report: Re
 /** Values of an output that do not go together, or are not of their form. */
 function* conflictsOf(output: OutputSpec, isCalibrated: boolean): Generator<readonly [key: string, problem: string]> {
   const { calibration: use, sensitivity, smooth, plan, widen } = output
-  const isBudget = outputGoals.slice(0, 3).some((goal) => output[goal] !== undefined)
+  const isBudget = budgetGoals.some((goal) => output[goal] !== undefined)
   if (use !== undefined && use !== 'none' && !isCalibrated) yield ['calibration', 'the model has no calibration']
   const isKnown = isCalibrated && use !== 'none'
   if (sensitivity === 'fast' && !(isKnown && use !== 'importance'))
