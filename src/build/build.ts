@@ -157,7 +157,7 @@ async function writeReports(work: string, built: readonly BuiltModel[]): Promise
       if (output.measurement === undefined) continue
       await mkdir(folder, { recursive: true })
       const path = join(folder, `${model}-${output.name}.gguf.verify.json`)
-      await writeReport(path, reportOfMeasurement(output.measurement, [], output.gates))
+      await writeReport(path, reportOfMeasurement(output.measurement, output.gates))
       paths.set(`${model}/${output.name}`, path)
     }
   }

@@ -9,10 +9,10 @@ import type { BaseLogits } from './base-logits.js'
 import { describeModel, type ModelFiles } from './describe-files.js'
 import { findModels } from './find-models.js'
 import { measureModel } from './measurement.js'
-import { type CachedMeasurement, type MeasurementIdentity, measurementCache } from './measurement-cache.js'
+import { type CachedMeasurement, entryOf, type MeasurementIdentity, measurementCache } from './measurement-cache.js'
 import { differenceOfChunks } from './paired.js'
 import { dominators } from './pareto.js'
-import { identifyReference, type MeasureOptions, openReference, referenceOf } from './reference.js'
+import { identifyReference, type MeasureOptions, openReference } from './reference.js'
 import type { Measurement, Reference, VerifyReport } from './report.js'
 import type { Estimate } from './statistics.js'
 
@@ -90,19 +90,7 @@ export async function* compareModels(options: CompareOptions): WithProgress<Comp
       }
       base ??= yield* openReference(text.content, reference, options, paths)
       const work = measureModel(model, text.content, base, { chunks, threads, signal })
-      const { measurement, comparison, reference: own } = yield* inStage(`model ${index + 1} of ${models.length}`, work)
-      const entry: CachedMeasurement = {
-        measurement,
-        reference: referenceOf(base, own),
-        text: {
-          name: text.name,
-          sha256: text.sha256,
-          contextLength: comparison.contextLength,
-          chunks: comparison.chunks,
-          scoredTokens: comparison.negativeLogLikelihoods.length,
-        },
-        llamaCpp: llamaVersion,
-      }
+      const entry = entryOf(text, base, yield* inStage(`model ${index + 1} of ${models.length}`, work))
       entries.push({ ...entry, measured: true })
       await kept.keep(identityOf(model), entry).catch((error: unknown) => {
         notes.push(`The measurement is not kept: ${MqError.from(error).message}`)

@@ -78,7 +78,7 @@ export function checkGates(
     const kind = figures.get(name)
     const { value = Number.NaN, standardError, degrees } = kind?.of({ ...report, gates: [], passed: false }) ?? {}
     const margin = confidence === undefined ? 0 : studentBound(confidence, degrees ?? 0) * (standardError ?? Number.NaN)
-    const edge = bound === 'most' ? value + margin : value - margin
+    const { edge, passed } = withinLimit(value, margin, bound, limit)
     return {
       name: kind?.label ?? name,
       figure: name,
@@ -87,9 +87,20 @@ export function checkGates(
       limit,
       bound,
       ...(confidence === undefined ? {} : { confidence, edge }),
-      passed: bound === 'most' ? edge <= limit : edge >= limit,
+      passed,
     }
   })
+}
+
+/** Whether a value that may be off by `margin` is not beyond its limit: its edge is the worse of the two ends. NaN never is. */
+export function withinLimit(
+  value: number,
+  margin: number,
+  bound: Gate['bound'],
+  limit: number,
+): { readonly edge: number; readonly passed: boolean } {
+  const edge = bound === 'most' ? value + margin : value - margin
+  return { edge, passed: bound === 'most' ? edge <= limit : edge >= limit }
 }
 
 /** The error for the first gate that failed; undefined where all passed. */

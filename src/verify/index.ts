@@ -3,7 +3,17 @@ export { comparePage } from './compare-page.js'
 export { compareText } from './compare-text.js'
 export { type Divergence, divergenceOf, type Spread } from './divergence.js'
 export { figures } from './figures.js'
-export { checkAskedGates, type Gate, type GateResult, gateError, gateValue, limitText, parseGate } from './gates.js'
+export {
+  checkAskedGates,
+  checkGates,
+  type Gate,
+  type GateResult,
+  gateError,
+  gateValue,
+  limitText,
+  parseGate,
+  withinLimit,
+} from './gates.js'
 export {
   keepReference,
   keptReferenceFiles,

@@ -1,17 +1,14 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { MqError } from '../errors/index.js'
 import { readText, readWhole, writeWhole } from '../files/index.js'
 import type { WithProgress } from '../progress/index.js'
-import { llamaVersion } from '../runner/index.js'
 import { type BaseLogits, makeBaseLogits } from './base-logits.js'
 import { describeModel } from './describe-files.js'
-import { checkGates, type Gate, type GateResult } from './gates.js'
+import type { GateResult } from './gates.js'
 import { measureModel } from './measurement.js'
-import { type CachedMeasurement, entrySchema } from './measurement-cache.js'
-import { referenceOf } from './reference.js'
-import { type FileIdentity, reportJson, type VerifyReport } from './report.js'
+import { type CachedMeasurement, entryOf, entrySchema } from './measurement-cache.js'
+import { type FileIdentity, parseJson, reportJson, type VerifyReport } from './report.js'
 import { fileIdentity } from './schema.js'
 
 /** Files that keepReference writes. */
@@ -83,26 +80,14 @@ export async function* measureKept(
   { contextLength, chunks, threads, signal }: Pick<KeepReferenceOptions, 'contextLength' | 'chunks' | 'threads' | 'signal'>,
 ): WithProgress<CachedMeasurement> {
   const path = join(folder, describedName)
-  const described = parse(describedSchema, await readWhole(path, 2 ** 24), path)
+  const described = parseJson(describedSchema, await readWhole(path, 2 ** 24), path)
   const bytes = await readFile(join(folder, likelihoodsName))
   const negativeLogLikelihoods = new Float64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
   const { version: _, ...rest } = described
   const base: BaseLogits = { path: join(folder, logitsName), ...rest, negativeLogLikelihoods, dispose: async () => {} }
-  const { content, name, sha256 } = await readText(text, { chunks, contextLength })
-  const measured = yield* measureModel(await describeModel(model, signal), content, base, { chunks, threads, signal })
-  const { measurement, comparison, reference } = measured
-  return {
-    measurement,
-    reference: referenceOf(base, reference),
-    text: {
-      name,
-      sha256,
-      contextLength: comparison.contextLength,
-      chunks: comparison.chunks,
-      scoredTokens: comparison.negativeLogLikelihoods.length,
-    },
-    llamaCpp: llamaVersion,
-  }
+  const read = await readText(text, { chunks, contextLength })
+  const file = await describeModel(model, signal)
+  return entryOf(read, base, yield* measureModel(file, read.content, base, { chunks, threads, signal }))
 }
 
 /** The text of a measurement's file. */
@@ -112,27 +97,14 @@ export function measurementJson(measurement: CachedMeasurement): string {
 
 /** Reads what measurementJson wrote. @param name of the file, for messages. @throws MqError REPORT_INVALID. */
 export function parseMeasurement(text: string, name: string): CachedMeasurement {
-  const { version: _, ...measurement } = parse(entrySchema, text, name)
+  const { version: _, ...measurement } = parseJson(entrySchema, text, name)
   return measurement
 }
 
-/** A report as `mq verify` makes it, of a measurement and gates. @param others results of gates that were checked elsewhere. */
+/** A report as `mq verify` makes it, of a measurement and the results of its gates. */
 export function reportOfMeasurement(
   { measurement, ...rest }: CachedMeasurement,
-  gates: readonly { readonly gate: Gate; readonly confidence?: number }[],
-  others: readonly GateResult[] = [],
+  gates: readonly GateResult[] = [],
 ): VerifyReport {
-  const report = { version: 1 as const, ...measurement, ...rest }
-  const own = gates.flatMap(({ gate, confidence }) => checkGates([gate], report, confidence))
-  const results = [...own, ...others]
-  return { ...report, gates: results, passed: results.every(({ passed }) => passed) }
-}
-
-function parse<Schema extends v.GenericSchema>(schema: Schema, text: string, name: string): v.InferOutput<Schema> {
-  try {
-    return v.parse(schema, JSON.parse(text))
-  } catch (error) {
-    const problem = error instanceof Error ? error.message : String(error)
-    throw MqError.of('REPORT_INVALID', { file: name, problem }, { cause: error })
-  }
+  return { version: 1, ...measurement, ...rest, gates: [...gates], passed: gates.every(({ passed }) => passed) }
 }

@@ -2,7 +2,11 @@ import { createHash } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { keepNewest, writeWhole } from '../files/index.js'
+import { keepNewest, type Text, writeWhole } from '../files/index.js'
+import { llamaVersion } from '../runner/index.js'
+import type { BaseLogits } from './base-logits.js'
+import { type Measured, textOf } from './measurement.js'
+import { referenceOf } from './reference.js'
 import { reportJson } from './report.js'
 import { measurement, reference, textMeasured } from './schema.js'
 
@@ -11,6 +15,17 @@ export const entrySchema = v.object({ version: v.literal(1), measurement, refere
 
 /** A measurement with what it was made from. */
 export type CachedMeasurement = Omit<v.InferOutput<typeof entrySchema>, 'version'>
+
+/** A measurement as it is kept. */
+export function entryOf(text: Pick<Text, 'name' | 'sha256'>, base: BaseLogits, measured: Measured): CachedMeasurement {
+  const { measurement, reference: likelihoods } = measured
+  return {
+    measurement,
+    reference: referenceOf(base, likelihoods),
+    text: textOf(text, measured),
+    llamaCpp: llamaVersion,
+  }
+}
 
 /** All that a measurement depends on. */
 export interface MeasurementIdentity {

@@ -1,10 +1,11 @@
+import type { Text } from '../files/index.js'
 import { inStage, type WithProgress } from '../progress/index.js'
 import { type LogitsComparison, loadModel } from '../runner/index.js'
 import type { BaseLogits } from './base-logits.js'
 import type { ModelFiles } from './describe-files.js'
 import { divergenceOf } from './divergence.js'
 import { profileOf } from './profile.js'
-import type { Measurement } from './report.js'
+import type { Measurement, VerifyReport } from './report.js'
 import { perplexityOf, perplexityRatio } from './statistics.js'
 
 /** A model held against base logits. */
@@ -15,6 +16,12 @@ export interface Measured {
   readonly reference: Float64Array
   /** Version of llama.cpp. */
   readonly llamaVersion: string
+}
+
+/** What reports say of the text. */
+export function textOf({ name, sha256 }: Pick<Text, 'name' | 'sha256'>, { comparison }: Measured): VerifyReport['text'] {
+  const { contextLength, chunks, negativeLogLikelihoods } = comparison
+  return { name, sha256, contextLength, chunks, scoredTokens: negativeLogLikelihoods.length }
 }
 
 /**

@@ -80,13 +80,15 @@ export async function readReport(path: string): Promise<VerifyReport> {
 
 /** Reads the text of a report. @param name of the file, for messages. @throws MqError REPORT_INVALID. */
 export function parseReport(text: string, name: string): VerifyReport {
+  return parseJson(reportSchema, text, name)
+}
+
+/** Reads JSON of a form that reports have in common with files beside them. @param name of the file. @throws MqError REPORT_INVALID. */
+export function parseJson<Schema extends v.GenericSchema>(schema: Schema, text: string, name: string): v.InferOutput<Schema> {
   try {
-    return v.parse(reportSchema, JSON.parse(text))
+    return v.parse(schema, JSON.parse(text))
   } catch (error) {
-    throw MqError.of(
-      'REPORT_INVALID',
-      { file: name, problem: error instanceof Error ? error.message : String(error) },
-      { cause: error },
-    )
+    const problem = error instanceof Error ? error.message : String(error)
+    throw MqError.of('REPORT_INVALID', { file: name, problem }, { cause: error })
   }
 }

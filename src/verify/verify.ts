@@ -3,7 +3,7 @@ import type { WithProgress } from '../progress/index.js'
 import { externalPerplexity } from '../runner/index.js'
 import { describeModel, type ModelFiles } from './describe-files.js'
 import { checkAskedGates, checkGates, type Gate } from './gates.js'
-import { type Measured, measureModel } from './measurement.js'
+import { type Measured, measureModel, textOf } from './measurement.js'
 import { pairedDifference } from './paired.js'
 import { identifyReference, type MeasureOptions, openReference, referenceOf } from './reference.js'
 import type { VerifyReport } from './report.js'
@@ -37,20 +37,15 @@ export async function* verify(options: VerifyOptions): WithProgress<VerifyReport
   const base = yield* openReference(text.content, await identifyReference(options), options, [model])
   try {
     const limits = { chunks, threads, signal }
-    const { measurement, comparison, reference, llamaVersion } = yield* measureModel(file, text.content, base, limits)
+    const measured = yield* measureModel(file, text.content, base, limits)
+    const { measurement, comparison, reference, llamaVersion } = measured
     const external = yield* secondOpinion(file.path, comparison.contextLength, options)
     const versus = otherFile === undefined ? undefined : yield* measureModel(otherFile, text.content, base, limits)
     const report = {
       version: 1 as const,
       ...measurement,
       reference: referenceOf(base, reference),
-      text: {
-        name: text.name,
-        sha256: text.sha256,
-        contextLength: comparison.contextLength,
-        chunks: comparison.chunks,
-        scoredTokens: comparison.negativeLogLikelihoods.length,
-      },
+      text: textOf(text, measured),
       external,
       versus: versus === undefined || otherFile === undefined ? undefined : versusOf(otherFile, versus, comparison),
       llamaCpp: llamaVersion,

@@ -2,6 +2,7 @@ import { MqError } from '../../errors/index.js'
 import { readShare } from '../../terminal/index.js'
 import {
   type CachedMeasurement,
+  checkGates,
   differenceOfChunks,
   type FileIdentity,
   figures,
@@ -11,10 +12,11 @@ import {
   reportOfMeasurement,
   studentBound,
   type VerifyReport,
+  withinLimit,
 } from '../../verify/index.js'
 import type { ModelSpec } from '../file/build-spec.js'
 import type { Place } from '../file/read-fields.js'
-import { parseBuildGate } from './parse-gate.js'
+import { type BuildGate, parseBuildGate } from './parse-gate.js'
 
 /** What is known of an output. */
 export interface MeasuredOutput {
@@ -42,32 +44,25 @@ export function checkModelGates({ gates, placeOf }: ModelSpec, outputs: Readonly
       const own = outputs.get(output) as MeasuredOutput
       const result =
         gate.kind === 'number'
-          ? numberResult(own, gate.gate, confidence)
+          ? (checkGates([gate.gate], reportOf(own), confidence)[0] as GateResult)
           : outputResult(own, outputs.get(gate.other) as MeasuredOutput, gate, confidence)
       return { output, result, place: placeOf(['gates', index]) }
     })
   })
 }
 
-type NumberGate = Extract<ReturnType<typeof parseBuildGate>, { kind: 'number' }>['gate']
-
-function numberResult(own: MeasuredOutput, gate: NumberGate, confidence: number | undefined): GateResult {
-  const [result] = reportOfMeasurement(measurementOf(own), [{ gate, confidence }]).gates
-  return result as GateResult
-}
-
 /** An output against another: the same figure of it, with a factor, is the limit. A confidence is that of their difference by chunk. */
 function outputResult(
   own: MeasuredOutput,
   other: MeasuredOutput,
-  { figure, bound, other: name, factor }: Extract<ReturnType<typeof parseBuildGate>, { kind: 'output' }>,
+  { figure, bound, other: name, factor }: Extract<BuildGate, { kind: 'output' }>,
   confidence: number | undefined,
 ): GateResult {
   const kind = figures.get(figure)
   const valueOf = (one: MeasuredOutput): number => kind?.of(reportOf(one))?.value ?? Number.NaN
   const [value, limit] = [valueOf(own), factor * valueOf(other)]
   const margin = confidence === undefined ? 0 : marginOf(own, other, confidence)
-  const edge = bound === 'most' ? value + margin : value - margin
+  const { edge, passed } = withinLimit(value, margin, bound, limit)
   return {
     name: `${kind?.label ?? figure} against ${factor === 1 ? '' : `${factor} times `}that of ${name}`,
     figure,
@@ -75,7 +70,7 @@ function outputResult(
     limit: Number(limit.toPrecision(6)),
     bound,
     ...(confidence === undefined ? {} : { confidence, edge }),
-    passed: bound === 'most' ? edge <= limit : edge >= limit,
+    passed,
   }
 }
 
@@ -87,12 +82,10 @@ function marginOf(own: MeasuredOutput, other: MeasuredOutput, confidence: number
 }
 
 /** Figures of a file that was not measured are its size and bits per weight; all others are absent, and fail. */
-function measurementOf({ measurement, files, bitsPerWeight }: MeasuredOutput): CachedMeasurement {
-  return measurement ?? ({ measurement: { files, bitsPerWeight }, text: {} } as unknown as CachedMeasurement)
-}
-
-function reportOf(output: MeasuredOutput): VerifyReport {
-  return reportOfMeasurement(measurementOf(output), [])
+function reportOf({ measurement, files, bitsPerWeight }: MeasuredOutput): VerifyReport {
+  return measurement === undefined
+    ? ({ files, bitsPerWeight, text: {}, gates: [], passed: false } as unknown as VerifyReport)
+    : reportOfMeasurement(measurement)
 }
 
 /** The error of the gates that failed; undefined where all passed. @param gates of all models. */
