@@ -1,8 +1,8 @@
-import { facts, markup, page, section, table, tiles } from '../report/index.js'
+import { facts, markup, page, section, tiles } from '../report/index.js'
 import { formatBytes } from '../terminal/index.js'
-import type { CompareReport } from './compare.js'
+import type { ComparedModel, CompareReport } from './compare.js'
 import { dominatedText } from './compare-text.js'
-import { figureText, identityFacts, repeatSection, textFacts } from './page-parts.js'
+import { figureText, identityFacts, type ModelRow, modelTable, repeatSection, textFacts } from './page-parts.js'
 import type { MadeBy } from './report-page.js'
 import { kldTradeoff, perplexityTradeoff, sameTopTradeoff } from './tradeoff-charts.js'
 
@@ -35,34 +35,7 @@ export function comparePage({ models, reference, text, notes, llamaCpp }: Compar
     ),
     section(
       'Models',
-      table(
-        [
-          { title: 'model' },
-          { title: 'size' },
-          { title: 'bits/weight' },
-          { title: 'mean KL divergence' },
-          { title: '99 % quantile' },
-          { title: 'perplexity ratio' },
-          { title: 'same top token' },
-          { title: 'dominated by', left: true },
-        ],
-        models.map((model) => {
-          const { kld, sameTop } = model.divergence
-          return {
-            isBack: !model.onFront,
-            cells: [
-              model.name,
-              formatBytes(model.sizeBytes).replace(' ', '\u00a0'),
-              model.bitsPerWeight.toFixed(3),
-              figureText('kld.mean', kld.mean.value, kld.mean.standardError),
-              figureText('kld.q99', kld.quantiles['99'] ?? Number.NaN),
-              figureText('ppl-ratio', model.perplexityRatio.value, model.perplexityRatio.standardError),
-              figureText('same-top', sameTop.value, sameTop.standardError),
-              model.onFront ? markup`<span class="passed-mark">Pareto-optimal</span>` : dominatedText(model),
-            ],
-          }
-        }),
-      ),
+      modelTable('model', models.map(rowOf)),
       markup`<p class="after">A model is dominated by another that is as small or smaller and has a lower KL divergence; in brackets the confidence that it is lower, by Student's t of the paired differences of ${text.chunks} chunks. It is two-sided, and the nearest of all was chosen for each, so take what is not far above 95 % with care.</p>`,
       ...notes.map((note) => markup`<p>${note}</p>`),
     ),
@@ -83,4 +56,19 @@ export function comparePage({ models, reference, text, notes, llamaCpp }: Compar
     ),
     repeatSection(command),
   ])
+}
+
+function rowOf(model: ComparedModel): ModelRow {
+  const { divergence, perplexityRatio } = model
+  const { kld, sameTop } = divergence
+  return {
+    ...model,
+    figures: [
+      figureText('kld.mean', kld.mean.value, kld.mean.standardError),
+      figureText('kld.q99', kld.quantiles['99'] ?? Number.NaN),
+      figureText('ppl-ratio', perplexityRatio.value, perplexityRatio.standardError),
+      figureText('same-top', sameTop.value, sameTop.standardError),
+    ],
+    dominatedBy: dominatedText(model),
+  }
 }

@@ -23,6 +23,7 @@ export {
   reportOfMeasurement,
 } from './kept-reference.js'
 export { type CachedMeasurement } from './measurement-cache.js'
+export { figureText, type ModelRow, modelTable } from './page-parts.js'
 export { differenceOfChunks, type PairedDifference, pairedDifference } from './paired.js'
 export { dominators } from './pareto.js'
 export { type FileIdentity, parseReport, readReport, reportPath, type VerifyReport, writeReport } from './report.js'

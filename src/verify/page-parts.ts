@@ -1,4 +1,4 @@
-import { type Cell, type Markup, markup, section } from '../report/index.js'
+import { type Cell, type Markup, markup, section, table } from '../report/index.js'
 import { formatBytes } from '../terminal/index.js'
 import { isShare } from './figures.js'
 import type { FileIdentity, VerifyReport } from './report.js'
@@ -15,6 +15,44 @@ export function figureText(name: string, value: number, standardError?: number):
 /** `99.31 %`, and never quite 100 %. */
 export function confidenceText(confidence: number): string {
   return `${Math.min(100 * confidence, 99.99).toFixed(2)} %`
+}
+
+/** A model of modelTable. Where it was not measured, `onFront` is undefined and its figures are empty. */
+export interface ModelRow {
+  readonly name: string
+  readonly sizeBytes: number
+  readonly bitsPerWeight: number
+  readonly onFront: boolean | undefined
+  /** Mean KL divergence, its 99 % quantile, perplexity ratio, same top token. */
+  readonly figures: readonly [Cell, Cell, Cell, Cell]
+  /** Empty on the front. */
+  readonly dominatedBy: string
+}
+
+/** Models against one reference, and which are Pareto-optimal. @param heading of the column of names. */
+export function modelTable(heading: string, rows: readonly ModelRow[]): Markup {
+  return table(
+    [
+      { title: heading },
+      { title: 'size' },
+      { title: 'bits/weight' },
+      { title: 'mean KL divergence' },
+      { title: '99 % quantile' },
+      { title: 'perplexity ratio' },
+      { title: 'same top token' },
+      { title: 'dominated by', left: true },
+    ],
+    rows.map(({ name, sizeBytes, bitsPerWeight, onFront, figures, dominatedBy }) => ({
+      isBack: onFront === false,
+      cells: [
+        name,
+        formatBytes(sizeBytes).replace(' ', '\u00a0'),
+        bitsPerWeight.toFixed(3),
+        ...figures,
+        onFront === true ? markup`<span class="passed-mark">Pareto-optimal</span>` : dominatedBy,
+      ],
+    })),
+  )
 }
 
 /** Names, sizes and digests of files. */

@@ -1,23 +1,17 @@
 import { formatBytes, formatSeconds } from '../../terminal/index.js'
 import { type GateResult, gateValue, limitText } from '../../verify/index.js'
-import type { BuildReport, BuiltModel, BuiltOutput } from './report.js'
+import { type BuildReport, type BuiltModel, type BuiltOutput, verdictOf } from './report.js'
 import { letterOf, textPlot } from './text-plot.js'
 
 /** The report as Markdown: tables, and a plot of characters, which every viewer shows. */
 export function summaryMarkdown(report: BuildReport): string {
   const { title, models, publications, passed, steps, seconds, mq } = report
-  const gates = models.flatMap(({ outputs }) => outputs.flatMap((output) => output.gates))
-  const failed = gates.filter((gate) => !gate.passed).length
-  const verdict =
-    gates.length === 0
-      ? ''
-      : passed
-        ? ` ${gates.length === 1 ? 'The gate' : `All ${gates.length} gates`} passed.`
-        : ` **${failed} of ${gates.length} gates failed: nothing was published.**`
+  const verdict = verdictOf(report)
+  const said = verdict === undefined ? '' : passed ? ` ${verdict}.` : ` **${verdict}.**`
   return `${[
     `# ${inline(title)}`,
     '',
-    `${steps.total} steps, ${steps.known} of them done before, in ${formatSeconds(seconds)} with mq ${mq}.${verdict}`,
+    `${steps.total} steps, ${steps.known} of them done before, in ${formatSeconds(seconds)} with mq ${mq}.${said}`,
     ...models.flatMap(modelLines),
     ...publicationLines(publications),
   ].join('\n')}\n`

@@ -1,19 +1,16 @@
-import { type Cell, markup, page, section, table, tiles } from '../../report/index.js'
+import { markup, page, section, table, tiles } from '../../report/index.js'
 import { formatBytes, formatSeconds } from '../../terminal/index.js'
-import { gateValue, kldTradeoff, limitText } from '../../verify/index.js'
-import type { BuildReport, BuiltModel, BuiltOutput } from './report.js'
+import { figureText, gateValue, kldTradeoff, limitText, type ModelRow, modelTable } from '../../verify/index.js'
+import { type BuildReport, type BuiltModel, type BuiltOutput, verdictOf } from './report.js'
 
 /** The report as a page of its own: see page() in src/report. */
 export function summaryPage(report: BuildReport): string {
   const { title, models, publications, passed, steps, seconds, mq, file } = report
   const outputs = models.flatMap((model) => model.outputs)
-  const gates = outputs.flatMap((output) => output.gates)
-  const failed = gates.filter((gate) => !gate.passed).length
+  const verdict = verdictOf(report)
   return page(title, [
     markup`<header><h1>${title}</h1><p class="lead">${outputs.length} outputs of ${models.length === 1 ? 'a model' : `${models.length} models`}</p>${
-      gates.length === 0
-        ? undefined
-        : markup`<p class="verdict ${passed ? 'passed' : 'failed'}">${passed ? `${gates.length === 1 ? 'The gate' : `All ${gates.length} gates`} passed` : `${failed} of ${gates.length} gates failed: nothing was published`}</p>`
+      verdict && markup`<p class="verdict ${passed ? 'passed' : 'failed'}">${verdict}</p>`
     }</header>`,
     tiles([
       {
@@ -49,38 +46,26 @@ function modelSection({ name, source, outputs }: BuiltModel): ReturnType<typeof 
     name,
     markup`<p>From ${source}.${measured === undefined ? '' : ` Against ${measured.reference.name} on ${measured.text.name}: ${measured.text.scoredTokens} tokens in ${measured.text.chunks} chunks of ${measured.text.contextLength}.`}</p>`,
     bySize.length === 0 ? undefined : markup`<div class="charts">${kldTradeoff(bySize)}</div>`,
-    table(
-      [
-        { title: 'output' },
-        { title: 'size' },
-        { title: 'bits/weight' },
-        { title: 'mean KL divergence' },
-        { title: '99 % quantile' },
-        { title: 'perplexity ratio' },
-        { title: 'same top token' },
-        { title: 'dominated by', left: true },
-      ],
-      outputs.map((output) => ({ isBack: output.onFront === false, cells: cellsOf(output) })),
-    ),
+    modelTable('output', outputs.map(rowOf)),
     gateTable(outputs),
     ...outputs.flatMap(({ name: output, notes }) => notes.map((note) => markup`<p class="after">${output}: ${note}</p>`)),
   )
 }
 
-function cellsOf({ name, sizeBytes, bitsPerWeight, measurement, onFront, dominatedBy }: BuiltOutput): Cell[] {
-  const size = [name, formatBytes(sizeBytes).replace(' ', '\u00a0'), bitsPerWeight.toFixed(3)]
-  if (measurement === undefined) return [...size, '', '', '', '', '']
+function rowOf({ name, sizeBytes, bitsPerWeight, measurement, onFront, dominatedBy = '' }: BuiltOutput): ModelRow {
+  const row = { name, sizeBytes, bitsPerWeight, onFront, dominatedBy }
+  if (measurement === undefined) return { ...row, figures: ['', '', '', ''] }
   const { divergence, perplexityRatio } = measurement.measurement
   const { kld, sameTop } = divergence
-  const withError = (value: string, error: string): Cell => markup`${value} <span class="error">± ${error}</span>`
-  return [
-    ...size,
-    withError(kld.mean.value.toFixed(6), kld.mean.standardError.toFixed(6)),
-    (kld.quantiles['99'] ?? Number.NaN).toFixed(4),
-    withError(perplexityRatio.value.toFixed(4), perplexityRatio.standardError.toFixed(4)),
-    `${(100 * sameTop.value).toFixed(2)} %`,
-    onFront === true ? markup`<span class="passed-mark">Pareto-optimal</span>` : (dominatedBy ?? ''),
-  ]
+  return {
+    ...row,
+    figures: [
+      figureText('kld.mean', kld.mean.value, kld.mean.standardError),
+      (kld.quantiles['99'] ?? Number.NaN).toFixed(4),
+      figureText('ppl-ratio', perplexityRatio.value, perplexityRatio.standardError),
+      `${(100 * sameTop.value).toFixed(2)} %`,
+    ],
+  }
 }
 
 function gateTable(outputs: readonly BuiltOutput[]): ReturnType<typeof table> | undefined {

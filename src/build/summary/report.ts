@@ -50,6 +50,15 @@ export interface BuildReport {
   readonly summaries: readonly string[]
 }
 
+/** `All 3 gates passed`; undefined where there are none. */
+export function verdictOf({ models, passed }: Pick<BuildReport, 'models' | 'passed'>): string | undefined {
+  const gates = models.flatMap(({ outputs }) => outputs.flatMap((output) => output.gates))
+  if (gates.length === 0) return undefined
+  if (passed) return `${gates.length === 1 ? 'The gate' : `All ${gates.length} gates`} passed`
+  const failed = gates.filter((gate) => !gate.passed)
+  return `${failed.length} of ${gates.length} gates failed: nothing was published`
+}
+
 /** Reads what the steps of a model have made. @throws MqError REPORT_INVALID and the like for damaged files. */
 export async function readOutputs(
   { key, outputs }: ModelSpec,
