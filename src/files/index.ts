@@ -3,6 +3,7 @@ export { hashFile } from './hash-file.js'
 export { keepNewest } from './keep-newest.js'
 export { type HeldLock, sharedLock } from './lock.js'
 export {
+  availableBytes,
   checkOutput,
   checkSpace,
   checkTarget,

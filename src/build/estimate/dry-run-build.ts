@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
-import { statfs } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { availableBytes } from '../../files/index.js'
 import { readModelHeaders } from '../../model/index.js'
 import type { WithProgress } from '../../progress/index.js'
 import { formatBytes, formatSeconds, formatTable } from '../../terminal/index.js'
@@ -10,7 +10,7 @@ import type { BuildSpec, ModelSpec } from '../file/build-spec.js'
 import { publicationPlace } from '../file/check-references.js'
 import { readBuild } from '../file/read-build.js'
 import { type GivenInputs, makeGraph } from '../graph/make-graph.js'
-import type { Step } from '../graph/step.js'
+import type { Graph, Step } from '../graph/step.js'
 import { knownSteps, stepError } from '../run/run-graph.js'
 import { openDigests } from '../sources/digests.js'
 import { findGivens } from '../sources/find-givens.js'
@@ -56,7 +56,7 @@ export async function* dryRunBuild(options: BuildOptions): WithProgress<BuildDry
   const known = await knownSteps(graph, work)
   const estimates = new Map<string, (step: Step) => Promise<StepEstimate>>()
   for (const model of spec.models)
-    estimates.set(model.key, await estimatorOf(model, inputs.get(model.key) as GivenInputs, spec, options))
+    estimates.set(model.key, await estimatorOf(model, inputs.get(model.key) as GivenInputs, graph, spec, options))
   const steps: DryStep[] = []
   for (const [done, step] of graph.steps.entries()) {
     yield { stage: 'estimate', done, total: graph.steps.length, unit: 'steps', item: step.id }
@@ -86,15 +86,16 @@ export async function* dryRunBuild(options: BuildOptions): WithProgress<BuildDry
     steps,
     publications: spec.models.flatMap(publicationsOf),
     diskBytes: sum(({ sizeBytes }) => sizeBytes),
-    freeBytes: await freeBytes(work.path),
+    freeBytes: await availableBytes(nearestFolder(work.path)),
     memoryBytes: Math.max(0, ...left.map(({ memoryBytes }) => memoryBytes)),
     seconds: { low: sum(({ seconds }) => seconds.low), high: sum(({ seconds }) => seconds.high) },
   }
 }
 
 async function estimatorOf(
-  { lora: _, ...model }: ModelSpec,
+  model: ModelSpec,
   inputs: GivenInputs,
+  { givens }: Graph,
   { threads, memoryBytes }: BuildSpec,
   options: BuildOptions,
 ): Promise<(step: Step) => Promise<StepEstimate>> {
@@ -104,7 +105,7 @@ async function estimatorOf(
   const { path, kind } = inputs.source
   const source = kind === 'gguf' ? {} : { name, pre, mtp, lora }
   const { blueprint } = await readModelHeaders(path, { ...source, signal: options.signal })
-  return estimator(blueprint, { ...model, lora: [] }, inputs, {
+  return estimator(blueprint, model, givens, {
     threads: options.threads ?? threads ?? availableParallelism(),
     memoryBytes: options.memoryBytes ?? memoryBytes,
   })
@@ -116,15 +117,10 @@ function publicationsOf({ key, publish, outputs }: ModelSpec): BuildDryRun['publ
   )
 }
 
-/** Of the nearest folder that is there. */
-async function freeBytes(path: string): Promise<number> {
-  const { bavail, bsize } = await statfs(existsSync(path) ? path : nearestFolder(path))
-  return bavail * bsize
-}
-
+/** The nearest folder that is there. */
 function nearestFolder(path: string): string {
   const folder = dirname(path)
-  return existsSync(folder) || folder === path ? folder : nearestFolder(folder)
+  return existsSync(path) || folder === path ? path : nearestFolder(folder)
 }
 
 /** The dry run as a user reads it. */

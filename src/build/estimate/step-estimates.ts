@@ -1,10 +1,11 @@
 import type { Blueprint } from '../../model/index.js'
 import { type DryRun, dryRun, makePlan, type Plan, planUniform, typicalMeasure } from '../../plan/index.js'
 import { finish } from '../../progress/index.js'
+import { elementCount } from '../../recipe/index.js'
 import { readSize } from '../../terminal/index.js'
 import type { ModelSpec } from '../file/build-spec.js'
-import type { GivenInputs } from '../graph/make-graph.js'
-import type { Step } from '../graph/step.js'
+import { budgetGoals } from '../file/output-fields.js'
+import type { Given, Graph, Json, Step, StepInput } from '../graph/step.js'
 import { readPlanRequest } from '../run/units/plan-request.js'
 
 /** What a step takes, as far as headers tell. */
@@ -34,17 +35,17 @@ const defaultContext = 512
 /** Estimates the steps of one model. */
 export function estimator(
   blueprint: Blueprint,
-  { calibration, test }: ModelSpec,
-  inputs: GivenInputs,
+  { calibration, test }: Pick<ModelSpec, 'calibration' | 'test'>,
+  givens: Graph['givens'],
   means: { readonly threads: number; readonly memoryBytes?: number },
 ): (step: Step) => Promise<StepEstimate> {
   const { threads, memoryBytes = quantizeMemory } = means
   const whole = planUniform(blueprint, blueprint.sourceType)
   const plans = new Map<string, Promise<Plan>>()
   /** Running the model over a text. */
-  const running = (textBytes: number, asked: { readonly chunks?: number; readonly context?: number } | undefined) => {
+  const running = (bytes: number, asked: { readonly chunks?: number; readonly context?: number } | undefined) => {
     const { context = defaultContext, chunks = Number.POSITIVE_INFINITY } = asked ?? {}
-    const used = Math.max(1, Math.min(chunks, Math.floor(textBytes / bytesPerToken / context)))
+    const used = Math.max(1, Math.min(chunks, Math.floor(bytes / bytesPerToken / context)))
     const operations = 2 * activeWeights(blueprint) * used * context
     return {
       context,
@@ -66,11 +67,12 @@ export function estimator(
   }
   const planOf = (step: Step): Promise<Plan> => {
     const key = step.output ?? ''
-    const known = plans.get(key) ?? planFromHeaders(blueprint, step, inputs)
+    const known = plans.get(key) ?? planFromHeaders(blueprint, step, givens)
     plans.set(key, known)
     return known
   }
-  const bytesOf = (text: GivenInputs['test']): number => text?.files[0]?.sizeBytes ?? 0
+  const textBytes = ({ inputs }: Step): number => givenOf(inputs['text'], givens)?.files[0]?.sizeBytes ?? 0
+  const mostCalibration = readSize(calibration?.memory ?? '1GiB') as number
 
   return async (step) => {
     switch (step.kind) {
@@ -79,21 +81,20 @@ export function estimator(
         return { sizeBytes: fileBytes, memoryBytes, seconds: duration }
       }
       case 'calibrate': {
-        const text =
-          Object.values(step.inputs).length > 0 ? bytesOf(inputs.calibration[Number(/\d+$/.exec(step.id)?.[0] ?? 1) - 1]) : 0
-        const { seconds } = running(text, calibration)
-        const sizeBytes = calibrationBytes(blueprint, calibration?.rank, readSize(calibration?.memory ?? '1GiB') as number)
+        const { seconds } = running(textBytes(step), calibration)
+        const sizeBytes = calibrationBytes(blueprint, calibration?.rank, mostCalibration)
         const high = seconds.high * (calibration?.rank === 0 ? 1 : covarianceFactor)
         return { sizeBytes, memoryBytes: sizeBytes + (await memoryOf(whole)), seconds: { ...seconds, high } }
       }
       case 'merge': {
-        const sizeBytes = calibrationBytes(blueprint, calibration?.rank, readSize(calibration?.memory ?? '1GiB') as number)
+        const sizeBytes = calibrationBytes(blueprint, calibration?.rank, mostCalibration)
         return { sizeBytes, memoryBytes: 2 * sizeBytes, seconds: { low: sizeBytes / 1e9, high: sizeBytes / 1e7 } }
       }
       case 'plan': {
         const { tensors } = await planOf(step)
-        const isBudget = /"(?:bits|size|fit)":/.test(JSON.stringify(step.options['request']))
-        const sampled = tensors.reduce((sum, { shape }) => sum + Math.min(sampledWeights, elements(shape)), 0)
+        const request = step.options['request'] as Readonly<Record<string, Json>>
+        const isBudget = budgetGoals.some((goal) => request[goal] !== undefined)
+        const sampled = tensors.reduce((sum, { shape }) => sum + Math.min(sampledWeights, elementCount(shape)), 0)
         const tried = isBudget ? sampled * triedTypes : 0
         const seconds = { low: tried / threads / measuring.fast, high: 1 + tried / threads / measuring.slow }
         return { sizeBytes: 300 * tensors.length, memoryBytes, seconds }
@@ -104,12 +105,12 @@ export function estimator(
         return { sizeBytes: fileBytes, memoryBytes, seconds: { low: duration.low, high } }
       }
       case 'reference': {
-        const { context, chunks, seconds } = running(bytesOf(inputs.test), test)
+        const { context, chunks, seconds } = running(textBytes(step), test)
         const sizeBytes = chunks * (context - 1 - Math.floor(context / 2)) * 2 * (vocabulary(blueprint) + 4)
         return { sizeBytes, memoryBytes: await memoryOf(whole), seconds }
       }
       case 'measure': {
-        const { context, seconds } = running(bytesOf(inputs.test), test)
+        const { context, seconds } = running(textBytes(step), test)
         // Some tens of kilobytes, most of them figures by position.
         return { sizeBytes: 40_000 + 100 * context, memoryBytes: await memoryOf(await planOf(step)), seconds }
       }
@@ -117,10 +118,15 @@ export function estimator(
   }
 }
 
+/** What a step takes from outside; undefined for what another step makes, and for what it does not take. */
+function givenOf(input: StepInput | undefined, givens: Graph['givens']): Given | undefined {
+  return input !== undefined && 'given' in input ? givens.get(input.given) : undefined
+}
+
 /** The plan with typical errors in place of measured ones. @throws MqError BUDGET_IMPOSSIBLE and the like, before anything runs. */
-async function planFromHeaders(blueprint: Blueprint, step: Step, { plans, mixtures }: GivenInputs): Promise<Plan> {
-  const output = step.output ?? ''
-  const files = { plan: plans.get(output)?.path, mixture: mixtures.get(output)?.path }
+async function planFromHeaders(blueprint: Blueprint, step: Step, givens: Graph['givens']): Promise<Plan> {
+  const { plan, mixture } = step.inputs
+  const files = { plan: givenOf(plan, givens)?.path, mixture: givenOf(mixture, givens)?.path }
   const { request, options } = await readPlanRequest(step.options['request'], files)
   // What needs a calibration is left out: there may be none yet.
   const { calibrate: _, smooth: __, ...rest } = options
@@ -136,7 +142,7 @@ function activeWeights({ tensors, metadata, architecture }: Blueprint): number {
   const share = (number('expert_used_count') ?? 1) / (number('expert_count') ?? 1)
   return tensors.reduce((sum, { role, shape }) => {
     if (role === 'embedding') return sum
-    return sum + elements(shape) * (role.startsWith('expert-') && share > 0 && share <= 1 ? share : 1)
+    return sum + elementCount(shape) * (role.startsWith('expert-') && share > 0 && share <= 1 ? share : 1)
   }, 0)
 }
 
@@ -160,8 +166,4 @@ function calibrationBytes({ tensors }: Blueprint, rank: number | undefined, most
 
 function vocabulary({ tensors }: Blueprint): number {
   return tensors.find(({ role }) => role === 'embedding')?.shape[0] ?? 0
-}
-
-function elements(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1)
 }

@@ -20,10 +20,10 @@ export async function checkReferences(models: readonly ModelSpec[]): Promise<Pro
     presets: new Set(choices.presets.flatMap(({ name, aliases }) => [name, ...aliases])),
     mixtures: new Set(choices.mixtures.map(({ name }) => name)),
   }
+  const alike = new Map(alikeNames(models.map(({ key }) => key)))
   for (const model of models) {
-    checkAlike(models.map(({ key }) => key)).forEach(([name, other]) => {
-      if (name === model.key) report(model, [], `${name} and ${other} differ by the case of letters alone`)
-    })
+    const other = alike.get(model.key)
+    if (other !== undefined) report(model, [], `${model.key} and ${other} differ by the case of letters alone`)
     checkCalibration(model, models, report)
     checkOutputs(model, known, report)
     checkGates(model, report)
@@ -33,8 +33,8 @@ export async function checkReferences(models: readonly ModelSpec[]): Promise<Pro
   return problems
 }
 
-/** Names that a file system may take for one. */
-function checkAlike(names: readonly string[]): (readonly [string, string])[] {
+/** Names that a file system may take for those before them, each with the other. */
+function alikeNames(names: readonly string[]): (readonly [string, string])[] {
   const seen = new Map<string, string>()
   return names.flatMap((name) => {
     const other = seen.get(name.toLowerCase())
@@ -76,7 +76,7 @@ interface Known {
 function checkOutputs(model: ModelSpec, { presets, mixtures }: Known, report: Report): void {
   const { outputs, calibration } = model
   if (Object.keys(outputs).length === 0) report(model, [], `models.${model.key} has no outputs`)
-  for (const [name, other] of checkAlike(Object.keys(outputs))) {
+  for (const [name, other] of alikeNames(Object.keys(outputs))) {
     report(model, ['outputs', name], `${name} and ${other} differ by the case of letters alone`)
   }
   for (const [name, output] of Object.entries(outputs)) {
