@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import type { MqError } from '../errors/index.js'
 import { writeWhole } from '../files/index.js'
@@ -97,7 +97,8 @@ export async function* build(options: BuildOptions): AsyncGenerator<BuildProgres
     await writeSummaries(report)
     if (options.prune === true && failed === undefined) {
       await work.prune(new Set([...records.values()].map(({ key }) => key)))
-      await pruneMeasured(measured)
+      // Of no use where its steps are done.
+      await rm(measured, { recursive: true, force: true })
     }
     return { report, failed }
   } finally {
@@ -190,9 +191,4 @@ async function* publishAll(
 async function writeSummaries(report: BuildReport): Promise<void> {
   const texts = [summaryMarkdown(report), summaryPage(report), `${JSON.stringify(report, undefined, 2)}\n`]
   for (const [index, path] of report.summaries.entries()) await writeWhole(path, texts[index] ?? '')
-}
-
-/** What was measured costs little to keep, and is of no use where its steps are done. */
-async function pruneMeasured(folder: string): Promise<void> {
-  for (const name of await readdir(folder).catch(() => [])) await rm(join(folder, name), { force: true })
 }

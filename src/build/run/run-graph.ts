@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { MqError } from '../../errors/index.js'
-import type { Progress } from '../../progress/index.js'
+import { finish, type Progress } from '../../progress/index.js'
 import { digestOfList, unitKey, unitVersion } from '../graph/digest.js'
 import type { Graph, Step, Unit } from '../graph/step.js'
 import type { StepRecord, WorkFolder } from '../work/work-folder.js'
@@ -74,10 +74,9 @@ export async function* runGraph(
     try {
       const startedAt = performance.now()
       const folder = await work.begin(step.kind, key)
-      const stream = executor.run({ unit, key, inputs: inputsOf(step, graph, done), folder })
-      let next = await stream.next()
-      for (; next.done !== true; next = await stream.next()) say({ event: 'progress', step, progress: next.value })
-      const record = await work.commit(unit, key, { ...next.value, seconds: (performance.now() - startedAt) / 1000 })
+      const task = { unit, key, inputs: inputsOf(step, graph, done), folder }
+      const made = await finish(executor.run(task), (progress) => say({ event: 'progress', step, progress }))
+      const record = await work.commit(unit, key, { ...made, seconds: (performance.now() - startedAt) / 1000 })
       done.set(step.id, record)
       say({ event: 'done', step, key, record })
     } catch (error) {
