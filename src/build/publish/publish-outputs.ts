@@ -9,7 +9,7 @@ import type { ModelSpec } from '../file/build-spec.js'
 import { publicationPlace } from '../file/check-references.js'
 import { unitVersion } from '../graph/digest.js'
 import type { GivenModel } from '../graph/make-graph.js'
-import type { StepRecord } from '../work/work-folder.js'
+import { checkResult, type StepRecord } from '../work/work-folder.js'
 
 /** An output that has passed its gates. */
 export interface PublishedOutput {
@@ -48,7 +48,7 @@ const recordSchema = v.object({ version: v.literal(1), place: v.string(), files:
  * published again.
  * @param folder of the build file, that folders are relative to.
  * @param records where it is noted what was published.
- * @throws MqError as publish and publishOutward do.
+ * @throws MqError as publish and publishOutward do; FILE_UNREADABLE where an output was damaged in the work folder.
  */
 export async function* publishOutputs(
   model: ModelSpec,
@@ -57,6 +57,7 @@ export async function* publishOutputs(
   { folder, records, signal }: { readonly folder: string; readonly records: string; readonly signal?: AbortSignal },
 ): WithProgress<readonly Publication[]> {
   const made: Publication[] = []
+  const checked = new Set<PublishedOutput>()
   const common = { madeFrom: source.path, madeFromDigest: digestOfFiles(source.files), signal }
   for (const wanted of wantedOf(model, outputs, folder)) {
     const { output, publication, name, to, registry } = wanted
@@ -67,6 +68,8 @@ export async function* publishOutputs(
       made.push({ ...shown, place: known.place, isNew: false })
       continue
     }
+    if (!checked.has(output)) await checkResult(output.record, signal)
+    checked.add(output)
     const { files } = output.record
     const shared = {
       ...common,

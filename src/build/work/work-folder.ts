@@ -99,6 +99,20 @@ export function workFolder(path: string): WorkFolder {
   }
 }
 
+/**
+ * Reads a result once more, for what leaves the work folder. One that was damaged since it was written is removed, and so made again.
+ * @throws MqError FILE_UNREADABLE where it was; INTERRUPTED.
+ */
+export async function checkResult({ folder, files }: StepRecord, signal?: AbortSignal): Promise<void> {
+  for (const { name, sha256 } of files) {
+    const path = join(folder, name)
+    if ((await hashFile(path, signal)).sha256 === sha256) continue
+    await rm(folder, { recursive: true, force: true })
+    const problem = 'it was damaged since it was written, and is removed; the next run makes it again'
+    throw MqError.of('FILE_UNREADABLE', { path, problem })
+  }
+}
+
 async function flush(path: string): Promise<void> {
   const handle = await open(path, 'r')
   try {

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { build } from '../../../src/build/index.js'
@@ -56,4 +56,25 @@ models:
     if (cache === undefined) delete process.env['MQ_CACHE']
     else process.env['MQ_CACHE'] = cache
   }
+})
+
+test('an output that was damaged in the work folder is not published, and made again', async () => {
+  await using folder = await temporaryFolder()
+  const at = (name: string): string => join(folder.path, name)
+  await writeTinyCheckpoint(at('tiny'))
+  const text = 'models: { tiny: { source: tiny, outputs: { half: { type: F16 } }'
+  await writeFile(at('build.yaml'), `${text} } }`)
+  const { report } = await finish(build({ file: at('build.yaml') }))
+  const [half] = report.models[0]?.outputs ?? []
+  const bytes = await readFile(half?.path ?? '')
+  bytes[bytes.length - 1] = ~(bytes.at(-1) as number)
+  await writeFile(half?.path ?? '', bytes)
+
+  await writeFile(at('build.yaml'), `${text}, publish: [{ name: me/tiny, to: ./dist, check: false }] } }`)
+  const publishing = finish(build({ file: at('build.yaml') }))
+  await expect(publishing).rejects.toThrow(/tiny-half\.gguf cannot be read: it was damaged/)
+  expect(await readdir(folder.path)).not.toContain('dist')
+  const again = await finish(build({ file: at('build.yaml') }))
+  expect(again.report.steps).toEqual({ total: 2, known: 1, run: 1 })
+  expect((await hashFile(at('dist/tiny-half.gguf'))).sha256).toBe(half?.files[0]?.sha256)
 })
