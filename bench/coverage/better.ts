@@ -37,6 +37,8 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
   camembert: [
     'its vocabulary is Unigram, which the converter writes as WordPiece, and its first positions are none',
     'tokenizer.ggml.model',
+    // the same, at another place in the file
+    'tokenizer.ggml.token_type_count',
     'tokenizer.ggml.tokens',
     'tokenizer.ggml.scores',
     'tokenizer.ggml.token_type',

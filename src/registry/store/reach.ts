@@ -6,12 +6,13 @@ import { parseModelName } from './model-name.js'
 import { readPins } from './pins.js'
 import { findRepository, listRepositories, readIndex } from './repository.js'
 import type { Store } from './store.js'
+import { fetchFromTrash } from './trash.js'
 
 /** Manifests that point to further blobs. */
 const pointing = new Set<string>([mediaTypes.manifest, mediaTypes.index, mediaTypes.dockerManifest, mediaTypes.dockerIndex])
 
 /**
- * Digests of all that a tag, an untagged entry of an index or a writer at work needs.
+ * Digests of all that a tag, an untagged entry of an index or a writer at work needs. Manifests that they need come back from the trash.
  * @throws MqError REGISTRY_CORRUPT where an index or a manifest cannot be read: nobody knows what it needs.
  */
 export async function reach(store: Store): Promise<Set<string>> {
@@ -33,6 +34,8 @@ async function visit(
   if (reached.has(descriptor.digest) && !pointing.has(descriptor.mediaType)) return
   reached.add(descriptor.digest)
   if (!pointing.has(descriptor.mediaType) || descriptor.size > limits.manifestBytes) return
+  // A collection sets aside what no tag needs; a tag may have been pointed to this manifest since, and its writer not have fetched it yet.
+  if (!(await isPresent(store, descriptor.digest))) await fetchFromTrash(store, descriptor.digest)
   for (const inner of descriptorsIn(await readBytes(store, descriptor), descriptor.digest, store)) {
     if (reached.has(inner.digest) && !pointing.has(inner.mediaType)) continue
     // What is listed may lie elsewhere: other platforms of an image index, a subject that was never pushed.
