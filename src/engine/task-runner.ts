@@ -269,7 +269,7 @@ function checkFinite(tensor: string, { recipe, tensorRow }: RowRun, values: Floa
   throw MqError.of('TENSOR_NOT_FINITE', { tensor, row: tensorRow + Math.floor(found / rowLength(recipe)) })
 }
 
-/** The bytes of rows as their file has them. @throws MqError STORAGE_UNSUPPORTED where a block cannot hold the file's scale. */
+/** The bytes of rows as their file has them. @throws MqError STORAGE_UNSUPPORTED where a block cannot hold what the file has. */
 async function storedBlocks(
   tensor: string,
   { recipe, start, end }: RowRun,
@@ -284,7 +284,7 @@ async function storedBlocks(
     if (values.some(Number.isNaN)) {
       throw MqError.of('STORAGE_UNSUPPORTED', {
         file: `The tensor ${tensor}`,
-        storage: `integers of 4 bits with a scale that F16 cannot hold, as ${stored.type} needs it`,
+        storage: `4-bit integers that ${stored.type} cannot hold exactly (a scale beyond F16, a zero point other than 8, or columns out of order)`,
         advice: 'Set another type for this tensor, such as Q8_0',
       })
     }

@@ -40,15 +40,16 @@ export function blocksOf(recipe: Recipe): StoredBlocks | undefined {
         : { type: 'MXFP4', always: true, bytes: mxfp4(codes, scales, byteShape('MXFP4', shape), 'blocks') }
     }
     case 'q4-0':
-      return recipe.as === 'blocks'
-        ? undefined
-        : { type: 'Q4_0', always: false, bytes: q40(recipe, byteShape('Q4_0', recipe.shape), 'blocks') }
+      return recipe.as === 'blocks' ? undefined : { type: 'Q4_0', always: false, bytes: q40(recipe, 'blocks') }
     case 'reshape':
       return rowLength(recipe.input) === rowLength(recipe)
         ? moved([recipe.input], (type, [input]) => reshape(input as Recipe, byteShape(type, recipe.shape)))
         : undefined
     case 'slice':
-      return moved([recipe.input], (_, [input]) => slice(input as Recipe, recipe.axis, recipe.start, recipe.end))
+      // Columns may begin within a block.
+      return recipe.axis === recipe.shape.length - 1
+        ? undefined
+        : moved([recipe.input], (_, [input]) => slice(input as Recipe, recipe.axis, recipe.start, recipe.end))
     case 'stride-rows':
       return moved([recipe.input], (_, [input]) => strideRows(input as Recipe, recipe.first, recipe.step))
     case 'stack':

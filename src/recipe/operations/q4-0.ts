@@ -1,26 +1,31 @@
-import { ggmlType } from '../../../formats/ggml/types.js'
-import { type Operation, requireBytes, within } from '../operation.js'
-import { decodePlain, plainTypeBytes } from '../plain-values.js'
-import type { FileRange, Shape } from '../recipe.js'
-import { elementCount, showShape } from '../shape.js'
-import { blockLength, blocksIn, codeBytes, type Form, forms, repackCodes } from './packed-blocks.js'
-import { plain } from './plain.js'
+import { ggmlBytes, ggmlType } from '../../../formats/ggml/types.js'
+import type { Operation } from '../operation.js'
+import type { Recipe, Shape } from '../recipe.js'
+import { elementCount, rowLength, sameShape, showShape } from '../shape.js'
+import { type Form, forms } from './packed-blocks.js'
 
 /**
- * Symmetric 4-bit integers with a scale for each group of a row, two in a byte, the first in the lower half: value = (code - 8) * scale.
- * Source: pack_to_int32 of compressed-tensors, whose 32-bit words are these bytes. ggml's Q4_0 has the same codes and, where F16 holds the
- * scale, the same values: a group is one block of 32 or several.
+ * A matrix of symmetric 4-bit integers with a scale for each group of a row: value = (code - 8) * scale. Where F16 holds the scale, ggml's
+ * Q4_0 has the same codes and values: a group is one block of 32 or several.
  */
-export interface Q40Recipe {
+export interface Q40Recipe extends Q40Parts {
   readonly op: 'q4-0'
-  readonly codes: FileRange
-  readonly scales: FileRange
-  readonly scaleType: ScaleType
-  /** Values that share a scale: a multiple of 32. */
-  readonly group: number
-  /** `values`, or `blocks`: the bytes of ggml's blocks as numbers, 18 for each 32 values; NaN for the scale of a block that F16 does not hold. */
+  /** `values`, or `blocks`: the bytes of ggml's blocks as numbers, 18 for each 32 values; NaN for the scale of a block that Q4_0 does not hold. */
   readonly as: Form
   readonly shape: Shape
+}
+
+interface Q40Parts {
+  /** The values as any other type gets them: rows x columns. */
+  readonly values: Recipe
+  /** Codes from 0 to 15: rows x columns. */
+  readonly codes: Recipe
+  /** Scales: rows x groups. */
+  readonly scales: Recipe
+  /** Zero points, rows x groups, each of which Q4_0 wants to be 8. Absent where all of them are. */
+  readonly zeros: Recipe | undefined
+  /** The group of each column, which Q4_0 wants in order. Absent where they are. */
+  readonly index: Recipe | undefined
 }
 
 declare module '../recipe.js' {
@@ -29,83 +34,82 @@ declare module '../recipe.js' {
   }
 }
 
-const scaleTypes = ['F16', 'BF16'] as const
-type ScaleType = (typeof scaleTypes)[number]
-
 const { blockSize, blockBytes } = ggmlType('Q4_0')
 
-interface Parts {
-  readonly codes: FileRange
-  readonly scales: FileRange
-  readonly scaleType: ScaleType
-  readonly group: number
-}
-
-/**
- * @param shape of the values or of the bytes.
- * @throws RangeError where rows are not whole groups, groups not whole blocks, or the ranges are of other lengths.
- */
-export function q40({ codes, scales, scaleType, group }: Parts, shape: Shape, as: Q40Recipe['as'] = 'values'): Q40Recipe {
-  const unit = blockLength('Q4_0', as)
-  const blocks = elementCount(shape) / unit
-  const perGroup = group / blockSize
-  if (!Number.isInteger(perGroup) || perGroup < 1 || (shape.at(-1) ?? 0) % (perGroup * unit) !== 0) {
-    throw new RangeError(`rows of Q4_0 in groups of ${group} in ${showShape(shape)}`)
+/** @throws RangeError where rows are not whole groups, groups not whole blocks, or the parts are of other shapes. */
+export function q40({ values, codes, scales, zeros, index }: Q40Parts, as: Form = 'values'): Q40Recipe {
+  const [rows = 0, columns = 0, ...more] = values.shape
+  const [scaleRows, groups = 0] = scales.shape
+  if (more.length > 0 || scaleRows !== rows || !Number.isInteger(columns / groups / blockSize)) {
+    throw new RangeError(`Q4_0 of ${showShape(values.shape)} with scales ${showShape(scales.shape)}`)
   }
-  requireBytes(codes, blocks * codeBytes, 'Q4_0 codes')
-  requireBytes(scales, (blocks / perGroup) * plainTypeBytes[scaleType], 'Q4_0 scales')
-  return { op: 'q4-0', codes, scales, scaleType, group, as, shape }
+  if (
+    !sameShape(codes.shape, values.shape) ||
+    !(zeros === undefined || sameShape(zeros.shape, scales.shape)) ||
+    !(index === undefined || sameShape(index.shape, [columns]))
+  ) {
+    throw new RangeError(`parts of Q4_0 of other shapes than ${showShape(values.shape)}`)
+  }
+  const shape = as === 'values' ? values.shape : [rows, ggmlBytes('Q4_0', columns)]
+  return { op: 'q4-0', values, codes, scales, zeros, index, as, shape }
 }
 
 export const q40Operation: Operation<Q40Recipe> = {
-  operands: ({ scales, scaleType }) => [plain(scaleType, scales, [(scales.end - scales.start) / plainTypeBytes[scaleType]])],
-  source: ({ codes }) => ({ type: 'Q4_0', range: codes }),
+  operands: ({ values, codes, scales, zeros, index, as }) =>
+    as === 'values'
+      ? [values]
+      : [codes, scales, ...(zeros === undefined ? [] : [zeros]), ...(index === undefined ? [] : [index])],
+  source: () => undefined,
   lossless: false,
-  rowStep: () => 1,
-  async fill(node, start, target, { read, buffers }) {
-    const { first, count } = blocksIn(node, 'Q4_0', start, target)
-    const perGroup = node.group / blockSize
-    const scaleBytes = plainTypeBytes[node.scaleType]
-    const [codes, bytes] = await Promise.all([
-      read(within(node.codes, first * codeBytes, (first + count) * codeBytes)),
-      read(within(node.scales, (first / perGroup) * scaleBytes, ((first + count) / perGroup) * scaleBytes)),
+  rowStep: ({ values, codes, as }, stepOf) => stepOf(as === 'values' ? values : codes),
+  async fill(node, start, target, { fill, buffers }) {
+    if (node.as === 'values') return fill(node.values, start, target)
+    const columns = rowLength(node.codes)
+    const groups = rowLength(node.scales)
+    const rows = target.length / rowLength(node)
+    const evaluated = async (operand: Recipe | undefined, first: number, rowsOf: number): Promise<Float32Array | undefined> => {
+      if (operand === undefined) return undefined
+      const found = buffers.floats(rowsOf * rowLength(operand))
+      await fill(operand, first, found)
+      return found
+    }
+    const [codes, scales, zeros, index] = await Promise.all([
+      evaluated(node.codes, start, rows) as Promise<Float32Array>,
+      evaluated(node.scales, start, rows) as Promise<Float32Array>,
+      evaluated(node.zeros, start, rows),
+      evaluated(node.index, 0, 1),
     ])
-    const scales = buffers.floats(count / perGroup)
-    decodePlain(node.scaleType, bytes, scales)
-    const write = node.as === 'blocks' ? repack : decode
-    for (let block = 0; block < count; block++) write(codes, scales[Math.floor(block / perGroup)] as number, block, target)
-    buffers.release(codes)
-    buffers.release(bytes)
-    buffers.release(scales)
+    const group = columns / groups
+    const isInOrder = index?.every((value, column) => value === Math.floor(column / group)) !== false
+    for (let block = 0; block < elementCount([rows, columns]) / blockSize; block++) {
+      const at = Math.floor((block * blockSize) / group)
+      const half = isInOrder && (zeros === undefined || zeros[at] === 8) ? exactHalf(scales[at] as number) : undefined
+      writeBlock(codes, half, block, target)
+    }
+    for (const buffer of [codes, scales, zeros, index]) if (buffer !== undefined) buffers.release(buffer)
   },
   read: (fields) =>
     q40(
       {
-        codes: fields.range('codes'),
-        scales: fields.range('scales'),
-        scaleType: fields.oneOf('scaleType', scaleTypes),
-        group: fields.count('group'),
+        values: fields.recipe('values'),
+        codes: fields.recipe('codes'),
+        scales: fields.recipe('scales'),
+        zeros: fields.optionalRecipe('zeros'),
+        index: fields.optionalRecipe('index'),
       },
-      fields.shape('shape'),
       fields.oneOf('as', forms),
     ),
 }
 
-function decode(codes: Uint8Array, scale: number, block: number, target: Float32Array): void {
-  for (let at = 0, to = block * blockSize; at < codeBytes; at++) {
-    const both = codes[block * codeBytes + at] as number
-    target[to++] = ((both & 15) - 8) * scale
-    target[to++] = ((both >> 4) - 8) * scale
-  }
-}
-
-/** ggml's block: the scale as F16, then bytes whose lower half is of the first 16 values. */
-function repack(codes: Uint8Array, scale: number, block: number, target: Float32Array): void {
+/** ggml's block: the scale as F16, then bytes whose lower halves are of the first 16 values. */
+function writeBlock(codes: Float32Array, half: number | undefined, block: number, target: Float32Array): void {
+  const from = block * blockSize
   const to = block * blockBytes
-  const half = exactHalf(scale)
   target[to] = half === undefined ? Number.NaN : half & 0xff
   target[to + 1] = half === undefined ? Number.NaN : half >> 8
-  repackCodes(codes, block, target, to + 2)
+  for (let at = 0; at < blockSize / 2; at++) {
+    target[to + 2 + at] = (codes[from + at] as number) + 16 * (codes[from + blockSize / 2 + at] as number)
+  }
 }
 
 const largestHalf = 65_504

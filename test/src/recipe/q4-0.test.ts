@@ -1,6 +1,21 @@
 import { describe, expect, it } from 'vitest'
 import { openCodec } from '../../../formats/ggml/codec.js'
-import { blocksOf, evaluateRows, type FileRange, q40, readRecipe, slice, stack } from '../../../src/recipe/index.js'
+import {
+  add,
+  blocksOf,
+  combine,
+  constant,
+  evaluateRows,
+  expand,
+  type FileRange,
+  plain,
+  q40,
+  readRecipe,
+  reshape,
+  slice,
+  stack,
+  unpack,
+} from '../../../src/recipe/index.js'
 
 /** Three rows of four blocks: 192 bytes of codes, then 6 scales of BF16, one for each 64 values. */
 const scales = [0.0125, -(2 ** -14), 2 ** -17, 3, 0, 1.5].map(
@@ -11,8 +26,11 @@ const bytes = Uint8Array.from([
   ...scales.flatMap((bits) => [(bits >> 16) & 0xff, bits >>> 24]),
 ])
 const read = ({ start, end }: FileRange): Promise<Uint8Array> => Promise.resolve(bytes.slice(start, end))
-const codes = { file: 0, start: 0, end: 192 }
-const tensor = q40({ codes, scales: { file: 0, start: 192, end: 204 }, scaleType: 'BF16', group: 64 }, [3, 128])
+const codes = unpack({ file: 0, start: 0, end: 192 }, { bits: 4, along: 1, packed: [3, 64], values: [3, 128] })
+const stepped = plain('BF16', { file: 0, start: 192, end: 204 }, [3, 2])
+const values = combine('product', add(codes, -8), expand(stepped, 1, 64, [3, 128]))
+const parts = { values, codes, scales: stepped, zeros: undefined, index: undefined }
+const tensor = q40(parts)
 
 function valueAt(row: number, column: number): number {
   const at = row * 128 + column
@@ -48,9 +66,23 @@ describe('symmetric integers of 4 bits', () => {
     expect(blocks.findLastIndex(Number.isNaN)).toBe(19)
   })
 
-  it('need rows of whole groups, and groups of whole blocks', () => {
-    const parts = { codes, scales: { file: 0, start: 192, end: 204 }, scaleType: 'BF16' } as const
-    expect(() => q40({ ...parts, group: 48 }, [3, 128])).toThrow(RangeError)
-    expect(() => q40({ ...parts, group: 96 }, [3, 128])).toThrow(RangeError)
+  const zeros = (odd: number): number[] => [8, 8, 8, odd, 8, 8]
+  const index = (odd: number): number[] => Array.from({ length: 128 }, (_, at) => (at === 5 ? odd : at >> 6))
+  it.each([
+    ['zero points of 8 and columns in order', zeros(8), index(0), []],
+    ['one zero point of 7', zeros(7), index(0), [2, 3].map((block) => 72 + (block % 4) * 18)],
+    ['one column of another group', zeros(8), index(1), Array.from({ length: 12 }, (_, block) => block * 18)],
+  ])('are blocks where they have %s', async (_, zero, order, unheld) => {
+    const recipe = q40({ ...parts, zeros: reshape(constant(zero), [3, 2]), index: constant(order) })
+    const blocks = await evaluateRows(blocksOf(recipe)?.bytes ?? tensor, 0, 3, read, await openCodec())
+    expect([...blocks.keys()].filter((at) => at % 18 === 0 && Number.isNaN(blocks[at]))).toEqual(unheld)
+  })
+
+  it('need rows of whole groups, groups of whole blocks, and parts of one shape', () => {
+    const scales = (groups: number) => reshape(constant(Array.from({ length: 3 * groups }, () => 1)), [3, groups])
+    for (const groups of [3, 8]) expect(() => q40({ ...parts, scales: scales(groups) })).toThrow(RangeError)
+    expect(() => q40({ ...parts, codes: slice(codes, 0, 0, 2) })).toThrow(RangeError)
+    expect(() => q40({ ...parts, zeros: scales(4) })).toThrow(RangeError)
+    expect(() => q40({ ...parts, index: constant([0, 1]) })).toThrow(RangeError)
   })
 })

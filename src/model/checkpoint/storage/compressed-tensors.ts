@@ -4,7 +4,6 @@ import {
   combine,
   elementCount,
   expand,
-  q40,
   type Recipe,
   reshape,
   type Shape,
@@ -14,7 +13,7 @@ import {
 } from '../../../recipe/index.js'
 import { describeQuantization, originalAdvice } from './describe.js'
 import { fourBitFloats } from './four-bit-floats.js'
-import { affine, type Module, overColumns, requireShape, shapeError, storageOfModules } from './modules.js'
+import { affine, asQ40, type Module, overColumns, requireShape, shapeError, storageOfModules } from './modules.js'
 import type { StorageContext, StorageKind } from './types.js'
 
 /** What stands beside a weight, and what describes activations, the KV cache or a rotation that is merged already. */
@@ -139,18 +138,21 @@ function packedIntegers(context: StorageContext, weight: string, [rows = 0, word
     anchor: `${weight}_packed`,
     shape,
     build() {
-      const blocks = asQ40(context, weight, shape, bits, groups)
-      if (blocks !== undefined) return blocks
       const codes = unpack(stored.packed(`${weight}_packed`), { bits, along: 1, packed: [rows, words * 4], values: shape })
       const index = `${weight}_g_idx`
       const spread = (values: Recipe, name: string): Recipe =>
         stored.get(index) === undefined
           ? overColumns(values, shape, name)
           : takeColumns(reshape(values, [rows, groups]), stored.as(index, 'I32'))
-      const scales = spread(stored.floats(`${weight}_scale`), `${weight}_scale`)
+      const stepped = stored.floats(`${weight}_scale`)
+      const scales = spread(stepped, `${weight}_scale`)
       const zero = `${weight}_zero_point`
       if (isAsymmetric(context)) requireShape(stored, zero)
-      if (stored.get(zero) === undefined) return combine('product', add(codes, -(2 ** (bits - 1))), scales)
+      if (stored.get(zero) === undefined) {
+        const values = combine('product', add(codes, -(2 ** (bits - 1))), scales)
+        const isPlain = bits === 4 && stored.get(index) === undefined && stepped.shape[0] === rows
+        return isPlain ? asQ40({ values, codes, scales: reshape(stepped, [rows, groups]) }) : values
+      }
       const [zeroRows = 0, zeroColumns = 0] = requireShape(stored, zero)
       if (zeroColumns !== groups || zeroRows * 32 < rows * bits)
         throw shapeError(zero, [zeroRows, zeroColumns], `[${(rows * bits) / 32}, ${groups}]`)
@@ -158,22 +160,6 @@ function packedIntegers(context: StorageContext, weight: string, [rows = 0, word
       return affine(codes, spread(zeros, zero), scales)
     },
   }
-}
-
-/** Symmetric integers of 4 bits in groups of whole blocks of 32, which are Q4_0 in another order; undefined for all others. */
-function asQ40(context: StorageContext, weight: string, shape: Shape, bits: number, groups: number): Recipe | undefined {
-  const { stored } = context
-  const [rows = 0, columns = 0] = shape
-  const scale = stored.get(`${weight}_scale`)
-  const group = columns / groups
-  const dtype = scale?.dtype
-  const isPlain = stored.get(`${weight}_zero_point`) === undefined && stored.get(`${weight}_g_idx`) === undefined
-  if (bits !== 4 || !isPlain || isAsymmetric(context) || (dtype !== 'F16' && dtype !== 'BF16')) return undefined
-  if (!Number.isInteger(group) || group % 32 !== 0 || scale?.shape[0] !== rows) return undefined
-  return q40(
-    { codes: stored.packed(`${weight}_packed`), scales: stored.packed(`${weight}_scale`), scaleType: dtype, group },
-    shape,
-  )
 }
 
 /**

@@ -1,6 +1,6 @@
 import { MqError } from '../../../errors/index.js'
 import { add, type Recipe, takeColumns, transpose, unpack } from '../../../recipe/index.js'
-import { affine, type Module, overColumns, requireShape, shapeError, storageOfModules } from './modules.js'
+import { affine, asQ40, type Module, overColumns, requireShape, shapeError, storageOfModules } from './modules.js'
 import type { StorageContext, StorageKind } from './types.js'
 
 const parts = ['.qweight', '.qzeros', '.scales', '.g_idx'] as const
@@ -8,6 +8,7 @@ const parts = ['.qweight', '.qzeros', '.scales', '.g_idx'] as const
 /**
  * GPTQ, 2, 3, 4 and 8 bits: qweight [in * bits / 32, out], qzeros [groups, out * bits / 32], scales [groups, out], g_idx [in].
  * weight = (scales[g_idx] * (q - zeros[g_idx])) transposed; zeros are stored one less in the first version of the format.
+ * Symmetric 4-bit integers whose columns are in order (`sym`, not `desc_act`) have zeros of 8, and Q4_0 holds them as they are.
  * Source: dequantize_weight in gptqmodel/nn_modules/qlinear of github.com/ModelCloud/GPTQModel.
  */
 export const gptq: StorageKind = {
@@ -69,11 +70,17 @@ function moduleOf({ stored, quantization }: StorageContext, anchor: string, zero
       })
       const spread = (values: Recipe, name: string): Recipe =>
         index === undefined ? overColumns(values, [out, inputs], name) : takeColumns(values, stored.as(`${base}.g_idx`, 'I32'))
-      return affine(
+      const found = zerosAreLess ? add(zeros, 1) : zeros
+      const scales = transpose(stored.floats(`${base}.scales`))
+      const values = affine(codes, spread(found, `${base}.qzeros`), spread(scales, `${base}.scales`))
+      if (bits !== 4 || quantization?.['sym'] !== true || quantization['desc_act'] !== false) return values
+      return asQ40({
+        values,
         codes,
-        spread(zerosAreLess ? add(zeros, 1) : zeros, `${base}.qzeros`),
-        spread(transpose(stored.floats(`${base}.scales`)), `${base}.scales`),
-      )
+        scales,
+        zeros: found,
+        index: index === undefined ? undefined : stored.as(`${base}.g_idx`, 'I32'),
+      })
     },
   }
 }

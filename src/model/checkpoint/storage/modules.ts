@@ -1,5 +1,15 @@
 import { MqError } from '../../../errors/index.js'
-import { combine, elementCount, expand, type Recipe, reshape, type Shape, showShape } from '../../../recipe/index.js'
+import {
+  combine,
+  elementCount,
+  expand,
+  onlyMoves,
+  q40,
+  type Recipe,
+  reshape,
+  type Shape,
+  showShape,
+} from '../../../recipe/index.js'
 import type { Storage, StoredTensors } from './types.js'
 
 /** A weight that several tensors of the files make up. */
@@ -51,6 +61,24 @@ export function overColumns(groups: Recipe, shape: Shape, name: string): Recipe 
 /** (codes - zeros) * scales, in f32. */
 export function affine(codes: Recipe, zeros: Recipe, scales: Recipe): Recipe {
   return combine('product', combine('difference', codes, zeros), scales)
+}
+
+/**
+ * Symmetric 4-bit integers, so that Q4_0 can hold them as they are: where groups are whole blocks of 32 and scales have 16 bits. Otherwise
+ * their values alone. `zeros` and `index` are for storages that have them in any case.
+ */
+export function asQ40(parts: {
+  values: Recipe
+  codes: Recipe
+  scales: Recipe
+  zeros?: Recipe
+  index?: Recipe | undefined
+}): Recipe {
+  const { values, codes, scales, zeros, index } = parts
+  const [rows = 0, columns = 0] = values.shape
+  const group = (columns * rows) / elementCount(scales.shape)
+  const isHalf = onlyMoves('F16', scales) || onlyMoves('BF16', scales)
+  return isHalf && group > 0 && group % 32 === 0 ? q40({ values, codes, scales, zeros, index }) : values
 }
 
 export function shapeError(tensor: string, shape: Shape, expected: string): MqError {
