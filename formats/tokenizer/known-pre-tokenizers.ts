@@ -11,6 +11,9 @@ export interface KnownPreTokenizer {
 /** GPT-2's split: what the step ByteLevel does unless it is told not to. */
 export const classicSplit = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 
+/** Runs of what Hugging Face tokenizers take for punctuation: Unicode's, and all of ASCII. */
+export const punctuationRuns = String.raw`[\p{P}$+<=>^~|\`]+`
+
 const contraction = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 const spaces = String.raw`\s*[\r\n]+|\s+(?!\S)|\s+`
 const digit = String.raw`\p{N}`
@@ -99,6 +102,7 @@ export const knownPreTokenizers: readonly KnownPreTokenizer[] = [
     regexes: [String.raw`${contraction}|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|${spaces}`],
   },
   { name: 'minicpm5', regexes: [threeDigits, words(String.raw`\p{N}+`)] },
+  { name: 'falcon', regexes: [punctuationRuns, classicSplit, String.raw`\p{N}+`, '[0-9][0-9][0-9]'] },
   { name: 'starcoder', regexes: [digit, classicSplit], token: '<fim_prefix>' },
   { name: 'smollm', regexes: [digit, classicSplit] },
   { name: 'gpt-2', regexes: [classicSplit] },

@@ -1,6 +1,6 @@
 import { FormatError } from '../format-error.js'
 import { asObject, asText, type JsonObject } from './json.js'
-import { classicSplit, knownPreTokenizers } from './known-pre-tokenizers.js'
+import { classicSplit, knownPreTokenizers, punctuationRuns } from './known-pre-tokenizers.js'
 import { stepsOf } from './steps.js'
 
 /**
@@ -43,6 +43,9 @@ function splitsOf(preTokenizer: JsonObject, file: string): string[] {
     }
     case 'Digits':
       return [canonical(preTokenizer['individual_digits'] === true ? String.raw`\p{N}` : String.raw`\p{N}+`)]
+    case 'Punctuation':
+      if (preTokenizer['behavior'] === 'Contiguous') return [canonical(punctuationRuns)]
+      throw unknown(file, `it splits punctuation with the behavior ${JSON.stringify(preTokenizer['behavior'] ?? 'Isolated')}`)
     case 'ByteLevel':
       return preTokenizer['use_regex'] === false ? [] : [canonical(classicSplit)]
     default:
