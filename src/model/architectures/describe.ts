@@ -6,6 +6,7 @@ import { count, type Fields, flatFields, type MtpExport, makeConfig, size } from
 import { families, familyOfClass } from './find-family.js'
 import { judgeConfig } from './judge-config.js'
 import { leaveOutMedia } from './media.js'
+import { modelTypeNote } from './model-type.js'
 import { checkMtp, leaveOutMtp } from './mtp.js'
 import { isComputedBuffer, silently } from './rows.js'
 import { noteOtherHead } from './tied-output.js'
@@ -19,7 +20,7 @@ export const knownClasses: readonly string[] = [...new Set(families.flatMap(({ c
  * @throws MqError ARCHITECTURE_UNKNOWN, CONFIG_INVALID; OPTION_INVALID where `mtp` does not go with it.
  */
 export async function describeModel(checkpoint: Checkpoint, { mtp = 'with' }: { mtp?: MtpExport } = {}): Promise<Model> {
-  const named = classOf(checkpoint.config)
+  const { named, fields } = classOf(checkpoint.config)
   const family = typeof named === 'string' ? familyOfClass(named, flatFields(checkpoint.config)) : undefined
   if (typeof named !== 'string' || family === undefined) {
     throw MqError.of('ARCHITECTURE_UNKNOWN', {
@@ -30,7 +31,9 @@ export async function describeModel(checkpoint: Checkpoint, { mtp = 'with' }: { 
     })
   }
   checkMtp(family, mtp)
-  return describeFamily(family, checkpoint, named, mtp)
+  const note = modelTypeNote(fields, named, family)
+  const model = await describeFamily(family, checkpoint, named, mtp)
+  return note === undefined ? model : { ...model, notes: [note, ...model.notes] }
 }
 
 /** Wrappers that have a class of the converter of their own, whatever their text model is called. */
@@ -42,16 +45,15 @@ const ownClass: ReadonlySet<string> = new Set([
   'KimiK3ForConditionalGeneration',
 ])
 
-/** The class of a checkpoint; of its text model, where that is named and known. Source: get_model_architecture of conversion/base.py, llama.cpp v0.7.0. */
-function classOf(config: Fields): unknown {
-  const first = (fields: unknown): unknown => {
-    const { architectures } = (typeof fields === 'object' && fields !== null ? fields : {}) as Fields
-    return Array.isArray(architectures) ? architectures[0] : undefined
-  }
-  const outer = first(config)
-  if (typeof outer === 'string' && ownClass.has(outer)) return outer
-  const inner = first(config['text_config'])
-  return typeof inner === 'string' && familyOfClass(inner, flatFields(config)) !== undefined ? inner : outer
+/** The class of a checkpoint, and the fields beside it; of its text model, where that is named and known. Source: get_model_architecture of conversion/base.py, llama.cpp v0.7.0. */
+function classOf(config: Fields): { named: unknown; fields: Fields } {
+  const first = ({ architectures }: Fields): unknown => (Array.isArray(architectures) ? architectures[0] : undefined)
+  const text = config['text_config']
+  const inner = (typeof text === 'object' && text !== null ? text : {}) as Fields
+  const [outerName, innerName] = [first(config), first(inner)]
+  const isOwn = typeof outerName === 'string' && ownClass.has(outerName)
+  const isInner = !isOwn && typeof innerName === 'string' && familyOfClass(innerName, flatFields(config)) !== undefined
+  return isInner ? { named: innerName, fields: inner } : { named: outerName, fields: config }
 }
 
 async function describeFamily(family: Family, checkpoint: Checkpoint, className: string, mtp: MtpExport): Promise<Model> {

@@ -1,5 +1,5 @@
 import { countKey, fileTypePlace, names, present } from '../base.js'
-import { count, finite, type ModelConfig, size } from '../config.js'
+import { count, finite, type ModelConfig, showField, size } from '../config.js'
 import { endRows } from '../ends.js'
 import { bool, float32, uint32 } from '../metadata.js'
 import { blocks, norm } from '../rows.js'
@@ -15,7 +15,6 @@ const inert = [
   'chunk_size',
   'expand',
   'fused_add_norm',
-  'mixer_rms_eps',
   'norm_before_gate',
   'num_heads',
   'pad_vocab_size_multiple',
@@ -33,11 +32,18 @@ const supported: FieldTable['supported'] = {
   time_step_limit: unclippedStep,
 }
 
+const falconClass = 'FalconMambaForCausalLM'
+
 /** Mamba and Falcon-Mamba, whose step, B and C are normed without weights. */
 export const mamba: Family = {
   architecture: 'mamba',
-  classes: ['MambaForCausalLM', 'MambaLMHeadModel', 'FalconMambaForCausalLM'],
-  fields: { defaults: { tie_word_embeddings: true }, supported, inert },
+  classes: ['MambaForCausalLM', 'MambaLMHeadModel', falconClass],
+  fields: {
+    defaults: { tie_word_embeddings: true },
+    classDefaults: { [falconClass]: { mixer_rms_eps: 1e-6 } },
+    supported: { ...supported, mixer_rms_eps: mixerEpsilonNote },
+    inert,
+  },
   keys: (config) => {
     const { inner, kernel, state, stepRank } = dimensionsOf(config)
     return [
@@ -47,7 +53,7 @@ export const mamba: Family = {
       ['ssm.state_size', uint32(state)],
       ['ssm.time_step_rank', uint32(stepRank)],
       ...epsilon(config),
-      ['ssm.dt_b_c_rms', bool(config.fields['model_type'] === 'falcon_mamba')],
+      ['ssm.dt_b_c_rms', bool(hasMixerNorms(config))],
       fileTypePlace,
     ]
   },
@@ -121,7 +127,22 @@ function unlimited(config: ModelConfig): Entry[] {
 }
 
 function epsilon(config: ModelConfig): Entry[] {
-  return present('attention.layer_norm_rms_epsilon', config.find(finite, 'layer_norm_epsilon', 'rms_norm_eps') ?? 1e-5, float32)
+  return present('attention.layer_norm_rms_epsilon', normEpsilon(config), float32)
+}
+
+function normEpsilon(config: ModelConfig): number {
+  return config.find(finite, 'layer_norm_epsilon', 'rms_norm_eps') ?? 1e-5
+}
+
+/** Whether the step, B and C of each layer are normed, as in Falcon-Mamba. */
+function hasMixerNorms({ className, fields }: ModelConfig): boolean {
+  return className === falconClass || fields['model_type'] === 'falcon_mamba'
+}
+
+/** llama.cpp has one epsilon for all norms of these models. */
+function mixerEpsilonNote(value: unknown, config: ModelConfig): boolean | string {
+  if (!hasMixerNorms(config) || value === normEpsilon(config)) return true
+  return `llama.cpp norms the step, B and C of each layer with the epsilon of the other norms, ${normEpsilon(config)}, and config.json has ${showField(value)} for them (mixer_rms_eps): activations differ slightly.`
 }
 
 function dimensionsOf(config: ModelConfig): Parameters<typeof mambaRows>[1] {

@@ -117,6 +117,12 @@ describe('a field that changes the computation', () => {
     ['qwen2', { dual_chunk_attention_config: { chunk_size: 77 } }, 'within 77 tokens alone'],
     ['phi3', { sliding_window: 77 }, 'within 77 tokens alone'],
     ['deepseek-v2', { n_group: 2, topk_group: 1, topk_method: 'group_limited_greedy' }, 'chooses groups of experts by the sum'],
+    [
+      'qwen2',
+      { model_type: 'gemma' },
+      "the class Qwen2ForCausalLM in architectures, and the model_type gemma, by which transformers'",
+    ],
+    ['falcon-mamba', { mixer_rms_eps: 0.5 }, 'with the epsilon of the other norms, 0.00001, and config.json has 0.5 for them'],
     ['qwen2', { norm_eps: 0.5 }, 'has rms_norm_eps 0.000001 and norm_eps 0.5 for the same thing: rms_norm_eps is used'],
   ])('is noted with its limit: %s %j', async (name, change, note) => {
     expect((await changedSpec(name, change)).notes).toContainEqual(expect.stringContaining(note))
