@@ -1,6 +1,7 @@
 // The tables of the feedback kernels (their layout stands in kernels/feedback.ts): H = M D M^T, M unit upper triangular in the order of
 // processing, found by eliminating the last column, then the one before it, and so on.
 
+import type { OpenElimination } from './elimination.js'
 import type { FeedbackLayout } from './feedback-forms.js'
 
 /** The columns in the order of processing: groups, eights in them where those are chosen together, and columns, the strongest first. */
@@ -63,24 +64,20 @@ export function lowRankTable(
 }
 
 /** H = full + added on the diagonal, kept whole: n^3 / 3 operations. */
-export function exactTable(full: Float64Array, added: number, order: Uint32Array, size: number): Uint8Array {
+export function exactTable(
+  full: Float64Array,
+  added: number,
+  order: Uint32Array,
+  size: number,
+  openElimination: OpenElimination,
+): Uint8Array {
   const n = order.length
-  // Row j of the lower half becomes column j of M.
-  const m = new Float64Array(n * n)
+  const { matrix: m, eliminate } = openElimination(n)
   for (const [i, row] of order.entries()) {
     for (let j = 0; j <= i; j++) m[i * n + j] = (full[row * n + (order[j] as number)] as number) + (i === j ? added : 0)
   }
-  const curvatures = new Float64Array(n)
-  for (let j = n - 1; j >= 0; j--) {
-    // Never below what the damping alone leaves: only rounding could bring it there.
-    const curvature = Math.max(m[j * n + j] as number, added)
-    curvatures[j] = curvature
-    for (let i = 0; i < j; i++) {
-      const share = (m[j * n + i] as number) / curvature
-      if (share !== 0) for (let l = 0; l <= i; l++) m[i * n + l] = (m[i * n + l] as number) - share * (m[j * n + l] as number)
-    }
-    for (let i = 0; i < j; i++) m[j * n + i] = (m[j * n + i] as number) / curvature
-  }
+  // D is never below what the damping alone leaves: only rounding could bring it there.
+  const curvatures = eliminate(added)
 
   const table = tableWriter(n * (3 + size) + (n * (n - size)) / 4)
   for (let from = 0; from < n; from += size) {

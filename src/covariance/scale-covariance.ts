@@ -6,12 +6,13 @@ export function scaleCovariance(covariance: Covariance, exponents: ArrayLike<num
   const factorOf = (column: number): number => factors[column] as number
   const columns = factors.length
   if ('full' in covariance) {
-    return {
-      full: Float64Array.from(
-        covariance.full,
-        (value, at) => value * factorOf(Math.floor(at / columns)) * factorOf(at % columns),
-      ),
+    const full = new Float64Array(columns * columns)
+    for (let row = 0, at = 0; row < columns; row += 1) {
+      for (let column = 0; column < columns; column += 1, at += 1) {
+        full[at] = (covariance.full[at] as number) * factorOf(row) * factorOf(column)
+      }
     }
+    return { full }
   }
   const { diagonal, factors: directions } = covariance
   return {
