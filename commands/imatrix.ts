@@ -11,9 +11,10 @@ export default class Imatrix extends MqCommand {
   static override summary = 'Calibrate: compute the importance matrix and input covariances of a model on a text.'
   static override description =
     `Runs the model over the text with the embedded llama.cpp and collects activation statistics of every weight matrix, separately for each expert. The importance matrix (mean squared activation of each input column) equals llama-imatrix's and has the same GGUF format. The file also holds input covariances, for error feedback (GPTQ/LDLQ) with \`mq quantize --calibration\`: in full up to 1024 columns, as a low-rank sketch above. Every eighth batch of chunks is held out of the covariances and sampled, to choose the damping. llama.cpp ignores these extra tensors.
-Use the model in high precision, and text like that which it will process. 1-bit and 2-bit types depend most on calibration.`
+Use the model in high precision, and text like that which it will process; without any, the text of the package is far better than no calibration. 1-bit and 2-bit types depend most on calibration.`
   static override examples = [
     '<%= config.bin %> <%= command.id %> samples/llama-kjv --text samples/text/kjv-calibration.txt -o imatrix.gguf',
+    '<%= config.bin %> <%= command.id %> my-model -o imatrix.gguf',
     '<%= config.bin %> <%= command.id %> model-BF16.gguf --text calibration.txt --chunks 200 --process-output',
   ]
 
@@ -25,7 +26,12 @@ Use the model in high precision, and text like that which it will process. 1-bit
   }
 
   static override flags = {
-    text: Flags.string({ char: 'f', helpValue: 'FILE', description: 'Calibration text, UTF-8.', required: true }),
+    text: Flags.string({
+      char: 'f',
+      helpValue: 'FILE',
+      description:
+        'Calibration text, UTF-8. [default: the one of the package, 20 kB of many kinds and languages, for which a model of 135 M parameters takes some two minutes on two cores]',
+    }),
     lora: loraFlag(),
     output: Flags.string({
       char: 'o',
@@ -69,7 +75,7 @@ Use the model in high precision, and text like that which it will process. 1-bit
       calibrate({
         model,
         ...(lora !== undefined && { lora }),
-        text: flags.text,
+        ...(flags.text !== undefined && { text: flags.text }),
         output: await outputPath(flags.output, 'imatrix.gguf'),
         contextLength: flags.ctx,
         processOutput: flags['process-output'],

@@ -5,6 +5,7 @@ import type { ToGguf } from '../model/index.js'
 import type { WithProgress } from '../progress/index.js'
 import type { CovarianceGroup } from '../runner/index.js'
 import { formatBytes, formatTable } from '../terminal/index.js'
+import { builtInText } from './built-in-text.js'
 import { readMatrix } from './read-matrix.js'
 
 /** A calibration run: the model, the text, and what is collected. */
@@ -13,8 +14,8 @@ export interface ImatrixOptions {
   readonly model: string
   /** Turns a checkpoint into a GGUF. */
   readonly toGguf: ToGguf
-  /** UTF-8 text to calibrate on. */
-  readonly text: string
+  /** UTF-8 text to calibrate on; by default `builtInText`. */
+  readonly text?: string
   readonly output: string
   /** Adapters to merge into a checkpoint, as in BlueprintOptions. */
   readonly lora?: readonly string[]
@@ -64,22 +65,32 @@ const defaultCovarianceBytes = 2 ** 30
  */
 export async function* makeImatrix(options: ImatrixOptions): WithProgress<ImatrixReport> {
   const { covarianceMemory: memory = defaultCovarianceBytes } = options
-  const { output, contextLength = 512, chunks, processOutput = false, rank = 'auto', force = false, threads, signal } = options
+  const {
+    text: textPath = builtInText,
+    output,
+    contextLength = 512,
+    chunks,
+    processOutput = false,
+    rank = 'auto',
+    force = false,
+    threads,
+    signal,
+  } = options
   const common = { threads, signal }
   // Loaded here: who reads a calibration has no use for llama.cpp.
   const { externalImatrix, loadModel } = await import('../runner/index.js')
-  const { content: text } = await readText(options.text, { chunks, contextLength })
-  await checkTarget(output, [options.model, options.text], force)
+  const { content: text } = await readText(textPath, { chunks, contextLength })
+  await checkTarget(output, [options.model, textPath], force)
   const loadable = yield* options.toGguf(options.model, 'convert the checkpoint', { ...common, lora: options.lora })
   try {
     if (options.llamaDirectory !== undefined) {
       const optional = { ...common, chunks }
       const request = { directory: options.llamaDirectory, contextLength, output: processOutput, ...optional }
-      yield* externalImatrix(loadable.path, options.text, output, request)
-      return await externalReport(output, basename(options.text), contextLength)
+      yield* externalImatrix(loadable.path, textPath, output, request)
+      return await externalReport(output, basename(textPath), contextLength)
     }
     await using model = await loadModel(loadable.path, common)
-    const dataset = basename(options.text)
+    const dataset = basename(textPath)
     const covariance = rank === 0 ? {} : { covariance: { rank, memory } }
     const request = { dataset, contextLength, output: processOutput, chunks, ...covariance }
     const collected = yield* model.imatrix(output, text, request)
@@ -129,6 +140,8 @@ export function imatrixText(report: ImatrixReport): string {
       `No token was routed to ${unseen} of the ${experts} experts of ${unseenExperts.length} tensors: calibrate on more text.`,
     )
   }
+  if (text === basename(builtInText))
+    lines.push(`${text} is the text of the package: text like that which the model will process (--text) calibrates better.`)
   lines.push(...covarianceLines(report))
   return lines.join('\n')
 }

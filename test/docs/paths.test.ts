@@ -12,6 +12,7 @@ const pages = (
       'docs',
       'docs/decisions',
       'samples',
+      'samples/calibration',
       'samples/mixtures',
       'samples/text',
       'samples/llama-kjv',

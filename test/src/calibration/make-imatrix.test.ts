@@ -50,6 +50,18 @@ describe.skipIf(!llama.available)(`mq imatrix (${llama.name})`, () => {
     expect(imatrixText(report)).toContain('48 tensors on kjv-calibration.txt, 2 chunks of 64 tokens')
   })
 
+  test('takes the text of the package where none is given', async () => {
+    const output = join(folder, 'built-in.gguf')
+    const options = { model: samplePath('llama-kjv'), output, contextLength: 64, threads: 2 }
+    const report = await finish(makeImatrix({ toGguf: asGguf, ...options }))
+    expect(report.text).toBe('mq-general.txt')
+    // 20 kB of text, in tokens of two to three characters
+    expect(report.chunks).toBeGreaterThan(100)
+    expect(report.chunksLeftOut).toBeGreaterThan(0)
+    expect((await read(output)).datasets).toEqual(['mq-general.txt'])
+    expect(imatrixText(report)).toContain('the text of the package')
+  })
+
   test('is the same from the checkpoint, for any number of threads, and with the output where it is asked for', async () => {
     const options = { model: samplePath('llama-kjv'), text, chunks: 2, contextLength: 600 }
     const [one, two] = [join(folder, 'one.gguf'), join(folder, 'two.gguf')]
