@@ -37,7 +37,11 @@ function swiglu({ hidden, feedForward }: Dimensions): Row[] {
   return gatedFeedForward('mlp', hidden, feedForward)
 }
 
-const biasNames = { attention_bias: /\.self_attn\.\w+_proj\.bias$/, mlp_bias: /\.mlp\.\w+_proj\.bias$/ } as const
+const biasNames = {
+  attention_bias: /\.self_attn\.\w+_proj\.bias$/,
+  mlp_bias: /\.mlp\.\w+_proj\.bias$/,
+  use_qkv_bias: /\.self_attn\.[qkv]_proj\.bias$/,
+} as const
 
 /**
  * llama.cpp adds a bias wherever there is one; where config.json asks for it, there must be one. transformers passes over those that it does
@@ -48,7 +52,7 @@ export function biasOf(config: ModelConfig, field: keyof typeof biasNames): true
   const found = config.checkpoint.names.filter((name) => biasNames[field].test(name)).length
   if (found > 0) {
     config.notes.push(
-      `The checkpoint has ${found} biases that config.json does not ask for (${field}): they are kept, as by llama.cpp's converter, where transformers passes over them.`,
+      `The checkpoint has ${found} biases that config.json does not ask for (${field}): they are kept, as by llama.cpp's converter; transformers ignores them.`,
     )
   }
   return 'optional'

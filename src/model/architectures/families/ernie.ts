@@ -51,9 +51,11 @@ export const ernieMoe: Family = {
     defaults: { ...defaults, moe_k: 6, moe_layer_interval: 1, moe_layer_start_index: 1, moe_num_shared_experts: 2 },
     supported: {
       moe_gate: ['topk'],
+      // llama.cpp divides the chosen experts' weights by their sum, or by this where the sum is smaller.
+      moe_norm_min: (value) => typeof value === 'number' && value <= 2 ** -14,
       moe_layer_end_index: (value, { fields }) => value === -1 || value === Number(fields['num_hidden_layers']) - 1,
     },
-    inert: ['moe_capacity', 'moe_use_aux_free', 'moe_norm_min', 'num_nextn_predict_layers', 'use_rmsnorm'],
+    inert: ['moe_capacity', 'moe_use_aux_free', 'num_nextn_predict_layers', 'use_rmsnorm'],
   },
   keys: (config) => [
     ...baseKeys(config),
@@ -83,7 +85,7 @@ export const ernieMoe: Family = {
     ...quirks,
     leaveOut: (name) =>
       name.startsWith('model.mtp_')
-        ? 'of the layers that predict further tokens, for which llama.cpp has no place in this architecture'
+        ? 'of multi-token prediction (MTP) layers, which llama.cpp does not support for this architecture'
         : undefined,
   },
 }

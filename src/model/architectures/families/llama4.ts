@@ -41,7 +41,7 @@ export const llama4: Family = {
       },
       no_rope_layers: (value) => Array.isArray(value) && value.every((turns, layer) => turns === Number((layer + 1) % 4 !== 0)),
       no_rope_layer_interval: [4],
-      use_qk_norm: [true, false],
+      use_qk_norm: (value, { fields }) => value === (fields['num_local_experts'] !== 128),
     },
     inert: ['for_llm_compressor'],
     ropeKinds: ['llama3'],

@@ -2,7 +2,7 @@ import { stack } from '../../../recipe/index.js'
 import { groupedAttention } from '../attention.js'
 import { countKey, type Dimensions, dimensionsOf, fileTypePlace, floatKey, names } from '../base.js'
 import { flag, type ModelConfig } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { biasOf, decoderRows } from '../decoder.js'
 import { bool, uint32 } from '../metadata.js'
 import { plainRope, rotatedPart } from '../rope.js'
 import { joined, layerNorm, type Row } from '../rows.js'
@@ -36,20 +36,22 @@ export const stablelm: Family = {
     ...floatKey(config, 'attention.layer_norm_epsilon', 'layer_norm_eps', 'norm_eps'),
     fileTypePlace,
   ],
-  tensors: (config) =>
-    decoderRows(config, {
+  tensors: (config) => {
+    const bias = biasOf(config, 'use_qkv_bias')
+    return decoderRows(config, {
       normBias: true,
       norms: ({ hidden }) => [
         ...layerNorm('input_layernorm', 'attn_norm', hidden),
         ...(hasOneNorm(config) ? [] : layerNorm('post_attention_layernorm', 'ffn_norm', hidden)),
       ],
       attention: (dimensions) => [
-        ...groupedAttention(dimensions, { bias: 'optional', outputBias: false }),
+        ...groupedAttention(dimensions, { bias, outputBias: false }),
         ...(config.find(flag, 'qk_layernorm') === true
           ? [...headNorms('q', dimensions.heads, dimensions), ...headNorms('k', dimensions.keyValueHeads, dimensions)]
           : []),
       ],
-    }),
+    })
+  },
   footprint: { attention: 'grouped', parallel: 'without-norm' },
   widths: { feedForward: true, fixed: layerNorms },
 }
