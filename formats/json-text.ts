@@ -126,9 +126,9 @@ function next(expects: Expects, mark: string | undefined, isString: boolean): Ex
 
 function met(text: string, at: number, expects: Expects): string {
   const place = `in line ${lineOf(text, at)}`
-  if (at >= text.length) return `it is not JSON: it ends ${place} where ${expects} should follow`
+  if (at >= text.length) return `it is not JSON: it ends ${place} where ${expects} is expected`
   const word = /^(?:"[^"\n]{0,30}"?|[\w.+-]{1,30}|[^]{1})/u.exec(text.slice(at, at + 40))?.[0] ?? ''
-  return `it is not JSON: ${quote(word)} stands ${place} where ${expects} should`
+  return `it is not JSON: ${quote(word)} found ${place} where ${expects} is expected`
 }
 
 function lineOf(text: string, at: number): number {

@@ -33,7 +33,7 @@ export const advice: Partial<Record<MqError['code'], readonly string[]>> = {
   TEXT_TOO_LARGE: ['Use a part of the file; of a text, --chunks reads the beginning only.'],
   PROMPT_TOO_LONG: ['Use a larger --ctx, or a shorter prompt.'],
   ARCHITECTURE_TOO_NEW: ['Use a llama-server of that version, with --engine llama-server.'],
-  MODEL_UNSUITED: ['Use a model that was made for this, or say with --pooling how token vectors become one.'],
+  MODEL_UNSUITED: ['Use a model that supports this, or set --pooling.'],
   CHAT_TEMPLATE_INVALID: ['Use --raw to send the prompt without a chat template.'],
   REPORT_MISMATCH: ['Run `mq verify` on the file again, or use --force.'],
   TARGET_MISSING: ['Install or start it, or name its folder of models with --to-dir.'],

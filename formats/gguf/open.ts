@@ -108,7 +108,7 @@ function checkSplit(paths: readonly string[], headers: readonly GgufHeader[]): v
     }
     if (byteOrder !== headers[0]?.byteOrder) throw invalid(path, 'its byte order is not that of the first shard')
     for (const { name } of tensors) {
-      if (names.has(name)) throw invalid(path, `the tensor ${quote(name)} stands in another shard, too`)
+      if (names.has(name)) throw invalid(path, `the tensor ${quote(name)} is also in another shard`)
       names.add(name)
     }
   }

@@ -55,7 +55,7 @@ export async function readGguf(source: ByteSource): Promise<GgufHeader> {
       return [key, readMetadataValue(cursor, key)] as const
     })
     if (key === '') throw cursor.fail('it has a metadata key without a name')
-    if (metadata.has(key)) throw cursor.fail(`the metadata key ${quote(key)} stands in it twice`)
+    if (metadata.has(key)) throw cursor.fail(`the metadata key ${quote(key)} appears in it twice`)
     metadata.set(key, value)
   }
   const alignment = alignmentOf(metadata, cursor)
@@ -63,7 +63,7 @@ export async function readGguf(source: ByteSource): Promise<GgufHeader> {
   const tensors = new Map<string, GgufTensorInfo>()
   for (let index = 0; index < tensorCount; index++) {
     const tensor = await cursor.step(() => readTensorInfo(cursor, source.name))
-    if (tensors.has(tensor.name)) throw cursor.fail(`the tensor ${quote(tensor.name)} stands in it twice`)
+    if (tensors.has(tensor.name)) throw cursor.fail(`the tensor ${quote(tensor.name)} appears in it twice`)
     tensors.set(tensor.name, tensor)
   }
   const header = {

@@ -64,7 +64,7 @@ function readTensor(name: string, entry: unknown, dataStart: number, fail: (prob
   if (!isCounts(offsets) || offsets.length !== 2) throw bad('has data_offsets that are not two whole numbers')
   const [from, to] = offsets as [number, number]
   const sizeBytes = tensorBytes(dtype, shape)
-  if (sizeBytes === undefined) throw bad(`has the shape ${quote(shape)}, which is no whole number of bytes of ${dtype}`)
+  if (sizeBytes === undefined) throw bad(`has the shape ${quote(shape)}, which is not a whole number of bytes of ${dtype}`)
   if (to - from !== sizeBytes) {
     throw bad(`spans bytes ${from} to ${to} where its shape ${quote(shape)} of ${dtype} needs ${sizeBytes} bytes`)
   }

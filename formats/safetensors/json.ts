@@ -62,7 +62,7 @@ function checkKeys(text: string, maxDepth: number, fail: (problem: string) => Er
         const key = unquote(text.slice(at, end))
         const keys = open.at(-1)
         if (key === undefined || keys === undefined) return
-        if (keys.has(key)) throw fail(`the name ${quote(key)} stands in it twice`)
+        if (keys.has(key)) throw fail(`the name ${quote(key)} appears in it twice`)
         keys.add(key)
       }
       at = end - 1

@@ -57,7 +57,7 @@ export function checkShards(index: ShardIndex, headers: ReadonlyMap<string, Safe
     for (const tensor of header.tensors.keys()) {
       const place = index.weightMap.get(tensor)
       if (place === undefined) throw fail(`${file} holds the tensor ${quote(tensor)}, which the index does not name`)
-      if (place !== file) throw fail(`the tensor ${quote(tensor)} stands both in ${place} and in ${file}`)
+      if (place !== file) throw fail(`the tensor ${quote(tensor)} is both in ${place} and in ${file}`)
     }
   }
 }

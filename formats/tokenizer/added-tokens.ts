@@ -111,7 +111,7 @@ export function strippingNotes(tokenizer: JsonObject | undefined, config: JsonOb
   if (found.length === 0) return []
   const texts = [...new Set(found.map((entry) => JSON.stringify(entry?.['content'])))]
   return [
-    `The tokenizer has added tokens that take the blanks beside them or match whole words alone (${listed(texts)}): llama.cpp may tokenize text around them differently.`,
+    `The tokenizer has added tokens that strip adjacent spaces (lstrip, rstrip) or match only whole words (single_word): ${listed(texts)}. llama.cpp may tokenize text around them differently.`,
   ]
 }
 

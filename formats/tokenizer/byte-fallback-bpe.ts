@@ -54,7 +54,7 @@ function spaceRule(tokenizer: JsonObject): { readonly addsSpace: boolean; readon
       const scheme = step['prepend_scheme'] ?? (step['add_prefix_space'] === false ? 'never' : 'always')
       if (scheme !== 'never') addsSpace = true
       if (step['split'] === true || (step['split'] === undefined && step['prepend_scheme'] === undefined)) {
-        return { addsSpace, problem: 'it splits text at blanks before merging (Metaspace)' }
+        return { addsSpace, problem: 'it splits text at spaces before merging (Metaspace)' }
       }
     } else if (!splitsBlanks) {
       return { addsSpace, problem: `it has the step ${JSON.stringify(step['type'] ?? null)}` }

@@ -97,5 +97,5 @@ function splitNotes(config: JsonObject | undefined): string[] {
 /** llama.cpp puts no blank before a text that goes through byte-level BPE. */
 function prefixProblem(preTokenizer: unknown): string | undefined {
   const adds = preTokenizerSteps(preTokenizer).some((step) => step['type'] === 'ByteLevel' && step['add_prefix_space'] === true)
-  return adds ? 'it puts a blank before the text (add_prefix_space)' : undefined
+  return adds ? 'it adds a space before the text (add_prefix_space)' : undefined
 }

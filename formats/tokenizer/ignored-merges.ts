@@ -21,7 +21,7 @@ export function mergeNotes(model: JsonObject, pre: string, texts: Iterable<strin
   const notes: string[] = []
   const dropout = model['dropout']
   if (typeof dropout === 'number' && dropout > 0) {
-    notes.push(`tokenizer.json leaves merges out at random (dropout ${dropout}), and llama.cpp never does.`)
+    notes.push(`tokenizer.json has BPE dropout ${dropout}, which llama.cpp does not apply.`)
   }
   const ignores = model['ignore_merges'] === true
   if (ignores === ignoringMerges.has(pre)) return notes

@@ -52,5 +52,5 @@ export function tokenizerMetadata(files: TokenizerFiles, options: TokenizerOptio
 
 function describe(model: Readonly<Record<string, unknown>> | undefined): string {
   const type = model?.['type'] ?? (model?.['merges'] === undefined ? null : 'BPE')
-  return type === 'BPE' ? 'it does not work on bytes (no ByteLevel step)' : `its model is ${JSON.stringify(type)}`
+  return type === 'BPE' ? 'it is not byte-level (no ByteLevel step)' : `its model is ${JSON.stringify(type)}`
 }

@@ -53,7 +53,7 @@ export function unknownStepNotes(processor: JsonObject | undefined): string[] {
 }
 
 /**
- * Says where a tokenizer puts several tokens before or behind a text, of which llama.cpp adds one.
+ * Says where a tokenizer puts several tokens before or after a text, of which llama.cpp adds one.
  * @param processor post_processor of tokenizer.json.
  */
 export function wrappingNotes(processor: JsonObject | undefined): string[] {
@@ -68,9 +68,9 @@ export function wrappingNotes(processor: JsonObject | undefined): string[] {
     found.length < 2
       ? []
       : [
-          `The tokenizer puts ${found.join('')} ${place} a text, of which llama.cpp adds ${kept} alone: write the rest yourself, or in the chat template.`,
+          `The tokenizer adds ${found.join('')} ${place} a text, of which llama.cpp adds only ${kept}: add the rest yourself, or in the chat template.`,
         ]
-  return [...note(before, 'before', before[0]), ...note(after, 'behind', after.at(-1))]
+  return [...note(before, 'before', before[0]), ...note(after, 'after', after.at(-1))]
 }
 
 /**

@@ -22,5 +22,8 @@ const preTokenizerNames: ReadonlySet<string> = new Set(
  */
 export function checkPreTokenizerName(given: string, file: string): string {
   if (preTokenizerNames.has(given)) return given
-  throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem: `it is said to be ${JSON.stringify(given)}` })
+  throw new FormatError('PRE_TOKENIZER_UNKNOWN', {
+    file,
+    problem: `the name ${JSON.stringify(given)} that was given is none of llama.cpp's for such a tokenizer`,
+  })
 }

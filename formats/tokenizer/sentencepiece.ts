@@ -40,8 +40,8 @@ export const sentencePiece: TokenizerKind = {
 /** llama.cpp's tokenizer for BPE pieces takes text as it is. */
 function normalizerNotes({ precompiledCharsmap, removeExtraWhitespaces }: SentencePieceModel): string[] {
   const changes = [
-    ...(precompiledCharsmap.byteLength > 0 ? ['changes characters by a table (such as NFKC)'] : []),
-    ...(removeExtraWhitespaces ? ['removes repeated blanks'] : []),
+    ...(precompiledCharsmap.byteLength > 0 ? ['normalizes characters (such as NFKC)'] : []),
+    ...(removeExtraWhitespaces ? ['collapses repeated spaces'] : []),
   ]
   if (changes.length === 0) return []
   return [

@@ -159,7 +159,7 @@ function takeOtherEnds(
   }
   if (others.length > 0) {
     const texts = others.map((id) => `${id} (${JSON.stringify(tokens[id])})`).join(', ')
-    notes.push(`The model also ends a text with ${texts}, for which GGUF has no key: llama.cpp does not stop there.`)
+    notes.push(`The model also ends a text with ${texts} (EOS), for which GGUF has no key: llama.cpp does not stop there.`)
   }
 }
 
@@ -172,17 +172,19 @@ function otherEndNotes(written: readonly number[], ids: ReadonlyMap<SpecialKind,
   })
   if (other === undefined || eos === undefined) return []
   const show = (id: number): string => `${id} (${JSON.stringify(tokens[id])})`
-  return [`config.json ends a text with ${show(other)}, and the tokenizer with ${show(eos)}, which the file says.`]
+  return [
+    `The end-of-text token (EOS) is ${show(other)} in config.json and ${show(eos)} in the tokenizer files: the latter is written.`,
+  ]
 }
 
 function noteMissingEnd(ids: Map<SpecialKind, number>, { tokens, addedTokens }: KnownVocabulary, notes: string[]): void {
   const known = addedTokens.find(({ content }) => knownEnds.has(content))
   if (known !== undefined) {
     ids.set('eos', known.id)
-    notes.push(`No file names the token that ends a text: ${JSON.stringify(known.content)} (${known.id}) is taken for it.`)
+    notes.push(`No file names the end-of-text token (EOS): ${JSON.stringify(known.content)} (${known.id}) is used.`)
   } else {
     notes.push(
-      `No file names the token that ends a text. llama.cpp takes its own default, which is another token here (11 is ${JSON.stringify(tokens[11] ?? null)}).`,
+      `No file names the end-of-text token (EOS). llama.cpp takes its own default, which is another token here (11 is ${JSON.stringify(tokens[11] ?? null)}).`,
     )
   }
 }

@@ -77,7 +77,7 @@ function preTokenizerOf({ config }: TokenizerFiles, given: string | undefined, f
   if (given !== undefined) return checkPreTokenizerName(given, file)
   const name = asObject(config)?.['tokenizer_class']
   if (name === 'TikTokenTokenizer') return 'kimi-k2'
-  const problem = `how it splits text stands in the code of its class (${JSON.stringify(name ?? null)})`
+  const problem = `its pre-tokenization is in the Python code of its class (${JSON.stringify(name ?? null)})`
   throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem })
 }
 

@@ -27,7 +27,7 @@ export function readVocabularyIds(model: JsonObject, file: string): ReadonlyMap<
   for (const [token, id] of Object.entries(vocabulary)) {
     const index = asIndex(id)
     if (index === undefined) throw invalid(file, `the id of the token ${JSON.stringify(token)} is ${JSON.stringify(id)}`)
-    if (texts.has(index)) throw invalid(file, `the id ${index} stands for two tokens`)
+    if (texts.has(index)) throw invalid(file, `two tokens have the id ${index}`)
     if (!isUnicode(token)) throw invalid(file, `the token ${index} is not Unicode text`)
     texts.set(index, token)
     ids.set(token, index)
@@ -110,7 +110,7 @@ export function requireUnique(tokens: readonly string[], file: string): void {
   const ids = new Map<string, number>()
   for (const [id, token] of tokens.entries()) {
     const other = ids.get(token)
-    if (other !== undefined) throw invalid(file, `its tokens ${other} and ${id} have one text, ${JSON.stringify(token)}`)
+    if (other !== undefined) throw invalid(file, `its tokens ${other} and ${id} have the same text, ${JSON.stringify(token)}`)
     ids.set(token, id)
   }
 }

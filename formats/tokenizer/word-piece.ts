@@ -57,10 +57,10 @@ function phantom(token: string, type: number | undefined): string {
 /** What a WordPiece tokenizer does that llama.cpp's does not; undefined for nothing. */
 function wordPieceProblem(tokenizer: JsonObject, model: JsonObject): string | undefined {
   const prefix = model['continuing_subword_prefix'] ?? '##'
-  if (prefix !== '##') return `it marks the rest of a word with ${JSON.stringify(prefix)}`
+  if (prefix !== '##') return `its continuing_subword_prefix is ${JSON.stringify(prefix)}`
   const bert = normalizerSteps(tokenizer['normalizer']).find((step) => step['type'] === 'BertNormalizer')
   if (bert === undefined) return 'its normalizer is not that of BERT'
-  if (bert['lowercase'] === false) return 'it keeps capital letters, and llama.cpp makes them small'
+  if (bert['lowercase'] === false) return 'it is cased, and llama.cpp converts text to lower case'
   const step = preTokenizerSteps(tokenizer['pre_tokenizer']).find(({ type }) => type !== 'BertPreTokenizer')
   return step === undefined ? undefined : `it has the step ${JSON.stringify(step['type'] ?? null)}`
 }

@@ -323,7 +323,7 @@ export const toolErrors = {
   MODEL_UNSUITED: {
     exit: 'input',
     message: '{file} {problem}.',
-    suggestion: 'Use a model that was made for this.',
+    suggestion: 'Use a model that supports this.',
   },
   LLAMA_CRASHED: {
     exit: 'environment',

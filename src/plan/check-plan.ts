@@ -15,9 +15,7 @@ export function checkPlan(plan: Plan, blueprint: Blueprint): Plan {
   }
   const [planned, merged] = [adapterText(plan), adapterText(blueprint)]
   if (plan.adapters !== undefined && planned !== merged) {
-    throw mismatch(
-      `it is for the model with ${planned}, and this is the model with ${merged}: name the same adapters with --lora`,
-    )
+    throw mismatch(`it was made for the model with ${planned}, and this is the model with ${merged}: merge the same adapters`)
   }
   const lines = new Map(plan.tensors.map((tensor) => [tensor.name, tensor]))
   if (lines.size !== plan.tensors.length) throw mismatch('it has a tensor twice')

@@ -205,7 +205,7 @@ function trainedNotes(low: Plan['tensors'], count: number): string[] {
   if (low.length === 0) return []
   const types = [...new Set(low.map(({ type }) => type))].join(', ')
   return [
-    `${low.length} of ${count} tensors have a type for models that were trained in it (${types}): any other model loses nearly all by it.`,
+    `${low.length} of ${count} tensors have a type for models that were trained in it (${types}): any other model is unusable in it.`,
   ]
 }
 

@@ -140,6 +140,6 @@ function withWidths(plan: Plan, widths: Widths): Plan {
 
 function gainNote(wide: CostedPlan, narrow: CostedPlan | undefined): string {
   return narrow === undefined
-    ? 'The budget is met by a wider model alone.'
-    : `At these bytes the wider model is expected to lose ${Math.round(100 * (1 - wide.loss / narrow.loss))} % less than the model as it is.`
+    ? 'Only a widened model fits the budget.'
+    : `At this size the widened model has ${Math.round(100 * (1 - wide.loss / narrow.loss))} % less expected loss than the model as it is.`
 }

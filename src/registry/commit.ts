@@ -115,7 +115,7 @@ function layerOf(path: string, { digest, size, mediaType }: FileBlob): Descripto
 
 async function apply(store: Store, files: Map<string, FileBlob>, change: FileChange, pin: Pin): Promise<void> {
   const refuse = (problem: string): MqError => MqError.of('COMMIT_REFUSED', { path: change.path.slice(0, 200), problem })
-  if (!isRelativePath(change.path)) throw refuse('it is no path within a repository')
+  if (!isRelativePath(change.path)) throw refuse('it is not a path within a repository')
   if (change.kind === 'delete') {
     const gone = [...files.keys()].filter((path) => path === change.path || (change.folder && path.startsWith(`${change.path}/`)))
     if (gone.length === 0 && !change.folder) throw refuse('it is not there')

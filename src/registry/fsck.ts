@@ -68,7 +68,7 @@ export async function* checkRegistry(options: FsckOptions): WithProgress<Registr
   for (const { name, sizeBytes } of present) {
     yield { stage: 'check', done, total, unit: 'bytes', item: name.slice(0, 12) }
     const digest = `sha256:${name}`
-    if (!isDigest(digest)) bad.set(join(blobsDirectory(store), name), 'it is no blob: blobs are named by their SHA-256')
+    if (!isDigest(digest)) bad.set(join(blobsDirectory(store), name), 'it is not a blob: blobs are named by their SHA-256')
     else if (`sha256:${(await hashFile(blobPath(store, digest), signal)).sha256}` !== digest)
       bad.set(digest, 'its content has changed')
     done += sizeBytes

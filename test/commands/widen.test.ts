@@ -119,7 +119,7 @@ describe('a model of odd widths', () => {
 
   test('that cannot grow is said to be left as it is', async () => {
     const sample = 'samples/llama-kjv'
-    const note = 'Nothing was widened: no width needs it, or this architecture does not let it grow.'
+    const note = 'Nothing was widened: all widths are multiples of 256 already, or cannot be widened in this architecture.'
     const converted = await json(Convert, sample, '--widen', 'always', '-o', join(folder, 'same.gguf'))
     expect(converted.notes).toContain(note)
     expect((await json(PlanCommand, sample, '--type', 'Q4_K', '--widen', 'always')).notes).toContain(note)

@@ -42,11 +42,11 @@ it('refuses what JSON.parse refuses, and says where', () => {
 })
 
 it.each([
-  ['[1,\n2\n3]', 'it is not JSON: "3" stands in line 3 where , or ] should'],
-  ['{"a" 1}', 'it is not JSON: "1" stands in line 1 where : should'],
-  ['{"a": 01}', 'it is not JSON: "01" stands in line 1 where a value should'],
-  ['{} {}', 'it is not JSON: "{" stands in line 1 where the end should'],
-  ['{"a": nan}', 'it is not JSON: "nan" stands in line 1 where a value should'],
+  ['[1,\n2\n3]', 'it is not JSON: "3" found in line 3 where , or ] is expected'],
+  ['{"a" 1}', 'it is not JSON: "1" found in line 1 where : is expected'],
+  ['{"a": 01}', 'it is not JSON: "01" found in line 1 where a value is expected'],
+  ['{} {}', 'it is not JSON: "{" found in line 1 where the end is expected'],
+  ['{"a": nan}', 'it is not JSON: "nan" found in line 1 where a value is expected'],
 ])('%j: %s', (text, words) => {
   expect(() => parse(text)).toThrow(words)
 })

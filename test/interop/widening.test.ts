@@ -18,7 +18,7 @@ describe.skipIf(!foreign.available || !foreign.has('llama-server'))(
       const found = await benchOss(folder, { hidden: 360, experts: 2, layers: 1 }, 4.6, 1)
       expect(found.least).toMatch(/below the minimum for this model: \d+\.\d+ bits per weight/)
       expect(found.bitsPerWeight).toBeLessThanOrEqual(4.6)
-      expect(found.notes).toContain('The budget is met by a wider model alone.')
+      expect(found.notes).toContain('Only a widened model fits the budget.')
       expect(found.served).toBe(8)
     }, 120_000)
   },

@@ -60,7 +60,7 @@ export function parseTensors(table: string, dtype: SafetensorsDtype): TensorSpec
     const shape = rest.map(Number)
     if (shape.some((size) => !Number.isSafeInteger(size) || size < 1)) throw new RangeError(`This is no tensor: ${line}`)
     for (const name of expand(pattern)) {
-      if (found.has(name)) throw new RangeError(`${name} stands twice`)
+      if (found.has(name)) throw new RangeError(`${name} appears twice`)
       found.set(name, { name, shape, dtype: own ?? dtype })
     }
   }

@@ -155,8 +155,8 @@ function outputGateProblem(
   confidence: number | undefined,
 ): string | undefined {
   if (!names.includes(other)) return `there is no output ${other}; there are ${names.join(', ')}`
-  if (outputs?.includes(other) === true) return `${other} would be held against itself`
-  if (names.length === 1) return `there is no other output that could be held against ${other}`
+  if (outputs?.includes(other) === true) return `${other} would be compared with itself`
+  if (names.length === 1) return `there is no other output that could be compared with ${other}`
   const isPaired = figure === 'kld.mean' && factor === 1
   return confidence === undefined || isPaired
     ? undefined
@@ -170,7 +170,7 @@ function checkNames(
 ): void {
   for (const [index, name] of (given ?? []).entries()) {
     if (!names.includes(name)) report(`there is no output ${name}; there are ${names.join(', ')}`, index)
-    else if (given?.indexOf(name) !== index) report(`${name} stands twice`, index)
+    else if (given?.indexOf(name) !== index) report(`${name} appears twice`, index)
   }
 }
 
@@ -180,11 +180,11 @@ function checkPublications(model: ModelSpec, report: Report): void {
     const at = (problem: string, ...part: Part): void => report(model, ['publish', index, ...part], problem)
     checkNames(publication.outputs, names, (problem, place) => at(problem, 'outputs', place))
     const { to = 'registry', registry, directory } = publication
-    if (registry !== undefined && to !== 'registry') at('registry is of use only where to is registry', 'registry')
+    if (registry !== undefined && to !== 'registry') at('registry applies only where to is registry', 'registry')
     if (directory !== undefined && /^(?:registry$|hf:)|[/\\]/.test(to)) at(`${to} has no folder of models`, 'directory')
     for (const key of ['name', 'tag', 'to'] as const) {
       const [, other] = /\{(?!model\}|output\})([^}]*)\}/.exec(publication[key] ?? '') ?? []
-      if (other !== undefined) at(`{${other}} stands for nothing; there are {model} and {output}`, key)
+      if (other !== undefined) at(`{${other}} is an unknown placeholder; there are {model} and {output}`, key)
     }
     const [output] = publication.outputs ?? names
     if (output === undefined) continue

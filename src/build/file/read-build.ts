@@ -67,7 +67,7 @@ export function invalid(path: string, problems: readonly Problem[]): MqError {
 
 function syntaxProblem(message: string): string {
   const [first = ''] = message.split('\n')
-  return `it is not YAML: ${first.replace(/\.$/, '').replace(/^Map keys must be unique$/, 'a key stands twice')}`
+  return `it is not YAML: ${first.replace(/\.$/, '').replace(/^Map keys must be unique$/, 'a key appears twice')}`
 }
 
 /** A model with the defaults of the top level, its paths from the folder of the file. */

@@ -144,8 +144,7 @@ export function readFields(document: Document, lines: LineCounter, fields: Objec
     }
     for (const [name, others] of Object.entries(field.needs ?? {})) {
       const at = keys.get(name)
-      if (at !== undefined && !others.some((other) => keys.has(other)))
-        fail(at, `${name} is of use only with ${others.join(', ')}`)
+      if (at !== undefined && !others.some((other) => keys.has(other))) fail(at, `${name} applies only with ${others.join(', ')}`)
     }
   }
 
@@ -158,7 +157,7 @@ export function readFields(document: Document, lines: LineCounter, fields: Objec
       const at = placeAt(key, place)
       const name = scalarText(key) ?? ''
       if (!pattern.test(name)) fail(at, `${quoted(name)} cannot be a name in ${nameOf(path)}: ${names.problem}`)
-      else if (found.has(name)) fail(at, `${name} stands twice in ${nameOf(path)}`)
+      else if (found.has(name)) fail(at, `${name} appears twice in ${nameOf(path)}`)
       else found.set(name, read({ node: value, path: [...path, name], place: placeAt(value, at) }, values))
     }
     return Object.fromEntries(found)

@@ -65,13 +65,15 @@ function take(work: Work, adapter: Adapter, file: number): void {
   for (const [name, rows] of tokens) takeRows(work, adapter, file, name, rows)
   const counts = [
     ...(modules.size === 0 ? [] : [`changes ${modules.size} modules`]),
-    ...(saved.size === 0 ? [] : [`brings ${saved.size} tensors of its own`]),
-    ...(tokens.size === 0 ? [] : ['brings rows of the embedding']),
+    ...(saved.size === 0 ? [] : [`replaces or adds ${saved.size} tensors`]),
+    ...(tokens.size === 0 ? [] : ['replaces rows of the embedding']),
   ]
   const scale = adapter.scale === 1 ? '' : `, times ${adapter.scale}`
   notes.push(`Merged the adapter ${adapter.name} (SHA-256 ${adapter.sha256.slice(0, 12)}${scale}): it ${counts.join(' and ')}.`)
   if (adapter.scale !== 1 && saved.size + tokens.size > 0) {
-    notes.push(`What the adapter ${adapter.name} brings whole is taken as it is: its scale applies to low-rank changes alone.`)
+    notes.push(
+      `Tensors that the adapter ${adapter.name} replaces as a whole are taken as they are: its scale applies to low-rank changes only.`,
+    )
   }
   const other = otherBase(config.baseModel, base)
   if (other !== undefined)
@@ -150,7 +152,7 @@ function takeSaved(work: Work, adapter: Adapter, file: number, name: string, ten
   const stored = names.find(name) ?? (tensor.isBase ? tied : tied === undefined ? undefined : name)
   const shape = stored === undefined ? undefined : (work.base.shapeOf(stored) ?? work.base.shapeOf(tied ?? ''))
   if (stored === undefined || shape === undefined) {
-    throw mismatch(work, adapter, `it brings a tensor ${name}, which the model does not have`)
+    throw mismatch(work, adapter, `it has a tensor ${name}, which the model does not have`)
   }
   // New tokens add rows; the width stays.
   const fits = sameShape(tensor.shape, shape) || (isOfVocabulary(name) && sameShape(tensor.shape.slice(1), shape.slice(1)))
@@ -165,9 +167,7 @@ function takeSaved(work: Work, adapter: Adapter, file: number, name: string, ten
   if (head !== undefined && !adapter.saved.has(head) && !work.replaced.has(head) && !work.added.has(head)) {
     const recipe = recipeNow(work, stored)
     work.added.set(head, { shape: recipe.shape, make: () => recipe })
-    work.notes.push(
-      `The adapter ${adapter.name} brings an embedding, and the output matrix stays as it was: the file holds both.`,
-    )
+    work.notes.push(`The adapter ${adapter.name} replaces the embedding but not the output matrix: the GGUF file holds both.`)
   }
   // What it brings takes the place of all that came before.
   work.changes.delete(stored)
@@ -184,7 +184,7 @@ function takeRows(work: Work, adapter: Adapter, file: number, name: string, rows
     throw mismatch(work, adapter, `it changes ${name}, which the model does not have`)
   const fits = sameShape(rows.shape, [indices.length, width]) && indices.every((index) => index < count)
   if (!fits || new Set(indices).size !== indices.length) {
-    const problem = `it brings rows ${showShape(rows.shape)} of ${name} for ${indices.length} tokens, and the tensor ${stored} has the shape ${showShape(shape)}`
+    const problem = `it has rows ${showShape(rows.shape)} of ${name} for ${indices.length} tokens, and the tensor ${stored} has the shape ${showShape(shape)}`
     throw mismatch(work, adapter, problem)
   }
   push(work, stored, rowsChange(rows, indices, file))
@@ -228,7 +228,7 @@ function wrapped(
       if (whole === undefined || changes.has(name)) {
         throw MqError.of('ADAPTER_UNSUPPORTED', {
           file: adapters[0]?.file ?? '',
-          kind: `a LoRA of ${name}, whose values stand in the metadata`,
+          kind: `a LoRA of ${name}, whose values are stored in the metadata`,
           advice: 'Merge it into the model with merge_and_unload() of peft, save that, and convert the folder',
         })
       }

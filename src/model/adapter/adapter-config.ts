@@ -157,7 +157,7 @@ function patterns(values: Readonly<Record<string, number>>, file: string): Patte
     try {
       return [new RegExp(`^(?:.*\\.)?(?:${key})$`), value] as const
     } catch (error) {
-      throw MqError.of('ADAPTER_INVALID', { file, problem: `${key.slice(0, 80)} is no regular expression` }, { cause: error })
+      throw MqError.of('ADAPTER_INVALID', { file, problem: `${key.slice(0, 80)} is not a regular expression` }, { cause: error })
     }
   })
 }

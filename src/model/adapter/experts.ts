@@ -39,7 +39,7 @@ export function takeExperts(work: Work, adapter: Adapter, file: number, name: st
   if (orientation === undefined) {
     throw MqError.of('ADAPTER_UNSUPPORTED', {
       file: adapter.file,
-      kind: `a LoRA of the experts ${stored}, whose shape ${showShape(shape)} does not say which side are inputs`,
+      kind: `a LoRA of the experts ${stored}, whose shape ${showShape(shape)} does not tell inputs from outputs`,
       advice: 'Merge it into the model with merge_and_unload() of peft, save that, and convert the folder',
     })
   }

@@ -134,7 +134,7 @@ export function makeConfig(fields: Fields, context: ConfigContext, read = new Se
       configError(
         checkpoint,
         problem,
-        'This is a limit of llama.cpp and not a fault of the file: run the model with the library that it was made for',
+        'This is a limitation of llama.cpp, not a fault of the file: run the model with the library it was made for',
       ),
   }
   return config

@@ -26,7 +26,7 @@ export function withHead(config: ModelConfig): ModelConfig {
   if (!config.className.endsWith('Model')) return config
   if (!isTied(config)) {
     config.notes.push(
-      `${config.className} has no output matrix: the file is for embeddings, and text that it generates means nothing.`,
+      `${config.className} has no output matrix (lm_head): the GGUF file is for embeddings, and text generated with it is meaningless.`,
     )
   }
   return config.with({ tie_word_embeddings: true })

@@ -119,13 +119,13 @@ export function windowNote(value: unknown, { fields }: ModelConfig): boolean | s
   if (value <= 0) return true
   const context = fields['max_position_embeddings']
   if (fields['use_sliding_window'] === false || (typeof context === 'number' && value >= context)) return true
-  return `llama.cpp has no sliding window for this architecture, and config.json has one of ${value}: the model works like the original within ${value} tokens alone.`
+  return `llama.cpp has no sliding window for this architecture, and config.json has one of ${value}: the model matches the original only up to ${value} tokens.`
 }
 
 /** Attention in two kinds of chunks (Qwen2.5-1M): within one chunk it is the usual one. */
 function dualChunkNote(value: unknown): boolean | string {
   const length: unknown = typeof value === 'object' && value !== null && 'chunk_size' in value ? value.chunk_size : undefined
-  return `llama.cpp has no attention by chunks for this architecture (dual_chunk_attention_config): the model works like the original within ${typeof length === 'number' ? length : 'one chunk of'} tokens alone.`
+  return `llama.cpp has no chunked attention for this architecture (dual_chunk_attention_config): the model matches the original only up to ${typeof length === 'number' ? length : 'one chunk of'} tokens.`
 }
 
 /** Kinds of rope scaling that the keys of every architecture can say. */
@@ -189,7 +189,7 @@ export function judgeConfig(config: ModelConfig, table: FieldTable = {}): string
 
 function unsupported(name: string, value: unknown, rule: FieldRule): string {
   const known = Array.isArray(rule) && rule.length > 0 ? `; supported: ${rule.map(showField).join(', ')}` : ''
-  return `${name} is ${showField(value)}, which changes the computation in a way that GGUF cannot say for this architecture${known}`
+  return `${name} is ${showField(value)}, which changes the computation in a way that GGUF cannot express for this architecture${known}`
 }
 
 /** Fields within rope_parameters or rope_scaling, with their paths. */

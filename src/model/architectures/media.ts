@@ -15,6 +15,6 @@ export function leaveOutMedia(name: string): string | undefined {
   const isMedia = beginnings.some((start) => inner.startsWith(start)) || parts.some((part) => inner.includes(part))
   // Numbers by which a server quantizes activations and the KV cache.
   if (/\.(?:[kvq]_scale|kv_scale|[kvq]_zero_point)$/.test(inner))
-    return 'that scale a quantized KV cache, which llama.cpp does by itself'
-  return isMedia ? 'of parts that see or hear (vision, audio): the file holds the text model' : undefined
+    return 'with scales of a quantized KV cache, which llama.cpp computes itself'
+  return isMedia ? 'of vision or audio encoders: the GGUF file holds the text model only' : undefined
 }

@@ -68,12 +68,12 @@ function adviceOn(name: string): string {
     return 'Merge the adapter into the model first, with merge_and_unload() of peft, and save that'
   }
   if (name.endsWith('.bias')) {
-    return 'transformers passes over a bias that the model class does not have: remove it, or check that config.json belongs to these weights'
+    return 'transformers ignores a bias that the model class does not have: remove it, or check that config.json belongs to these weights'
   }
   const wrapper = /^(?:base_model\.model|module|_orig_mod|_fsdp_wrapped_module|transformer_engine|policy|actor)\./.exec(name)?.[0]
   if (wrapper !== undefined) return `Save the model without the wrapper whose names begin with "${wrapper}"`
   if (/(?:^|\.)(?:score|classifier|v_head|value_head|reward_head|regression_head)\./.test(name)) {
-    return 'The model has a head for scores or classes, which is not converted: use the language model that it was made from'
+    return 'The model has a regression or classification head, which is not converted: use the language model it was fine-tuned from'
   }
   return 'Check that config.json belongs to these weights'
 }

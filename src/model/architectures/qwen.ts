@@ -19,7 +19,7 @@ export const qwenDefaults = {
 export const windowed: Readonly<Record<string, FieldRule>> = {
   use_sliding_window: (value, { fields }) =>
     value !== true ||
-    `llama.cpp has no sliding window for this architecture, and config.json uses one of ${String(fields['sliding_window'])}: the model works like the original within so many tokens alone.`,
+    `llama.cpp has no sliding window for this architecture, and config.json uses one of ${String(fields['sliding_window'])}: the model matches the original only up to that many tokens.`,
 }
 export const qwenInert = ['sliding_window', 'max_window_layers']
 

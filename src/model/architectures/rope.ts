@@ -91,7 +91,7 @@ function checkOneWay(config: ModelConfig): void {
   const same = (name: string): boolean => (ours[name] ?? null) === (theirs[name] ?? null)
   const kind = (fields: Readonly<Record<string, unknown>>): unknown => fields['rope_type'] ?? fields['type'] ?? 'default'
   if (Object.keys(theirs).length === 0 || (kind(ours) === kind(theirs) && same('factor'))) return
-  throw config.invalid('rope_parameters and rope_scaling say different things')
+  throw config.invalid('rope_parameters and rope_scaling contradict each other')
 }
 
 /**
@@ -190,7 +190,9 @@ export function ropeKeys(config: ModelConfig): Entry[] {
     case 'longrope':
       return [['rope.scaling.type', text('longrope')], ...base]
     case 'dynamic':
-      config.notes.push('Dynamic rope scaling has no counterpart in GGUF: the model works within its trained context alone.')
+      config.notes.push(
+        'Dynamic RoPE scaling (dynamic NTK) has no counterpart in GGUF: the model works only within its trained context length.',
+      )
       return base
     default:
       throw config.unsupported(`rope_scaling has the type ${rope.kind}, which this architecture does not have`)

@@ -30,7 +30,7 @@ export async function noteOtherHead(
   const differs = !(await checkpoint.looksEqual(head, embedding))
   const hasPlace = !alwaysTied && expected.some(({ name }) => name === rename(head))
   if (!hasPlace) {
-    const lost = `The checkpoint has an output matrix (${head}) that is not its embedding, which llama.cpp's file has no place for: it is left out.`
+    const lost = `The checkpoint has an output matrix (${head}) that differs from its embedding, and this architecture has no such tensor in GGUF: it is left out.`
     return { notes: differs ? [lost] : [], leftOut: new Set([head]) }
   }
   const kept = `config.json ties the output matrix to the embedding, but ${head} differs from it: it is kept as an output matrix of its own.`

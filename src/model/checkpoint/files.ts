@@ -91,7 +91,7 @@ function checkNamesOnce(folder: CheckpointFolder, headers: ReadonlyMap<string, S
     for (const tensor of tensors.keys()) {
       const place = places.get(tensor)
       if (place !== undefined) {
-        const problem = `it holds the tensor ${JSON.stringify(tensor)}, which stands in ${place} too`
+        const problem = `it holds the tensor ${JSON.stringify(tensor)}, which is also in ${place}`
         throw MqError.from(new FormatError('SAFETENSORS_INDEX_INVALID', { file: folder.pathOf(file), problem }))
       }
       places.set(tensor, file)

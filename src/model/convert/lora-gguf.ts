@@ -117,7 +117,10 @@ function placeAdapter(adapter: Adapter, checkpoint: Checkpoint, model: Model, fa
     for (const { name, recipe } of outputs) {
       const pair = pairOf(recipe)
       if (pair === undefined)
-        throw unsupported(adapter, `whose change of ${module} the architecture ${model.architecture} turns into no two matrices`)
+        throw unsupported(
+          adapter,
+          `whose change of ${module} the architecture ${model.architecture} turns into no low-rank product`,
+        )
       // llama.cpp looks tokens up in the first matrix, a row for each.
       const { a, b } = name === 'token_embd.weight' ? { a: pair.b, b: transpose(pair.a) } : pair
       found.push({ name: `${name}.lora_a`, recipe: a, keepF32: false }, { name: `${name}.lora_b`, recipe: b, keepF32: false })

@@ -114,6 +114,6 @@ export function smooth(blueprint: Blueprint, smoothing: Smoothing): Blueprint {
     for (const reader of vector.readers) change(reader.name, 1, powers)
   }
   const count = Object.keys(smoothing).length
-  const note = `Scales are moved from norms or up-projections into the matrices that read them (vectors: ${count}), so that inputs are more even. The model computes the same function; LoRA adapters and importance matrices of the original do not fit this file.`
+  const note = `Scales are moved from norms or up-projections into the matrices that read them (vectors: ${count}), so that input columns differ less in magnitude. The model computes the same function; LoRA adapters and importance matrices of the original do not fit this file.`
   return { ...blueprint, tensors: [...scaled.values()], smoothing, notes: [...blueprint.notes, note] }
 }

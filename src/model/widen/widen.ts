@@ -122,7 +122,7 @@ export function nothingToCompare(): MqError {
 /** Why a model that was to be widened was not. */
 export function notWidenedNote(blueprint: Blueprint): string {
   if (blueprint.widened !== undefined) return 'Nothing was widened: the file is a widened model already.'
-  return 'Nothing was widened: no width needs it, or this architecture does not let it grow.'
+  return 'Nothing was widened: all widths are multiples of 256 already, or cannot be widened in this architecture.'
 }
 
 /**
@@ -135,7 +135,7 @@ export function narrow(blueprint: Blueprint): Blueprint {
     throw MqError.of('OPTION_INVALID', {
       option: 'narrow',
       value: 'true',
-      problem: `the file has no ${widenedKey} key: its widths are its own`,
+      problem: `the file has no ${widenedKey} key: it was not widened`,
     })
   }
   const { widened: _, ...rest } = resize(blueprint, widened, 'shrink')
@@ -208,8 +208,8 @@ function growthsOf(blueprint: Blueprint, targets: Widths): Growths {
       const reason = key === 'embedding_length' || !traits.feedForward ? traits.fixed : undefined
       throw fixed(
         reason === undefined || !metadata.has(`${architecture}.${key}`)
-          ? `a model of ${architecture} has no such width, or it cannot grow`
-          : `of a model of ${architecture} it cannot grow: ${reason}`,
+          ? `${architecture} models have no such width, or it cannot be widened`
+          : `in ${architecture} models it cannot be widened: ${reason}`,
       )
     }
     if (isQueriesScale(blueprint, key)) {
@@ -235,7 +235,7 @@ function withHeads(blueprint: Blueprint, targets: Widths): Widths {
   const [width, to] =
     embedding === undefined ? ['attention.head_count', ''] : ['embedding_length', `, which ${sizeText(embedding)} is not`]
   const multiple = heads.keyLength * Number(heads.keyValue)
-  const problem = `llama.cpp takes all heads of ${blueprint.architecture} models to be as wide as hidden_size together: it grows to multiples of ${multiple}, and the heads with it${to}`
+  const problem = `llama.cpp takes the heads of ${blueprint.architecture} models to be hidden_size wide together: it can be widened to multiples of ${multiple}, with more heads${to}`
   throw MqError.of('WIDTH_FIXED', { width, problem })
 }
 

@@ -24,7 +24,7 @@ export function isLimited(tensor: BlueprintTensor): boolean {
 
 /** Why a tensor gets no larger type. */
 export function limitReason(tensor: BlueprintTensor): string {
-  return `The source holds ${bitsText(tensor)} bits per weight: a larger type would store nothing more.`
+  return `The source holds ${bitsText(tensor)} bits per weight: a larger type would add no precision.`
 }
 
 function bitsText({ recipe }: BlueprintTensor): string {

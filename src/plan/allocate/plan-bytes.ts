@@ -239,5 +239,5 @@ function roomNote(
 ): string {
   const at = `${next.toFixed(3)} bits per weight (${megabytes.toFixed(1)} MB of weights)`
   const then = waiting === undefined ? `all of the source fits at ${at}` : `${waiting} gets its next type at ${at}`
-  return `${reached.toFixed(3)} of ${Number(asked.toFixed(3))} bits per weight are used: more would gain nothing that can be measured before ${then}.`
+  return `${reached.toFixed(3)} of ${Number(asked.toFixed(3))} bits per weight are used: larger types do not lower the error measurably until ${then}.`
 }

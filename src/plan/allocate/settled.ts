@@ -28,7 +28,7 @@ export function keptOrFitted(wanted: GgmlTypeName, tensor: BlueprintTensor, reas
   const { storedType: type } = tensor
   const assignment = fitted(wanted, tensor, reason)
   if (type === undefined || ggmlType(type).bitsPerWeight > ggmlType(assignment.type).bitsPerWeight) return assignment
-  return { type, reason: `Kept bit for bit in ${type}, which the checkpoint has it in.` }
+  return { type, reason: `Copied bit for bit: the checkpoint stores it as ${type}.` }
 }
 
 /** The type that is wanted, or the nearest that the tensor's rows are whole blocks of. @param reason a sentence without its full stop. */

@@ -69,7 +69,7 @@ export function hubWrite(services: Services): App {
     if (!asked.success) return context.json({ error: 'Only repositories of models can be made here.' }, 400)
     const { name, organization } = asked.output
     const model = modelOf(name.includes('/') || !organization ? name : `${organization}/${name}`)
-    if (model === undefined) return context.json({ error: 'It is no name of a model: NAMESPACE/NAME.' }, 400)
+    if (model === undefined) return context.json({ error: 'It is not the name of a model: NAMESPACE/NAME.' }, 400)
     const writer = await writerOf(context, store, model.namespace)
     if (writer === 401 || writer === 403) return denied(context, writer)
     const found = await findRepository(store, model)
@@ -83,7 +83,7 @@ export function hubWrite(services: Services): App {
     const model = asked.success
       ? modelOf(asked.output.organization ? `${asked.output.organization}/${asked.output.name}` : asked.output.name)
       : undefined
-    if (model === undefined) return context.json({ error: 'It is no name of a model.' }, 400)
+    if (model === undefined) return context.json({ error: 'It is not the name of a model.' }, 400)
     const writer = await writerOf(context, store, model.namespace)
     if (writer === 401 || writer === 403) return denied(context, writer)
     if ((await findRepository(store, model)) === undefined) return hubError(context, 'RepoNotFound', 'Repository not found')

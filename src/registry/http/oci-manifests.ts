@@ -40,21 +40,21 @@ export async function putManifest(
   const digest = digestOf(bytes)
   const invalid = (message: string): Response => ociError(context, 400, 'MANIFEST_INVALID', message)
   const parsed = parse(bytes)
-  if (parsed === undefined) return invalid('it is no manifest of version 2')
+  if (parsed === undefined) return invalid('it is not a manifest of version 2')
   const mediaType = context.req.header('content-type')?.split(';')[0]?.trim() || parsed.mediaType || mediaTypes.manifest
   if (!accepted.includes(mediaType)) return invalid(`manifests of type ${mediaType.slice(0, 100)} are not taken`)
   if (parsed.mediaType !== undefined && parsed.mediaType !== mediaType) return invalid('its mediaType is not its Content-Type')
   const tag = isDigest(route.reference) ? undefined : route.reference
   if (tag === undefined && route.reference !== digest)
     return ociError(context, 400, 'DIGEST_INVALID', 'the manifest has another digest')
-  if (tag !== undefined && !isTag(model, tag)) return ociError(context, 400, 'TAG_INVALID', 'it is no tag')
+  if (tag !== undefined && !isTag(model, tag)) return ociError(context, 400, 'TAG_INVALID', 'it is not a tag')
   const isImage = mediaType === mediaTypes.manifest || mediaType === mediaTypes.dockerManifest
   if (isImage && (parsed.config === undefined || !Array.isArray(parsed.layers))) return invalid('it has no config or no layers')
   if ((parsed.layers?.length ?? 0) > limits.layers) return invalid(`it has more than ${limits.layers} layers`)
 
   const pointers = descriptorsIn(bytes, digest, store).filter((pointer) => pointer.digest !== parsed.subject?.digest)
   const count = (parsed.layers?.length ?? 0) + (parsed.config === undefined ? 0 : 1) + (parsed.manifests?.length ?? 0)
-  if (pointers.length < count - (parsed.subject === undefined ? 0 : 1)) return invalid('one of its descriptors is none')
+  if (pointers.length < count - (parsed.subject === undefined ? 0 : 1)) return invalid('one of its descriptors is invalid')
   for (const pointer of pointers) {
     const size = await sizeOf(store, pointer.digest)
     if (size === undefined) return ociError(context, 404, 'MANIFEST_BLOB_UNKNOWN', `the blob ${pointer.digest} is not there`)

@@ -55,7 +55,7 @@ export async function ociFace(context: HttpContext, services: Services): Promise
   const model = ociModelOf(route.name)
   const writes = route.kind === 'uploads' || !['GET', 'HEAD'].includes(method)
   if (model === undefined)
-    return ociError(context, writes ? 400 : 404, writes ? 'NAME_INVALID' : 'NAME_UNKNOWN', 'it is no name of a model')
+    return ociError(context, writes ? 400 : 404, writes ? 'NAME_INVALID' : 'NAME_UNKNOWN', 'it is not the name of a model')
   if (writes) {
     const writer = await writerOf(context, services.store, model.namespace)
     if (writer === 401) return challenge(context)
@@ -195,7 +195,7 @@ function segmentsOf(store: Store, { parts, sizes }: MergedModel): Segment[] {
 }
 
 async function referrers(context: HttpContext, store: Store, repository: Repository, subject: string): Promise<Response> {
-  if (!isDigest(subject)) return ociError(context, 400, 'DIGEST_INVALID', 'it is no digest')
+  if (!isDigest(subject)) return ociError(context, 400, 'DIGEST_INVALID', 'it is not a digest')
   const { manifests } = await readIndex(store, repository)
   const found = new Map<string, object>()
   for (const entry of manifests) {

@@ -125,7 +125,7 @@ describe('a bad file is refused', () => {
     [
       'a key twice',
       'GGUF_INVALID',
-      'the metadata key "k" stands in it twice',
+      'the metadata key "k" appears in it twice',
       [header([key('k', 0, u8(1)), key('k', 0, u8(1))], [])],
     ],
     ['a key without a name', 'GGUF_INVALID', 'it has a metadata key without a name', [header([key('', 0, u8(1))], [])]],
@@ -174,7 +174,7 @@ describe('a bad file is refused', () => {
     [
       'a tensor twice',
       'GGUF_INVALID',
-      'the tensor "a" stands in it twice',
+      'the tensor "a" appears in it twice',
       two(tensor('a', [1], f32, 0), tensor('a', [1], f32, 32)),
     ],
     [

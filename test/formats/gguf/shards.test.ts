@@ -91,7 +91,7 @@ describe('a split model', () => {
     ['another number', { no: 0 }, ['c'], 'its split.no is 0 where 1 is expected'],
     ['another count', { count: 4 }, ['c'], 'its split.count is 4 where 3 is expected'],
     ['another total', { total: 9 }, ['c'], 'its split.tensors.count is 9 where 4 is expected'],
-    ['a tensor of another shard', {}, ['a'], 'the tensor "a" stands in another shard, too'],
+    ['a tensor of another shard', {}, ['a'], 'the tensor "a" is also in another shard'],
   ])('with %s in a shard is refused', async (_, options, names, problem) => {
     await write(0, ['a', 'b'])
     await write(1, names, options)

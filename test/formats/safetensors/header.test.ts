@@ -67,10 +67,10 @@ describe('a bad file is refused', () => {
     ['text after the object', 'its JSON cannot be parsed', '{}{}'],
     ['nesting without end', 'its JSON nests deeper than 3', `{"a":${'['.repeat(1000000)}`],
     ['an empty header', 'its header does not begin with {', ''],
-    ['a name twice, written differently', 'the name "a" stands in it twice', twice, 1],
+    ['a name twice, written differently', 'the name "a" appears in it twice', twice, 1],
     [
       'a field twice',
-      'the name "dtype" stands in it twice',
+      'the name "dtype" appears in it twice',
       '{"a":{"dtype":"U8","dtype":"I8","shape":[1],"data_offsets":[0,1]}}',
       1,
     ],
@@ -105,13 +105,13 @@ describe('a bad file is refused', () => {
     ],
     [
       'more elements than a number counts',
-      'the tensor "a" has the shape [134217728,134217728], which is no whole number of bytes of U8',
+      'the tensor "a" has the shape [134217728,134217728], which is not a whole number of bytes of U8',
       { a: tensor('U8', [2 ** 27, 2 ** 27], 0, 1) },
       1,
     ],
     [
       'half a byte',
-      'the tensor "a" has the shape [3], which is no whole number of bytes of F4',
+      'the tensor "a" has the shape [3], which is not a whole number of bytes of F4',
       { a: tensor('F4', [3], 0, 2) },
       2,
     ],

@@ -33,11 +33,11 @@ test('the index of a sample is read, and fits its shards', async () => {
 
 describe('a bad index is refused', () => {
   test.each([
-    ['no JSON', 'it is not JSON: it ends in line 1 where a name in quotes or } should follow', '{'],
+    ['no JSON', 'it is not JSON: it ends in line 1 where a name in quotes or } is expected', '{'],
     ['no map', 'it has no weight_map object', {}],
     ['a list for a map', 'it has no weight_map object', { weight_map: ['a'] }],
     ['an empty map', 'its weight_map is empty', { weight_map: {} }],
-    ['a tensor twice', 'the name "a" stands in it twice', '{"weight_map":{"a":"x","a":"y"}}'],
+    ['a tensor twice', 'the name "a" appears in it twice', '{"weight_map":{"a":"x","a":"y"}}'],
     [
       'a file that is a number',
       'it places the tensor "a" in 1, which is not the plain name of a .safetensors file',
@@ -85,7 +85,7 @@ describe('shards that do not fit are refused', () => {
     ],
     [
       'a tensor in two shards',
-      'the tensor "b" stands both in y.safetensors and in x.safetensors',
+      'the tensor "b" is both in y.safetensors and in x.safetensors',
       { 'x.safetensors': header('a', 'b'), 'y.safetensors': header('b') },
     ],
     [

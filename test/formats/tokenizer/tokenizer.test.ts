@@ -51,15 +51,15 @@ describe('what llama.cpp does not do', () => {
     [
       'two tokens before a text',
       wrapped(token('<s>'), token('<|im_end|>'), text('A')),
-      'puts <s><|im_end|> before a text, of which llama.cpp adds <s> alone',
+      'adds <s><|im_end|> before a text, of which llama.cpp adds only <s>',
     ],
     [
       'two tokens behind a text',
       wrapped(text('A'), token('<|im_end|>'), token('</s>')),
-      'puts <|im_end|></s> behind a text, of which llama.cpp adds </s> alone',
+      'adds <|im_end|></s> after a text, of which llama.cpp adds only </s>',
     ],
-    ['an added token that takes blanks', changed({ lstrip: true }), 'match whole words alone ("<x>")'],
-    ['an added token of whole words', changed({ single_word: true }), 'match whole words alone ("<x>")'],
+    ['an added token that takes blanks', changed({ lstrip: true }), 'match only whole words (single_word): "<x>".'],
+    ['an added token of whole words', changed({ single_word: true }), 'match only whole words (single_word): "<x>".'],
     [
       'two names of one id',
       { config: { ...config, added_tokens_decoder: { 5: { content: '<y>' } } } },
@@ -68,7 +68,7 @@ describe('what llama.cpp does not do', () => {
     [
       'an added token that takes blanks by tokenizer_config.json',
       { config: { ...config, added_tokens_decoder: { 5: { content: '</s>', rstrip: true } } } },
-      'match whole words alone ("</s>")',
+      'match only whole words (single_word): "</s>".',
     ],
     [
       'tokens that no merges make, taken as they stand',
@@ -78,7 +78,7 @@ describe('what llama.cpp does not do', () => {
     [
       'merges that are left out at random',
       { config, tokenizer: { ...tokenizer, model: { ...tokenizer.model, dropout: 0.1 } } },
-      'leaves merges out at random (dropout 0.1)',
+      'has BPE dropout 0.1, which llama.cpp does not apply',
     ],
     [
       'a step of the post-processor',
@@ -95,7 +95,7 @@ describe('what llama.cpp does not do', () => {
     [
       'another end of a text in config.json',
       { config, modelConfig: { eos_token_id: 3 } },
-      'config.json ends a text with 3 ("abab"), and the tokenizer with 5 ("</s>"), which the file says',
+      'The end-of-text token (EOS) is 3 ("abab") in config.json and 5 ("</s>") in the tokenizer files: the latter is written.',
     ],
     [
       'other ids in the post-processor',
@@ -194,7 +194,7 @@ describe('the vocabulary', () => {
 
   it.each<[string, object, TokenizerOptions, string]>([
     ['ids of its own beyond the embedding', {}, { vocabularySize: 3 }, 'token id 3, and the model has 3'],
-    ['an id twice', { model: { ...tokenizer.model, vocab: { a: 0, b: 0 } } }, {}, 'the id 0 stands for two'],
+    ['an id twice', { model: { ...tokenizer.model, vocab: { a: 0, b: 0 } } }, {}, 'two tokens have the id 0'],
     ['an id that is no number', { model: { ...tokenizer.model, vocab: { a: 'x' } } }, {}, '"a" is "x"'],
     ['no vocabulary', { model: { type: 'BPE', merges: [['a', 'b']] } }, {}, 'no vocab'],
     ['no merges', { model: { ...tokenizer.model, merges: [] } }, {}, 'no merges'],
@@ -258,7 +258,7 @@ describe('special tokens', () => {
     const many = { modelConfig: { eos_token_id: [0, 1, 2, 3] } }
     expect(ids(many)).toEqual({ eos: 0, eot: 1, eom: 2 })
     expect(notes(many)).toEqual([
-      'The model also ends a text with 3 ("abab"), for which GGUF has no key: llama.cpp does not stop there.',
+      'The model also ends a text with 3 ("abab") (EOS), for which GGUF has no key: llama.cpp does not stop there.',
     ])
   })
 
@@ -269,12 +269,12 @@ describe('special tokens', () => {
 
   it('are said to be missing where no file names the end of a text', () => {
     expect(ids({})).toEqual({ eos: 5 })
-    expect(notes({})[0]).toContain('"</s>" (5) is taken')
+    expect(notes({})[0]).toContain('"</s>" (5) is used')
     const bare = { tokenizer: { ...tokenizer, added_tokens: [] }, modelConfig: { eos_token_id: 99 } }
     expect(ids(bare)).toEqual({})
     expect(notes(bare)).toEqual([
       expect.stringContaining('99 of eos lies beyond the vocabulary of 4') as string,
-      expect.stringContaining('No file names the token that ends a text') as string,
+      expect.stringContaining('No file names the end-of-text token (EOS)') as string,
     ])
   })
 

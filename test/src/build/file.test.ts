@@ -103,7 +103,7 @@ describe('every problem is told with its line and column', () => {
     ['no YAML', 'models: [', /^1:10: it is not YAML: /],
     ['an empty file', '', /^1:1: /],
     ['two documents', `${valid}---\nmodels: {}\n`, /^\d+:1: the file has a second document/],
-    ['a key twice', 'models: {}\nmodels: {}\n', /^2:1: it is not YAML: a key stands twice/],
+    ['a key twice', 'models: {}\nmodels: {}\n', /^2:1: it is not YAML: a key appears twice/],
     ['an unknown key', `${valid}modelz: {}\n`, /^15:1: the file has no key "modelz"; the closest is models$/],
     [
       'an unknown key of an output',
@@ -126,7 +126,7 @@ describe('every problem is told with its line and column', () => {
     ['a damping between its bounds', outputs('{ bits: 3, damping: 0.00001 }'), /^5:30: .*neither 0 nor from 0\.0001/],
     ['no goal', outputs('{ effort: best }'), /^5:10: .*has none of bits, size, /],
     ['two goals', outputs('{ bits: 3, preset: Q4_K_M }'), /^5:21: preset stands beside bits; exactly one of /],
-    ['a key without its other', outputs('{ bits: 3, context: 100 }'), /^5:21: context is of use only with fit$/],
+    ['a key without its other', outputs('{ bits: 3, context: 100 }'), /^5:21: context applies only with fit$/],
     ['an unknown preset', outputs('{ preset: Q9 }'), /^5:20: there is no preset Q9; known are .*Q4_K_M/],
     ['an unknown type', outputs('{ type: Q9 }'), /^5:18: .*there is no type Q9$/],
     ['an unknown mixture', outputs('{ mixture: unsloth }'), /^5:21: there is no mixture unsloth; known are .*unsloth-q2_k_xl/],
@@ -161,7 +161,7 @@ describe('every problem is told with its line and column', () => {
     [
       'a gate against itself',
       `${outputs('{ bits: 3 }')}    gates: [{ gate: size<=a, outputs: a }]\n`,
-      /^6:21: a would be held against itself$/,
+      /^6:21: a would be compared with itself$/,
     ],
     [
       'a confidence of a size',

@@ -105,7 +105,7 @@ it.each(['Q1_0', 'Q2_0', 'TQ1_0', 'TQ2_0'] as const)(
   async (type) => {
     const { notes } = await planFor(narrow(256), { kind: 'type', type })
     expect(notes).toEqual([
-      `5 of 6 tensors have a type for models that were trained in it (${type}): any other model loses nearly all by it.`,
+      `5 of 6 tensors have a type for models that were trained in it (${type}): any other model is unusable in it.`,
     ])
   },
 )

@@ -198,7 +198,7 @@ describe('fsck', () => {
       expect.arrayContaining([
         ['its content has changed', ['kjv/a:one'], false],
         ['it is missing', ['kjv/a:two'], false],
-        ['it is no blob: blobs are named by their SHA-256', [], false],
+        ['it is not a blob: blobs are named by their SHA-256', [], false],
       ]),
     )
     // A copy of one, in a folder of files of any name; none of the other.

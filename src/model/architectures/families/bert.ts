@@ -62,7 +62,7 @@ export const distilbert: Family = {
     const dimensions = dimensionsOf(config)
     if (isClassifier(config)) {
       config.notes.push(
-        'Between the two matrices of its head DistilBERT has a ReLU, and llama.cpp a tanh: its scores are others.',
+        'The classification head of DistilBERT has a ReLU, and that of llama.cpp a tanh: scores differ from those of the original.',
       )
     }
     return [
@@ -148,7 +148,7 @@ export const jinaBertV3: Family = {
         .replace(/\.original$/, ''),
     leaveOut: (name) => {
       if (name.startsWith('pooler.')) return silently
-      return /\.lora_[AB]$/.test(name) ? 'of adapters for tasks, which llama.cpp takes as files of their own' : undefined
+      return /\.lora_[AB]$/.test(name) ? 'of task adapters (LoRA), which llama.cpp takes as separate files' : undefined
     },
     adjustTokenizer: (entries, _, config) => withTokenTypes(entries, tokenTypes(config)),
   },
@@ -178,7 +178,7 @@ function quirksOf(root: string): Family['quirks'] {
       (name.startsWith(root) ? name.slice(root.length) : name).replace(/\.gamma$/, '.weight').replace(/\.beta$/, '.bias'),
     leaveOut: (name, config) => {
       if (name.endsWith('position_ids') || name === 'embeddings.token_type_ids') return silently
-      if (/^(cls\.(predictions|seq_relationship)|vocab_|lm_head)/.test(name)) return 'of the head that guesses words'
+      if (/^(cls\.(predictions|seq_relationship)|vocab_|lm_head)/.test(name)) return 'of the masked language modeling (MLM) head'
       return name.startsWith('pooler.') && !isClassifier(config) ? silently : undefined
     },
     adjustTokenizer: (entries, _, config) => withTokenTypes(entries, root === 'distilbert.' ? 1 : tokenTypes(config)),

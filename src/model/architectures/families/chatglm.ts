@@ -38,7 +38,7 @@ export const chatglm: Family = {
     }),
   widths: {
     feedForward: true,
-    fixed: 'mq does not grow heads of fused queries, keys and values that llama.cpp takes to be as wide together',
+    fixed: 'mq does not add heads to a fused QKV projection whose heads llama.cpp takes to be hidden_size wide together',
   },
   quirks: { adjustTokenizer },
 }

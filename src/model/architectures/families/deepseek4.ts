@@ -108,8 +108,8 @@ export const deepseek4: Family = {
   quirks: {
     float32: /(hc_\w+_fn|output_hc_fn|_ape)\.weight$/,
     leaveOut: (name, config) => {
-      if (name.startsWith('mtp.')) return 'of layers for multi-token prediction, which llama.cpp takes as a file of their own'
-      if (/^(aligner|vision|image_)/.test(name)) return 'of parts that see: the file holds the text model'
+      if (name.startsWith('mtp.')) return 'of layers for multi-token prediction, which llama.cpp takes as a separate file'
+      if (/^(aligner|vision|image_)/.test(name)) return 'of the vision encoder: the GGUF file holds the text model only'
       const layer = /^layers\.(\d+)\.ffn\.gate\.bias$/.exec(name)?.[1]
       // Layers that choose experts by token have no use for it.
       return layer !== undefined && Number(layer) < config.get(countOrNone, 'num_hash_layers') ? silently : undefined

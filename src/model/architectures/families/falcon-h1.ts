@@ -63,7 +63,8 @@ export const falconH1: Family = {
     const { layers, hidden, feedForward, vocabulary, heads, keyValueHeads, headLength } = dimensionsOf(config)
     const { inner, kernel, state, heads: stateHeads, groups } = stateSpaceOf(config)
     const { theta } = config.rope
-    if (theta === undefined || config.rope.kind !== 'default') throw config.invalid('llama.cpp has no scaling of rotations here')
+    if (theta === undefined || config.rope.kind !== 'default')
+      throw config.invalid('llama.cpp has no RoPE scaling for this architecture')
     return [
       ['context_length', uint32(config.get(size, 'max_position_embeddings'))],
       ['embedding_length', uint32(hidden)],

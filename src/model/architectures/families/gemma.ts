@@ -153,7 +153,7 @@ export const gemmaEmbedding: Family = {
 async function noteDense(config: ModelConfig): Promise<void> {
   const modules = (await config.checkpoint.readText('modules.json')) ?? ''
   if (/models\.Dense"/.test(modules)) {
-    config.notes.push('Left out the dense layers behind the pooling (modules.json): embeddings are those before them.')
+    config.notes.push('The dense layers after pooling (modules.json) are left out: embeddings are those before these layers.')
   }
 }
 

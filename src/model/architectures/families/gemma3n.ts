@@ -103,7 +103,7 @@ export const gemma3n: Family = {
   roles: perLayerRoles,
   widths: {
     feedForward: false,
-    fixed: 'the largest values of a feed-forward block are chosen by the mean and deviation of all of them',
+    fixed: 'activation sparsity keeps the largest values of a feed-forward block by the mean and standard deviation of all',
   },
   quirks: { alwaysTied: true, adjustTokenizer: withoutPrefix },
 }

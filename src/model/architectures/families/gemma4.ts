@@ -37,7 +37,7 @@ export const gemma4: Family = {
       tie_word_embeddings: [true],
       use_bidirectional_attention: (value) =>
         value === 'vision'
-          ? 'Tokens of pictures see each other in the original; the text model alone has none.'
+          ? 'In the original, image tokens attend to each other in both directions; the GGUF file holds the text model only, which has none.'
           : value === false,
       vocab_size_per_layer_input: (value, { fields }) => value === fields['vocab_size'],
     },
@@ -102,7 +102,7 @@ export const gemma4: Family = {
     ]
   },
   roles: { ...perLayerRoles, ffn_gate_up_exps: 'expert-up' },
-  widths: { feedForward: true, fixed: 'inputs of each layer are made of the embedding divided by the root of the width' },
+  widths: { feedForward: true, fixed: 'per-layer inputs are the embedding divided by the square root of the width' },
   quirks: { computed: frequencies, tokenizer: 'gemma4', adjustTokenizer },
 }
 

@@ -129,7 +129,7 @@ export const lfm2moe: Family = {
 async function embedderKeys(config: ModelConfig): Promise<Entry[]> {
   if (!embedders.includes(config.className)) return []
   if ((await config.checkpoint.readBytes('1_Dense/model.safetensors')) !== undefined) {
-    throw config.unsupported('1_Dense holds a matrix behind the model (ColBERT), which mq does not read')
+    throw config.unsupported('1_Dense holds a projection after the model (ColBERT), which mq does not read')
   }
   const bothWays = config.className === 'Lfm2Model' ? [] : [['attention.causal', bool(false)] as const]
   return [...bothWays, ...(await poolingKeys(config))]

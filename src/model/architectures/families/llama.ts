@@ -63,7 +63,7 @@ export const llama: Family = {
       config.className === 'Sarashina2VisionForCausalLM' ? ofSarashina(name) : withRoot(name.replace('text_model.', '')),
     leaveOut: (name) =>
       /^(visual\.norm|model\.(aligner|vqmodel|generation_\w+))\./.test(name)
-        ? 'of parts that see or draw: the file holds the text model'
+        ? 'of image understanding and generation: the GGUF file holds the text model only'
         : undefined,
     isSeventyBillion: (layers, heads, keyValueHeads) => layers === 80 && heads !== keyValueHeads,
     computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength),

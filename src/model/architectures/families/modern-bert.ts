@@ -75,7 +75,7 @@ export const modernBert: Family = {
   },
   quirks: {
     rename: (name) => name.replace(/^model\./, ''),
-    leaveOut: (name) => (name.startsWith('decoder.') ? 'of the head that guesses words' : undefined),
+    leaveOut: (name) => (name.startsWith('decoder.') ? 'of the masked language modeling (MLM) head' : undefined),
     preNames: { 'gpt-2': 'modern-bert' },
     adjustTokenizer: (entries) => withFirst(entries, 'add_bos_token', 'add_eos_token', 'add_sep_token'),
   },

@@ -155,7 +155,11 @@ export const jinaBertV2: Family = {
   quirks: {
     rename: (name) => name.replace(/^bert\./, ''),
     leaveOut: (name) =>
-      /^pooler\.|position_ids$/.test(name) ? silently : name.startsWith('cls.') ? 'of the head that guesses words' : undefined,
+      /^pooler\.|position_ids$/.test(name)
+        ? silently
+        : name.startsWith('cls.')
+          ? 'of the masked language modeling (MLM) head'
+          : undefined,
     adjustTokenizer: (entries, _, config) => withTokenTypes(entries, tokenTypes(config)),
   },
 }
@@ -194,7 +198,7 @@ export const neoBert: Family = {
   },
   quirks: {
     rename: (name) => name.replace(/^model\./, ''),
-    leaveOut: (name) => (name.startsWith('decoder.') ? 'of the head that guesses words' : undefined),
+    leaveOut: (name) => (name.startsWith('decoder.') ? 'of the masked language modeling (MLM) head' : undefined),
     adjustTokenizer: (entries) => withTokenTypes(entries, 1),
   },
 }

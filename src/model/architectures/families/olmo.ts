@@ -74,7 +74,7 @@ export const olmoe: Family = {
       ],
     })
   },
-  widths: { feedForward: true, fixed: 'llama.cpp takes all keys to be as wide as the residual stream together' },
+  widths: { feedForward: true, fixed: 'llama.cpp takes all keys together to be as wide as the residual stream' },
 }
 
 /** One norm over all queries of a token, one over all keys. */

@@ -64,7 +64,7 @@ export const phimoe: Family = {
       'rope.short_mscale': () => true,
       'rope.long_mscale': (value, { rope }) =>
         value === rope['short_mscale'] ||
-        'Beyond its original context the model scales attention by long_mscale; llama.cpp has one factor, and short_mscale is it.',
+        'Beyond its original context the model scales attention by long_mscale; llama.cpp has a single factor, and short_mscale is used.',
     },
     inert: [...inert, 'input_jitter_noise'],
   },

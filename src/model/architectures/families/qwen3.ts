@@ -19,7 +19,7 @@ export const qwen3: Family = {
     const answers = await rerankerAnswers(config)
     if (answers === undefined) return rows
     config.notes.push(
-      'Converted as a reranker, which its name says it is: of the output matrix the rows of "yes" and "no" alone are kept, as its classifier.',
+      'Converted as a reranker, as its name says: of the output matrix only the rows of "yes" and "no" are kept, as the classification head.',
     )
     return rerankerRows(config, rows, answers)
   },

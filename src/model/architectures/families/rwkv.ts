@@ -57,7 +57,7 @@ export const rwkv7: Family = {
   roles: { channel_mix_key: 'ffn-up', channel_mix_value: 'ffn-down' },
   quirks: {
     // The first layer has no earlier values to mix with.
-    leaveOut: (name) => (name.startsWith('model.layers.0.attn.v_lora.') ? 'of the first layer that nothing reads' : undefined),
+    leaveOut: (name) => (name.startsWith('model.layers.0.attn.v_lora.') ? 'of the first layer that are not used' : undefined),
   },
 }
 

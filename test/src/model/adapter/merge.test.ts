@@ -177,7 +177,7 @@ describe('tensors that an adapter brings whole', () => {
     const other = await makeBlueprint(tied, { lora: [embedding] })
     expect(await valuesOf(other, 'output.weight')).toEqual(await valuesOf(await makeBlueprint(tied), 'token_embd.weight'))
     expect(await valuesOf(other, 'token_embd.weight')).toEqual(adapterValues('model.embed_tokens.weight', [2048, 96]))
-    expect(other.notes.join(' ')).toContain('the file holds both')
+    expect(other.notes.join(' ')).toContain('the GGUF file holds both')
     // What an earlier adapter changed of the matrix that was both stays in the output matrix.
     const low = await writeAdapter(join(folder, 'low'), {
       tensors: { 'model.embed_tokens.lora_embedding_A': [4, 2048], 'model.embed_tokens.lora_embedding_B': [96, 4] },

@@ -81,7 +81,7 @@ describe('Llama', () => {
 
   it('says that dynamic scaling is lost', async () => {
     const { notes } = await blueprintOf(mistralLinear, { rope_scaling: { type: 'dynamic', factor: 2 } })
-    expect(notes).toContainEqual(expect.stringContaining('Dynamic rope scaling'))
+    expect(notes).toContainEqual(expect.stringContaining('Dynamic RoPE scaling'))
   })
 })
 
@@ -231,7 +231,7 @@ describe('what does not fit', () => {
     ['lm_head.modules_to_save.default.weight', 'merge_and_unload()'],
     ['module.lm_head.weight', 'without the wrapper whose names begin with "module."'],
     ['_orig_mod.lm_head.weight', 'without the wrapper whose names begin with "_orig_mod."'],
-    ['score.weight', 'a head for scores or classes'],
+    ['score.weight', 'a regression or classification head'],
     ['model.surprise.weight', 'Check that config.json belongs to these weights'],
   ])('says how %s may have come there', async (name, advice) => {
     await expect(blueprintOf(llama3Rope, {}, { [name]: ['BF16', 8, 96] })).rejects.toMatchObject({
@@ -246,7 +246,7 @@ describe('what does not fit', () => {
       {},
       { [`${attention}.k_scale`]: ['F32', 1], [`${attention}.v_scale`]: ['F32', 1] },
     )
-    expect(notes).toContain('Left out 2 tensors that scale a quantized KV cache, which llama.cpp does by itself.')
+    expect(notes).toContain('Left out 2 tensors with scales of a quantized KV cache, which llama.cpp computes itself.')
   })
 
   it('names what is supported and has the nearest name', async () => {

@@ -31,8 +31,9 @@ async function changedSpec(name: string, change: Change) {
   const spec = checkpointSpecs.find((spec) => spec.name === name) ?? expect.fail(`no ${name}`)
   const path = await writeCheckpointOf(spec, folder)
   const file = join(path, 'config.json')
-  const config = JSON.parse(await readFile(file, 'utf8')) as object
-  await writeFile(file, JSON.stringify({ ...config, ...change }))
+  const config = JSON.parse(await readFile(file, 'utf8')) as { text_config?: object }
+  const text = config.text_config === undefined ? {} : { text_config: { ...config.text_config, ...change } }
+  await writeFile(file, JSON.stringify({ ...config, ...change, ...text }))
   return makeBlueprint(path)
 }
 
@@ -72,8 +73,7 @@ describe('a field that changes the computation', () => {
     await expect(blueprintOf(variant, config)).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
       message: expect.stringContaining(`${field} is ${shown}`) as string,
-      suggestion:
-        'This is a limit of llama.cpp and not a fault of the file: run the model with the library that it was made for.',
+      suggestion: 'This is a limitation of llama.cpp, not a fault of the file: run the model with the library it was made for.',
     })
   })
 
@@ -104,6 +104,9 @@ describe('a field that changes the computation', () => {
     ['mpt', { ffn_config: { ffn_act_fn: { name: 'relu' } } }, 'ffn_config is'],
     ['mpt', { attn_config: { alibi: true, sliding_window_size: 64 } }, 'attn_config.sliding_window_size is 64'],
     ['mpt', { attn_config: { alibi: true, wobble: 1 } }, 'attn_config.wobble is'],
+    ['llama4', { use_qk_norm: false }, 'use_qk_norm is false'],
+    ['llada-moe', { routed_scaling_factor: 2.5 }, 'routed_scaling_factor is 2.5'],
+    ['ernie4.5-moe', { moe_norm_min: 0.5 }, 'moe_norm_min is 0.5'],
     ['flan-t5', { scale_decoder_outputs: true }, 'scale_decoder_outputs is true'],
   ])('is refused by the family that llama.cpp does not compute it for: %s %j', async (name, change, problem) => {
     await expect(changedSpec(name, change)).rejects.toMatchObject({
@@ -114,14 +117,15 @@ describe('a field that changes the computation', () => {
   })
 
   it.each<[string, Change, string]>([
-    ['qwen2', { dual_chunk_attention_config: { chunk_size: 77 } }, 'within 77 tokens alone'],
-    ['phi3', { sliding_window: 77 }, 'within 77 tokens alone'],
+    ['qwen2', { dual_chunk_attention_config: { chunk_size: 77 } }, 'only up to 77 tokens'],
+    ['phi3', { sliding_window: 77 }, 'only up to 77 tokens'],
     ['deepseek-v2', { n_group: 2, topk_group: 1, topk_method: 'group_limited_greedy' }, 'chooses groups of experts by the sum'],
     [
       'qwen2',
       { model_type: 'gemma' },
       "the class Qwen2ForCausalLM in architectures, and the model_type gemma, by which transformers'",
     ],
+    ['stablelm', { use_qkv_bias: false }, 'biases that config.json does not ask for (use_qkv_bias)'],
     ['falcon-mamba', { mixer_rms_eps: 0.5 }, 'with the epsilon of the other norms, 0.00001, and config.json has 0.5 for them'],
     ['qwen2', { norm_eps: 0.5 }, 'has rms_norm_eps 0.000001 and norm_eps 0.5 for the same thing: rms_norm_eps is used'],
   ])('is noted with its limit: %s %j', async (name, change, note) => {
@@ -159,7 +163,7 @@ describe('a field that changes the computation', () => {
     [
       'two descriptions that differ',
       { rope_scaling: { type: 'linear', factor: 2 }, rope_parameters: { rope_type: 'yarn', factor: 2 } },
-      'rope_parameters and rope_scaling say different things',
+      'rope_parameters and rope_scaling contradict each other',
     ],
     [
       'two bases',
@@ -208,7 +212,7 @@ describe('a bias that neither the model class nor llama.cpp has', () => {
     await expect(blueprintOf(mistralLinear, qwen2, tensors)).rejects.toMatchObject({
       code: 'TENSOR_UNEXPECTED',
       message: expect.stringContaining('self_attn.o_proj.bias'),
-      suggestion: expect.stringContaining('transformers passes over a bias'),
+      suggestion: expect.stringContaining('transformers ignores a bias'),
     })
   })
 
@@ -227,7 +231,7 @@ describe('a bias that neither the model class nor llama.cpp has', () => {
 describe('a sliding window', () => {
   it('is noted with the limit within which the file is like the original', async () => {
     const { notes } = await blueprintOf(mistralLinear, { sliding_window: 77 })
-    expect(notes).toEqual([expect.stringMatching(/sliding window .* 77: .* within 77 tokens alone/)])
+    expect(notes).toEqual([expect.stringMatching(/sliding window .* 77: .* only up to 77 tokens/)])
   })
 
   it.each<Change>([

@@ -48,7 +48,7 @@ describe('files as other tools leave them', () => {
 
   const utf16 = Buffer.from('\ufeff{}', 'utf16le')
   it.each<[string, string, string | Buffer, string]>([
-    ['config.json', 'a comma too many', '{"a": 1,\n}', 'it is not JSON: "}" stands in line 2 where a name in quotes should'],
+    ['config.json', 'a comma too many', '{"a": 1,\n}', 'it is not JSON: "}" found in line 2 where a name in quotes is expected'],
     ['config.json', 'a text that ends', '{"a": [1, 2', 'it is not JSON: it ends in line 1 where , or ] should follow'],
     ['generation_config.json', 'single quotes', "{\n'a': 1}", 'it is not JSON: "\'" stands in line 2'],
     ['tokenizer.json', 'nothing', '', 'it is empty'],
