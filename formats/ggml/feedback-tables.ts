@@ -1,7 +1,7 @@
 // The tables of the feedback kernels (their layout stands in kernels/feedback.ts): H = M D M^T, M unit upper triangular in the order of
 // processing, found by eliminating the last column, then the one before it, and so on.
 
-import type { OpenElimination } from './elimination.js'
+import { dot, type Eliminations } from './elimination.js'
 import type { FeedbackLayout } from './feedback-forms.js'
 
 /** The columns in the order of processing: groups, eights in them where those are chosen together, and columns, the strongest first. */
@@ -18,38 +18,24 @@ export function processingOrder(importance: Float64Array, layout: FeedbackLayout
   return Uint32Array.from(sorted([...importance.keys()], sizes[layout]))
 }
 
-/**
- * H = diag(diagonal + added) + V^T V. What is left of it when the columns behind j are eliminated is diagonal + V^T P V, so that
- * D_j = d_j + v_j P v_j and M_ij = v_i . (P v_j) / D_j, and P loses (P v_j)(P v_j)^T / D_j with column j: k^2 operations a column.
- */
+/** H = diag(diagonal + added) + V^T V: 2 k^2 operations a column. */
 export function lowRankTable(
   diagonal: Float64Array,
   added: number,
   factors: Float32Array | Float64Array,
   order: Uint32Array,
   size: number,
+  { lowRank }: Eliminations,
 ): Uint8Array {
   const n = order.length
   const rank = factors.length / n
   const depth = Math.max(4, 4 * Math.ceil(rank / 4))
-  const v = new Float64Array(n * depth)
-  for (const [j, column] of order.entries()) for (let k = 0; k < rank; k++) v[j * depth + k] = factors[k * n + column] as number
-  const g = new Float64Array(n * depth)
-  const curvatures = new Float64Array(n)
-  const p = new Float64Array(depth * depth)
-  for (let k = 0; k < depth; k++) p[k * depth + k] = 1
-  const u = new Float64Array(depth)
-  for (let j = n - 1; j >= 0; j--) {
-    const vj = v.subarray(j * depth, (j + 1) * depth)
-    for (let k = 0; k < depth; k++) u[k] = dot(p, k * depth, vj, 0, depth)
-    const curvature = (diagonal[order[j] as number] as number) + added + dot(vj, 0, u, 0, depth)
-    curvatures[j] = curvature
-    for (let k = 0; k < depth; k++) {
-      const share = (u[k] as number) / curvature
-      g[j * depth + k] = share
-      for (let l = 0; l < depth; l++) p[k * depth + l] = (p[k * depth + l] as number) - share * (u[l] as number)
-    }
+  const { v, diagonal: damped, eliminate } = lowRank(n, depth)
+  for (const [j, column] of order.entries()) {
+    damped[j] = (diagonal[column] as number) + added
+    for (let k = 0; k < rank; k++) v[j * depth + k] = factors[k * n + column] as number
   }
+  const { g, curvatures } = eliminate()
 
   const scales = Float64Array.from({ length: depth }, (_, k) => componentScale(v, n, depth, k))
   const table = tableWriter(n * (3 + depth + size))
@@ -69,10 +55,10 @@ export function exactTable(
   added: number,
   order: Uint32Array,
   size: number,
-  openElimination: OpenElimination,
+  { whole }: Eliminations,
 ): Uint8Array {
   const n = order.length
-  const { matrix: m, eliminate } = openElimination(n)
+  const { matrix: m, eliminate } = whole(n)
   for (const [i, row] of order.entries()) {
     for (let j = 0; j <= i; j++) m[i * n + j] = (full[row * n + (order[j] as number)] as number) + (i === j ? added : 0)
   }
@@ -105,12 +91,6 @@ function componentScale(v: Float64Array, n: number, depth: number, k: number): n
     squares += value ** 2
   }
   return Math.max(greatest / 16383, Math.sqrt(squares) / 32768) || 1
-}
-
-function dot(a: Float64Array, i: number, b: Float64Array, j: number, length: number): number {
-  let sum = 0
-  for (let k = 0; k < length; k++) sum += (a[i + k] as number) * (b[j + k] as number)
-  return sum
 }
 
 function tableWriter(words: number) {

@@ -1,5 +1,5 @@
 import type { Covariance } from './covariance.js'
-import { type OpenElimination, plainElimination } from './elimination.js'
+import { type Eliminations, plainEliminations } from './elimination.js'
 import { type FeedbackLayout, feedbackLayouts } from './feedback-forms.js'
 import { exactTable, lowRankTable, processingOrder } from './feedback-tables.js'
 
@@ -26,7 +26,7 @@ export interface FeedbackFactor {
  * @param damping added to every entry of the diagonal, in units of its mean, 1e-6 to 1e6; 0.2 to 0.5 carries over to other text, 0.01
  *   fits this. Where the diagonal is all zeros every column counts the same.
  * @param layouts those of the types to come, see `feedbackLayout`; by default all.
- * @param openElimination for H whole; by default without kernels, which takes longer.
+ * @param eliminations by default without kernels, which takes longer.
  * @returns for each layout about n * (4 k + 128) bytes, and n^2 where H is whole.
  * @throws RangeError where the sizes do not agree, the diagonal is not of values >= 0, or something is not finite in single precision.
  */
@@ -34,7 +34,7 @@ export function prepareFeedback(
   covariance: Covariance,
   damping: number,
   layouts: readonly FeedbackLayout[] = feedbackLayouts,
-  openElimination: OpenElimination = plainElimination,
+  eliminations: Eliminations = plainEliminations,
 ): FeedbackFactor {
   // Covariances are sums in single precision: with less damping, feedback would compensate rounding errors.
   if (!(damping >= 1e-6 && damping <= 1e6)) throw new RangeError(`a damping of ${damping}`)
@@ -59,8 +59,8 @@ export function prepareFeedback(
     const order = processingOrder(importance, layout)
     const size = layout.startsWith('16') ? 16 : 32
     const table = whole
-      ? exactTable(covariance.full, added, order, size, openElimination)
-      : lowRankTable(diagonal, added, factors, order, size)
+      ? exactTable(covariance.full, added, order, size, eliminations)
+      : lowRankTable(diagonal, added, factors, order, size, eliminations)
     return [layout, table] as const
   })
   const depth = whole ? 0 : Math.max(4, 4 * Math.ceil(factors.length / columns / 4))

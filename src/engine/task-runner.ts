@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib'
 import { type Codec, openCodec } from '../../formats/ggml/codec.js'
 import type { Covariance } from '../../formats/ggml/covariance.js'
 import type { Effort } from '../../formats/ggml/effort.js'
-import { kernelElimination } from '../../formats/ggml/elimination.js'
+import { kernelEliminations } from '../../formats/ggml/elimination.js'
 import { prepareFeedback } from '../../formats/ggml/feedback.js'
 import { feedbackLayout } from '../../formats/ggml/feedback-forms.js'
 import { type OutputForm, prepareOutputs } from '../../formats/ggml/output-error.js'
@@ -91,7 +91,7 @@ async function prepare({ key, source }: PrepareTask, means: Means, buffers: Buff
   const name = contentKey(calibration, key)
   if (form === 'covariance') return { covariance: sharedCovariance(covariance) }
   if (form === 'outputs' || form === 'held-out') return { ...prepareOutputs(covariance, floats), name }
-  const factor = prepareFeedback(covariance, damping, [form], 'full' in covariance ? await kernelElimination() : undefined)
+  const factor = prepareFeedback(covariance, damping, [form], await kernelEliminations())
   const tables = Object.entries(factor.tables).map(([layout, table]) => {
     const bytes = new Uint8Array(new SharedArrayBuffer(table.byteLength))
     bytes.set(table)

@@ -75,3 +75,52 @@ function subtractFour(row: usize, offset: usize, r0: usize, r1: usize, r2: usize
   }
   if (row == last) f64.store(row, f64.load(row) - s0 * f64.load(r0) - s1 * f64.load(r1) - s2 * f64.load(r2) - s3 * f64.load(r3))
 }
+
+/**
+ * The same of H = diagonal + V V^T: see LowRankElimination in ../elimination.ts. P is kept with its columns as rows, so that the sums of
+ * several products run side by side, each in its order.
+ * @param v, g n rows of `depth`, a multiple of 4. @param diagonal, curvatures n values. @param work depth * depth + depth values.
+ */
+export function eliminate_low_rank(
+  v: usize, g: usize, diagonal: usize, curvatures: usize, n: i32, depth: i32, work: usize,
+): void {
+  const rowBytes = <usize>depth * size
+  const p = work + rowBytes
+  memory.fill(p, 0, rowBytes * <usize>depth)
+  for (let at: usize = 0; at < rowBytes; at += size) f64.store(p + at * <usize>depth + at, 1)
+  for (let j = n - 1; j >= 0; j--) {
+    const vj = v + <usize>j * rowBytes
+    const gj = g + <usize>j * rowBytes
+    for (let k: usize = 0; k < rowBytes; k += 32) productOfFour(p + k, vj, work + k, rowBytes)
+    let sum: f64 = 0
+    for (let k: usize = 0; k < rowBytes; k += size) sum += f64.load(vj + k) * f64.load(work + k)
+    const curvature = f64.load(diagonal + <usize>j * size) + sum
+    f64.store(curvatures + <usize>j * size, curvature)
+    const all = f64x2.splat(curvature)
+    for (let k: usize = 0; k < rowBytes; k += 16) v128.store(gj + k, f64x2.div(v128.load(work + k), all))
+    let row = p
+    for (let l: usize = 0; l < rowBytes; l += size) {
+      const ul = v128.load64_splat(work + l)
+      for (let k: usize = 0; k < rowBytes; k += 32) {
+        v128.store(row + k, f64x2.sub(v128.load(row + k), f64x2.mul(v128.load(gj + k), ul)))
+        v128.store(row + k, f64x2.sub(v128.load(row + k, 16), f64x2.mul(v128.load(gj + k, 16), ul)), 16)
+      }
+      row += rowBytes
+    }
+  }
+}
+
+/** Four sums over l of p[l] v[l]. @param p the first of four columns, which rows follow one another by `rowBytes`. */
+function productOfFour(p: usize, v: usize, target: usize, rowBytes: usize): void {
+  let a = f64x2.splat(0)
+  let b = f64x2.splat(0)
+  const end = v + rowBytes
+  for (; v < end; v += size) {
+    const factor = v128.load64_splat(v)
+    a = f64x2.add(a, f64x2.mul(v128.load(p), factor))
+    b = f64x2.add(b, f64x2.mul(v128.load(p, 16), factor))
+    p += rowBytes
+  }
+  v128.store(target, a)
+  v128.store(target, b, 16)
+}

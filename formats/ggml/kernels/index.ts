@@ -10,7 +10,7 @@ export function heapBase(): usize {
 }
 
 export { set_effort } from './effort'
-export { eliminate } from './elimination'
+export { eliminate, eliminate_low_rank } from './elimination'
 export * from './float'
 export * from './q8-0'
 export * from './dequantize-plain'
