@@ -14,7 +14,7 @@ export default class Quantize extends MqCommand {
   static override description =
     `Reads the source once and writes the quantized GGUF file; there is no intermediate file in high precision.
 The types come from exactly one of: a budget (--bits, --size, --fit), --preset or --type as in llama-quantize, --mixture (a JSON file, samples/mixtures/README.md), or --plan. Under a budget, the quantization error of each candidate type is measured on sampled rows of each tensor, and bit allocation minimizes the estimated KL divergence.
-With --calibration, codes are chosen with error feedback (GPTQ/LDLQ).
+With --calibration, codes are chosen with error feedback (GPTQ/LDLQ): \`mq imatrix PATH\` makes a calibration, and needs no text of yours. At the same size it leaves a third to a half of the KL divergence.
 An interrupted run resumes when the same command is run again.
 Errors in the summary are relative squared errors: over all weights of a tensor with up to a million, over one row in 16 of a larger one. --json lists them by tensor, with cosine similarity, maximum error, share of clipped weights and time.`
   static override examples = [
