@@ -84,7 +84,7 @@ The prompt is sent as a user message in the model's chat template, unless the mo
     )
     const warning = await largerThanMemory(path)
     if (warning !== undefined) process.stderr.write(`The model is larger than memory: ${warning}.\n`)
-    await using model = await loadPlaced(path, options)
+    await using model = await loadPlaced(path, options, (note) => process.stderr.write(`Note: ${note}\n`))
     if (prompt === undefined) {
       await this.#chat(model, { ...sampling, system })
       return undefined

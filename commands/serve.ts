@@ -132,7 +132,9 @@ Tools and JSON schemas need --engine llama-server, which hands over to the llama
     const running = await startEndpoint({
       serves: single ?? { registry: directory },
       load: (path: string, ended: AbortSignal): Promise<LlamaModel> =>
-        loadPlaced(path, { ...load, slots, contextLength, signal: AbortSignal.any([this.signal, ended]) }),
+        loadPlaced(path, { ...load, slots, contextLength, signal: AbortSignal.any([this.signal, ended]) }, (note) =>
+          process.stderr.write(`Note: ${note}\n`),
+        ),
       host,
       port,
       keys,

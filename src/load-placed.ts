@@ -18,11 +18,19 @@ export interface Placing {
 /**
  * Loads a model with its layers and experts where they fit: where `gpuLayers` is not given, as many as the free memory of the GPU holds, by
  * the figures of `mq plan`. Without a GPU, or a build of llama.cpp for one, all stays on the processor.
+ * @param onNote is told where layers were asked for on a GPU and there is none.
  * @throws MqError as loadModel.
  */
-export async function loadPlaced(path: string, options: LoadOptions = {}): Promise<LlamaModel> {
+export async function loadPlaced(
+  path: string,
+  options: LoadOptions = {},
+  onNote: (note: string) => void = () => undefined,
+): Promise<LlamaModel> {
   const { gpuLayers, cpuExpertLayers } = await placeModel(path, options)
-  return await loadModel(path, { ...options, gpuLayers, cpuExpertLayers })
+  const model = await loadModel(path, { ...options, gpuLayers, cpuExpertLayers })
+  if (gpuLayers !== 0 && model.info.gpus.length === 0)
+    onNote('llama.cpp finds no GPU, so all layers stay on the processor; `mq doctor` shows what is installed.')
+  return model
 }
 
 /** Where a model's parts go with these options. @throws MqError LLAMA_MISSING, LLAMA_VERSION, FILE_MISSING. */

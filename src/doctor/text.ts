@@ -1,5 +1,6 @@
+import { gpuPackages } from '../runner/index.js'
 import { formatBytes } from '../terminal/index.js'
-import type { Examination } from './examine.js'
+import type { Examination, ExaminedBuild } from './examine.js'
 import { outlookText } from './outlook.js'
 
 /** The examination, a line for each thing. */
@@ -30,6 +31,14 @@ export function examinationText(found: Examination): string {
         '',
         `${device}: ${description}, ${kind}, ${formatBytes(freeBytes)} of ${formatBytes(totalBytes)} free`,
       ]),
+      ...(findsNoGpu({ name, devices, problem })
+        ? [
+            ['', 'a build for GPUs, but it finds none: docs/serving.md, Hardware, says what its driver may need'] as [
+              string,
+              string,
+            ],
+          ]
+        : []),
     ]),
     ...(missing === undefined ? [] : [['llama.cpp', missing] as [string, string]]),
     ...(external === undefined
@@ -46,4 +55,10 @@ export function examinationText(found: Examination): string {
     ...(outlook === undefined ? [] : [['model', outlookText(outlook)] as [string, string]]),
   ]
   return lines.map(([title, text]) => `${title.padEnd(13)} ${text}`).join('\n')
+}
+
+function findsNoGpu({ name, devices, problem }: Pick<ExaminedBuild, 'name' | 'devices' | 'problem'>): boolean {
+  return (
+    gpuPackages.includes(name) && problem === undefined && !devices.some(({ kind }) => kind === 'gpu' || kind === 'integrated')
+  )
 }

@@ -115,6 +115,8 @@ export interface ModelInfo {
   readonly embeddingLength: number
   /** Labels of a classification head; 0 where there is none. */
   readonly classes: number
+  /** GPUs that this build of llama.cpp finds, as their drivers name them. */
+  readonly gpus: readonly string[]
   /** Empty where the vocabulary has none. */
   readonly bosToken: string
   readonly eosToken: string

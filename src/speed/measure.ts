@@ -54,6 +54,8 @@ export interface ModelSpeed {
 
 export interface SpeedReport {
   readonly llamaVersion: string
+  /** GPUs that llama.cpp finds, whether or not the models use them. */
+  readonly gpus: readonly string[]
   readonly repetitions: number
   readonly models: readonly ModelSpeed[]
   readonly against?: ModelSpeed
@@ -70,13 +72,14 @@ export async function* measureSpeeds(paths: readonly string[], options: SpeedOpt
   let done = 0
   const models: ModelSpeed[] = []
   let llamaVersion = ''
+  let gpus: readonly string[] = []
   let other: LlamaModel | undefined
   let otherSpeed: ModelSpeed | undefined
   try {
     if (against !== undefined) other = await load(against)
     for (const path of paths) {
       await using model = await load(path)
-      llamaVersion = model.info.llamaVersion
+      ;({ llamaVersion, gpus } = model.info)
       const speeds: Speed[] = []
       const otherSpeeds: Speed[] = []
       const paired: PairedSpeed[] = []
@@ -110,7 +113,7 @@ export async function* measureSpeeds(paths: readonly string[], options: SpeedOpt
   } finally {
     await other?.close()
   }
-  return { llamaVersion, repetitions, models, ...(otherSpeed !== undefined && { against: otherSpeed }) }
+  return { llamaVersion, gpus, repetitions, models, ...(otherSpeed !== undefined && { against: otherSpeed }) }
 }
 
 /** Tokens per second of one run. */

@@ -2,7 +2,7 @@ import { formatBytes, formatTable } from '../terminal/index.js'
 import type { SpeedReport } from './measure.js'
 
 /** The report as a table, as llama-bench has it. */
-export function speedText({ models, against, repetitions, llamaVersion }: SpeedReport): string {
+export function speedText({ models, against, repetitions, llamaVersion, gpus }: SpeedReport): string {
   const hasKld = models.some(({ kld }) => kld !== undefined)
   const columns = [
     { title: 'model' },
@@ -32,5 +32,5 @@ export function speedText({ models, against, repetitions, llamaVersion }: SpeedR
   )
   const ratio = against === undefined ? '' : `; ratio: to ${against.model}, runs in turn, ± standard error`
   const runs = `${repetitions} ${repetitions === 1 ? 'run' : 'runs'} of each test`
-  return `${formatTable(columns, rows)}\nllama.cpp ${llamaVersion}, ${runs}, ± standard deviation${ratio}.`
+  return `${formatTable(columns, rows)}\nllama.cpp ${llamaVersion}, ${gpus.length === 0 ? 'no GPU' : gpus.join(', ')}, ${runs}, ± standard deviation${ratio}.`
 }

@@ -30,6 +30,16 @@ describe.skipIf(!llama.available)(`mq run (${llama.name})`, () => {
     expect(stderr).toMatch(/^prompt \d+ tokens in [\d.]+ s; 12 tokens in [\d.]+ s, [\d.]+ tokens\/s, stopped at --max-tokens$/)
   })
 
+  test('says that no layer goes to a GPU where there is none', async () => {
+    const { stdout, stderr } = await runMqHere(['run', model, prompt, ...greedy, '-ngl', 'all'], {
+      env: { MQ_LLAMA_BUILD: 'cpu' },
+    })
+    expect(stdout).toBe(expected)
+    expect(stderr).toMatch(
+      /^Note: llama\.cpp finds no GPU, so all layers stay on the processor; `mq doctor` shows what is installed\.\nprompt /,
+    )
+  })
+
   test('takes the prompt from stdin, and gives JSON', async () => {
     const { stdout, stderr } = await runMq(['run', model, ...greedy, '--json'], { input: `${prompt}\n` })
     expect(JSON.parse(stdout)).toMatchObject({ model, text: expected, tokens: 12, stopped: 'length' })

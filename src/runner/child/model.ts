@@ -2,6 +2,7 @@ import { MqError } from '../../errors/index.js'
 import type { LoadRequest, ModelInfo, Pooling, TokenizeRequest } from '../protocol.js'
 import { type Address, type Llama, loadLibraries, offThread } from './binding.js'
 import { Context, type ContextSize } from './context.js'
+import { devices } from './devices.js'
 import { expertsOnProcessor } from './overrides.js'
 import { LlamaRefusal } from './refusal.js'
 import { loadMode, modelFields, poolingTypes, setFields } from './structs.js'
@@ -114,6 +115,9 @@ function describe(llama: Llama, model: Address, vocab: Address, { pooling }: Loa
     pooling: pooling ?? poolingOf(metadata(`${architecture}.pooling_type`)),
     embeddingLength: llama.modelEmbeddingLength(model),
     classes,
+    gpus: devices(llama)
+      .filter(({ kind }) => kind === 'gpu' || kind === 'integrated')
+      .map(({ description }) => description),
     bosToken: tokenText(llama.vocabBos(vocab)),
     eosToken: tokenText(llama.vocabEos(vocab)),
     chatTemplate: chatTemplate ?? undefined,
