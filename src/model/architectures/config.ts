@@ -11,7 +11,7 @@ export type Fields = Readonly<Record<string, unknown>>
 
 /**
  * config.json as a family reads it: the fields of a nested text model at the root, and transformers' defaults where it is silent. It keeps
- * track of what has been read, so that fields that nobody has read can be judged (see judge-config.ts).
+ * track of what has been read, so that fields that nobody has read can be judged (see check-config-fields.ts).
  */
 export interface ModelConfig {
   readonly checkpoint: Checkpoint
@@ -82,6 +82,14 @@ const ownMeaning: ReadonlySet<string> = new Set(
 `),
 )
 
+/** The spellings of fields that most models use, for messages. */
+const usualNames: ReadonlySet<string> = new Set(
+  words(`
+  num_hidden_layers hidden_size intermediate_size num_attention_heads num_key_value_heads max_position_embeddings rms_norm_eps
+  layer_norm_eps
+`),
+)
+
 /** config.json in the form that families read. */
 export function makeConfig(fields: Fields, context: ConfigContext, read = new Set<string>(), notes: string[] = []): ModelConfig {
   const { checkpoint, className, tensors, mtp, filledIn } = context
@@ -117,7 +125,7 @@ export function makeConfig(fields: Fields, context: ConfigContext, read = new Se
     find,
     get(schema, ...names) {
       const value = find(schema, ...names)
-      if (value === undefined) throw invalid(`${names[0]} is missing`)
+      if (value === undefined) throw invalid(`${names.find((name) => usualNames.has(name)) ?? names[0]} is missing`)
       return value
     },
     with: (changed) => {

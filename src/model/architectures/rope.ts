@@ -108,7 +108,7 @@ function checkOneValue(config: ModelConfig, written: Fields): void {
     const name = outer.find((field) => typeof config.written[field] === 'number')
     const [inside, beside] = [full[inner], name === undefined ? undefined : config.written[name]]
     if (typeof inside === 'number' && typeof beside === 'number' && inside !== beside) {
-      throw config.invalid(`${name} is ${beside}, and within the description of rotations ${inner} is ${inside}`)
+      throw config.invalid(`${name} is ${beside}, and ${inner} in rope_parameters or rope_scaling is ${inside}`)
     }
   }
 }

@@ -47,6 +47,13 @@ it('misses the biases that every Qwen2 has', async () => {
   })
 })
 
+it.each(['num_hidden_layers', 'intermediate_size'])('names a field that is missing as most models do: %s', async (field) => {
+  await expect(blueprintOf(llama3Rope, { [field]: undefined })).rejects.toMatchObject({
+    code: 'CONFIG_INVALID',
+    message: expect.stringContaining(`: ${field} is missing`),
+  })
+})
+
 describe('a field that changes the computation', () => {
   it.each<[string, SmallCheckpoint, Change]>([
     ['hidden_act', llama3Rope, { hidden_act: 'relu' }],
@@ -168,7 +175,7 @@ describe('a field that changes the computation', () => {
     [
       'two bases',
       { rope_scaling: undefined, rope_parameters: { rope_type: 'linear', factor: 4, rope_theta: 5e5 } },
-      'rope_theta is 1000000, and within the description of rotations rope_theta is 500000',
+      'rope_theta is 1000000, and rope_theta in rope_parameters or rope_scaling is 500000',
     ],
     ['two lengths', { rope_scaling: { ...rope(mistralLinear), partial_rotary_factor: 0.5 }, partial_rotary_factor: 1 }, 'is 0.5'],
     ['a factor of no kind', { rope_scaling: { factor: 4 } }, 'rope_scaling has a factor of 4 and no rope_type'],
