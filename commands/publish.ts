@@ -2,9 +2,9 @@ import { Args, Flags } from '@oclif/core'
 import {
   defaultRegistryDirectory,
   type Published,
-  type PublishedOutward,
+  type PublishedToTarget,
   publish,
-  publishOutward,
+  publishToTarget,
 } from '../src/registry/index.js'
 import { formatBytes } from '../src/terminal/index.js'
 import { MqCommand } from './base-command.js'
@@ -76,7 +76,7 @@ With --to, files go elsewhere, with a model card and SHA256SUMS: "ollama" (its r
     }),
   }
 
-  override async run(): Promise<Published | PublishedOutward> {
+  override async run(): Promise<Published | PublishedToTarget> {
     const { args, flags } = await this.parse(Publish)
     const { report, plan, force, check, to } = flags
     const shared = {
@@ -90,8 +90,8 @@ With --to, files go elsewhere, with a model card and SHA256SUMS: "ollama" (its r
     }
     if (to !== undefined) {
       const { license } = flags
-      const outward = { ...shared, to, directory: flags['to-dir'], license, baseModel: flags['base-model'], signal: this.signal }
-      const published = await this.follow(publishOutward(outward))
+      const target = { ...shared, to, directory: flags['to-dir'], license, baseModel: flags['base-model'], signal: this.signal }
+      const published = await this.follow(publishToTarget(target))
       const { name, place, files, sizeBytes } = published
       this.log(`${name}  ${formatBytes(sizeBytes)}, in ${place}`)
       for (const file of files) this.log(`  ${file}`)

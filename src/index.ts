@@ -141,9 +141,9 @@ export {
   listRegistry,
   listTokens,
   type Published,
-  type PublishedOutward,
+  type PublishedToTarget,
   publish,
-  publishOutward,
+  publishToTarget,
   type RegistryCheck,
   removeModel,
   removeToken,
@@ -160,8 +160,8 @@ export {
   examinationText,
   examine,
   largerThanMemory,
-  outlookOf,
-  outlookText,
+  speedEstimateOf,
+  speedEstimateText,
 } from './doctor/index.js'
 export { generate } from './generate.js'
 export { loadPlaced, type Placing, placeModel } from './load-placed.js'

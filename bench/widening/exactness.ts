@@ -4,7 +4,7 @@ import { fileSource } from '../../formats/byte-source.js'
 import { decodeRow, readLogitsHeader, readLogitsRows, type StoredRow, scoredOfChunk } from '../../formats/logits/index.js'
 import { makeBlueprint } from '../../src/model/convert/index.js'
 import type { Blueprint } from '../../src/model/index.js'
-import { type Grain, type Growths, usefulGrowths, type Widths, widen } from '../../src/model/widen/index.js'
+import { type Grain, usefulChanges, type WidthChanges, type Widths, widen } from '../../src/model/widen/index.js'
 import { planUniform } from '../../src/plan/index.js'
 import { finish } from '../../src/progress/index.js'
 import { quantize } from '../../src/quantize/index.js'
@@ -19,7 +19,7 @@ const chunks = 2
 /** How far a wide model is from the same model with its own widths. */
 export interface Exactness {
   /** What grew. */
-  readonly widths: Growths
+  readonly widths: WidthChanges
   /** Largest difference of two logits of the same token, over the range of the logits of its position. */
   readonly logits: number
   /** Mean KL divergence of all scored positions. */
@@ -34,7 +34,7 @@ export type Judge = 'embedded' | 'foreign'
  * root is no power of two, so that no rounding is hidden.
  */
 export function widthOptions(blueprint: Blueprint): Widths[] {
-  const { embedding_length: embedding, ...others } = usefulGrowths(blueprint)
+  const { embedding_length: embedding, ...others } = usefulChanges(blueprint)
   const useful: Widths = { ...others, ...(typeof embedding === 'number' && { embedding_length: embedding + 64 }) }
   const single = Object.entries(useful).map(([key, size]): Widths => ({ [key]: size }))
   return single.length > 1 ? [...single, useful] : single

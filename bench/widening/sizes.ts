@@ -1,6 +1,6 @@
 import { ggmlBytes, ggmlType } from '../../formats/ggml/types.js'
 import type { Blueprint } from '../../src/model/index.js'
-import { sizeText, usefulGrowths, type Widths, widen } from '../../src/model/widen/index.js'
+import { sizeText, usefulChanges, type Widths, widen } from '../../src/model/widen/index.js'
 import { candidatesFor } from '../../src/plan/allocate/candidates.js'
 import { planPreset, writableTypes } from '../../src/plan/allocate/index.js'
 import { elementCount, rowLength } from '../../src/recipe/index.js'
@@ -32,7 +32,7 @@ export interface WideningSizes {
 }
 
 /** Reads no weights. `choose`: which widths grow; by default all that help. */
-export async function wideningSizes(name: string, choose: (model: Blueprint) => Widths = usefulGrowths): Promise<WideningSizes> {
+export async function wideningSizes(name: string, choose: (model: Blueprint) => Widths = usefulChanges): Promise<WideningSizes> {
   const narrow = await blueprintOfConfig(name)
   const wide = widen(narrow, choose(narrow))
   const weights = elementsOf(narrow)

@@ -1,7 +1,7 @@
 import { basename, join } from 'node:path'
 import { makeBlueprint } from '../../src/model/convert/index.js'
 import type { Blueprint } from '../../src/model/index.js'
-import { usefulGrowths, widen } from '../../src/model/widen/index.js'
+import { usefulChanges, widen } from '../../src/model/widen/index.js'
 import { makePlan } from '../../src/plan/make-plan.js'
 import { finish } from '../../src/progress/index.js'
 import { quantize } from '../../src/quantize/index.js'
@@ -26,7 +26,7 @@ export interface WideningSpeed {
  */
 export async function benchSpeed(folder: string, sizes: OssSizes, type: string, rounds: number): Promise<WideningSpeed> {
   const narrow = await makeBlueprint(await writeOss(folder, sizes), { pre: ossPre })
-  const wide = widen(narrow, usefulGrowths(narrow))
+  const wide = widen(narrow, usefulChanges(narrow))
   const forms = { narrow, wide } as const
   const seconds: Record<keyof typeof forms, number[]> = { narrow: [], wide: [] }
   const tokens: Record<keyof typeof forms, { prompt: number[]; generation: number[] }> = {

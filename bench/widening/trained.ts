@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { openCalibration, widenedInputs } from '../../src/calibration/index.js'
 import { makeBlueprint } from '../../src/model/convert/index.js'
 import type { Blueprint } from '../../src/model/index.js'
-import { type Grain, usefulGrowths, type Widths, widen } from '../../src/model/widen/index.js'
+import { type Grain, usefulChanges, type Widths, widen } from '../../src/model/widen/index.js'
 import { measureAll, type TypeErrors } from '../../src/plan/allocate/index.js'
 import type { DampingTrials } from '../../src/plan/dampings.js'
 import { makePlan } from '../../src/plan/make-plan.js'
@@ -43,9 +43,9 @@ export interface TrainedFile {
 /** Which widths of a model grow, by the name that the results give it. */
 export const widenings: Readonly<Record<string, (model: Blueprint) => Widths>> = {
   narrow: () => ({}),
-  'feed-forward': (model) => without(usefulGrowths(model), ['embedding_length', 'attention.head_count']),
-  'all but heads': (model) => without(usefulGrowths(model), ['attention.head_count']),
-  all: usefulGrowths,
+  'feed-forward': (model) => without(usefulChanges(model), ['embedding_length', 'attention.head_count']),
+  'all but heads': (model) => without(usefulChanges(model), ['attention.head_count']),
+  all: usefulChanges,
 }
 
 function without(widths: Widths, keys: readonly string[]): Widths {

@@ -27,8 +27,8 @@ export function readWidened(metadata: Metadata): Widened | undefined {
   const { weights, grain, widths } = (typeof read === 'object' && read !== null ? read : {}) as Partial<Widened>
   if (!isCount(weights) || typeof widths !== 'object' || widths === null) throw new RangeError('it has no weights and widths')
   if (!Number.isSafeInteger(grain) || (grain as number) < 0) throw new RangeError('it has no grain')
-  for (const [key, growth] of Object.entries(widths)) {
-    const { from, to } = growth as Partial<Widened['widths'][string]>
+  for (const [key, change] of Object.entries(widths)) {
+    const { from, to } = change as Partial<Widened['widths'][string]>
     if (!isSize(from) || !isSize(to)) throw new RangeError(`${key} has no such sizes`)
   }
   return { weights, grain: grain as number, widths }

@@ -3,7 +3,7 @@ export { type ImatrixOptions, type ImatrixReport, imatrixText, makeImatrix } fro
 export { type MergeReport, mergeMatrices, mergeText } from './merge.js'
 export { type Calibration, openCalibration } from './open-calibration.js'
 export { type ModelImportance, readImportance } from './read-importance.js'
+export { shrunkMeanSquares } from './reduce-rank.js'
 export { type MatrixStatistics, matrixStatistics, statisticsText } from './show.js'
-export { shrunkMeanSquares } from './shrink.js'
 export { smoothedImportance, smoothedInputs } from './smoothed-inputs.js'
 export { widenedImportance, widenedInputs } from './widened-inputs.js'

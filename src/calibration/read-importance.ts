@@ -5,7 +5,7 @@ import { elementCount, rowLength } from '../recipe/index.js'
 import { checkModel } from './check-model.js'
 import { otherWidths } from './other-widths.js'
 import { readMatrix } from './read-matrix.js'
-import { shrunkMeanSquares } from './shrink.js'
+import { shrunkMeanSquares } from './reduce-rank.js'
 import { narrowedImportance, widenedImportance } from './widened-inputs.js'
 
 /** What an importance matrix says of a model. */

@@ -15,7 +15,7 @@ import {
   packageVersion,
 } from '../runner/index.js'
 import { type DiskSpeed, diskSpeed } from './disk-speed.js'
-import { atDiskSpeed, type ModelOutlook, outlookOf, outlookText } from './outlook.js'
+import { atDiskSpeed, type SpeedEstimate, speedEstimateOf, speedEstimateText } from './speed-estimate.js'
 
 export interface DoctorOptions {
   /** A model whose disk is measured, and whose speed is estimated. */
@@ -49,7 +49,7 @@ export interface Examination {
   readonly installable: readonly string[]
   readonly nvidia?: string
   readonly external?: { readonly path: string; readonly version: string; readonly architectures?: number }
-  readonly outlook?: ModelOutlook
+  readonly speedEstimate?: SpeedEstimate
 }
 
 /** Features of processors that llama.cpp has code for. */
@@ -94,7 +94,7 @@ export async function examine({ model, llamaDirectory, signal }: DoctorOptions =
     installable: gpuPackages.filter((name) => !installed.has(name)).map((name) => `npm install ${name}@${packageVersion}`),
     ...(nvidia !== undefined && { nvidia }),
     ...(await external(llamaDirectory)),
-    ...(model !== undefined && { outlook: atDiskSpeed(await outlookOf(model, usable), speed?.bytesPerSecond) }),
+    ...(model !== undefined && { speedEstimate: atDiskSpeed(await speedEstimateOf(model, usable), speed?.bytesPerSecond) }),
   }
 }
 
@@ -103,8 +103,10 @@ export async function largerThanMemory(path: string): Promise<string | undefined
   try {
     const limit = process.constrainedMemory()
     const usable = limit > 0 ? Math.min(limit, availableBytes()) : availableBytes()
-    const outlook = await outlookOf(path, usable)
-    return outlook.diskBytes === 0 ? undefined : outlookText(atDiskSpeed(outlook, (await diskSpeed(path))?.bytesPerSecond))
+    const speedEstimate = await speedEstimateOf(path, usable)
+    return speedEstimate.diskBytes === 0
+      ? undefined
+      : speedEstimateText(atDiskSpeed(speedEstimate, (await diskSpeed(path))?.bytesPerSecond))
   } catch {
     return undefined
   }

@@ -2,7 +2,7 @@ import { openGguf } from '../../formats/gguf/index.js'
 import { formatBytes } from '../terminal/index.js'
 
 /** What speed a model can have at most on this machine, by what each token reads. */
-export interface ModelOutlook {
+export interface SpeedEstimate {
   readonly fileBytes: number
   /** Weights that one token reads: of routed experts those that are used. */
   readonly activeBytes: number
@@ -18,7 +18,7 @@ export interface ModelOutlook {
  * Experts that are used often stay in memory, so it may do better than this; other work that takes memory makes it worse.
  * @throws MqError as openGguf.
  */
-export async function outlookOf(path: string, memoryBytes: number): Promise<ModelOutlook> {
+export async function speedEstimateOf(path: string, memoryBytes: number): Promise<SpeedEstimate> {
   const file = await openGguf(path)
   await file.close()
   const named = file.metadata.get('general.architecture')
@@ -37,13 +37,19 @@ export async function outlookOf(path: string, memoryBytes: number): Promise<Mode
 }
 
 /** The same with the most tokens per second, where the disk is read for each and its speed is known. */
-export function atDiskSpeed(outlook: ModelOutlook, diskBytesPerSecond: number | undefined): ModelOutlook {
-  if (outlook.diskBytes === 0 || diskBytesPerSecond === undefined) return outlook
-  return { ...outlook, mostTokensPerSecond: diskBytesPerSecond / outlook.diskBytes }
+export function atDiskSpeed(speedEstimate: SpeedEstimate, diskBytesPerSecond: number | undefined): SpeedEstimate {
+  if (speedEstimate.diskBytes === 0 || diskBytesPerSecond === undefined) return speedEstimate
+  return { ...speedEstimate, mostTokensPerSecond: diskBytesPerSecond / speedEstimate.diskBytes }
 }
 
 /** In a sentence. */
-export function outlookText({ fileBytes, activeBytes, memoryBytes, diskBytes, mostTokensPerSecond }: ModelOutlook): string {
+export function speedEstimateText({
+  fileBytes,
+  activeBytes,
+  memoryBytes,
+  diskBytes,
+  mostTokensPerSecond,
+}: SpeedEstimate): string {
   const active = `each token reads ${formatBytes(activeBytes)} of ${formatBytes(fileBytes)}`
   if (diskBytes === 0) return `${active}, which fit into ${formatBytes(memoryBytes)} of memory`
   const most =

@@ -1,11 +1,11 @@
 import { gpuPackages } from '../runner/index.js'
 import { formatBytes } from '../terminal/index.js'
 import type { Examination, ExaminedBuild } from './examine.js'
-import { outlookText } from './outlook.js'
+import { speedEstimateText } from './speed-estimate.js'
 
 /** The examination, a line for each thing. */
 export function examinationText(found: Examination): string {
-  const { system, node, processor, memory, disk, builds, missing, installable, nvidia, external, outlook } = found
+  const { system, node, processor, memory, disk, builds, missing, installable, nvidia, external, speedEstimate } = found
   const lines: [string, string][] = [
     ['system', `${system}, Node ${node}`],
     [
@@ -52,7 +52,7 @@ export function examinationText(found: Examination): string {
     ...(builds.some(({ devices }) => devices.some(({ kind }) => kind === 'gpu'))
       ? []
       : installable.map((command): [string, string] => ['for a GPU', command])),
-    ...(outlook === undefined ? [] : [['model', outlookText(outlook)] as [string, string]]),
+    ...(speedEstimate === undefined ? [] : [['model', speedEstimateText(speedEstimate)] as [string, string]]),
   ]
   return lines.map(([title, text]) => `${title.padEnd(13)} ${text}`).join('\n')
 }

@@ -21,7 +21,7 @@ export interface Executor {
   run(task: WorkerTask): Promise<TaskResult>
   /** Is told of a failure that belongs to no task. */
   onFailure(listener: (error: Error) => void): void
-  /** Ends all that is under way. */
+  /** EmbeddingAndOutput all that is under way. */
   close(): Promise<void>
 }
 

@@ -10,17 +10,17 @@ export type { RemoteShards } from './remote-shards.js'
 export { layerOfTensor, roleOfTensor } from './roles.js'
 export { type Smoothable, type Smoothing, smooth, smoothable } from './smooth/index.js'
 export {
-  type Growths,
   grains,
   narrow,
   nothingToCompare,
   notWidenedNote,
   reversed,
-  rowGrowths,
+  rowChanges,
   type Size,
   sizeText,
-  usefulGrowths,
+  usefulChanges,
   type WidenRequest,
+  type WidthChanges,
   type WidthKey,
   type Widths,
   widen,

@@ -5,9 +5,9 @@ import { MqError } from '../errors/index.js'
 import {
   type Blueprint,
   type BlueprintTensor,
-  rowGrowths,
+  rowChanges,
   smooth,
-  usefulGrowths,
+  usefulChanges,
   type WidenRequest,
   type Widths,
   widen,
@@ -75,7 +75,7 @@ export async function* chooseWidths(
     return { plan: withWidths(plan, widths), model }
   }
   if (request === 'none') return yield* plain({})
-  if (request === 'always') return yield* plain(usefulGrowths(blueprint))
+  if (request === 'always') return yield* plain(usefulChanges(blueprint))
   if (request !== 'auto') return yield* plain(request)
   const tried: Tried[] = []
   let impossible: unknown
@@ -109,7 +109,7 @@ const isNarrow = ({ widths }: Pick<Tried, 'widths'>): boolean => Object.keys(wid
 
 /** The model as it is, then with wider feed-forward blocks, with a wider residual stream, and with more heads. */
 function candidatesOf(blueprint: Blueprint): readonly Widths[] {
-  const { embedding_length: embedding, 'attention.head_count': heads, ...feedForward } = usefulGrowths(blueprint)
+  const { embedding_length: embedding, 'attention.head_count': heads, ...feedForward } = usefulChanges(blueprint)
   const withStream = { ...feedForward, ...(embedding !== undefined && { embedding_length: embedding }) }
   const all = { ...withStream, ...(heads !== undefined && { 'attention.head_count': heads }) }
   const sizes = new Map([{}, feedForward, withStream, all].map((widths) => [JSON.stringify(widths), widths]))
@@ -122,10 +122,10 @@ const enoughBits = 8
 /** Whether rows that a larger width would help have types that leave something to gain. */
 function mayGain(blueprint: Blueprint, { widths, result: { plan } }: Tried): boolean {
   if (!isNarrow({ widths })) return true
-  const growthOf = rowGrowths(blueprint)
+  const changeOf = rowChanges(blueprint)
   return plan.tensors.some(
     (planned, index) =>
-      ggmlType(planned.type).bitsPerWeight < enoughBits && growthOf(blueprint.tensors[index] as BlueprintTensor) !== undefined,
+      ggmlType(planned.type).bitsPerWeight < enoughBits && changeOf(blueprint.tensors[index] as BlueprintTensor) !== undefined,
   )
 }
 

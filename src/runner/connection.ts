@@ -33,7 +33,7 @@ export interface Connection {
   lastWords(): Promise<string | undefined>
   /** Whether the child has ended. */
   readonly isClosed: boolean
-  /** Ends the child; calls under way fail. */
+  /** EmbeddingAndOutput the child; calls under way fail. */
   close(): Promise<void>
 }
 

@@ -185,7 +185,7 @@ export class LlamaModel implements AsyncDisposable {
     return this.#connection.isClosed
   }
 
-  /** Ends llama.cpp and gives its memory back. */
+  /** EmbeddingAndOutput llama.cpp and gives its memory back. */
   async close(): Promise<void> {
     await this.#connection.close()
   }

@@ -6,7 +6,7 @@ import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openGguf } from '../../formats/gguf/index.js'
 import { finish } from '../../src/progress/index.js'
-import { createToken, publishOutward } from '../../src/registry/index.js'
+import { createToken, publishToTarget } from '../../src/registry/index.js'
 import { foreign } from '../support/foreign.js'
 import { runMqHere } from '../support/run-mq-here.js'
 import { runningRegistry, type TestRegistry } from '../support/running-registry.js'
@@ -259,7 +259,7 @@ print(json.dumps([before, sorted(api.list_repo_files("kjv/python")), hf_hub_down
     test('its router lists a model that was published to its folder', async () => {
       const directory = join(registry.folder, 'router')
       await finish(
-        publishOutward({
+        publishToTarget({
           source: join(registry.folder, 'llama-kjv-F16.gguf'),
           name: 'kjv/llama:F16',
           to: 'llama-server',

@@ -4,7 +4,7 @@ import { dirname, isAbsolute, join } from 'node:path'
 import * as v from 'valibot'
 import { writeWhole } from '../../files/index.js'
 import type { WithProgress } from '../../progress/index.js'
-import { defaultRegistryDirectory, digestOfFiles, findLocalModel, publish, publishOutward } from '../../registry/index.js'
+import { defaultRegistryDirectory, digestOfFiles, findLocalModel, publish, publishToTarget } from '../../registry/index.js'
 import type { ModelSpec } from '../file/build-spec.js'
 import { publicationPlace } from '../file/check-references.js'
 import { unitVersion } from '../graph/digest.js'
@@ -48,7 +48,7 @@ const recordSchema = v.object({ version: v.literal(1), place: v.string(), files:
  * published again.
  * @param folder of the build file, that folders are relative to.
  * @param records where it is noted what was published.
- * @throws MqError as publish and publishOutward do; FILE_UNREADABLE where an output was damaged in the work folder.
+ * @throws MqError as publish and publishToTarget do; FILE_UNREADABLE where an output was damaged in the work folder.
  */
 export async function* publishOutputs(
   model: ModelSpec,
@@ -117,8 +117,8 @@ async function* toRegistry(options: Parameters<typeof publish>[0]): WithProgress
   return { place: registry, files: [] }
 }
 
-async function* toTarget(options: Parameters<typeof publishOutward>[0]): WithProgress<Place> {
-  const { place, files } = yield* publishOutward(options)
+async function* toTarget(options: Parameters<typeof publishToTarget>[0]): WithProgress<Place> {
+  const { place, files } = yield* publishToTarget(options)
   return { place, files: files.filter(isAbsolute) }
 }
 

@@ -4,7 +4,7 @@ import type { FieldRule, FieldTable } from './types.js'
 import { words } from './words.js'
 
 /** Fields that change nothing in any family: how a model was trained and saved, and what is read elsewhere. */
-const inert = new Set(
+const ignored = new Set(
   words(`
   architectures model_type auto_map torch_dtype dtype transformers_version _name_or_path name_or_path _commit_hash
   _attn_implementation _attn_implementation_autoset attn_implementation _experts_implementation unsloth_version
@@ -147,8 +147,8 @@ const neutralRope: Readonly<Record<string, FieldRule>> = {
  * @returns notes for the user.
  * @throws MqError CONFIG_INVALID where a field changes the computation in a way that the file cannot say.
  */
-export function judgeConfig(config: ModelConfig, table: FieldTable = {}): string[] {
-  const { supported = {}, inert: own = [] } = table
+export function checkConfigFields(config: ModelConfig, table: FieldTable = {}): string[] {
+  const { supported = {}, ignored: own = [] } = table
   const { kind } = config.rope
   const notes: string[] = []
   const unknown: string[] = []
@@ -161,7 +161,7 @@ export function judgeConfig(config: ModelConfig, table: FieldTable = {}): string
     if (value === null || value === undefined) continue
     const special = Object.hasOwn(supported, name) ? supported[name] : undefined
     if (special !== undefined) judge(name, value, special)
-    else if (config.read.has(name) || inert.has(name) || own.includes(name)) continue
+    else if (config.read.has(name) || ignored.has(name) || own.includes(name)) continue
     else if (Object.hasOwn(neutral, name)) judge(name, value, neutral[name] as FieldRule)
     else unknown.push(name)
   }

@@ -1,7 +1,7 @@
 import { type GroupedOptions, groupedAttention } from './attention.js'
 import { type Dimensions, dimensionsOf } from './base.js'
 import { flag, type ModelConfig } from './config.js'
-import { type EndOptions, endRows } from './ends.js'
+import { type EndOptions, embeddingAndOutputRows } from './embedding-and-output.js'
 import { gatedFeedForward } from './feed-forward.js'
 import { blocks, norm, type Row } from './rows.js'
 
@@ -19,7 +19,7 @@ export function decoderRows(config: ModelConfig, options: DecoderOptions = {}): 
   const { norms = preNorms, attention = {}, feedForward = swiglu, root = 'model.', ...ends } = options
   const dimensions = dimensionsOf(config)
   return [
-    ...endRows(config, dimensions, { root, ...ends }),
+    ...embeddingAndOutputRows(config, dimensions, { root, ...ends }),
     ...blocks(`${root}layers`, dimensions.layers, (layer) => [
       ...norms(dimensions),
       ...(typeof attention === 'function' ? attention(dimensions, layer) : groupedAttention(dimensions, attention)),

@@ -2,12 +2,12 @@ import { nearest } from '../../collections/index.js'
 import { MqError } from '../../errors/index.js'
 import { type Checkpoint, configFileName } from '../checkpoint/index.js'
 import { names } from './base.js'
+import { checkConfigFields } from './check-config-fields.js'
 import { count, type Fields, flatFields, type MtpExport, makeConfig, size } from './config.js'
 import { families, familyOfClass } from './find-family.js'
-import { judgeConfig } from './judge-config.js'
-import { leaveOutMedia } from './media.js'
 import { modelTypeNote } from './model-type.js'
 import { checkMtp, leaveOutMtp } from './mtp.js'
+import { leaveOutMultimodal } from './multimodal.js'
 import { isComputedBuffer, silently } from './rows.js'
 import { noteOtherHead } from './tied-output.js'
 import type { Entry, Family, FieldTable, Model } from './types.js'
@@ -72,7 +72,7 @@ async function describeFamily(family: Family, checkpoint: Checkpoint, className:
   const layers = quirks.layers?.(config) ?? config.get(count, ...names.layers)
   const vocabularySize = quirks.vocabulary?.(config) ?? config.get(size, 'vocab_size')
   const head = await noteOtherHead(config, quirks, [...expected.values()], rename)
-  const notes = [...config.notes, ...judgeConfig(config, table), ...head.notes]
+  const notes = [...config.notes, ...checkConfigFields(config, table), ...head.notes]
   const { adjustTokenizer } = quirks
   const fullKeys = (entries: readonly Entry[]): Entry[] =>
     // A key that is written again keeps its place.
@@ -90,7 +90,7 @@ async function describeFamily(family: Family, checkpoint: Checkpoint, className:
     leaveOut: (name) => {
       if (isComputedBuffer(name) || head.leftOut.has(name)) return silently
       const known = rename(name)
-      return quirks.leaveOut?.(known, config) ?? leaveOutMtp(config, known) ?? leaveOutMedia(name)
+      return quirks.leaveOut?.(known, config) ?? leaveOutMtp(config, known) ?? leaveOutMultimodal(name)
     },
     ...(adjustTokenizer !== undefined && {
       adjustTokenizer: (entries, tokenizerConfig) => adjustTokenizer(entries, tokenizerConfig, config),

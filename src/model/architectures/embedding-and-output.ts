@@ -38,7 +38,7 @@ export function withRoot(name: string): string {
 }
 
 /** What stands outside the blocks: token embedding, last norm, output matrix. */
-export function endRows(
+export function embeddingAndOutputRows(
   config: ModelConfig,
   { vocabulary, hidden }: Pick<Dimensions, 'vocabulary' | 'hidden'>,
   options: EndOptions = {},

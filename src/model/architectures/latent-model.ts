@@ -1,6 +1,6 @@
 import { baseKeys, countKey, floatKey, names, present } from './base.js'
 import { count, countOrNone, type Fields, flag, type ModelConfig, size, word } from './config.js'
-import { endRows } from './ends.js'
+import { embeddingAndOutputRows } from './embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from './feed-forward.js'
 import { latentAttention, latentDimensions } from './latent-attention.js'
 import { bool, float32, uint32 } from './metadata.js'
@@ -26,7 +26,7 @@ export const latentFields: FieldTable = {
     topk_method: chosenGroups,
     mscale: (value, { rope }) => value === rope.mscale_all_dim,
   },
-  inert: ['head_dim', 'qk_head_dim'],
+  ignored: ['head_dim', 'qk_head_dim'],
 }
 
 /** How groups of experts are chosen: llama.cpp takes the sum of a group's two best scores, as `noaux_tc` does. */
@@ -105,7 +105,7 @@ export function latentRows(config: ModelConfig, options: LatentOptions = {}): Ro
   const dense = config.get(countOrNone, 'first_k_dense_replace')
   const experts = boundedExperts(config, layers - dense)
   return [
-    ...endRows(config, { hidden, vocabulary }),
+    ...embeddingAndOutputRows(config, { hidden, vocabulary }),
     ...blocks('model.layers', layers, (layer) => [
       norm('input_layernorm', 'attn_norm', hidden),
       norm('post_attention_layernorm', 'ffn_norm', hidden),

@@ -15,7 +15,7 @@ export interface PlacedTensors {
  * checkpoint's names come; but first of all those whose blocks stay as they are.
  * @throws MqError TENSOR_MISSING, TENSOR_UNEXPECTED, TENSOR_SHAPE, STORAGE_UNSUPPORTED.
  */
-export function placeTensors(checkpoint: Checkpoint, model: Model): PlacedTensors {
+export function mapTensors(checkpoint: Checkpoint, model: Model): PlacedTensors {
   const tensors = [...model.computed]
   const leftOut = new Map<string, number>()
   const seen = new Set<string>()

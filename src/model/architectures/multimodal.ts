@@ -10,7 +10,7 @@ const parts = words(`
 `)
 
 /** Why a tensor is no part of the text model's weights; undefined where it is one. */
-export function leaveOutMedia(name: string): string | undefined {
+export function leaveOutMultimodal(name: string): string | undefined {
   const inner = name.startsWith('model.') ? name.slice('model.'.length) : name
   const isMedia = beginnings.some((start) => inner.startsWith(start)) || parts.some((part) => inner.includes(part))
   // Numbers by which a server quantizes activations and the KV cache.

@@ -2,7 +2,7 @@ import { groupedAttention } from './attention.js'
 import { type Dimensions, dimensionsOf } from './base.js'
 import { countOrNone, flag, listOf, type ModelConfig, size } from './config.js'
 import { decoderRows } from './decoder.js'
-import { withHead } from './ends.js'
+import { withHead } from './embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from './feed-forward.js'
 import { type Row, tensor } from './rows.js'
 import type { FieldRule, FieldTable } from './types.js'
@@ -21,13 +21,13 @@ export const windowed: Readonly<Record<string, FieldRule>> = {
     value !== true ||
     `llama.cpp has no sliding window for this architecture, and config.json uses one of ${String(fields['sliding_window'])}: the model matches the original only up to that many tokens.`,
 }
-export const qwenInert = ['sliding_window', 'max_window_layers']
+export const qwenIgnored = ['sliding_window', 'max_window_layers']
 
 /** Fields of Qwen3 with routed experts, and of models made of it. */
 export const qwenExpertFields: FieldTable = {
   defaults: { ...qwenDefaults, decoder_sparse_step: 1 },
   supported: { ...windowed, norm_topk_prob: [true] },
-  inert: qwenInert,
+  ignored: qwenIgnored,
 }
 
 /** The part of an omni model that reads and thinks. */

@@ -1,6 +1,6 @@
 import { concat, slice } from '../../recipe/index.js'
 import type { ModelConfig } from './config.js'
-import { isTied } from './ends.js'
+import { isTied } from './embedding-and-output.js'
 import { text, uint32 } from './metadata.js'
 import { poolingTypes } from './pooling.js'
 import { type Row, split } from './rows.js'

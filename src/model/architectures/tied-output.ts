@@ -1,5 +1,5 @@
 import type { ModelConfig } from './config.js'
-import { isTied } from './ends.js'
+import { isTied } from './embedding-and-output.js'
 import type { ExpectedTensor, Quirks } from './types.js'
 
 interface OtherHead {

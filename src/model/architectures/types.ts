@@ -75,7 +75,7 @@ export interface FieldTable {
   /** Kinds of rope scaling besides those that GGUF's keys say for all architectures: `llama3`, `longrope`, ... */
   readonly ropeKinds?: readonly string[]
   /** Fields that change nothing, besides those that are the same for all models. */
-  readonly inert?: readonly string[]
+  readonly ignored?: readonly string[]
 }
 
 /** How the memory of a running model of the family is worked out: see src/footprint. */
@@ -88,7 +88,7 @@ export interface FootprintTraits {
 }
 
 /** Which widths of a family's models may grow without a change of what they compute: see src/model/widen. */
-export interface GrowableWidths {
+export interface WidenableWidths {
   /** Dense, expert and shared feed-forward blocks. */
   readonly feedForward: boolean
   /**
@@ -168,6 +168,6 @@ export interface Family {
   /** Absent where src/footprint does not model the architecture. */
   readonly footprint?: FootprintTraits
   /** Absent where no width is known to grow. */
-  readonly widths?: GrowableWidths
+  readonly widths?: WidenableWidths
   readonly quirks?: Quirks
 }

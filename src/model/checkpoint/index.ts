@@ -5,8 +5,8 @@ import { decodePlain, elementCount, type PlainType, plain, plainTypeBytes, type 
 import { readHeaders, readJsonFile, readTemplates, readTextFile } from './files.js'
 import { type CheckpointFolder, checkpointFolderOf, localFolder } from './folder.js'
 import { configFileName, readModelConfig } from './mistral-format.js'
+import { type SampledRange, sampledBytesAreEqual } from './sampled-bytes.js'
 import { openStorage, type StoredTensors } from './storage/index.js'
-import { type Stretches, stretchesAreEqual } from './stretches.js'
 
 export { readHeaders, readJsonFile, readTemplates, readTextFile } from './files.js'
 export { type CheckpointFolder, checkSmallFile, exists, isHash, localFolder } from './folder.js'
@@ -153,8 +153,8 @@ export async function openCheckpoint(place: string | CheckpointFolder): Promise<
       const [one, two] = [located.get(name), located.get(other)]
       if (one === undefined || two === undefined) return false
       if (one.dtype !== two.dtype || one.end - one.start !== two.end - two.start) return false
-      const place = ({ file, start, end }: typeof one): Stretches => ({ file: fileNames[file] as string, start, end })
-      return stretchesAreEqual(folder, place(one), place(two))
+      const place = ({ file, start, end }: typeof one): SampledRange => ({ file: fileNames[file] as string, start, end })
+      return sampledBytesAreEqual(folder, place(one), place(two))
     },
     readBytes: (name) => folder.readBytes(name),
     readText: (name) => readTextFile(folder, name),

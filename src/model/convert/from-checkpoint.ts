@@ -8,7 +8,7 @@ import {
 } from '../../../formats/tokenizer/index.js'
 import { blocksOf, type Recipe } from '../../recipe/index.js'
 import { type Adapter, adaptedCheckpoint, openAdapter, readAdapterSpec } from '../adapter/index.js'
-import { describeModel, type Model, type MtpExport, placeTensors, text, uint32 } from '../architectures/index.js'
+import { describeModel, type Model, type MtpExport, mapTensors, text, uint32 } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import { type Checkpoint, type CheckpointFolder, openCheckpoint } from '../checkpoint/index.js'
 import { keepsFloat32, layerOfTensor, roleOfTensor } from '../roles.js'
@@ -40,7 +40,7 @@ export async function blueprintOfCheckpoint(
   const adapted = adapters.length === 0 ? undefined : await adaptedCheckpoint(base, ofBase, adapters)
   const checkpoint = adapted?.checkpoint ?? base
   const model = adapted === undefined ? ofBase : await describeModel(checkpoint, how)
-  const placed = placeTensors(checkpoint, model)
+  const placed = mapTensors(checkpoint, model)
   const tensors = placed.tensors.map((tensor): BlueprintTensor => {
     const stored = blocksOf(tensor.recipe)
     const storedType = stored?.always === true ? stored.type : undefined

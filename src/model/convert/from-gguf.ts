@@ -12,7 +12,7 @@ import {
 import { MqError } from '../../errors/index.js'
 import { ggml, type PlainType, plain, type Recipe } from '../../recipe/index.js'
 import type { Blueprint } from '../blueprint.js'
-import { withGrowths } from '../widen/index.js'
+import { withChanges } from '../widen/index.js'
 import { blueprintTensor, unknownKinds } from './from-checkpoint.js'
 
 /** What belongs to the old file alone. */
@@ -69,7 +69,7 @@ export async function blueprintOfGguf(path: string, open?: OpenSource): Promise<
 /** With what the file says of widths that grew. @throws FormatError GGUF_INVALID where it says it wrongly. */
 function marked(path: string, blueprint: Blueprint): Blueprint {
   try {
-    return withGrowths(blueprint)
+    return withChanges(blueprint)
   } catch (error) {
     const problem = `its key ${widenedKey} is not what mq writes (${error instanceof Error ? error.message : String(error)})`
     throw MqError.from(new FormatError('GGUF_INVALID', { file: path, problem }))

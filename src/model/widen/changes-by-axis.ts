@@ -1,10 +1,10 @@
 import type { Blueprint } from '../blueprint.js'
 import { type Grain, placementOf } from './placement.js'
 import type { Axis } from './tensor-axes.js'
-import { type Growths, headsOf, sizeAt, type WidthKey } from './widths.js'
+import { headsOf, sizeAt, type WidthChanges, type WidthKey } from './widths.js'
 
 /** How a dimension grows. */
-export interface AxisGrowth {
+export interface AxisChange {
   readonly from: number
   readonly to: number
   /** Where its entries come to stand: see the recipe operation `place`. */
@@ -15,32 +15,32 @@ export interface AxisGrowth {
 type WidthAxis = Exclude<Axis, '-' | 'H' | 'V' | 'N' | 'Q'>
 
 /**
- * Which growth a dimension of a block has; undefined where it keeps its size. A width that the metadata do not name is that of others:
+ * By how much a dimension of a block is widened; undefined where it keeps its size. A width that the metadata do not name is that of others:
  * experts of a dense width, several shared ones.
  */
-export function growthsByAxis(
+export function changesByAxis(
   blueprint: Pick<Blueprint, 'architecture' | 'metadata'>,
-  growths: Growths,
+  changes: WidthChanges,
   grain: Grain,
-): (axis: Axis, layer: number) => AxisGrowth | undefined {
+): (axis: Axis, layer: number) => AxisChange | undefined {
   const keys = keysByAxis(blueprint)
-  const headGrowth = headGrowthsOf(blueprint, growths)
+  const headChange = headChangesOf(blueprint, changes)
   // Tensors of all blocks share their placements.
-  const placements = new Map<string, AxisGrowth>()
-  const placed = (from: number, to: number, parts: number): AxisGrowth => {
+  const placements = new Map<string, AxisChange>()
+  const placed = (from: number, to: number, parts: number): AxisChange => {
     const key = `${from} ${to} ${parts}`
     const known = placements.get(key)
     if (known !== undefined) return known
-    const growth = { from, to, runs: placementOf(from, to, parts, grain) }
-    placements.set(key, growth)
-    return growth
+    const change = { from, to, runs: placementOf(from, to, parts, grain) }
+    placements.set(key, change)
+    return change
   }
   return (axis, layer) => {
     if (axis === '-') return undefined
-    if (axis === 'H' || axis === 'V' || axis === 'N' || axis === 'Q') return headGrowth?.(axis, layer)
+    if (axis === 'H' || axis === 'V' || axis === 'N' || axis === 'Q') return headChange?.(axis, layer)
     const [key, count, parts] = keys[axis]
-    const growth = growths[key]
-    return growth && placed(count * sizeAt(growth.from, layer), count * sizeAt(growth.to, layer), parts)
+    const change = changes[key]
+    return change && placed(count * sizeAt(change.from, layer), count * sizeAt(change.to, layer), parts)
   }
 }
 
@@ -76,14 +76,14 @@ export function keyOfAxis(blueprint: Pick<Blueprint, 'architecture' | 'metadata'
 }
 
 /** New query heads stand behind those of their group: the heads that one key-value head serves. */
-function headGrowthsOf(
+function headChangesOf(
   blueprint: Pick<Blueprint, 'architecture' | 'metadata'>,
-  growths: Growths,
-): ((axis: 'H' | 'V' | 'N' | 'Q', layer: number) => AxisGrowth | undefined) | undefined {
-  const growth = growths['attention.head_count']
+  changes: WidthChanges,
+): ((axis: 'H' | 'V' | 'N' | 'Q', layer: number) => AxisChange | undefined) | undefined {
+  const change = changes['attention.head_count']
   const heads = headsOf(blueprint)
-  if (growth === undefined || heads === undefined) return undefined
-  const [before, after] = [Number(growth.from), Number(growth.to)]
+  if (change === undefined || heads === undefined) return undefined
+  const [before, after] = [Number(change.from), Number(change.to)]
   const { keyValue, keyLength, valueLength } = heads
   return (axis, layer) => {
     const groups = sizeAt(keyValue, layer)

@@ -4,14 +4,14 @@ import { MqError } from '../../errors/index.js'
 import { elementCount, multiply, place, type Recipe } from '../../recipe/index.js'
 import { familyOfArchitecture } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
-import { growthsByAxis } from './growth-by-axis.js'
+import { changesByAxis } from './changes-by-axis.js'
 import { reversed } from './placement.js'
 import { type ScaleOf, scalesOf } from './scales.js'
 import { axesOf, type BlockTraits } from './tensor-axes.js'
-import { type Growths, headsOf, sizeAt, sizeOf, sizeText, type Widening } from './widths.js'
+import { headsOf, sizeAt, sizeOf, sizeText, type Widening, type WidthChanges } from './widths.js'
 
 /** Whether a model grows, or becomes again what it was. */
-export type Way = 'grow' | 'shrink'
+export type Way = 'widen' | 'narrow'
 
 /** What dimensions and values become. */
 interface Resizing {
@@ -19,7 +19,7 @@ interface Resizing {
   /** The widths that change, for messages. */
   readonly names: string
   readonly traitsOf: (layer: number) => BlockTraits
-  readonly growthOf: ReturnType<typeof growthsByAxis>
+  readonly changeOf: ReturnType<typeof changesByAxis>
   readonly scaleOf: ScaleOf
 }
 
@@ -28,26 +28,26 @@ interface Resizing {
  * @throws MqError WIDTH_FIXED where a tensor is not known, or has another shape than its width says.
  */
 export function resize(blueprint: Blueprint, widening: Widening, way: Way): Blueprint {
-  const { widths: growths, grain } = widening
-  const embedding = growths.embedding_length
+  const { widths: changes, grain } = widening
+  const embedding = changes.embedding_length
   const ratio = embedding === undefined ? 1 : Number(embedding.from) / Number(embedding.to)
   const resizing = {
     way,
-    names: Object.keys(growths).join(', '),
+    names: Object.keys(changes).join(', '),
     traitsOf: traitsByBlock(blueprint),
-    growthOf: growthsByAxis(blueprint, growths, grain),
-    scaleOf: scalesOf(blueprint, way === 'grow' ? ratio : 1 / ratio, headsOf(blueprint)),
+    changeOf: changesByAxis(blueprint, changes, grain),
+    scaleOf: scalesOf(blueprint, way === 'widen' ? ratio : 1 / ratio, headsOf(blueprint)),
   }
   return {
     ...blueprint,
     metadata: resizeMetadata(blueprint, widening, way),
     tensors: blueprint.tensors.map((tensor) => resizeTensor(tensor, resizing)),
     widened: widening,
-    notes: [...blueprint.notes, ...(way === 'grow' ? [growthNote(growths)] : [])],
+    notes: [...blueprint.notes, ...(way === 'widen' ? [widenedNote(changes)] : [])],
   }
 }
 
-function resizeTensor(tensor: BlueprintTensor, { way, names, traitsOf, growthOf, scaleOf }: Resizing): BlueprintTensor {
+function resizeTensor(tensor: BlueprintTensor, { way, names, traitsOf, changeOf, scaleOf }: Resizing): BlueprintTensor {
   const { name, shape, layer = 0 } = tensor
   const axes = axesOf(name, shape, traitsOf(layer))
   if (axes === undefined) {
@@ -56,26 +56,26 @@ function resizeTensor(tensor: BlueprintTensor, { way, names, traitsOf, growthOf,
   let recipe: Recipe = tensor.recipe
   let columns: readonly number[] | undefined
   axes.forEach((axis, at) => {
-    const growth = growthOf(axis, layer)
-    if (growth === undefined || growth.from === growth.to) return
-    const { runs } = growth
-    const [before, after] = way === 'grow' ? [growth.from, growth.to] : [growth.to, growth.from]
+    const change = changeOf(axis, layer)
+    if (change === undefined || change.from === change.to) return
+    const { runs } = change
+    const [before, after] = way === 'widen' ? [change.from, change.to] : [change.to, change.from]
     if (shape[at] !== before) {
       throw MqError.of('WIDTH_FIXED', {
         width: names,
         problem: `the tensor ${name} has ${shape[at]} where ${before} are expected`,
       })
     }
-    recipe = place(recipe, at, way === 'grow' ? runs : reversed(runs), after)
+    recipe = place(recipe, at, way === 'widen' ? runs : reversed(runs), after)
     if (at === axes.length - 1) columns = runs
   })
-  const isOfStream = axes.some((axis) => axis === 'E' || axis === 'EE' || (axis === 'H' && growthOf(axis, layer) !== undefined))
+  const isOfStream = axes.some((axis) => axis === 'E' || axis === 'EE' || (axis === 'H' && changeOf(axis, layer) !== undefined))
   const ownScale = isOfStream ? scaleOf(name, axes) : 1
   if (ownScale !== 1) recipe = multiply(recipe, ownScale)
   if (recipe === tensor.recipe) return tensor
   const { modelElements: _, columns: __, ...rest } = tensor
   const resized = { ...rest, shape: recipe.shape, recipe }
-  return way === 'shrink' ? resized : { ...resized, modelElements: elementCount(shape), ...(columns && { columns }) }
+  return way === 'narrow' ? resized : { ...resized, modelElements: elementCount(shape), ...(columns && { columns }) }
 }
 
 /** What of each block decides how its tensors are read. */
@@ -90,30 +90,30 @@ export function traitsByBlock(blueprint: Blueprint): Resizing['traitsOf'] {
 
 function resizeMetadata(blueprint: Blueprint, widening: Widening, way: Way): Metadata {
   const { metadata, architecture, tensors } = blueprint
-  const { widths: growths, grain } = widening
+  const { widths: changes, grain } = widening
   const key = (name: string): string => `${architecture}.${name}`
   const changed = new Map<string, MetadataValue>(metadata)
-  for (const [name, { from, to }] of Object.entries(growths)) {
+  for (const [name, { from, to }] of Object.entries(changes)) {
     const entry = changed.get(key(name))
-    const size = way === 'grow' ? to : from
+    const size = way === 'widen' ? to : from
     if (entry !== undefined) changed.set(key(name), { ...entry, value: size } as MetadataValue)
   }
-  const embedding = growths.embedding_length
+  const embedding = changes.embedding_length
   if (embedding !== undefined && familyOfArchitecture(architecture)?.widths?.embedding === 'plain') {
     const ratio = Number(embedding.from) / Number(embedding.to)
     const epsilon = changed.get(key('attention.layer_norm_rms_epsilon'))
     if (epsilon?.type === 'float32') {
-      const value = Math.fround(epsilon.value * (way === 'grow' ? ratio : 1 / ratio))
+      const value = Math.fround(epsilon.value * (way === 'widen' ? ratio : 1 / ratio))
       changed.set(key('attention.layer_norm_rms_epsilon'), { type: 'float32', value })
     }
   }
-  if (way === 'shrink') {
+  if (way === 'narrow') {
     changed.delete(widenedKey)
     return changed
   }
-  if (embedding !== undefined || growths['attention.head_count'] !== undefined) addHeadLengths(changed, key, blueprint)
+  if (embedding !== undefined || changes['attention.head_count'] !== undefined) addHeadLengths(changed, key, blueprint)
   const weights = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0)
-  changed.set(widenedKey, { type: 'string', value: JSON.stringify({ weights, grain, widths: growths } satisfies Widened) })
+  changed.set(widenedKey, { type: 'string', value: JSON.stringify({ weights, grain, widths: changes } satisfies Widened) })
   return changed
 }
 
@@ -131,7 +131,7 @@ function addHeadLengths(metadata: Map<string, MetadataValue>, key: (name: string
   if (!metadata.has(groups)) metadata.set(groups, { type: 'uint32', value: heads.count })
 }
 
-function growthNote(growths: Growths): string {
-  const widths = Object.entries(growths).map(([key, { from, to }]) => `${key} from ${sizeText(from)} to ${sizeText(to)}`)
+function widenedNote(changes: WidthChanges): string {
+  const widths = Object.entries(changes).map(([key, { from, to }]) => `${key} from ${sizeText(from)} to ${sizeText(to)}`)
   return `Widened with zeros, so that rows are whole blocks of 256: ${widths.join(', ')}. The model computes the same function.`
 }

@@ -8,7 +8,7 @@ export type ScaleOf = (name: string, axes: readonly Axis[]) => number
 
 /**
  * What keeps a model's function when norms along the residual stream divide by the mean square of more values. Each way multiplies their
- * weights by sqrt(ratio), to which `plain` adds the epsilon and the others what the norms read: see GrowableWidths.
+ * weights by sqrt(ratio), to which `plain` adds the epsilon and the others what the norms read: see WidenableWidths.
  * @param ratio the old width over the new.
  */
 export function scalesOf({ architecture, tensors }: Blueprint, ratio: number, heads: Heads | undefined): ScaleOf {

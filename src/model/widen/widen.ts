@@ -3,15 +3,12 @@ import { MqError } from '../../errors/index.js'
 import { blocksOf, elementCount, sameShape } from '../../recipe/index.js'
 import { familyOfArchitecture } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
-import { growthsByAxis, keyOfAxis } from './growth-by-axis.js'
+import { changesByAxis, keyOfAxis } from './changes-by-axis.js'
 import { type Grain, subBlock, superBlock } from './placement.js'
 import { resize, traitsByBlock } from './resize.js'
 import { axesOf } from './tensor-axes.js'
 import {
   configNameOf,
-  type Growth,
-  type Growths,
-  growableWidths,
   headsOf,
   isWholeGroups,
   type Size,
@@ -20,9 +17,12 @@ import {
   sizeOf,
   sizeText,
   type Widening,
+  type WidthChange,
+  type WidthChanges,
   type WidthKey,
   type Widths,
   wholeBlocks,
+  widenableWidths,
   widthKeyOf,
 } from './widths.js'
 
@@ -38,16 +38,16 @@ import {
  * @throws MqError WIDTH_FIXED where the family, or a tensor of the model, does not let a width grow; OPTION_INVALID for a size that cannot be.
  */
 export function widen(blueprint: Blueprint, targets: Widths, grain: Grain = grainOf(blueprint)): Blueprint {
-  const growths = growthsOf(blueprint, targets)
-  if (Object.keys(growths).length === 0) return blueprint
-  return resize(blueprint, { widths: growths, grain }, 'grow')
+  const changes = changesOf(blueprint, targets)
+  if (Object.keys(changes).length === 0) return blueprint
+  return resize(blueprint, { widths: changes, grain }, 'widen')
 }
 
 /** All widths of a model that are not whole blocks of 256, and the next that are. */
-export function usefulGrowths(blueprint: Pick<Blueprint, 'architecture' | 'metadata' | 'layers' | 'widened'>): Widths {
+export function usefulChanges(blueprint: Pick<Blueprint, 'architecture' | 'metadata' | 'layers' | 'widened'>): Widths {
   if (blueprint.widened !== undefined) return {}
   return Object.fromEntries(
-    growableWidths(blueprint).flatMap(({ key, size }) => {
+    widenableWidths(blueprint).flatMap(({ key, size }) => {
       const to = usefulSize(blueprint, key, size)
       return to === undefined || sameSize(size, to) ? [] : [[key, to]]
     }),
@@ -55,17 +55,17 @@ export function usefulGrowths(blueprint: Pick<Blueprint, 'architecture' | 'metad
 }
 
 /** A width that would make rows whole blocks of 256. */
-export interface RowGrowth {
+export interface RowChange {
   /** As config.json calls it. */
   readonly name: string
   readonly to: Size
 }
 
 /** Which width makes the rows of a tensor whole blocks of 256 when it grows; undefined for rows that no width can help. */
-export function rowGrowths(
+export function rowChanges(
   blueprint: Blueprint,
-): (tensor: Pick<BlueprintTensor, 'name' | 'shape' | 'layer'>) => RowGrowth | undefined {
-  const useful = usefulGrowths(blueprint)
+): (tensor: Pick<BlueprintTensor, 'name' | 'shape' | 'layer'>) => RowChange | undefined {
+  const useful = usefulChanges(blueprint)
   if (Object.keys(useful).length === 0) return () => undefined
   const traitsOf = traitsByBlock(blueprint)
   return ({ name, shape, layer = 0 }) => {
@@ -109,7 +109,7 @@ export type WidenRequest = 'none' | 'always' | 'auto' | Widths
 export function widenedBy(blueprint: Blueprint, request: WidenRequest = 'none'): Blueprint {
   if (request === 'none') return blueprint
   if (request === 'auto') throw nothingToCompare()
-  const wide = widen(blueprint, request === 'always' ? usefulGrowths(blueprint) : request)
+  const wide = widen(blueprint, request === 'always' ? usefulChanges(blueprint) : request)
   return wide === blueprint ? { ...blueprint, notes: [...blueprint.notes, notWidenedNote(blueprint)] } : wide
 }
 
@@ -138,7 +138,7 @@ export function narrow(blueprint: Blueprint): Blueprint {
       problem: `the file has no ${widenedKey} key: it was not widened`,
     })
   }
-  const { widened: _, ...rest } = resize(blueprint, widened, 'shrink')
+  const { widened: _, ...rest } = resize(blueprint, widened, 'narrow')
   return rest
 }
 
@@ -146,20 +146,20 @@ export function narrow(blueprint: Blueprint): Blueprint {
  * The blueprint of a GGUF file with what its metadata say of its widths: which of its elements were added.
  * @throws RangeError where the metadata are not what mq writes.
  */
-export function withGrowths(blueprint: Blueprint): Blueprint {
+export function withChanges(blueprint: Blueprint): Blueprint {
   const widened = readWidened(blueprint.metadata)
   if (widened === undefined) return blueprint
   const unknown = Object.keys(widened.widths).find((key) => widthKeyOf(key) !== key)
   if (unknown !== undefined) throw new RangeError(`there is no width ${unknown}`)
   const widening: Widening = { widths: widened.widths, grain: widened.grain }
-  const before = resize({ ...blueprint, widened: widening }, widening, 'shrink').tensors
-  const [traitsOf, growthOf] = [traitsByBlock(blueprint), growthsByAxis(blueprint, widening.widths, widening.grain)]
+  const before = resize({ ...blueprint, widened: widening }, widening, 'narrow').tensors
+  const [traitsOf, changeOf] = [traitsByBlock(blueprint), changesByAxis(blueprint, widening.widths, widening.grain)]
   const tensors = blueprint.tensors.map((tensor, at): BlueprintTensor => {
     const { shape } = before[at] as BlueprintTensor
     if (sameShape(shape, tensor.shape)) return tensor
     const { name, layer = 0 } = tensor
     const axis = axesOf(name, tensor.shape, traitsOf(layer))?.at(-1)
-    const columns = shape.at(-1) === tensor.shape.at(-1) ? undefined : axis && growthOf(axis, layer)?.runs
+    const columns = shape.at(-1) === tensor.shape.at(-1) ? undefined : axis && changeOf(axis, layer)?.runs
     return { ...tensor, modelElements: elementCount(shape), ...(columns && { columns }) }
   })
   return { ...blueprint, tensors, widened: widening }
@@ -195,13 +195,13 @@ function isQueriesScale({ architecture, layers }: Pick<Blueprint, 'architecture'
   return ofQueries && layers === familyOfArchitecture(architecture)?.widths?.queriesScaledAt
 }
 
-function growthsOf(blueprint: Blueprint, targets: Widths): Growths {
+function changesOf(blueprint: Blueprint, targets: Widths): WidthChanges {
   const { architecture, layers, metadata } = blueprint
   const traits = familyOfArchitecture(architecture)?.widths
-  const growable = new Map(growableWidths(blueprint).map(({ key, size }) => [key, size]))
-  const growths: Partial<Record<WidthKey, Growth>> = {}
+  const widenable = new Map(widenableWidths(blueprint).map(({ key, size }) => [key, size]))
+  const changes: Partial<Record<WidthKey, WidthChange>> = {}
   for (const [key, to] of Object.entries(withHeads(blueprint, targets)) as [WidthKey, Size][]) {
-    const from = growable.get(key)
+    const from = widenable.get(key)
     const fixed = (problem: string): MqError => MqError.of('WIDTH_FIXED', { width: key, problem })
     if (from === undefined) {
       if (traits === undefined) throw fixed(`mq does not know how ${architecture} models can be widened`)
@@ -217,9 +217,9 @@ function growthsOf(blueprint: Blueprint, targets: Widths): Growths {
     }
     if (blueprint.widened !== undefined) throw fixed('the file was widened before')
     checkSize(blueprint, key, from, to)
-    if (!sameSize(from, to)) growths[key] = { from, to }
+    if (!sameSize(from, to)) changes[key] = { from, to }
   }
-  return growths
+  return changes
 }
 
 /** Where all heads together are as wide as the residual stream, both grow. */

@@ -49,23 +49,23 @@ export interface Width {
 }
 
 /** A width that grows. */
-export interface Growth {
+export interface WidthChange {
   readonly from: Size
   readonly to: Size
 }
 
 /** The sizes that a model is, or was, widened to. */
-export type Growths = Partial<Readonly<Record<WidthKey, Growth>>>
+export type WidthChanges = Partial<Readonly<Record<WidthKey, WidthChange>>>
 
 /** What a model was widened by. */
 export interface Widening {
-  readonly widths: Growths
+  readonly widths: WidthChanges
   /** How many entries stay together where zeros come between them: see placementOf. */
   readonly grain: Grain
 }
 
 /** The widths that a model has and that its family lets grow without a change of what it computes; none where nothing is known of it. */
-export function growableWidths({ architecture, metadata }: Pick<Blueprint, 'architecture' | 'metadata'>): readonly Width[] {
+export function widenableWidths({ architecture, metadata }: Pick<Blueprint, 'architecture' | 'metadata'>): readonly Width[] {
   const widths = familyOfArchitecture(architecture)?.widths
   if (widths === undefined) return []
   return widthKeys.flatMap((key): Width[] => {

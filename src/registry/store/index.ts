@@ -14,7 +14,7 @@ export {
 export { isCommit, type ModelName, parseModelName, repositoryOf } from './model-name.js'
 export type { PartUpload } from './part-uploads.js'
 export { type Pin, pinBlobs } from './pins.js'
-export { descriptorsIn, reach } from './reach.js'
+export { descriptorsIn, reach } from './reachable.js'
 export {
   checkIndexLimits,
   findRepository,

@@ -6,7 +6,7 @@ import { isDiskFull, writingError } from '../../files/index.js'
 import { adoptBlob } from './blobs.js'
 import { createPartUploads, type PartUpload } from './part-uploads.js'
 import type { Pin } from './pins.js'
-import { createRoom, type Room } from './room.js'
+import { createRoom, type Room } from './quota.js'
 import type { Store } from './store.js'
 import { temporaryPath } from './temporary.js'
 

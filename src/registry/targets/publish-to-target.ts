@@ -5,10 +5,10 @@ import { checkLoads, findPlan, findReport } from '../publish.js'
 import { inspectSource } from '../source.js'
 import { encodeJson, repositoryOf } from '../store/index.js'
 import { bundleModel } from './bundle.js'
-import { type OutwardOptions, parseTarget, publishTo } from './targets.js'
+import { parseTarget, publishTo, type TargetOptions } from './targets.js'
 
 /** What is published, and where to. */
-export interface PublishOutwardOptions extends OutwardOptions {
+export interface PublishToTargetOptions extends TargetOptions {
   /** A .gguf file, one shard of a split model, or a checkpoint folder. */
   readonly source: string
   /** `NAMESPACE/NAME[:TAG]`. */
@@ -28,7 +28,7 @@ export interface PublishOutwardOptions extends OutwardOptions {
 }
 
 /** What was published outside of the registry. */
-export interface PublishedOutward {
+export interface PublishedToTarget {
   /** `NAMESPACE/NAME:TAG`. */
   readonly name: string
   readonly to: string
@@ -43,7 +43,7 @@ export interface PublishedOutward {
  * Publishes a model to a program on this machine, to a hub, or into a folder, with a model card, SHA256SUMS, its report and its plan.
  * @throws MqError as inspectSource, loadModel and publishTo do; REPORT_MISMATCH where a report's gate failed or it is of another file.
  */
-export async function* publishOutward(options: PublishOutwardOptions): WithProgress<PublishedOutward> {
+export async function* publishToTarget(options: PublishToTargetOptions): WithProgress<PublishedToTarget> {
   const { signal, force = false } = options
   const target = parseTarget(options.to)
   const source = await inspectSource(options.source)

@@ -33,7 +33,7 @@ export function parseTarget(text: string): Target {
 }
 
 /** How to publish to a target. */
-export interface OutwardOptions {
+export interface TargetOptions {
   /** The program's folder of models, where it is not in the usual place. */
   readonly directory?: string | undefined
   readonly force?: boolean
@@ -41,7 +41,7 @@ export interface OutwardOptions {
 }
 
 /** Publishes a bundle. @throws MqError TARGET_MISSING, TARGET_REFUSED, and those of {@link placeFiles}. */
-export async function* publishTo(target: Target, bundle: Bundle, options: OutwardOptions = {}): WithProgress<Placed> {
+export async function* publishTo(target: Target, bundle: Bundle, options: TargetOptions = {}): WithProgress<Placed> {
   const { directory, force, signal } = options
   const { namespace, name, tag } = bundle.model
   const place = (folder: string): WithProgress<Placed> =>

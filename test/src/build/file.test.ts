@@ -182,7 +182,7 @@ describe('every problem is told with its line and column', () => {
     [
       'a placeholder of nothing',
       `${outputs('{ bits: 3 }')}    publish: [{ name: 'me/{modell}' }]\n`,
-      /^6:23: \{modell\} stands for nothing/,
+      /^6:23: \{modell\} is an unknown placeholder/,
     ],
     [
       'a publication twice',

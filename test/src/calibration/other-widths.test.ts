@@ -7,7 +7,7 @@ import { makeImatrix, openCalibration, readImportance } from '../../../src/calib
 import { covarianceFrom } from '../../../src/covariance/index.js'
 import { makeBlueprint } from '../../../src/model/convert/index.js'
 import type { Blueprint } from '../../../src/model/index.js'
-import { usefulGrowths, widen } from '../../../src/model/widen/index.js'
+import { usefulChanges, widen } from '../../../src/model/widen/index.js'
 import { planUniform } from '../../../src/plan/index.js'
 import { finish } from '../../../src/progress/index.js'
 import { asGguf, quantize } from '../../../src/quantize/index.js'
@@ -23,7 +23,7 @@ beforeAll(async () => {
   await writeFile(path('text.txt'), (await readFile(samplePath('text/kjv-calibration.txt'), 'utf8')).slice(0, 20_000))
   const spec = checkpointSpecs.find(({ name }) => name === 'qwen3-moe') as CheckpointSpec
   const narrow = await makeBlueprint(await writeCheckpointOf(spec, path('model'), spec.classes[0]), { pre: spec.pre })
-  for (const [name, model] of Object.entries({ narrow, wide: widen(narrow, usefulGrowths(narrow)) })) {
+  for (const [name, model] of Object.entries({ narrow, wide: widen(narrow, usefulChanges(narrow)) })) {
     await finish(quantize({ blueprint: model, plan: planUniform(model, 'F32'), output: path(`${name}.gguf`), threads: 1 }))
     const files = { model: path(`${name}.gguf`), text: path('text.txt'), output: path(`${name}-imatrix.gguf`) }
     await finish(makeImatrix({ toGguf: asGguf, ...files, chunks: 4, contextLength: 64, threads: 1 }))

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { openGguf } from '../../../formats/gguf/index.js'
 import { MqError } from '../../../src/errors/index.js'
 import { finish } from '../../../src/progress/index.js'
-import { createToken, type PublishedOutward, publish, publishOutward, startRegistry } from '../../../src/registry/index.js'
+import { createToken, type PublishedToTarget, publish, publishToTarget, startRegistry } from '../../../src/registry/index.js'
 import { digestOf } from '../../support/push.js'
 import { temporaryFolder, tinyGguf, writeTinyGguf } from '../../support/tiny-model.js'
 import { exampleReport } from '../../support/verify-report.js'
@@ -45,8 +45,8 @@ afterEach(() => {
   vi.unstubAllEnvs()
 })
 
-function publishTo(to: string, options: Partial<Parameters<typeof publishOutward>[0]> = {}): Promise<PublishedOutward> {
-  return finish(publishOutward({ source, name: 'kjv/tiny', to, ...options }))
+function publishTo(to: string, options: Partial<Parameters<typeof publishToTarget>[0]> = {}): Promise<PublishedToTarget> {
+  return finish(publishToTarget({ source, name: 'kjv/tiny', to, ...options }))
 }
 
 /** What `sha256sum -c` checks. */

@@ -35,7 +35,7 @@ export const afmoe: Family = {
       n_group: [1],
       topk_group: [1],
     },
-    inert: ['num_expert_groups', 'num_limited_groups', 'load_balance_coeff', 'use_grouped_mm'],
+    ignored: ['num_expert_groups', 'num_limited_groups', 'load_balance_coeff', 'use_grouped_mm'],
   },
   keys: (config) => [
     ...llamaKeys(config),

@@ -13,7 +13,7 @@ export const arctic: Family = {
     defaults: { ...llamaDefaults, max_position_embeddings: 4096, rms_norm_eps: 1e-5 },
     derived: ({ num_attention_heads: heads }) => ({ num_key_value_heads: heads }),
     supported: { moe_layer_frequency: [1], parallel_attn_mlp_res: [true], use_residual: [true] },
-    inert: [
+    ignored: [
       'enable_expert_tensor_parallelism',
       'enc_index',
       'max_sequence_length',

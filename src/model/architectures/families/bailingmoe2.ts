@@ -23,7 +23,7 @@ export const bailingMoe2: Family = {
       use_qk_norm: [true],
       use_rmsnorm: [true],
     },
-    inert: ['embedding_type', 'max_window_layers', 'mtp_loss_scaling_factor', 'router_dtype'],
+    ignored: ['embedding_type', 'max_window_layers', 'mtp_loss_scaling_factor', 'router_dtype'],
   },
   keys: (config) => [
     ...baseKeys(config),

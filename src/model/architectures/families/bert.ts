@@ -19,7 +19,7 @@ const defaults = {
 const gelu = ['gelu', 'gelu_new', 'gelu_fast', 'gelu_python', 'gelu_pytorch_tanh']
 const fields: FieldTable = {
   supported: { hidden_act: gelu, position_embedding_type: ['absolute'], is_decoder: [false] },
-  inert: [
+  ignored: [
     'directionality',
     'output_past',
     'model_max_length',
@@ -55,7 +55,7 @@ export const distilbert: Family = {
     defaults: { dim: 768, hidden_dim: 3072, max_position_embeddings: 512, n_heads: 12, n_layers: 6 },
     // Its positions are a table in the checkpoint whatever it was filled with.
     supported: { activation: gelu },
-    inert: ['qa_dropout', 'seq_classif_dropout', 'sinusoidal_pos_embds', 'tie_weights_', 'output_past', 'tie_word_embeddings'],
+    ignored: ['qa_dropout', 'seq_classif_dropout', 'sinusoidal_pos_embds', 'tie_weights_', 'output_past', 'tie_word_embeddings'],
   },
   keys: async (config) => [['attention.layer_norm_epsilon', float32(1e-12)], ...(await encoderKeys(config))],
   tensors: (config) => {
@@ -109,8 +109,8 @@ export const jinaBertV3: Family = {
   fields: {
     defaults: { ...defaults, pad_token_id: 1 },
     supported: { hidden_act: gelu, position_embedding_type: ['rotary'] },
-    inert: [
-      ...(fields.inert ?? []),
+    ignored: [
+      ...(fields.ignored ?? []),
       'emb_pooler',
       'load_trained_adapters',
       'lora_adaptations',

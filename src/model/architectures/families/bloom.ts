@@ -1,6 +1,6 @@
 import { countKey, fileTypePlace, floatKey } from '../base.js'
 import { count, type ModelConfig, size } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { regroup } from '../fused-attention.js'
 import { uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
@@ -21,7 +21,7 @@ export const bloom: Family = {
       apply_residual_connection_post_layernorm: [false],
       n_inner: (value, { fields }) => value === 4 * Number(fields['hidden_size']),
     },
-    inert: [
+    ignored: [
       'attention_softmax_in_fp32',
       'bias_dropout_fusion',
       'masked_softmax_fusion',
@@ -52,7 +52,7 @@ export const bloom: Family = {
     if (!Number.isInteger(headLength)) throw config.invalid('hidden_size is no multiple of n_head')
     const fused = { transform: (rows: Parameters<typeof regroup>[0]) => regroup(rows, { groups, queries: 1, headLength }) }
     return [
-      ...endRows(
+      ...embeddingAndOutputRows(
         config,
         { vocabulary: config.get(size, 'vocab_size'), hidden },
         {

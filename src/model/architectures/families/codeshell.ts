@@ -1,6 +1,6 @@
 import { countKey, fileTypePlace, floatKey } from '../base.js'
 import { count, size } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { float32, text, uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { plainRope } from '../rope.js'
@@ -19,7 +19,7 @@ export const codeshell: Family = {
       group_query_attention: [true],
       n_inner: (value, { fields }) => value === 4 * Number(fields['n_embd']),
     },
-    inert: [
+    ignored: [
       'attention_softmax_in_fp32',
       'inference_runner',
       'max_batch_size',
@@ -49,7 +49,7 @@ export const codeshell: Family = {
     const groups = config.get(count, 'num_query_groups')
     const rows = hidden + (2 * groups * hidden) / heads
     return [
-      ...endRows(
+      ...embeddingAndOutputRows(
         config,
         { vocabulary: config.get(size, 'vocab_size'), hidden },
         {

@@ -23,7 +23,7 @@ const unscaled: Entry = ['rope.scaling.type', text('none')]
 export const cohere: Family = {
   architecture: 'command-r',
   classes: ['CohereForCausalLM'],
-  fields: { defaults, supported: { ...unscaledRope, use_qk_norm: [true, false] }, inert: ['model_max_length'] },
+  fields: { defaults, supported: { ...unscaledRope, use_qk_norm: [true, false] }, ignored: ['model_max_length'] },
   keys: (config) => [
     ...baseKeys(config),
     // The models know contexts beyond max_position_embeddings.
@@ -60,7 +60,7 @@ export const cohere2: Family = {
       use_gated_activation: [true],
       use_parallel_block: [true],
     },
-    inert: ['cache_implementation', 'use_parallel_embedding'],
+    ignored: ['cache_implementation', 'use_parallel_embedding'],
   },
   keys: (config) => [
     ...baseKeys(config),

@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { reshape, transpose } from '../../../recipe/index.js'
 import { countKey, fileTypePlace } from '../base.js'
 import { count, finite, type ModelConfig, size } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { float32, uint32 } from '../metadata.js'
 import { blocks, linear, norm, tensor } from '../rows.js'
 import { type Family, layerNorms } from '../types.js'
@@ -35,7 +35,7 @@ export const dbrx: Family = {
   classes: ['DbrxForCausalLM'],
   fields: {
     defaults: { max_seq_len: 2048, tie_word_embeddings: false },
-    inert: ['emb_pdrop'],
+    ignored: ['emb_pdrop'],
   },
   keys: (config) => {
     const { attention, experts } = partsOf(config)
@@ -62,7 +62,7 @@ export const dbrx: Family = {
     const all = [number * width, hidden]
     const ends = { root: 'transformer.', embedding: 'wte', norm: 'norm_f' }
     return [
-      ...endRows(config, { hidden, vocabulary: config.get(size, 'vocab_size') }, ends),
+      ...embeddingAndOutputRows(config, { hidden, vocabulary: config.get(size, 'vocab_size') }, ends),
       ...blocks('transformer.blocks', config.get(count, 'n_layers'), () => [
         norm('norm_attn_norm.norm_1', 'attn_norm', hidden),
         norm('norm_attn_norm.norm_2', 'attn_output_norm', hidden),

@@ -24,8 +24,8 @@ export const deepseek2: Family = {
       // Not all tools that save a V3 model keep the function's name, and its absence would mean softmax to llama.cpp.
       DeepseekV3ForCausalLM: { max_position_embeddings: 4096, scoring_func: 'sigmoid' },
     },
-    inert: [
-      ...(latentFields.inert ?? []),
+    ignored: [
+      ...(latentFields.ignored ?? []),
       'num_nextn_predict_layers',
       'ignore_index',
       'media_placeholder_token_id',

@@ -44,7 +44,7 @@ export const deepseek4: Family = {
       tie_word_embeddings: false,
     },
     supported: { tie_word_embeddings: [false], num_nextn_predict_layers: () => true, num_key_value_heads: [1] },
-    inert: ['topk_method', 'expert_dtype', 'dim', 'inter_dim', 'n_group', 'topk_group'],
+    ignored: ['topk_method', 'expert_dtype', 'dim', 'inter_dim', 'n_group', 'topk_group'],
   },
   keys: (config) => {
     const layers = config.get(count, ...names.layers)

@@ -2,11 +2,11 @@ import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf } from '../base.js'
 import { count, type ModelConfig, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
-import { endRows, withRoot } from '../ends.js'
+import { embeddingAndOutputRows, withRoot } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
 import { poolingKeys } from '../pooling.js'
-import { expertRows, normedAttention, qwenDefaults, qwenExpertFields, qwenInert, windowed } from '../qwen.js'
+import { expertRows, normedAttention, qwenDefaults, qwenExpertFields, qwenIgnored, windowed } from '../qwen.js'
 import { blocks, norm, tensor } from '../rows.js'
 import type { Entry, Family } from '../types.js'
 
@@ -18,7 +18,7 @@ const bothWays: Entry = ['attention.causal', bool(false)]
 export const dream: Family = {
   architecture: 'dream',
   classes: ['DreamModel'],
-  fields: { defaults: qwenDefaults, supported: windowed, inert: qwenInert },
+  fields: { defaults: qwenDefaults, supported: windowed, ignored: qwenIgnored },
   keys: async (config) => [
     ...baseKeys(config),
     ...(await poolingKeys(config)),
@@ -64,7 +64,7 @@ export const llada: Family = {
       scale_logits: [false],
       weight_tying: [false],
     },
-    inert: [
+    ignored: [
       'block_group_size',
       'embedding_size',
       'flash_attention',
@@ -92,7 +92,7 @@ export const llada: Family = {
     const { hidden, layers, feedForward } = dimensions
     const root = 'model.transformer.'
     return [
-      ...endRows(config, dimensions, { root, embedding: 'wte', norm: 'ln_f', output: `${root}ff_out` }),
+      ...embeddingAndOutputRows(config, dimensions, { root, embedding: 'wte', norm: 'ln_f', output: `${root}ff_out` }),
       ...blocks(`${root}blocks`, layers, () => [
         norm('attn_norm', 'attn_norm', hidden),
         norm('ff_norm', 'ffn_norm', hidden),
@@ -119,7 +119,7 @@ export const lladaMoe: Family = {
       moe_router_score_function: ['softmax'],
       moe_router_enable_expert_bias: [false],
     },
-    inert: ['dense_intermediate_size', 'moe_layer_freq', 'attention_dropout', 'router_num_group', 'router_topk_group'],
+    ignored: ['dense_intermediate_size', 'moe_layer_freq', 'attention_dropout', 'router_num_group', 'router_topk_group'],
   },
   keys: (config) => [
     ...baseKeys(config),

@@ -20,7 +20,7 @@ export const dots1: Family = {
       topk_group: 1,
     },
     supported: { scoring_func: ['sigmoid'], topk_method: ['noaux_tc'], moe_layer_freq: [1] },
-    inert: ['max_window_layers'],
+    ignored: ['max_window_layers'],
   },
   keys: (config) => [
     ...baseKeys(config),

@@ -36,7 +36,7 @@ export const ernie: Family = {
 export const paddleOcr: Family = {
   architecture: 'paddleocr',
   classes: ['PaddleOCRVLForConditionalGeneration'],
-  fields: { defaults, inert: ['rope_is_neox_style'], ropeKinds: ['mrope'] },
+  fields: { defaults, ignored: ['rope_is_neox_style'], ropeKinds: ['mrope'] },
   keys: baseKeys,
   tensors: ernie.tensors,
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
@@ -55,7 +55,7 @@ export const ernieMoe: Family = {
       moe_norm_min: (value) => typeof value === 'number' && value <= 2 ** -14,
       moe_layer_end_index: (value, { fields }) => value === -1 || value === Number(fields['num_hidden_layers']) - 1,
     },
-    inert: ['moe_capacity', 'moe_use_aux_free', 'num_nextn_predict_layers', 'use_rmsnorm'],
+    ignored: ['moe_capacity', 'moe_use_aux_free', 'num_nextn_predict_layers', 'use_rmsnorm'],
   },
   keys: (config) => [
     ...baseKeys(config),

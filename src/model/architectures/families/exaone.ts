@@ -2,7 +2,7 @@ import { type GroupedOptions, groupedAttention } from '../attention.js'
 import { baseKeys, countKey, dimensionsOf, flagKey, floatKey, names } from '../base.js'
 import { count, countOrNone, type ModelConfig, size } from '../config.js'
 import { decoderRows, preNorms } from '../decoder.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { headLength } from '../llama.js'
 import { text, uint32 } from '../metadata.js'
@@ -20,14 +20,14 @@ export const exaone: Family = {
     defaults: { layer_norm_epsilon: 1e-5, max_position_embeddings: 2048, rope_theta: 10_000, tie_word_embeddings: true },
     derived: headLength,
     ropeKinds: ['llama3'],
-    inert: ['embed_dropout'],
+    ignored: ['embed_dropout'],
   },
   keys: (config) => [...baseKeys(config), ['rope.dimension_count', uint32(rotatedLength(config))]],
   tensors: (config) => {
     const dimensions = dimensionsOf(config)
     const { layers, hidden, feedForward } = dimensions
     return [
-      ...endRows(config, dimensions, { root: 'transformer.', embedding: 'wte', norm: 'ln_f' }),
+      ...embeddingAndOutputRows(config, dimensions, { root: 'transformer.', embedding: 'wte', norm: 'ln_f' }),
       ...blocks('transformer.h', layers, () => [
         norm('ln_1', 'attn_norm', hidden),
         norm('ln_2', 'ffn_norm', hidden),

@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { concat, type Recipe, slice } from '../../../recipe/index.js'
 import { dimensionsOf, fileTypePlace } from '../base.js'
 import { count, finite, flag, type ModelConfig, size } from '../config.js'
-import { isTied } from '../ends.js'
+import { isTied } from '../embedding-and-output.js'
 import { float32, uint32 } from '../metadata.js'
 import { blocks, linear, norm, type Row, split, tensor } from '../rows.js'
 import { type Mamba2Dimensions, mamba2, scaled, stepFields, unclippedStep } from '../state-space.js'
@@ -50,7 +50,7 @@ export const falconH1: Family = {
       projectors_bias: [false],
       time_step_limit: unclippedStep,
     },
-    inert: [
+    ignored: [
       ...stepFields,
       'attn_layer_indices',
       'mamba_chunk_size',

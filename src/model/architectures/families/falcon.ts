@@ -1,6 +1,6 @@
 import { countKey, fileTypePlace, floatKey, names } from '../base.js'
 import { count, flag, type ModelConfig, size } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { regroup } from '../fused-attention.js'
 import { text, uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
@@ -26,7 +26,7 @@ export const falcon: Family = {
       num_ln_in_parallel_attn: [1, 2],
       parallel_attn: [true],
     },
-    inert: ['apply_residual_connection_post_layernorm', 'max_position_embeddings'],
+    ignored: ['apply_residual_connection_post_layernorm', 'max_position_embeddings'],
   },
   keys: (config) => [
     // config.json does not say it.
@@ -50,7 +50,7 @@ export const falcon: Family = {
     }
     const fused = { transform: (rows: Parameters<typeof regroup>[0]) => regroup(rows, { groups, queries, headLength }) }
     return [
-      ...endRows(
+      ...embeddingAndOutputRows(
         config,
         { vocabulary: config.get(size, 'vocab_size'), hidden },
         { root: 'transformer.', embedding: 'word_embeddings', norm: 'ln_f', normBias: true },

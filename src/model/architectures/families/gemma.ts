@@ -1,7 +1,7 @@
 import { groupedAttention, plusOne } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf, fileTypePlace, floatKey, names } from '../base.js'
 import { type ModelConfig, showField } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { gatedFeedForward } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
 import { poolingKeys } from '../pooling.js'
@@ -21,7 +21,7 @@ const supported: FieldTable['supported'] = {
   use_bidirectional_attention: [false],
 }
 
-const inert = ['sliding_window', 'cache_implementation', 'attn_implementation']
+const ignored = ['sliding_window', 'cache_implementation', 'attn_implementation']
 
 /** llama.cpp knows the models of 27B by their number of layers; all others scale queries by the length of a head. */
 const queryScale =
@@ -56,7 +56,7 @@ export const gemma: Family = {
   fields: {
     defaults: { ...defaults, max_position_embeddings: 8192, num_key_value_heads: 16 },
     supported: { ...supported, rope_theta: [10_000] },
-    inert,
+    ignored,
   },
   keys: ownKeys,
   tensors: (config) =>
@@ -89,7 +89,7 @@ export const gemma2: Family = {
       query_pre_attn_scalar: queryScale(46),
       layer_types: windowPattern(2),
     },
-    inert,
+    ignored,
   },
   keys: (config) => [
     ...ownKeys(config),
@@ -116,7 +116,7 @@ export const gemma3: Family = {
   fields: {
     defaults: gemma3Defaults,
     supported: { ...gemma3Supported, layer_types: windowPattern(6) },
-    inert,
+    ignored,
   },
   keys: gemma3Keys,
   tensors: (config) =>
@@ -134,7 +134,7 @@ export const gemmaEmbedding: Family = {
   fields: {
     defaults: { ...gemma3Defaults, vocab_size: 262_144 },
     supported: { ...gemma3Supported, use_bidirectional_attention: [true], layer_types: windowPattern(6) },
-    inert: [...inert, '_sliding_window_pattern'],
+    ignored: [...ignored, '_sliding_window_pattern'],
   },
   keys: async (config) => [...gemma3Keys(config), ...(await poolingKeys(config))],
   tensors: async (config) => {
@@ -194,7 +194,7 @@ function rows(config: ModelConfig, norms: (dimensions: Dimensions) => Row[], { h
   const dimensions = dimensionsOf(config)
   const { layers, hidden, feedForward, headLength } = dimensions
   return [
-    ...endRows(config, dimensions, { normTransform: shifted }),
+    ...embeddingAndOutputRows(config, dimensions, { normTransform: shifted }),
     ...blocks('model.layers', layers, () => [
       ...norms(dimensions),
       ...groupedAttention(dimensions, { bias: false, ...(headNorm && { headNorm: headLength, normTransform: plusOne }) }),

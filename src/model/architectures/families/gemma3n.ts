@@ -40,7 +40,7 @@ export const gemma3n: Family = {
       hidden_activation: ['gelu_pytorch_tanh', 'gelu_new', 'gelu_fast'],
       query_pre_attn_scalar: (value, { fields }) => value === fields['head_dim'],
     },
-    inert: [
+    ignored: [
       'altup_coef_clip',
       'altup_lr_multiplier',
       'audio_soft_tokens_per_image',

@@ -2,7 +2,7 @@ import { constant } from '../../../recipe/index.js'
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf, floatKey, present } from '../base.js'
 import { count, countOrNone, flag, listOf, type ModelConfig, size, word } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
 import { perLayerInputRows, perLayerRoles, perLayerRows } from '../per-layer-inputs.js'
@@ -42,7 +42,7 @@ export const gemma4: Family = {
       vocab_size_per_layer_input: (value, { fields }) => value === fields['vocab_size'],
     },
     ropeKinds: ['proportional'],
-    inert: ['boa_token_id', 'eoa_token_id', 'eoa_token_index', 'vision_soft_tokens_per_image'],
+    ignored: ['boa_token_id', 'eoa_token_id', 'eoa_token_index', 'vision_soft_tokens_per_image'],
   },
   keys: (config) => {
     const { layers, window, full, windows, shared } = shapeOf(config)
@@ -77,7 +77,7 @@ export const gemma4: Family = {
     const wide = config.find(flag, 'use_double_wide_mlp') === true
     const experts = config.find(flag, 'enable_moe_block') === true ? boundedExperts(config, layers) : 0
     return [
-      ...endRows(config, { vocabulary, hidden }),
+      ...embeddingAndOutputRows(config, { vocabulary, hidden }),
       ...(perLayer === 0
         ? []
         : [

@@ -1,7 +1,7 @@
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf, floatKey, present } from '../base.js'
 import { count, countOrNone, flag, type ModelConfig, size } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
 import { predictionLayers, predictionRows } from '../mtp.js'
@@ -52,7 +52,7 @@ export const glm4moe: Family = {
     const all = layersOf(config)
     const experts = boundedExperts(config, all - dense, 'n_routed_experts')
     return [
-      ...endRows(config, dimensions),
+      ...embeddingAndOutputRows(config, dimensions),
       ...blocks('model.layers', all, (layer) => [
         norm('input_layernorm', 'attn_norm', hidden),
         norm('post_attention_layernorm', 'post_attention_norm', hidden),

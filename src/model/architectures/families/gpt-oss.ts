@@ -30,7 +30,7 @@ export const gptOss: Family = {
         Array.isArray(value) && value.every((kind, layer) => (kind === 'full_attention') === (layer % 2 === 1)),
       swiglu_limit: [7],
     },
-    inert: ['experts_per_token', 'initial_context_length'],
+    ignored: ['experts_per_token', 'initial_context_length'],
   },
   keys: (config) => [
     ...baseKeys(config),

@@ -1,7 +1,7 @@
 import { transpose } from '../../../recipe/index.js'
 import { countKey, fileTypePlace, floatKey } from '../base.js'
 import { count, size } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { uint32 } from '../metadata.js'
 import { turnedLinear } from '../plain-feed-forward.js'
 import { blocks, layerNorm, silently, tensor } from '../rows.js'
@@ -25,7 +25,7 @@ export const gpt2: Family = {
       activation_function: ['gelu_new', 'gelu_pytorch_tanh', 'gelu_fast'],
       n_inner: (value, { fields }) => value === 4 * Number(fields['n_embd']),
     },
-    inert: [
+    ignored: [
       'n_ctx',
       'reorder_and_upcast_attn',
       'summary_activation',
@@ -48,7 +48,7 @@ export const gpt2: Family = {
     const hidden = config.get(size, 'n_embd')
     const vocabulary = config.get(size, 'vocab_size')
     return [
-      ...endRows(config, { vocabulary, hidden }, { root: '', embedding: 'wte', norm: 'ln_f', normBias: true }),
+      ...embeddingAndOutputRows(config, { vocabulary, hidden }, { root: '', embedding: 'wte', norm: 'ln_f', normBias: true }),
       tensor('wpe.weight', 'position_embd.weight', [config.get(size, 'n_positions'), hidden]),
       ...blocks('h', config.get(count, 'n_layer'), () => [
         ...layerNorm('ln_1', 'attn_norm', hidden),

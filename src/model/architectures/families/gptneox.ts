@@ -1,6 +1,6 @@
 import { countKey, dimensionsOf, floatKey } from '../base.js'
 import { flag, type ModelConfig } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { regroup } from '../fused-attention.js'
 import { bool, uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
@@ -38,7 +38,7 @@ export const gptneox: Family = {
     const { layers, hidden, feedForward, heads, headLength } = dimensions
     const fused = { transform: (rows: Parameters<typeof regroup>[0]) => regroup(rows, { groups: heads, queries: 1, headLength }) }
     return [
-      ...endRows(config, dimensions, {
+      ...embeddingAndOutputRows(config, dimensions, {
         root: 'gpt_neox.',
         embedding: 'embed_in',
         norm: 'final_layer_norm',

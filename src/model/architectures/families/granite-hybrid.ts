@@ -1,7 +1,7 @@
 import { groupedAttention } from '../attention.js'
 import { counts, dimensionsOf, present } from '../base.js'
 import { count, countOrNone, type Fields, flag, listOf, type ModelConfig, size, word } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
 import { rotatedPart } from '../rope.js'
@@ -43,7 +43,7 @@ const table: FieldTable = {
     position_embedding_type: (value, { fields }) => value === (hasStates(fields) ? 'nope' : 'rope'),
     time_step_limit: unclippedStep,
   },
-  inert: ['init_method', 'mamba_chunk_size', ...stepFields],
+  ignored: ['init_method', 'mamba_chunk_size', ...stepFields],
 }
 
 /** Granite 4: Mamba 2 in most layers, attention without rotation in some, experts or not. */
@@ -96,7 +96,7 @@ export const bamba: Family = {
       mamba_d_head: table.supported?.['mamba_d_head'] as never,
       time_step_limit: unclippedStep,
     },
-    inert: ['mamba_chunk_size', 'num_logits_to_keep', 'z_loss_coefficient', ...stepFields],
+    ignored: ['mamba_chunk_size', 'num_logits_to_keep', 'z_loss_coefficient', ...stepFields],
   },
   keys: (config) => hybridKeys(config, { rotated: true }),
   tensors: rows,
@@ -196,7 +196,7 @@ function rows(config: ModelConfig): Row[] {
       ]
   config.find(flag, 'mamba_conv_bias')
   return [
-    ...endRows(
+    ...embeddingAndOutputRows(
       config,
       { hidden, vocabulary: hasStates(config.fields) ? vocabulary(config) : dimensions.vocabulary },
       { norm: isBamba(config) ? 'final_layernorm' : 'norm' },

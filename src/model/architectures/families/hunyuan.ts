@@ -19,7 +19,7 @@ export const hunyuanDense: Family = {
       head_dim: Math.floor(Number(hidden) / Number(heads)),
     }),
     supported: { norm_type: ['rms'], use_cla: [false], use_qk_norm: [true], 'rope.alpha': () => true },
-    inert: ['attention_head_dim', 'cla_share_factor', 'num_experts', 'sep_token_id', 'im_start_id', 'im_end_id'],
+    ignored: ['attention_head_dim', 'cla_share_factor', 'num_experts', 'sep_token_id', 'im_start_id', 'im_end_id'],
   },
   keys: (config) => [...baseKeys(config.with({ num_experts: undefined })), ...scaledBase(config)],
   tensors: (config) =>

@@ -2,7 +2,7 @@ import { interleaved } from '../attention.js'
 import { baseKeys, type Dimensions, dimensionsOf } from '../base.js'
 import { flag } from '../config.js'
 import { decoderRows } from '../decoder.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { gatedFeedForward } from '../feed-forward.js'
 import { splitGroups } from '../fused-attention.js'
 import { llamaDefaults, llamaKeys } from '../llama.js'
@@ -26,7 +26,7 @@ export const internlm2: Family = {
     const dimensions = dimensionsOf(config)
     const { layers, hidden, feedForward } = dimensions
     return [
-      ...endRows(config, dimensions, { embedding: 'tok_embeddings', output: 'output' }),
+      ...embeddingAndOutputRows(config, dimensions, { embedding: 'tok_embeddings', output: 'output' }),
       ...blocks('model.layers', layers, () => [
         norm('attention_norm', 'attn_norm', hidden),
         norm('ffn_norm', 'ffn_norm', hidden),

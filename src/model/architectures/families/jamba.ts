@@ -1,7 +1,7 @@
 import { groupedAttention } from '../attention.js'
 import { counts, dimensionsOf, fileTypePlace, names } from '../base.js'
 import { count, countOrNone, finite, flag, type ModelConfig, size } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { float32, uint32 } from '../metadata.js'
 import { blocks, norm, tensor } from '../rows.js'
@@ -29,7 +29,7 @@ export const jamba: Family = {
       tie_word_embeddings: false,
     },
     supported: { mamba_conv_bias: [true], mamba_proj_bias: [false], mamba_inner_layernorms: [true] },
-    inert: ['calc_logits_for_entire_prompt', 'num_logits_to_keep'],
+    ignored: ['calc_logits_for_entire_prompt', 'num_logits_to_keep'],
   },
   keys: (config) => {
     const { layers, hidden, feedForward, heads, keyValueHeads } = dimensionsOf(config)
@@ -59,7 +59,7 @@ export const jamba: Family = {
     const { layers, hidden, feedForward } = dimensions
     const experts = boundedExperts(config, Array.from({ length: layers }).filter((_, layer) => hasExperts(config, layer)).length)
     return [
-      ...endRows(config, dimensions, { norm: 'final_layernorm' }),
+      ...embeddingAndOutputRows(config, dimensions, { norm: 'final_layernorm' }),
       ...blocks('model.layers', layers, (layer) => [
         norm('input_layernorm', 'attn_norm', hidden),
         norm('pre_ff_layernorm', 'ffn_norm', hidden),

@@ -2,7 +2,7 @@ import { reshape } from '../../../recipe/index.js'
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf, floatKey, names } from '../base.js'
 import { count, countOrNone, type Fields, finite, flag, listOf, type ModelConfig, size, word } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
 import { poolingKeys } from '../pooling.js'
@@ -23,7 +23,7 @@ const defaults = {
 
 const supported: FieldTable['supported'] = { conv_bias: [false], block_use_swiglu: [true], use_pos_enc: [true] }
 
-const inert = [
+const ignored = [
   'block_dim',
   'block_mlp_init_scale',
   'block_norm_eps',
@@ -58,7 +58,7 @@ export const lfm2: Family = {
     defaults: { ...defaults, block_auto_adjust_ff_dim: true, block_ffn_dim_multiplier: 1, block_multiple_of: 256 },
     derived,
     supported,
-    inert: [...inert, 'block_ff_dim', 'intermediate_size'],
+    ignored: [...ignored, 'block_ff_dim', 'intermediate_size'],
   },
   keys: async (config) => [
     ...hybridKeys(config.with({ intermediate_size: feedForwardOf(config) })),
@@ -94,7 +94,7 @@ export const lfm2moe: Family = {
     derived,
     // llama.cpp has keys for none of these here.
     supported: { ...supported, norm_topk_prob: [true], routed_scaling_factor: [1], use_expert_bias: [true] },
-    inert,
+    ignored,
   },
   keys: (config) => [
     ...hybridKeys(config),
@@ -165,7 +165,7 @@ function rows(config: ModelConfig, feedForward: (layer: number) => Row[]): Row[]
   const types = typesOf(config)
   if (types.length < dimensions.layers) throw config.invalid('layer_types has fewer entries than there are layers')
   const kernel = config.get(count, 'conv_L_cache')
-  const [embedding, , output] = endRows(config, dimensions)
+  const [embedding, , output] = embeddingAndOutputRows(config, dimensions)
   return [
     embedding as Row,
     // It stands behind the blocks, whatever llama.cpp calls it.

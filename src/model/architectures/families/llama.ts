@@ -1,7 +1,7 @@
 import { type Dimensions, dimensionsOf } from '../base.js'
 import { type Fields, type ModelConfig, size } from '../config.js'
 import { biasOf, decoderRows } from '../decoder.js'
-import { withHead, withRoot } from '../ends.js'
+import { withHead, withRoot } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { headLength, llamaDefaults, llamaKeys } from '../llama.js'
 import { bool } from '../metadata.js'

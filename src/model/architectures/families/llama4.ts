@@ -43,7 +43,7 @@ export const llama4: Family = {
       no_rope_layer_interval: [4],
       use_qk_norm: (value, { fields }) => value === (fields['num_local_experts'] !== 128),
     },
-    inert: ['for_llm_compressor'],
+    ignored: ['for_llm_compressor'],
     ropeKinds: ['llama3'],
   },
   keys: (config) => [

@@ -1,6 +1,6 @@
 import { countKey, fileTypePlace, names, present } from '../base.js'
 import { count, finite, type ModelConfig, showField, size } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { bool, float32, uint32 } from '../metadata.js'
 import { blocks, norm } from '../rows.js'
 import { mamba2 as mamba2Rows, mamba as mambaRows, stepFields, unclippedStep } from '../state-space.js'
@@ -10,7 +10,7 @@ import { paddedVocabulary } from '../vocabulary.js'
 const hidden = ['hidden_size', 'd_model', 'dim'] as const
 
 /** How training began, and how it computes. */
-const inert = [
+const ignored = [
   ...stepFields,
   'chunk_size',
   'expand',
@@ -42,7 +42,7 @@ export const mamba: Family = {
     defaults: { tie_word_embeddings: true },
     classDefaults: { [falconClass]: { mixer_rms_eps: 1e-6 } },
     supported: { ...supported, mixer_rms_eps: mixerEpsilonNote },
-    inert,
+    ignored,
   },
   keys: (config) => {
     const { inner, kernel, state, stepRank } = dimensionsOf(config)
@@ -61,7 +61,7 @@ export const mamba: Family = {
     const dimensions = dimensionsOf(config)
     if (dimensions.inner !== 2 * dimensions.hidden) throw config.invalid('intermediate_size is not twice hidden_size')
     return [
-      ...endRows(config, { hidden: dimensions.hidden, vocabulary: paddedVocabulary(config, 8, embeddings) }, ends),
+      ...embeddingAndOutputRows(config, { hidden: dimensions.hidden, vocabulary: paddedVocabulary(config, 8, embeddings) }, ends),
       ...blocks('backbone.layers', config.get(count, ...names.layers), () => [
         norm('norm', 'attn_norm', dimensions.hidden),
         ...mambaRows('mixer', dimensions),
@@ -76,7 +76,7 @@ export const mamba: Family = {
 export const mamba2: Family = {
   architecture: 'mamba2',
   classes: ['Mamba2ForCausalLM'],
-  fields: { supported, inert: [...inert, 'time_step_rank'] },
+  fields: { supported, ignored: [...ignored, 'time_step_rank'] },
   keys: (config) => {
     const { inner, kernel, state, heads, groups } = dimensions2Of(config)
     return [
@@ -93,7 +93,11 @@ export const mamba2: Family = {
   tensors: (config) => {
     const dimensions = dimensions2Of(config)
     return [
-      ...endRows(config, { hidden: dimensions.hidden, vocabulary: paddedVocabulary(config, 16, embeddings) }, ends),
+      ...embeddingAndOutputRows(
+        config,
+        { hidden: dimensions.hidden, vocabulary: paddedVocabulary(config, 16, embeddings) },
+        ends,
+      ),
       ...blocks('backbone.layers', config.get(count, ...names.layers), () => [
         norm('norm', 'attn_norm', dimensions.hidden),
         ...mamba2Rows('mixer', dimensions),

@@ -11,7 +11,7 @@ export const mellum: Family = {
   fields: {
     defaults: { ...qwenDefaults, decoder_sparse_step: 1, head_dim: 128, max_position_embeddings: 131_072, norm_topk_prob: true },
     supported: { mlp_layer_types: (value) => Array.isArray(value) && value.every((type) => type === 'sparse') },
-    inert: ['max_window_layers'],
+    ignored: ['max_window_layers'],
   },
   keys: (config) => [
     ...baseKeys(config),

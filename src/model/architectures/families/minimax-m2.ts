@@ -18,7 +18,7 @@ export const minimaxM2: Family = {
       shared_intermediate_size: [0],
       attn_type_list: (value) => Array.isArray(value) && value.every((kind) => kind === 1),
     },
-    inert: ['use_mtp', 'mtp_transformer_layers', 'num_mtp_modules'],
+    ignored: ['use_mtp', 'mtp_transformer_layers', 'num_mtp_modules'],
   },
   keys: (config) => [
     ...baseKeys(config),

@@ -26,7 +26,7 @@ function derived(params: Fields): Fields {
 const fields: FieldTable = {
   derived,
   supported: { causal: [true], activation: ['silu'] },
-  inert: [
+  ignored: [
     'max_seq_len',
     'max_batch_size',
     'tied_embeddings',
@@ -172,7 +172,7 @@ export const mistralMoeParams: Family = {
       ),
     }),
     supported: { ...fields.supported, ...latentFields.supported },
-    inert: [...(fields.inert ?? []), ...(latentFields.inert ?? []), 'moe', 'dim', 'norm_eps', 'n_layers', 'hidden_dim'],
+    ignored: [...(fields.ignored ?? []), ...(latentFields.ignored ?? []), 'moe', 'dim', 'norm_eps', 'n_layers', 'hidden_dim'],
   },
   keys: (config) => {
     const original = config.find(yarn, 'yarn')?.original_max_position_embeddings

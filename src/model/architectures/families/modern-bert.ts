@@ -31,7 +31,7 @@ export const modernBert: Family = {
           (type, layer) => (type === 'full_attention') === (layer % Number(fields['global_attn_every_n_layers']) === 0),
         ),
     },
-    inert: [
+    ignored: [
       'compile_cls_head',
       'decoder_bias',
       'deterministic_flash_attn',

@@ -27,7 +27,7 @@ const nomicFields: FieldTable = {
     rotary_scaling_factor: () => true,
     use_rms_norm: [false],
   },
-  inert: [
+  ignored: [
     'add_pooling_layer',
     'dense_seq_output',
     'ffn_div',
@@ -131,7 +131,7 @@ export const jinaBertV2: Family = {
       position_embedding_type: ['alibi'],
       feed_forward_type: ['geglu'],
     },
-    inert: ['emb_pooler', 'model_max_length', 'tie_word_embeddings', 'use_qk_norm'],
+    ignored: ['emb_pooler', 'model_max_length', 'tie_word_embeddings', 'use_qk_norm'],
   },
   keys: encoderKeys,
   tensors: (config) => {
@@ -169,7 +169,7 @@ export const neoBert: Family = {
   architecture: 'neo-bert',
   classes: ['NeoBERT', 'NeoBERTLMHead', 'NeoBERTForSequenceClassification'],
   fields: {
-    inert: ['dim_head', 'classifier_init_range', 'decoder_init_range', 'embedding_init_range', 'kwargs', 'classifier_dropout'],
+    ignored: ['dim_head', 'classifier_init_range', 'decoder_init_range', 'embedding_init_range', 'kwargs', 'classifier_dropout'],
   },
   keys: async (config) => [
     ...(await encoderKeys(config)),
@@ -219,7 +219,7 @@ export const euroBert: Family = {
       head_dim: Math.floor(Number(hidden) / Number(heads)),
     }),
     supported: { is_causal: [false] },
-    inert: ['bos_token', 'eos_token', 'mask_token', 'pad_token', 'mask_token_id', 'tie_word_embeddings', 'clm_mask_token_id'],
+    ignored: ['bos_token', 'eos_token', 'mask_token', 'pad_token', 'mask_token_id', 'tie_word_embeddings', 'clm_mask_token_id'],
   },
   keys: async (config) => [
     ...baseKeys(config),

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { countKey, fileTypePlace } from '../base.js'
 import { count, finite, type ModelConfig, size } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { float32, uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { blocks, layerNorm, linear, tensor } from '../rows.js'
@@ -45,7 +45,7 @@ export const mpt: Family = {
       norm_type: ['low_precision_layernorm', 'layernorm'],
       ffn_config: (value) => isUsual(value),
     },
-    inert: ['emb_pdrop', 'init_config', 'init_device', 'learned_pos_emb', 'tokenizer_name', 'verbose'],
+    ignored: ['emb_pdrop', 'init_config', 'init_device', 'learned_pos_emb', 'tokenizer_name', 'verbose'],
   },
   keys: (config) => [
     ...countKey(config, 'context_length', 'max_seq_len'),
@@ -63,7 +63,7 @@ export const mpt: Family = {
     const { kv_n_heads: keyValueHeads, alibi } = config.get(attentionFields, 'attn_config')
     const rows = hidden + 2 * (keyValueHeads ?? heads) * Math.floor(hidden / heads)
     return [
-      ...endRows(config, { hidden, vocabulary }, { root: 'transformer.', embedding: 'wte', norm: 'norm_f' }),
+      ...embeddingAndOutputRows(config, { hidden, vocabulary }, { root: 'transformer.', embedding: 'wte', norm: 'norm_f' }),
       tensor('transformer.norm_f.bias', 'output_norm.bias', [hidden], { optional: true }),
       ...(alibi === true
         ? []

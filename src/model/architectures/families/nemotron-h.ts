@@ -1,7 +1,7 @@
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, counts, type Dimensions, dimensionsOf, floatKey, names, present } from '../base.js'
 import { count, countOrNone, type Fields, flag, listOf, type ModelConfig, size, word } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { boundedExperts } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
 import { predictionLayers } from '../mtp.js'
@@ -47,7 +47,7 @@ const table: FieldTable = {
     moe_shared_expert_overlap: [true, false],
   },
   // Its attention knows no positions.
-  inert: [
+  ignored: [
     ...stepFields,
     'chunk_size',
     'expand',
@@ -77,7 +77,7 @@ export const nemotronH: Family = {
   architecture: 'nemotron_h',
   classes: ['NemotronHForCausalLM'],
   applies: (fields) => !hasExperts(fields),
-  fields: { ...table, inert: [...(table.inert ?? []), 'moe_intermediate_size'] },
+  fields: { ...table, ignored: [...(table.ignored ?? []), 'moe_intermediate_size'] },
   keys: (config) => [
     ...hybridKeys(config),
     ['feed_forward_length', widths(config, 'mlp', config.get(size, ...names.feedForward))],
@@ -92,7 +92,7 @@ export const nemotronHMoe: Family = {
   architecture: 'nemotron_h_moe',
   classes: ['NemotronHForCausalLM'],
   applies: hasExperts,
-  fields: { ...table, inert: [...(table.inert ?? []), 'intermediate_size', 'moe_latent_size'] },
+  fields: { ...table, ignored: [...(table.ignored ?? []), 'intermediate_size', 'moe_latent_size'] },
   keys: (config) => [
     ...hybridKeys(config),
     ['feed_forward_length', widths(config, 'moe', config.get(size, 'moe_intermediate_size'))],
@@ -223,7 +223,7 @@ function rows(config: ModelConfig): Row[] {
     moe: () => moe(experts),
   }
   return [
-    ...endRows(
+    ...embeddingAndOutputRows(
       config,
       { hidden, vocabulary: vocabulary(config) },
       { root: 'backbone.', embedding: 'embeddings', norm: 'norm_f' },

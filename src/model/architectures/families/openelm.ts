@@ -1,7 +1,7 @@
 import { slice } from '../../../recipe/index.js'
 import { countKey, counts, fileTypePlace } from '../base.js'
 import { count, finite, listOf, type ModelConfig, size } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { float32, uint32 } from '../metadata.js'
 import { blocks, linear, norm, split } from '../rows.js'
 import type { Family } from '../types.js'
@@ -19,7 +19,7 @@ export const openelm: Family = {
       normalize_qk_projections: [true],
       share_input_output_layers: [true],
     },
-    inert: ['num_gqa_groups', 'qkv_multipliers', 'rope_max_length'],
+    ignored: ['num_gqa_groups', 'qkv_multipliers', 'rope_max_length'],
   },
   keys: (config) => {
     const { heads, keyValueHeads, widths, headLength } = shapeOf(config)
@@ -43,7 +43,7 @@ export const openelm: Family = {
     const hidden = config.get(size, 'model_dim')
     const ends = { root: 'transformer.', embedding: 'token_embeddings' }
     return [
-      ...endRows(config, { hidden, vocabulary: config.get(size, 'vocab_size') }, ends),
+      ...embeddingAndOutputRows(config, { hidden, vocabulary: config.get(size, 'vocab_size') }, ends),
       ...blocks('transformer.layers', widths.length, (layer) => {
         const [queries, keys, width] = [heads[layer] ?? 0, keyValueHeads[layer] ?? 0, widths[layer] ?? 0]
         return [

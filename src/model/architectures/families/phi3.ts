@@ -1,14 +1,14 @@
 import { countKey, dimensionsOf, fileTypePlace, floatKey, names } from '../base.js'
+import { windowNote } from '../check-config-fields.js'
 import { count, type Fields, type ModelConfig, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
 import { boundedExperts, routedExperts } from '../feed-forward.js'
-import { windowNote } from '../judge-config.js'
 import { float32, uint32 } from '../metadata.js'
 import { longRopeFactors, rotatedPart } from '../rope.js'
 import { layerNorm, linear, tensor } from '../rows.js'
 import { type Entry, type Family, type FieldTable, layerNorms } from '../types.js'
 
-const inert = ['full_attn_mod']
+const ignored = ['full_attn_mod']
 const fields: FieldTable = {
   defaults: {
     max_position_embeddings: 4096,
@@ -30,7 +30,7 @@ const fields: FieldTable = {
 export const phi3: Family = {
   architecture: 'phi3',
   classes: ['Phi3ForCausalLM', 'Phi4ForCausalLMV'],
-  fields: { ...fields, inert },
+  fields: { ...fields, ignored },
   keys: phiKeys,
   tensors: (config) =>
     decoderRows(config, {
@@ -66,7 +66,7 @@ export const phimoe: Family = {
         value === rope['short_mscale'] ||
         'Beyond its original context the model scales attention by long_mscale; llama.cpp has a single factor, and short_mscale is used.',
     },
-    inert: [...inert, 'input_jitter_noise'],
+    ignored: [...ignored, 'input_jitter_noise'],
   },
   keys: (config) => [
     ...phiKeys(config),

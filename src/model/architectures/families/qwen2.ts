@@ -1,16 +1,16 @@
 import { groupedAttention } from '../attention.js'
 import { baseKeys } from '../base.js'
 import { decoderRows } from '../decoder.js'
-import { withRoot } from '../ends.js'
+import { withRoot } from '../embedding-and-output.js'
 import { poolingKeys } from '../pooling.js'
-import { denseRows, ofThinker, qwenDefaults, qwenInert, windowed } from '../qwen.js'
+import { denseRows, ofThinker, qwenDefaults, qwenIgnored, windowed } from '../qwen.js'
 import type { Family } from '../types.js'
 
 /** The text model of Qwen2-VL, Qwen2.5-VL and Qwen2.5-Omni: Qwen2 with positions along three axes. */
 export const qwen2vl: Family = {
   architecture: 'qwen2vl',
   classes: ['Qwen2VLForConditionalGeneration', 'Qwen2VLModel', 'Qwen2_5_VLForConditionalGeneration', 'Qwen2_5OmniModel'],
-  fields: { defaults: qwenDefaults, supported: windowed, inert: qwenInert, ropeKinds: ['mrope'] },
+  fields: { defaults: qwenDefaults, supported: windowed, ignored: qwenIgnored, ropeKinds: ['mrope'] },
   keys: baseKeys,
   // Qwen2VLModel is the whole, with an output matrix.
   tensors: (config) => decoderRows(config, { attention: { bias: true, outputBias: false } }),
@@ -29,7 +29,7 @@ export const qwen2: Family = {
     'DotsOCRForCausalLM',
     'KORMoForCausalLM',
   ],
-  fields: { defaults: qwenDefaults, supported: { ...windowed, attention_bias: [true] }, inert: qwenInert },
+  fields: { defaults: qwenDefaults, supported: { ...windowed, attention_bias: [true] }, ignored: qwenIgnored },
   keys: async (config) => [...baseKeys(config), ...(await poolingKeys(config))],
   tensors: (config) => denseRows(config, (dimensions) => groupedAttention(dimensions, { bias: true, outputBias: false })),
   footprint: { attention: 'grouped' },

@@ -2,7 +2,7 @@ import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey } from '../base.js'
 import { size } from '../config.js'
 import { gatedFeedForward } from '../feed-forward.js'
-import { expertRows, qwenDefaults, qwenInert, windowed } from '../qwen.js'
+import { expertRows, qwenDefaults, qwenIgnored, windowed } from '../qwen.js'
 import { tensor } from '../rows.js'
 import type { Family } from '../types.js'
 
@@ -14,7 +14,7 @@ export const qwen2moe: Family = {
     defaults: { ...qwenDefaults, decoder_sparse_step: 1 },
     // llama.cpp does not divide the chosen experts' weights by their sum.
     supported: { ...windowed, qkv_bias: [true], norm_topk_prob: [false] },
-    inert: qwenInert,
+    ignored: qwenIgnored,
   },
   keys: (config) => [
     ...baseKeys(config),

@@ -1,7 +1,7 @@
 import { baseKeys } from '../base.js'
-import { withRoot } from '../ends.js'
+import { withRoot } from '../embedding-and-output.js'
 import { poolingKeys } from '../pooling.js'
-import { denseRows, normedAttention, qwenDefaults, qwenInert, windowed } from '../qwen.js'
+import { denseRows, normedAttention, qwenDefaults, qwenIgnored, windowed } from '../qwen.js'
 import { rerankerAnswers, rerankerKeys, rerankerRows } from '../reranker.js'
 import type { Family } from '../types.js'
 
@@ -9,7 +9,7 @@ import type { Family } from '../types.js'
 export const qwen3: Family = {
   architecture: 'qwen3',
   classes: ['Qwen3ForCausalLM', 'Qwen3Model'],
-  fields: { defaults: { ...qwenDefaults, head_dim: 128 }, supported: windowed, inert: qwenInert },
+  fields: { defaults: { ...qwenDefaults, head_dim: 128 }, supported: windowed, ignored: qwenIgnored },
   keys: async (config) => {
     const answers = await rerankerAnswers(config)
     return [...baseKeys(config), ...(answers === undefined ? await poolingKeys(config) : rerankerKeys)]

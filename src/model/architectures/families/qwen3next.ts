@@ -1,7 +1,7 @@
 import { groupedAttention, plusOne } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf } from '../base.js'
 import { count, listOf, type ModelConfig, size, word } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { gatedDelta, gatedDeltaKeys, gatedDeltaOf } from '../gated-delta.js'
 import { uint32 } from '../metadata.js'
@@ -39,7 +39,7 @@ const supported: FieldTable['supported'] = {
   output_gate_type: ['swish', 'silu'],
 }
 
-const inert = ['mamba_ssm_dtype', 'rope.mrope_interleaved']
+const ignored = ['mamba_ssm_dtype', 'rope.mrope_interleaved']
 
 /** Of linear attention; its small matrices, for steps and decays, have the floor of unknown ones. */
 const roles: Family['roles'] = { attn_gate: 'attention-qkv', ssm_out: 'attention-output' }
@@ -58,7 +58,7 @@ export const qwen3next: Family = {
     defaults: { ...defaults, decoder_sparse_step: 1, moe_intermediate_size: 512, shared_expert_intermediate_size: 512 },
     derived: layerTypes,
     supported,
-    inert,
+    ignored,
   },
   keys: (config) => [...baseKeys(withAll(config)), ...expertKeys(config), ...hybridKeys(config)],
   tensors: (config) => rows(config, expertRows(config), { fused: true }),
@@ -75,7 +75,7 @@ export const qwen35: Family = {
     defaults: { ...defaults, num_key_value_heads: 4, linear_num_value_heads: 48 },
     derived: layerTypes,
     supported,
-    inert,
+    ignored,
   },
   keys: async (config) => [
     ...baseKeys(withAll(config)),
@@ -97,7 +97,7 @@ export const qwen35moe: Family = {
     defaults: { ...defaults, moe_intermediate_size: 512, shared_expert_intermediate_size: 512 },
     derived: layerTypes,
     supported,
-    inert,
+    ignored,
   },
   keys: (config) => [...baseKeys(withAll(config)), ...expertKeys(config), ...hybridKeys(config), ...sections(config)],
   tensors: (config) => rows(config, expertRows(config)),
@@ -199,7 +199,7 @@ function rows(config: ModelConfig, feedForward: (dimensions: Dimensions, layer: 
   const numbers = gatedDeltaOf(config)
   const bare = config.className.endsWith('TextModel') ? config.with({ tie_word_embeddings: true }) : config
   return [
-    ...endRows(bare, dimensions, { normTransform: shifted }),
+    ...embeddingAndOutputRows(bare, dimensions, { normTransform: shifted }),
     ...blocks('model.layers', layers + predictions(config), (layer) => [
       norm('input_layernorm', 'attn_norm', hidden, shifted),
       norm('post_attention_layernorm', 'post_attention_norm', hidden, shifted),

@@ -4,7 +4,7 @@ import { type Fields, type ModelConfig, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
 import { boundedExperts, routedExperts } from '../feed-forward.js'
 import { text, uint32 } from '../metadata.js'
-import { normedAttention, ofThinker, qwenDefaults, qwenInert, windowed } from '../qwen.js'
+import { normedAttention, ofThinker, qwenDefaults, qwenIgnored, windowed } from '../qwen.js'
 import { type Row, split, tensor } from '../rows.js'
 import { tokenId } from '../special-token-ids.js'
 import type { Entry, Family, FieldTable } from '../types.js'
@@ -12,7 +12,7 @@ import type { Entry, Family, FieldTable } from '../types.js'
 const fields: FieldTable = {
   defaults: { ...qwenDefaults, head_dim: 128, max_position_embeddings: 128_000, rope_theta: 5e6 },
   supported: { ...windowed, mrope_interleaved: [true], norm_topk_prob: [true], decoder_sparse_step: [1] },
-  inert: [...qwenInert, 'rope.mrope_interleaved'],
+  ignored: [...qwenIgnored, 'rope.mrope_interleaved'],
   ropeKinds: ['mrope'],
 }
 

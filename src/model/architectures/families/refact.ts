@@ -1,7 +1,7 @@
 import { slice } from '../../../recipe/index.js'
 import { countKey, fileTypePlace, floatKey } from '../base.js'
 import { count, size } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { uint32 } from '../metadata.js'
 import { blocks, linear, norm, split } from '../rows.js'
 import type { Family } from '../types.js'
@@ -13,7 +13,7 @@ export const refact: Family = {
   fields: {
     defaults: { layer_norm_epsilon: 1e-5, tie_word_embeddings: false },
     supported: { multi_query: [true] },
-    inert: ['attention_bias_in_fp32', 'attention_softmax_in_fp32', 'n_inner', 'scale_attention_softmax_in_fp32'],
+    ignored: ['attention_bias_in_fp32', 'attention_softmax_in_fp32', 'n_inner', 'scale_attention_softmax_in_fp32'],
   },
   keys: (config) => [
     ...countKey(config, 'context_length', 'n_positions'),
@@ -31,7 +31,7 @@ export const refact: Family = {
     const width = widthOf(hidden)
     const vocabulary = config.get(size, 'vocab_size')
     return [
-      ...endRows(config, { hidden, vocabulary }, { root: 'transformer.', embedding: 'wte', norm: 'ln_f' }),
+      ...embeddingAndOutputRows(config, { hidden, vocabulary }, { root: 'transformer.', embedding: 'wte', norm: 'ln_f' }),
       ...blocks('transformer.h', config.get(count, 'n_layer'), () => [
         norm('ln_1', 'attn_norm', hidden),
         norm('ln_2', 'ffn_norm', hidden),

@@ -21,7 +21,7 @@ export const rwkv7: Family = {
       tie_word_embeddings: [false],
       attn: [],
     },
-    inert: [
+    ignored: [
       'attn_mode',
       'fuse_cross_entropy',
       'fuse_norm',

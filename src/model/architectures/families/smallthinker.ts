@@ -22,7 +22,7 @@ export const smallThinker: Family = {
         Array.isArray(value) &&
         value.every((turns, layer) => turns === (usesWindow(fields['sliding_window_layout']) && layer % 4 === 0 ? 0 : 1)),
     },
-    inert: ['intermediate_size', 'model_name', 'moe_num_secondary_experts', 'moe_secondary_expert_size'],
+    ignored: ['intermediate_size', 'model_name', 'moe_num_secondary_experts', 'moe_secondary_expert_size'],
   },
   keys: (config) => {
     const width = config.get(size, 'moe_ffn_hidden_size')

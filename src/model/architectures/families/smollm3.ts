@@ -23,7 +23,7 @@ export const smollm3: Family = {
       no_rope_layers: (value) => Array.isArray(value) && value.every((turns, layer) => turns === Number((layer + 1) % 4 !== 0)),
     },
     ropeKinds: ['llama3'],
-    inert: ['max_window_layers'],
+    ignored: ['max_window_layers'],
   },
   keys: llamaKeys,
   tensors: (config) => decoderRows(config, { attention: { interleave: true } }),

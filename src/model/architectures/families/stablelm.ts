@@ -22,7 +22,7 @@ export const stablelm: Family = {
       tie_word_embeddings: false,
     },
     supported: { ...plainRope, use_qkv_bias: [true, false], qk_layernorm: [true, false] },
-    inert: ['norm_eps'],
+    ignored: ['norm_eps'],
   },
   keys: (config) => [
     ...countKey(config, 'context_length', 'max_position_embeddings'),

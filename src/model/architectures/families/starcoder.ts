@@ -1,6 +1,6 @@
 import { countKey, fileTypePlace, floatKey } from '../base.js'
 import { count, size } from '../config.js'
-import { endRows } from '../ends.js'
+import { embeddingAndOutputRows } from '../embedding-and-output.js'
 import { uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { blocks, layerNorm, linear, silently, tensor } from '../rows.js'
@@ -17,7 +17,7 @@ export const starcoder: Family = {
       multi_query: [true],
       n_inner: (value, { fields }) => value === 4 * Number(fields['n_embd']),
     },
-    inert: [
+    ignored: [
       'attention_softmax_in_fp32',
       'inference_runner',
       'max_batch_size',
@@ -48,7 +48,7 @@ export const starcoder: Family = {
     const headLength = hidden / config.get(count, 'n_head')
     const ends = { root: 'transformer.', embedding: 'wte', norm: 'ln_f', normBias: true }
     return [
-      ...endRows(config, { vocabulary: config.get(size, 'vocab_size'), hidden }, ends),
+      ...embeddingAndOutputRows(config, { vocabulary: config.get(size, 'vocab_size'), hidden }, ends),
       tensor('transformer.wpe.weight', 'position_embd.weight', [config.get(size, 'n_positions'), hidden]),
       ...blocks('transformer.h', config.get(count, 'n_layer'), () => [
         ...layerNorm('ln_1', 'attn_norm', hidden),

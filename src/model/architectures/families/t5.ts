@@ -1,7 +1,7 @@
 import { multiply, type Recipe } from '../../../recipe/index.js'
 import { countKey, fileTypePlace, names } from '../base.js'
 import { count, finite, type ModelConfig, size, word } from '../config.js'
-import { isTied } from '../ends.js'
+import { isTied } from '../embedding-and-output.js'
 import { bool, float32, uint32 } from '../metadata.js'
 import { linear, norm, type Row, silently, tensor, within } from '../rows.js'
 import type { Entry, Family, FieldTable } from '../types.js'
@@ -34,7 +34,7 @@ const fields: FieldTable = {
     scale_decoder_outputs: (value, { fields }) => value === (fields['tie_word_embeddings'] === true),
     is_gated_act: [true, false],
   },
-  inert: ['output_past', 'max_new_tokens'],
+  ignored: ['output_past', 'max_new_tokens'],
 }
 
 const roles: Family['roles'] = {
@@ -103,7 +103,7 @@ export const t5Encoder: Family = {
   fields: {
     ...fields,
     supported: { ...fields.supported, scale_decoder_outputs: () => true },
-    inert: [...(fields.inert ?? []), 'num_decoder_layers', 'tie_word_embeddings'],
+    ignored: [...(fields.ignored ?? []), 'num_decoder_layers', 'tie_word_embeddings'],
   },
   keys: (config) => [...headKeys(config), ...bodyKeys(config), fileTypePlace, ['attention.causal', bool(false)]],
   tensors: (config) => [

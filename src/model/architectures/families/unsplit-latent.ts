@@ -17,7 +17,7 @@ export const plm: Family = {
   fields: {
     defaults: { tie_word_embeddings: true },
     supported: { hidden_act: ['relu2'], q_lora_rank: [] },
-    inert: ['head_dim', 'qk_head_dim'],
+    ignored: ['head_dim', 'qk_head_dim'],
   },
   keys: (config) => [
     ...baseKeys(config),
@@ -42,7 +42,7 @@ export const miniCpm3: Family = {
     defaults: { tie_word_embeddings: true },
     supported: { scale_emb: [12], scale_depth: [1.4], dim_model_base: [256] },
     ropeKinds: ['longrope'],
-    inert: ['head_dim', 'qk_head_dim', 'rope_theta'],
+    ignored: ['head_dim', 'qk_head_dim', 'rope_theta'],
   },
   keys: (config) => [
     fileTypePlace,

@@ -11,7 +11,7 @@ export const xverse: Family = {
     defaults: { max_position_embeddings: 2048, rms_norm_eps: 1e-6, tie_word_embeddings: false },
     // llama.cpp's converter takes another number of heads where queries and keys differ in it.
     supported: { num_key_value_heads: (value, { fields }) => value === fields['num_attention_heads'] },
-    inert: ['max_tokenizer_truncation'],
+    ignored: ['max_tokenizer_truncation'],
   },
   keys: (config) => [
     ...baseKeys(config),

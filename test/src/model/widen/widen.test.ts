@@ -9,7 +9,7 @@ import { exactnessOf, widthOptions } from '../../../../bench/widening/exactness.
 import { isCopy } from '../../../../src/engine/index.js'
 import type { Blueprint } from '../../../../src/model/blueprint.js'
 import { makeBlueprint } from '../../../../src/model/convert/index.js'
-import { narrow, usefulGrowths, type Widths, widen } from '../../../../src/model/widen/index.js'
+import { narrow, usefulChanges, type Widths, widen } from '../../../../src/model/widen/index.js'
 import { placementOf, reversed } from '../../../../src/model/widen/placement.js'
 import { planUniform } from '../../../../src/plan/index.js'
 import { finish } from '../../../../src/progress/index.js'
@@ -83,7 +83,7 @@ describe('a file of a widened model', () => {
     async (name) => {
       const blueprint = await tiny(name)
       const before = await digestGguf(await written(blueprint, `${name}.gguf`))
-      const wide = await makeBlueprint(await written(widen(blueprint, usefulGrowths(blueprint)), `${name}-wide.gguf`))
+      const wide = await makeBlueprint(await written(widen(blueprint, usefulChanges(blueprint)), `${name}-wide.gguf`))
       expect(wide.widened?.widths.embedding_length).toEqual({ from: 64, to: 256 })
       const elements = (model: Blueprint): number =>
         model.tensors.reduce((sum, { shape, modelElements = shape.reduce((a, b) => a * b, 1) }) => sum + modelElements, 0)
@@ -177,7 +177,7 @@ function placesOf(runs: readonly number[], size: number): number[] {
 
 test('blocks of a source that holds them are copied, among whole blocks of zeros', async () => {
   const blueprint = await tiny('gpt-oss')
-  const wide = widen(blueprint, usefulGrowths(blueprint))
+  const wide = widen(blueprint, usefulChanges(blueprint))
   expect(wide.widened?.grain).toBe(32)
   const experts = wide.tensors.filter(({ name }) => name.endsWith('_exps.weight'))
   expect(experts.length).toBeGreaterThan(0)
