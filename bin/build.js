@@ -16,6 +16,19 @@ const stamp = join(dist, '.kernels')
 const run = (...args) => execFileSync('npx', ['--no-install', ...args], { cwd: root, stdio: 'inherit' })
 const filesIn = (folder) => (existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }).toSorted() : [])
 
+/** The licences of the packages that modules are from. */
+function licencesOf(modules) {
+  const folders = new Set(modules.flatMap((id) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(id)?.[0] ?? []))
+  const texts = [...folders]
+    .toSorted((a, b) => (a < b ? -1 : 1))
+    .map((folder) => {
+      const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+      const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry))
+      return `${name} ${version} (${license})\n\n${file === undefined ? '' : readFileSync(join(folder, file), 'utf8').trim()}\n`
+    })
+  return texts.join(`\n${'-'.repeat(80)}\n`)
+}
+
 const hash = createHash('sha256')
 for (const name of ['asconfig.json', 'package-lock.json']) hash.update(readFileSync(join(root, name)))
 for (const name of filesIn(kernels).filter((name) => name.endsWith('.ts')))
@@ -43,6 +56,14 @@ await build({
   external: [/^node:/, /^[a-z@#][^:]*$/i],
   output: { dir: bundles, format: 'esm', sourcemap: true },
 })
+// The queue's client is a part of the package, not a dependency of it: see docs/decisions/0021-farm.md. Its licences go with it.
+const queue = await build({
+  input: { bullmq: join(dist, 'src/farm/bullmq.js') },
+  platform: 'node',
+  external: [/^node:/, 'bullmq-otel', 'msgpackr-extract', 'pg', 'redis'],
+  output: { dir: bundles, format: 'esm', minify: true },
+})
+writeFileSync(join(bundles, 'bullmq.LICENSES.txt'), licencesOf(queue.output.flatMap(({ moduleIds = [] }) => moduleIds)))
 if (process.argv.includes('--types')) run('tsc', '-p', 'tsconfig.types.json')
 // When this build ended: test/support/fresh-build.ts holds the sources against it.
 writeFileSync(join(dist, '.built'), '')

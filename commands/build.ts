@@ -9,6 +9,7 @@ import {
   dryRunBuildText,
   summaryMarkdown,
 } from '../src/build/index.js'
+import { openFarm } from '../src/farm/index.js'
 import { finish } from '../src/progress/index.js'
 import { formatBytes, formatSeconds, ProgressBar } from '../src/terminal/index.js'
 import { MqCommand } from './base-command.js'
@@ -28,6 +29,7 @@ With --json each event is one line of JSON on stdout, and the last line is the r
     '<%= config.bin %> <%= command.id %> samples/build.yaml',
     '<%= config.bin %> <%= command.id %> samples/build.yaml --dry-run',
     '<%= config.bin %> <%= command.id %> samples/build.yaml --work /tmp/work --json',
+    '<%= config.bin %> <%= command.id %> samples/build.yaml --queue redis://localhost',
   ]
 
   static override args = {
@@ -35,6 +37,17 @@ With --json each event is one line of JSON on stdout, and the last line is the r
   }
 
   static override flags = {
+    queue: Flags.string({
+      helpValue: 'redis://HOST',
+      description:
+        'Hand the work out to `mq worker` processes, on this and other machines, through Redis or Valkey (docs/farm.md). The work folder and the sources have to be there for all of them.',
+    }),
+    'check-every': Flags.integer({
+      helpValue: 'N',
+      min: 1,
+      dependsOn: ['queue'],
+      description: 'Compute one in so many units twice, on two workers, and compare the bytes.',
+    }),
     work: Flags.string({
       helpValue: 'DIR',
       description: 'Folder for results of steps. [default: .mq-build beside the file]',
@@ -43,7 +56,7 @@ With --json each event is one line of JSON on stdout, and the last line is the r
     memory: workFlags.memory,
     'dry-run': Flags.boolean({
       description: 'Show the steps with size, memory and time, and which are done already; nothing is pulled, run or written.',
-      exclusive: ['prune'],
+      exclusive: ['prune', 'queue'],
     }),
     prune: Flags.boolean({
       description:
@@ -65,7 +78,13 @@ With --json each event is one line of JSON on stdout, and the last line is the r
       this.log(`Next: ${this.commandLine('--dry-run')}`)
       return planned
     }
-    const { report, failed } = await this.#show(build({ file: args.file, prune, signal: this.signal, ...means }))
+    const { queue, 'check-every': checkEvery } = flags
+    await using farm =
+      queue === undefined
+        ? undefined
+        : await openFarm({ queue, signal: this.signal, ...(checkEvery !== undefined && { checkEvery }) })
+    const executor = farm === undefined ? {} : { executor: farm.executor }
+    const { report, failed } = await this.#show(build({ file: args.file, prune, signal: this.signal, ...means, ...executor }))
     const markdown = summaryMarkdown(report)
     const summary = process.env['GITHUB_STEP_SUMMARY']
     if (summary !== undefined && summary !== '') await appendFile(summary, markdown)
@@ -89,6 +108,7 @@ With --json each event is one line of JSON on stdout, and the last line is the r
           this.logJson({ event: state === undefined ? 'progress' : 'step', ...progress })
           return
         }
+        // Many steps are under way at a time, and each has a progress of its own.
         if (state === undefined) bar.update(progress)
         else if (state !== 'started') {
           bar.clear()

@@ -201,6 +201,10 @@ export {
   summaryMarkdown,
 } from './build/index.js'
 
+// 10. On many machines: see docs/farm.md
+
+export { type Farm, type FarmOptions, openFarm, type WorkEvent, type WorkOptions, type WorkReport, work } from './farm/index.js'
+
 // Shared ground: errors, progress, files, how figures are written
 
 export { MqError } from './errors/index.js'

@@ -11,6 +11,7 @@ import { checkModelGates, gatesError, type OutputGate } from './gates/check-gate
 import { type GivenInputs, makeGraph } from './graph/make-graph.js'
 import type { Graph } from './graph/step.js'
 import { type Publication, publishOutputs } from './publish/publish-outputs.js'
+import type { UnitExecutor } from './run/executor.js'
 import { inProcess } from './run/in-process.js'
 import { runGraph, type StepEvent } from './run/run-graph.js'
 import { openDigests } from './sources/digests.js'
@@ -18,7 +19,7 @@ import { findGivens } from './sources/find-givens.js'
 import { summaryMarkdown } from './summary/markdown.js'
 import { summaryPage } from './summary/page.js'
 import { type BuildReport, type BuiltModel, type BuiltOutput, readOutputs, withGates } from './summary/report.js'
-import { lockWork, type StepRecord, workFolder } from './work/work-folder.js'
+import { lockWork, type StepRecord, type WorkFolder, workFolder } from './work/work-folder.js'
 
 /** What is built, with which means. */
 export interface BuildOptions {
@@ -29,6 +30,8 @@ export interface BuildOptions {
   /** Instead of those of the file. */
   readonly threads?: number
   readonly memoryBytes?: number
+  /** Where units are run; by default in this process. */
+  readonly executor?: (work: WorkFolder) => UnitExecutor
   /** Removes results that this build does not use, once it is done. */
   readonly prune?: boolean
   readonly signal?: AbortSignal
@@ -66,7 +69,7 @@ export async function* build(options: BuildOptions): AsyncGenerator<BuildProgres
     const { inputs, graph } = yield* prepare(spec, work.path, signal)
     const { threads = spec.threads, memoryBytes = spec.memoryBytes } = options
     const measured = join(work.path, 'measured')
-    const executor = inProcess({ measured, threads, memoryBytes, signal })
+    const executor = options.executor?.(work) ?? inProcess({ measured, threads, memoryBytes, signal })
     const counts = { known: 0, run: 0 }
     const records = yield* counted(runGraph(graph, { work, executor, signal }), graph, counts)
 

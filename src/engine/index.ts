@@ -1,6 +1,7 @@
 export { checkMemory } from './check-memory.js'
 export { type ErrorSums, listOfSums, noErrorSums, sumsLength, sumsOfList } from './error-sums.js'
 export { keyText } from './executor.js'
+export { errorOf, type Failure, failureOf } from './failure.js'
 export { type Feedback, feedbackOf, inputsOf, memoryOfNeeds, type NeedsMemory } from './feedback.js'
 export { defaultDamping, heldOutRows, type InputCovariances, isDamping, needsOf, takesFeedback } from './input-covariances.js'
 export { isCopy, storesExactly } from './lossless.js'

@@ -298,6 +298,44 @@ export const toolErrors = {
     suggestion: 'Wait for it to finish, or use another work folder. If it ran on another machine and has ended, remove {lock}.',
   },
 
+  // Farm
+  QUEUE_INVALID: {
+    exit: 'usage',
+    message: '{address} is not the address of a queue: {problem}.',
+    suggestion: 'Use redis://HOST[:PORT][/DATABASE], or rediss:// for TLS; several farms on one broker differ in ?farm=NAME.',
+  },
+  BROKER_UNREACHABLE: {
+    exit: 'network',
+    message: 'The broker {broker} cannot be reached: {problem}.',
+    suggestion: 'Start Redis or Valkey there, or check address, password and network. What is done is kept: do the same again.',
+  },
+  FARM_VERSION: {
+    exit: 'environment',
+    message: 'The build on {host} runs mq {expected}, but this worker runs {found}: their bytes could differ.',
+    suggestion: 'Install the same version of mq on all machines of a farm.',
+  },
+  FARM_FOLDER: {
+    exit: 'environment',
+    message: '{folder} is not the work folder of the build: {problem}.',
+    suggestion: 'Mount the work folder of the build on this machine, and name it with --work where its path differs.',
+  },
+  UNIT_LOST: {
+    exit: 'environment',
+    message: 'Workers ended {times} times while they ran {unit}.',
+    suggestion: 'Look at the output of the workers: they may have too little memory. What is done is kept: do the same again.',
+  },
+  RESULT_CORRUPT: {
+    exit: 'environment',
+    message:
+      'The result of {unit} by worker {worker} has other bytes in the work folder than it had when it was made: {problem}.',
+    suggestion: 'Check the disk and the network file system of the work folder, and the memory of the worker.',
+  },
+  RESULTS_DIFFER: {
+    exit: 'environment',
+    message: '{unit} had other bytes when it was computed again: by {first}, then by {second}.',
+    suggestion: 'One of the two machines computes wrong bytes: check its memory, and run the build again without it.',
+  },
+
   // llama.cpp
   LLAMA_MISSING: {
     exit: 'environment',

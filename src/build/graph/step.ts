@@ -7,6 +7,10 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 export const stepKinds = ['convert', 'calibrate', 'merge', 'plan', 'quantize', 'reference', 'measure'] as const
 export type StepKind = (typeof stepKinds)[number]
 
+/** What units do: steps, and parts of steps (src/build/run/split). */
+export const unitKinds = [...stepKinds] as const
+export type UnitKind = (typeof unitKinds)[number]
+
 /** Where a step takes something from: from outside, by the graph's key, or from another step. */
 export type StepInput = { readonly given: string } | { readonly step: string }
 
@@ -33,7 +37,7 @@ export interface Step {
 export interface Unit {
   /** Of mq and of its kernels. */
   readonly version: string
-  readonly kind: StepKind
+  readonly kind: UnitKind
   readonly options: Step['options']
   /** Role -> digest. */
   readonly inputs: Readonly<Record<string, string>>

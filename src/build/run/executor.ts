@@ -1,5 +1,6 @@
 import type { WithProgress } from '../../progress/index.js'
 import type { Json, Unit } from '../graph/step.js'
+import type { StepRecord } from '../work/work-folder.js'
 
 /** Files that a unit takes, on the machine that runs it. */
 export interface UnitInput {
@@ -25,16 +26,19 @@ export interface UnitResult {
   readonly files: readonly string[]
   /** Small things to know without opening the files. */
   readonly result: Json
+  /** Where the result is in the work folder already, and was checked there. */
+  readonly record?: StepRecord
 }
 
 /**
- * Where units are run: in this process (in-process.ts). A queue to other processes and machines would be another: a unit says by content
- * what it takes, so that its bytes can be fetched from anywhere, and its result is named by its key, so that two that run the same one do
- * no harm.
+ * Where units are run: in this process (in-process.ts), or by other processes and machines behind a queue (src/farm): a unit says by
+ * content what it takes, and its result is named by its key, so that two that run the same one do no harm.
  */
 export interface UnitExecutor {
   /** So many units are run at a time. */
   readonly capacity: number
   /** Runs a unit. @throws MqError of the work. */
   run(task: UnitTask): WithProgress<UnitResult>
+  /** Ends what is under way, with INTERRUPTED: another unit has failed. Where only one is run at a time there is nothing to end. */
+  cancel?(): void
 }

@@ -7,7 +7,7 @@ import { checkPlanMemory, makePlan, planUniform, readPlan, writePlan } from '../
 import type { WithProgress } from '../../progress/index.js'
 import { asGguf } from '../../quantize/index.js'
 import { keepReference, keptReferenceFiles, measureKept, measurementJson } from '../../verify/index.js'
-import type { StepKind } from '../graph/step.js'
+import type { UnitKind } from '../graph/step.js'
 import type { UnitExecutor, UnitResult, UnitTask } from './executor.js'
 import { keptMeasure } from './kept-measure.js'
 import { blueprintOf, openInputs } from './units/model-inputs.js'
@@ -20,6 +20,8 @@ export interface InProcessOptions {
   readonly memoryBytes?: number
   /** Where quantization errors that were measured are kept for other units. */
   readonly measured: string
+  /** Who measures, where several processes do at a time: each writes a file of its own. */
+  readonly measuredBy?: string
   readonly signal?: AbortSignal
 }
 
@@ -45,7 +47,7 @@ const planName = 'plan.json'
 const measurementName = 'measurement.json'
 
 /** What each kind of unit does. */
-const units: Readonly<Record<StepKind, RunUnit>> = {
+const units: Readonly<Record<UnitKind, RunUnit>> = {
   /** A checkpoint as a lossless GGUF, for llama.cpp to run. */
   async *convert(task, { threads, memoryBytes, signal }) {
     const blueprint = await blueprintOf(task)
@@ -88,7 +90,7 @@ const units: Readonly<Record<StepKind, RunUnit>> = {
     return { files: [calibrationName], result: { chunks, tensors } }
   },
 
-  async *plan(task, { threads, memoryBytes, signal, measured }) {
+  async *plan(task, { threads, memoryBytes, signal, measured, measuredBy }) {
     const { unit, inputs, folder } = task
     const blueprint = await blueprintOf(task)
     const { request, options } = await readPlanRequest(unit.options['request'], {
@@ -99,8 +101,8 @@ const units: Readonly<Record<StepKind, RunUnit>> = {
     const means = { threads, memoryBytes, signal }
     checkPlanMemory(blueprint, request, { ...known.options, ...means })
     // Without a calibration, planning knows some inputs from the weights, unless it is given a measure of the caller's.
-    const measure =
-      known.options.calibration === undefined ? undefined : keptMeasure(join(measured, `${measuredKey(task)}.jsonl`))
+    const errors = [measuredKey(task), measuredBy, 'jsonl'].filter((part) => part !== undefined).join('.')
+    const measure = known.options.calibration === undefined ? undefined : keptMeasure(join(measured, errors))
     const made = yield* makePlan(blueprint, request, { ...known.options, ...means, ...options, measure })
     const plan = { ...made, notes: [...made.notes, ...known.notes] }
     await writePlan(join(folder, planName), plan, { force: true })

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { appendFile, mkdir, readFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { appendFile, mkdir, readdir, readFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import type { GgmlTypeName } from '../../../formats/ggml/types.js'
 import { measure as measureTypes } from '../../engine/index.js'
 import type { BlueprintTensor } from '../../model/index.js'
@@ -15,7 +15,8 @@ const batch = 16
 /**
  * A `Measure` that keeps quantization errors in a file, which plans of the same model and calibration share; what a run that was cut off has
  * measured is there for the next. Each line holds the errors of one tensor in some types.
- * @param file for this model, calibration and version of mq alone.
+ * @param file for this model, calibration and version of mq alone: `KEY.jsonl`, or `KEY.PROCESS.jsonl` where several processes measure at a time;
+ *   all that begin with KEY are read.
  */
 export function keptMeasure(file: string, measure: Measure = measureTypes): Measure {
   return async function* (options) {
@@ -75,7 +76,10 @@ async function write(file: string, text: string): Promise<void> {
 }
 
 async function readErrors(file: string): Promise<Known> {
-  const text = await readFile(file, 'utf8').catch(() => '')
+  const [folder, key] = [dirname(file), basename(file).split('.')[0] ?? '']
+  const names = (await readdir(folder).catch(() => [])).filter((name) => name.startsWith(`${key}.`))
+  const texts = await Promise.all(names.toSorted().map((name) => readFile(join(folder, name), 'utf8').catch(() => '')))
+  const text = texts.join('\n')
   const known: Known = new Map()
   for (const line of text.split('\n')) {
     if (line === '') continue

@@ -76,11 +76,15 @@ export async function* runGraph(
       const folder = await work.begin(step.kind, key)
       const task = { unit, key, inputs: inputsOf(step, graph, done), folder }
       const made = await finish(executor.run(task), (progress) => say({ event: 'progress', step, progress }))
-      const record = await work.commit(unit, key, { ...made, seconds: (performance.now() - startedAt) / 1000 })
+      const seconds = (performance.now() - startedAt) / 1000
+      const record = made.record ?? (await work.commit(unit, key, { ...made, seconds }))
       done.set(step.id, record)
       say({ event: 'done', step, key, record })
     } catch (error) {
-      failure ??= { error, step }
+      if (failure === undefined) {
+        failure = { error, step }
+        executor.cancel?.()
+      }
     } finally {
       running.delete(step)
       wake()
@@ -108,7 +112,7 @@ export async function* runGraph(
     if (running.size === 0) continue
     await new Promise<void>((resolve) => {
       wake = resolve
-      if (events.length > 0 || failure !== undefined) resolve()
+      if (events.length > 0) resolve()
     })
   }
   yield* events.splice(0)

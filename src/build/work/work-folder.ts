@@ -1,9 +1,9 @@
-import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { MqError } from '../../errors/index.js'
 import { hashFile, sharedLock, writeWhole } from '../../files/index.js'
-import type { Json, StepKind, Unit } from '../graph/step.js'
+import type { Json, Unit, UnitKind } from '../graph/step.js'
 
 const recordSchema = v.object({
   version: v.literal(1),
@@ -32,19 +32,31 @@ export interface StepRecord {
   readonly seconds: number
 }
 
+/** What running a unit has made: names of files in its folder. */
+export interface Made {
+  readonly files: readonly string[]
+  readonly result: Json
+  readonly seconds: number
+}
+
 /** Results of steps, by the digests of their units, in a folder. */
 export interface WorkFolder {
   readonly path: string
   /** The folder of a unit's files, which a run that was cut off goes on with. It is made where `begin` is called. */
-  begin(kind: StepKind, key: string): Promise<string>
+  begin(kind: UnitKind, key: string): Promise<string>
   /** The record of a unit that is done: all of its files are there, each with its size. */
-  find(kind: StepKind, key: string): Promise<StepRecord | undefined>
+  find(kind: UnitKind, key: string): Promise<StepRecord | undefined>
   /** Flushes files to the disk, then writes the record: from then on the unit is done, whatever happens. */
-  commit(
-    unit: Unit,
-    key: string,
-    made: { readonly files: readonly string[]; readonly result: Json; readonly seconds: number },
-  ): Promise<StepRecord>
+  commit(unit: Unit, key: string, made: Made): Promise<StepRecord>
+  /** A folder of its own for one of several that may run the same unit; what is in it is published, or discarded. */
+  beginAttempt(kind: UnitKind, key: string, attempt: string): Promise<string>
+  /** As `commit`, in the folder of an attempt. */
+  commitAttempt(unit: Unit, key: string, attempt: string, made: Made): Promise<StepRecord>
+  /** Gives an attempt that was committed the place of the unit's result, unless that is there by now: the bytes are the same. */
+  publishAttempt(kind: UnitKind, key: string, attempt: string): Promise<StepRecord>
+  discardAttempt(kind: UnitKind, key: string, attempt: string): Promise<void>
+  /** Removes the result of a unit. */
+  remove(kind: UnitKind, key: string): Promise<void>
   /** Removes the folders of all units but these; returns how many. */
   prune(keys: ReadonlySet<string>): Promise<number>
 }
@@ -55,40 +67,41 @@ const recordName = 'step.json'
 export function workFolder(path: string): WorkFolder {
   const steps = join(path, 'steps')
   // Few enough characters for a path, and far too many for two units to meet.
-  const folderOf = (kind: StepKind, key: string): string => join(steps, `${kind}-${key.slice(0, 24)}`)
+  const folderOf = (kind: UnitKind, key: string): string => join(steps, `${kind}-${key.slice(0, 24)}`)
+  const attemptOf = (kind: UnitKind, key: string, attempt: string): string => `${folderOf(kind, key)}.${attempt}`
   return {
     path,
-    async begin(kind, key) {
-      const folder = folderOf(kind, key)
-      await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-        throw MqError.from(error, folder)
-      })
-      return folder
+    begin: (kind, key) => make(folderOf(kind, key)),
+    find: (kind, key) => readRecord(folderOf(kind, key), key),
+    commit: (unit, key, made) => writeRecord(folderOf(unit.kind, key), unit, key, made),
+    async beginAttempt(kind, key, attempt) {
+      const folder = attemptOf(kind, key, attempt)
+      await rm(folder, { recursive: true, force: true })
+      return make(folder)
     },
-    async find(kind, key) {
-      const folder = folderOf(kind, key)
-      try {
-        const record = v.parse(recordSchema, JSON.parse(await readFile(join(folder, recordName), 'utf8')))
-        if (record.key !== key) return undefined
-        for (const { name, sizeBytes } of record.files) if ((await stat(join(folder, name))).size !== sizeBytes) return undefined
-        const { files, result, seconds } = record
-        return { key, files, folder, result: result as Json, seconds }
-      } catch {
-        return undefined
+    commitAttempt: (unit, key, attempt, made) => writeRecord(attemptOf(unit.kind, key, attempt), unit, key, made),
+    async publishAttempt(kind, key, attempt) {
+      const [from, to] = [attemptOf(kind, key, attempt), folderOf(kind, key)]
+      for (let tries = 0; ; tries++) {
+        const known = await readRecord(to, key)
+        if (known !== undefined) {
+          await rm(from, { recursive: true, force: true })
+          return known
+        }
+        // What a run that was cut off has left there.
+        await rm(to, { recursive: true, force: true })
+        try {
+          await rename(from, to)
+          await flush(steps).catch(() => {})
+          return (await readRecord(to, key)) as StepRecord
+        } catch (error) {
+          // Another was faster: its result is looked at.
+          if (tries >= 3) throw MqError.from(error, to)
+        }
       }
     },
-    async commit(unit, key, { files: names, result, seconds }) {
-      const folder = folderOf(unit.kind, key)
-      const files: StoredFile[] = []
-      for (const name of names) {
-        await flush(join(folder, name))
-        files.push({ name, ...(await hashFile(join(folder, name))) })
-      }
-      await flush(folder).catch(() => {})
-      const record = { version: 1, key, unit, files, result, seconds }
-      await writeWhole(join(folder, recordName), `${JSON.stringify(record, undefined, 2)}\n`)
-      return { key, files, folder, result, seconds }
-    },
+    discardAttempt: (kind, key, attempt) => rm(attemptOf(kind, key, attempt), { recursive: true, force: true }),
+    remove: (kind, key) => rm(folderOf(kind, key), { recursive: true, force: true }),
     async prune(keys) {
       const kept = new Set([...keys].map((key) => key.slice(0, 24)))
       const names = await readdir(steps).catch(() => [])
@@ -111,6 +124,43 @@ export async function checkResult({ folder, files }: StepRecord, signal?: AbortS
     const problem = 'it was damaged since it was written, and is removed; the next run makes it again'
     throw MqError.of('FILE_UNREADABLE', { path, problem })
   }
+}
+
+async function make(folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+    throw MqError.from(error, folder)
+  })
+  return folder
+}
+
+/** The record of a folder whose files are all there, each with its size. */
+async function readRecord(folder: string, key: string): Promise<StepRecord | undefined> {
+  try {
+    const record = v.parse(recordSchema, JSON.parse(await readFile(join(folder, recordName), 'utf8')))
+    if (record.key !== key) return undefined
+    for (const { name, sizeBytes } of record.files) if ((await stat(join(folder, name))).size !== sizeBytes) return undefined
+    const { files, result, seconds } = record
+    return { key, files, folder, result: result as Json, seconds }
+  } catch {
+    return undefined
+  }
+}
+
+async function writeRecord(
+  folder: string,
+  unit: Unit,
+  key: string,
+  { files: names, result, seconds }: Made,
+): Promise<StepRecord> {
+  const files: StoredFile[] = []
+  for (const name of names) {
+    await flush(join(folder, name))
+    files.push({ name, ...(await hashFile(join(folder, name))) })
+  }
+  await flush(folder).catch(() => {})
+  const record = { version: 1, key, unit, files, result, seconds }
+  await writeWhole(join(folder, recordName), `${JSON.stringify(record, undefined, 2)}\n`)
+  return { key, files, folder, result, seconds }
 }
 
 async function flush(path: string): Promise<void> {

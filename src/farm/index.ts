@@ -1,0 +1,2 @@
+export { type Farm, type FarmOptions, openFarm } from './farm-executor.js'
+export { type WorkEvent, type WorkOptions, type WorkReport, work } from './work.js'

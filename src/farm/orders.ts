@@ -1,0 +1,182 @@
+import { hostname } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import * as v from 'valibot'
+import { unitVersion } from '../build/index.js'
+import { MqError } from '../errors/index.js'
+import type { Progress } from '../progress/index.js'
+import { keyPrefix, queueName } from './address.js'
+import { type Broker, brokerGone, patienceMs } from './broker.js'
+import { type Channel, newChannel } from './channel.js'
+import { errorOfReason } from './failed-order.js'
+import { type Delivery, deliverySchema, type Order, orderId, progressSchema } from './message.js'
+import { type PresentWorker, sayGone, sayPresent, whoIsThere } from './presence.js'
+
+/** Orders of a build that are under way. */
+export interface Orders {
+  /** The name of the work folder. */
+  readonly work: string
+  /** Puts an order into the queue, again if the broker forgets it, and waits for its delivery. @throws MqError of the work; BROKER_UNREACHABLE, UNIT_LOST, INTERRUPTED. */
+  deliver(order: Order): AsyncGenerator<Progress, Delivery, void>
+  /** Ends all deliveries, with INTERRUPTED. */
+  cancel(): void
+  /** Takes back what waits, and says that the build is gone. */
+  close(): Promise<void>
+}
+
+/** What happens to an order. */
+type Event = { readonly progress: Progress } | { readonly delivery: Delivery } | { readonly error: MqError }
+
+interface Pending {
+  readonly order: Order
+  readonly events: Channel<Event>
+}
+
+/** An order is tried so often, by whichever workers. */
+const attempts = 5
+/** So often is the broker asked for what its events may not have said. */
+const askEveryMs = 3000
+/** So many orders are asked for at a time. */
+const askedAtOnce = 500
+/** A build without a worker says so after so long, and fails after the other where workers went because of an error. */
+const [lonelyMs, givenUpMs] = [10_000, 60_000]
+
+/** Opens the queue for the orders of one build. */
+export async function openOrders(
+  broker: Broker,
+  { work, folder, signal }: { readonly work: string; readonly folder: string; readonly signal: AbortSignal | undefined },
+): Promise<Orders> {
+  const name = queueName(broker.address, unitVersion())
+  const options = { connection: broker.connection, prefix: keyPrefix }
+  const queue = new broker.client.Queue(name, options)
+  const events = new broker.client.QueueEvents(name, options)
+  queue.on('error', () => {})
+  events.on('error', () => {})
+  const pending = new Map<string, Pending>()
+  const startedAt = new Date().toISOString()
+  const removals = new Set<Promise<unknown>>()
+  let done = 0
+
+  const settle = (id: string, event: Event): void => pending.get(id)?.events.put(event)
+  const completed = (id: string, value: unknown): void => {
+    const parsed = v.safeParse(deliverySchema, typeof value === 'string' ? JSON.parse(value) : value)
+    if (parsed.success) settle(id, { delivery: parsed.output })
+  }
+  const failed = (id: string, reason: string, times: number): void => {
+    const order = pending.get(id)?.order
+    if (order !== undefined) settle(id, { error: errorOfReason(reason, `${order.kind} ${order.key.slice(0, 8)}`, times) })
+  }
+  events.on('completed', ({ jobId, returnvalue }) => completed(jobId, returnvalue))
+  events.on('failed', ({ jobId, failedReason }) => failed(jobId, failedReason, attempts))
+  events.on('progress', ({ jobId, data }) => {
+    const parsed = v.safeParse(progressSchema, data)
+    if (parsed.success) settle(jobId, { progress: parsed.output })
+  })
+
+  const submit = async (id: string, order: Order): Promise<void> => {
+    const known = await queue.getJob(id)
+    // One that ended in an earlier run, whose result is not there any more.
+    if (known?.finishedOn !== undefined) await known.remove()
+    const kept = { removeOnComplete: { age: 24 * 3600 }, removeOnFail: { age: 24 * 3600 } }
+    await queue.add('unit', order, { jobId: id, attempts, backoff: { type: 'fixed', delay: 2000 }, ...kept })
+  }
+  const look = async ([id, { order }]: [string, Pending], isLonely: boolean): Promise<void> => {
+    const job = await queue.getJob(id)
+    if (!pending.has(id)) return
+    if (job === undefined) await submit(id, order)
+    else if (job.finishedOn !== undefined) {
+      if (job.failedReason === undefined) completed(id, job.returnvalue)
+      else failed(id, job.failedReason, job.attemptsMade)
+    } else if (isLonely && job.failedReason !== undefined) failed(id, job.failedReason, job.attemptsMade)
+  }
+
+  const sayWhoWeAre = async (): Promise<void> => {
+    const own = { version: unitVersion(), host: hostname(), pid: process.pid, startedAt }
+    await sayPresent(broker, 'build', work, { ...own, work, folder, waiting: pending.size, done })
+  }
+  await sayWhoWeAre()
+
+  const stop = new AbortController()
+  const watching = watch().catch((error: unknown) => {
+    for (const id of pending.keys()) settle(id, { error: MqError.from(error) })
+  })
+  let isCancelled = signal?.aborted === true
+  const abort = (): void => {
+    isCancelled = true
+    for (const id of pending.keys()) settle(id, { error: MqError.of('INTERRUPTED', { what: 'the build' }) })
+  }
+  signal?.addEventListener('abort', abort)
+
+  async function watch(): Promise<void> {
+    let seenAt = performance.now()
+    let at = 0
+    const said = new Set<string>()
+    const tell = (notice: string): void => {
+      const [first] = pending.values()
+      if (said.has(notice) || first === undefined) return
+      said.add(notice)
+      first.events.put({ progress: { stage: 'farm', done: 0, total: 1, unit: 'steps', notice } })
+    }
+    while (!stop.signal.aborted) {
+      await sleep(askEveryMs, undefined, { signal: stop.signal }).catch(() => {})
+      if (broker.awayMs() > patienceMs) throw brokerGone(broker)
+      if (broker.awayMs() > askEveryMs) tell(`The broker ${broker.address.broker} is away: waiting for it.`)
+      // Waits itself while the broker is away.
+      if (broker.awayMs() > 0) continue
+      await sayWhoWeAre()
+      const workers = await whoIsThere(broker, 'worker')
+      if (workers.some(isOurs) || pending.size === 0) seenAt = performance.now()
+      const lonely = performance.now() - seenAt
+      if (lonely > lonelyMs) tell(`No worker is there: \`mq worker --queue\` starts one.`)
+      for (const other of workers.filter((one) => !isOurs(one))) {
+        tell(`The worker on ${other.host} runs mq ${other.version}, and this is ${unitVersion()}: it gets no units.`)
+      }
+      const all = [...pending]
+      const some = all.slice(at, at + askedAtOnce)
+      at = at + askedAtOnce >= all.length ? 0 : at + askedAtOnce
+      for (const one of some) await look(one, lonely > givenUpMs)
+    }
+  }
+
+  return {
+    work,
+    cancel: abort,
+    async *deliver(order) {
+      const id = orderId(order)
+      const channel = newChannel<Event>()
+      pending.set(id, { order, events: channel })
+      try {
+        if (isCancelled) throw MqError.of('INTERRUPTED', { what: 'the build' })
+        void submit(id, order).catch((error: unknown) => settle(id, { error: MqError.from(error) }))
+        for (;;) {
+          const event = await channel.take()
+          if ('error' in event) throw event.error
+          if ('delivery' in event) {
+            done += 1
+            return event.delivery
+          }
+          yield event.progress
+        }
+      } finally {
+        pending.delete(id)
+        const removing = queue.remove(id).catch(() => {})
+        removals.add(removing)
+        void removing.then(() => removals.delete(removing))
+      }
+    },
+    async close() {
+      signal?.removeEventListener('abort', abort)
+      stop.abort()
+      await Promise.race([watching, sleep(3000, undefined, { ref: false })])
+      // A broker that is away is not waited for.
+      const goodbye = Promise.allSettled([...removals, sayGone(broker, 'build', work)])
+      await Promise.race([goodbye, sleep(3000, undefined, { ref: false })])
+      const closed = Promise.allSettled([queue.close(), events.close()])
+      await Promise.race([closed, sleep(3000, undefined, { ref: false })])
+      await Promise.race([Promise.allSettled([queue.disconnect(), events.disconnect()]), sleep(1000, undefined, { ref: false })])
+    },
+  }
+}
+
+function isOurs({ version }: PresentWorker): boolean {
+  return version === unitVersion()
+}

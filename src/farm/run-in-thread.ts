@@ -1,0 +1,72 @@
+import { createRequire } from 'node:module'
+import { Worker } from 'node:worker_threads'
+import type { InProcessOptions, UnitResult, UnitTask } from '../build/index.js'
+import { errorOf, type Failure } from '../engine/index.js'
+import { MqError } from '../errors/index.js'
+import type { Progress } from '../progress/index.js'
+
+/** How long a unit that is given back may take to end, before its thread is ended. */
+const endsWithinMs = 10_000
+
+export type ToThread =
+  | { readonly what: 'run'; readonly task: UnitTask; readonly means: Omit<InProcessOptions, 'signal'> }
+  | { readonly what: 'abort' }
+
+export type FromThread =
+  | { readonly what: 'progress'; readonly progress: Progress }
+  | { readonly what: 'done'; readonly result: UnitResult }
+  | { readonly what: 'failed'; readonly failure: Failure }
+
+/** Runs units in a thread of its own, one at a time. */
+export interface UnitThread extends AsyncDisposable {
+  /** @throws MqError, FormatError: what the unit throws; INTERRUPTED. */
+  run(task: UnitTask, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<UnitResult>
+}
+
+/** A thread, which starts with its first unit. */
+export function unitThread(means: Omit<InProcessOptions, 'signal'>): UnitThread {
+  let thread: Worker | undefined
+  const end = async (): Promise<void> => {
+    await thread?.terminate()
+    thread = undefined
+  }
+  return {
+    async run(task, onProgress, signal) {
+      if (signal.aborted) throw MqError.of('INTERRUPTED', { what: 'the unit' })
+      const own = (thread ??= new Worker(createRequire(import.meta.url).resolve('#farm-unit')))
+      let resolve = (_: UnitResult): void => {}
+      let reject = (_: unknown): void => {}
+      const settled = new Promise<UnitResult>((yes, no) => {
+        resolve = yes
+        reject = no
+      })
+      const heard = (message: FromThread): void => {
+        if (message.what === 'progress') onProgress(message.progress)
+        else if (message.what === 'done') resolve(message.result)
+        else reject(errorOf(message.failure))
+      }
+      const ended = (error: unknown): void => {
+        thread = undefined
+        reject(error instanceof Error ? error : MqError.of('INTERNAL', { problem: 'the thread of the unit ended' }))
+      }
+      let late: NodeJS.Timeout | undefined
+      const abort = (): void => {
+        own.postMessage({ what: 'abort' } satisfies ToThread)
+        late = setTimeout(() => reject(MqError.of('INTERRUPTED', { what: 'the unit' })), endsWithinMs)
+      }
+      own.on('message', heard).once('error', ended).once('exit', ended)
+      signal.addEventListener('abort', abort, { once: true })
+      try {
+        own.postMessage({ what: 'run', task, means } satisfies ToThread)
+        return await settled
+      } finally {
+        clearTimeout(late)
+        signal.removeEventListener('abort', abort)
+        own.off('message', heard).off('error', ended).off('exit', ended)
+        // It would go on.
+        if (signal.aborted) await end()
+      }
+    },
+    [Symbol.asyncDispose]: end,
+  }
+}

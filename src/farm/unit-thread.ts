@@ -1,0 +1,29 @@
+import { parentPort } from 'node:worker_threads'
+import { inProcess } from '../build/index.js'
+import { failureOf } from '../engine/index.js'
+import { MqError } from '../errors/index.js'
+import { finish } from '../progress/index.js'
+import type { FromThread, ToThread } from './run-in-thread.js'
+
+// The thread that a worker runs its units in, so that its own thread is free to talk to the broker whatever they do.
+
+let running = new AbortController()
+const say = (message: FromThread): void => parentPort?.postMessage(message)
+
+parentPort?.on('message', (message: ToThread) => {
+  if (message.what === 'abort') running.abort()
+  else void run(message)
+})
+
+async function run({ task, means }: Extract<ToThread, { what: 'run' }>): Promise<void> {
+  running = new AbortController()
+  try {
+    const work = inProcess({ ...means, signal: running.signal }).run(task)
+    const result = await finish(work, (progress) => say({ what: 'progress', progress }))
+    say({ what: 'done', result })
+  } catch (error) {
+    // An error that is no MqError has its words in English of Node: the table says the same to the user.
+    const known = error instanceof Error && 'code' in error ? MqError.from(error, task.folder) : error
+    say({ what: 'failed', failure: failureOf(known) })
+  }
+}
