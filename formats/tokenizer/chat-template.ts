@@ -21,7 +21,8 @@ export function chatTemplates(files: TokenizerFiles): ChatTemplates {
     { file: 'chat_template.jinja', template: jinjaTemplates(files) },
     { file: 'chat_template.json', template: asObject(files.chatTemplateJson)?.['chat_template'] },
   ].filter(({ template }) => !isBlank(template))
-  const isUsable = (template: unknown): boolean => typeof template === 'string' || named(template) !== undefined
+  const isUsable = (template: unknown): boolean =>
+    typeof template === 'string' || (named(template)?.some((one) => asText(asObject(one)?.['template']) !== undefined) ?? false)
   const unusable = sources.filter(({ template }) => !isUsable(template))
   const [taken, ...others] = sources.filter(({ template }) => isUsable(template))
   const different = others.filter(({ template }) => JSON.stringify(template) !== JSON.stringify(taken?.template))

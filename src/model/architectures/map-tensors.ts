@@ -70,10 +70,16 @@ function adviceOn(name: string): string {
   if (name.endsWith('.bias')) {
     return 'transformers ignores a bias that the model class does not have: remove it, or check that config.json belongs to these weights'
   }
-  const wrapper = /^(?:base_model\.model|module|_orig_mod|_fsdp_wrapped_module|transformer_engine|policy|actor)\./.exec(name)?.[0]
+  const wrapper =
+    /^(?:base_model\.model|module|_orig_mod|_fsdp_wrapped_module|transformer_engine|policy|actor|model(?=\.(?:model|lm_head)\.))\./.exec(
+      name,
+    )?.[0]
   if (wrapper !== undefined) return `Save the model without the wrapper whose names begin with "${wrapper}"`
   if (/(?:^|\.)(?:score|classifier|v_head|value_head|reward_head|regression_head)\./.test(name)) {
     return 'The model has a regression or classification head, which is not converted: use the language model it was fine-tuned from'
+  }
+  if (/[._](?:scale|scale_inv|scales|zero_point|absmax|SCB)$/.test(name)) {
+    return 'If the weights are dequantized already, remove the scales from the weight files; else add the quantization_config of the original config.json'
   }
   return 'Check that config.json belongs to these weights'
 }

@@ -85,6 +85,11 @@ describe('what llama.cpp does not do', () => {
       { config, tokenizer: { ...tokenizer, post_processor: { type: 'Weird' } } },
       'has the step "Weird", which is left out',
     ],
+    [
+      'chat templates by name that are none',
+      { config: { ...config, chat_template: { a: 1 } } },
+      'neither a text nor templates by name',
+    ],
     ['a chat template that is none', { config: { ...config, chat_template: 5 } }, 'neither a text nor templates by name'],
     ['another split than that of tokenizer.json', { config: { ...config, fix_mistral_regex: true } }, 'has fix_mistral_regex'],
     [

@@ -231,6 +231,8 @@ describe('what does not fit', () => {
     ['lm_head.modules_to_save.default.weight', 'merge_and_unload()'],
     ['module.lm_head.weight', 'without the wrapper whose names begin with "module."'],
     ['_orig_mod.lm_head.weight', 'without the wrapper whose names begin with "_orig_mod."'],
+    ['model.model.norm.weight', 'without the wrapper whose names begin with "model."'],
+    ['model.layers.0.mlp.up_proj.weight_scale', 'remove the scales from the weight files'],
     ['score.weight', 'a regression or classification head'],
     ['model.surprise.weight', 'Check that config.json belongs to these weights'],
   ])('says how %s may have come there', async (name, advice) => {
