@@ -5,6 +5,7 @@ import type { FeedbackFactor } from './feedback.js'
 import { feedbackLayout, feedbackReach } from './feedback-forms.js'
 import { kernelNames, loadKernels } from './load-kernels.js'
 import { type OutputForm, sumOutputs } from './output-error.js'
+import type { ProductKernel } from './products.js'
 import { type GgmlTypeName, ggmlBytes, ggmlType } from './types.js'
 
 /** Elements that cross into the kernels' memory in one call; it bounds that memory. */
@@ -87,18 +88,6 @@ type FeedbackKernel = (
   tables: number,
   depth: number,
   reach: number,
-  work: number,
-) => void
-type ProductKernel = (
-  a: number,
-  depthStride: number,
-  rowStride: number,
-  packed: number,
-  c: number,
-  rows: number,
-  columns: number,
-  depth: number,
-  upper: number,
   work: number,
 ) => void
 type DequantizeKernel = (source: number, target: number, elements: number) => void

@@ -28,7 +28,8 @@ export interface Products {
 }
 
 type Pack = (b: number, stride: number, target: number, columns: number, depth: number) => void
-type Multiply = (
+/** Products of rows by a packed matrix: `product` of the kernels. */
+export type ProductKernel = (
   a: number,
   depthStride: number,
   rowStride: number,
@@ -45,7 +46,7 @@ type Multiply = (
 export async function openProducts(): Promise<Products> {
   const { exports: kernels, memory, heapBase, reserve: reserveTo } = await loadKernels()
   const pack = kernels['product_pack'] as Pack
-  const multiply = kernels['product'] as Multiply
+  const multiply = kernels['product'] as ProductKernel
 
   /** Places of so many values each, one after the other. */
   const reserve = (...lengths: number[]): number[] => {

@@ -3,7 +3,7 @@ import { type Dimensions, dimensionsOf } from './base.js'
 import { flag, type ModelConfig } from './config.js'
 import { type EndOptions, embeddingAndOutputRows } from './embedding-and-output.js'
 import { gatedFeedForward } from './feed-forward.js'
-import { blocks, norm, type Row } from './rows.js'
+import { blocks, layerNorm, norm, type Row } from './rows.js'
 
 interface DecoderOptions extends EndOptions {
   /** Instead of two norms, before attention and before the feed-forward part. */
@@ -31,6 +31,11 @@ export function decoderRows(config: ModelConfig, options: DecoderOptions = {}): 
 /** Norms before attention and before the feed-forward part, as Llama names them. */
 export function preNorms({ hidden }: Pick<Dimensions, 'hidden'>): Row[] {
   return [norm('input_layernorm', 'attn_norm', hidden), norm('post_attention_layernorm', 'ffn_norm', hidden)]
+}
+
+/** The same norms with biases, of models with LayerNorm. */
+export function preLayerNorms({ hidden }: Pick<Dimensions, 'hidden'>): Row[] {
+  return [...layerNorm('input_layernorm', 'attn_norm', hidden), ...layerNorm('post_attention_layernorm', 'ffn_norm', hidden)]
 }
 
 function swiglu({ hidden, feedForward }: Dimensions): Row[] {

@@ -6,6 +6,7 @@ import { plainFeedForward } from '../plain-feed-forward.js'
 import { plainRope } from '../rope.js'
 import { blocks, layerNorm, linear } from '../rows.js'
 import { type Family, layerNorms } from '../types.js'
+import { bigCodeIgnored } from './starcoder.js'
 
 /** CodeShell: as GPT-2 with rotations and groups of heads. */
 export const codeshell: Family = {
@@ -19,16 +20,7 @@ export const codeshell: Family = {
       group_query_attention: [true],
       n_inner: (value, { fields }) => value === 4 * Number(fields['n_embd']),
     },
-    ignored: [
-      'attention_softmax_in_fp32',
-      'inference_runner',
-      'max_batch_size',
-      'max_sequence_length',
-      'pad_key_length',
-      'pre_allocate_kv_cache',
-      'scale_attention_softmax_in_fp32',
-      'validate_runner_input',
-    ],
+    ignored: bigCodeIgnored,
   },
   keys: (config) => [
     ...countKey(config, 'context_length', 'n_positions'),

@@ -1,9 +1,8 @@
 import { baseKeys, dimensionsOf } from '../base.js'
-import { decoderRows } from '../decoder.js'
+import { decoderRows, preLayerNorms } from '../decoder.js'
 import { headLength } from '../llama.js'
 import { uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
-import { layerNorm } from '../rows.js'
 import { type Family, layerNorms } from '../types.js'
 
 /** Jais 2: layer norms and biases everywhere, a squared ReLU. */
@@ -19,10 +18,7 @@ export const jais2: Family = {
   tensors: (config) =>
     decoderRows(config, {
       normBias: true,
-      norms: ({ hidden }) => [
-        ...layerNorm('input_layernorm', 'attn_norm', hidden),
-        ...layerNorm('post_attention_layernorm', 'ffn_norm', hidden),
-      ],
+      norms: preLayerNorms,
       attention: { bias: true },
       feedForward: ({ hidden, feedForward }) => plainFeedForward('mlp', hidden, feedForward, { bias: true }),
     }),

@@ -1,8 +1,7 @@
 import { countKey, fileTypePlace, floatKey, names } from '../base.js'
-import { decoderRows } from '../decoder.js'
+import { decoderRows, preLayerNorms } from '../decoder.js'
 import { text } from '../metadata.js'
 import { plainRope } from '../rope.js'
-import { layerNorm } from '../rows.js'
 import { type Family, layerNorms } from '../types.js'
 
 /** Orion: a Llama with layer norms, whose epsilon config.json calls that of RMS norms. */
@@ -28,10 +27,7 @@ export const orion: Family = {
   tensors: (config) =>
     decoderRows(config, {
       normBias: true,
-      norms: ({ hidden }) => [
-        ...layerNorm('input_layernorm', 'attn_norm', hidden),
-        ...layerNorm('post_attention_layernorm', 'ffn_norm', hidden),
-      ],
+      norms: preLayerNorms,
       attention: { bias: false },
     }),
   footprint: { attention: 'grouped' },

@@ -6,6 +6,18 @@ import { plainFeedForward } from '../plain-feed-forward.js'
 import { blocks, layerNorm, linear, silently, tensor } from '../rows.js'
 import { type Family, layerNorms } from '../types.js'
 
+/** How models of the class GPTBigCode, and those made from its code, are run. */
+export const bigCodeIgnored = [
+  'attention_softmax_in_fp32',
+  'inference_runner',
+  'max_batch_size',
+  'max_sequence_length',
+  'pad_key_length',
+  'pre_allocate_kv_cache',
+  'scale_attention_softmax_in_fp32',
+  'validate_runner_input',
+] as const
+
 /** StarCoder and SantaCoder: as GPT-2, one head of keys and values for all queries, matrices the usual way round. */
 export const starcoder: Family = {
   architecture: 'starcoder',
@@ -18,19 +30,12 @@ export const starcoder: Family = {
       n_inner: (value, { fields }) => value === 4 * Number(fields['n_embd']),
     },
     ignored: [
-      'attention_softmax_in_fp32',
-      'inference_runner',
-      'max_batch_size',
-      'max_sequence_length',
-      'pad_key_length',
-      'pre_allocate_kv_cache',
-      'scale_attention_softmax_in_fp32',
+      ...bigCodeIgnored,
       'summary_activation',
       'summary_first_dropout',
       'summary_proj_to_labels',
       'summary_type',
       'summary_use_proj',
-      'validate_runner_input',
     ],
   },
   keys: (config) => [

@@ -1,7 +1,6 @@
 import { baseKeys } from '../base.js'
-import { decoderRows } from '../decoder.js'
+import { decoderRows, preLayerNorms } from '../decoder.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
-import { layerNorm } from '../rows.js'
 import { type Family, layerNorms } from '../types.js'
 
 /** StarCoder 2: layer norms and biases everywhere, no gate. */
@@ -27,10 +26,7 @@ export const starcoder2: Family = {
   tensors: (config) =>
     decoderRows(config, {
       normBias: true,
-      norms: ({ hidden }) => [
-        ...layerNorm('input_layernorm', 'attn_norm', hidden),
-        ...layerNorm('post_attention_layernorm', 'ffn_norm', hidden),
-      ],
+      norms: preLayerNorms,
       attention: { bias: true },
       feedForward: ({ hidden, feedForward }) =>
         plainFeedForward('mlp', hidden, feedForward, { bias: true, names: ['c_fc', 'c_proj'] }),
