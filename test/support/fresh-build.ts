@@ -7,13 +7,14 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /**
- * Worker threads and llama.cpp's child run from dist/: builds it anew where a source is newer, so that no test runs against a stale build.
+ * Tests import dist/, and worker threads and llama.cpp's child run from it: builds it anew where a source is newer, so that no test runs
+ * against a stale build.
  * Makes the folder in which test files share the GGUF files of the samples.
  * @returns what takes that folder away.
  */
 export default function setup(): () => void {
   const built = newest(join(root, 'dist'), /^\.built$/)
-  const sources = ['formats', 'src', 'commands'].map((folder) => newest(join(root, folder), /\.ts$/))
+  const sources = ['bench', 'commands', 'formats', 'src'].map((folder) => newest(join(root, folder), /\.ts$/))
   if (Math.max(...sources) > built) execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' })
   const models = mkdtempSync(join(tmpdir(), 'mq-test-models-'))
   process.env['MQ_TEST_MODELS'] = models

@@ -99,7 +99,7 @@ function valueAt(recipe: Recipe, index: readonly number[]): number {
       return 0
     }
     case 'scale':
-      return valueAt(recipe.input, index) * 2 ** (recipe.powers.charCodeAt(index[recipe.axis] as number) - 109)
+      return Math.fround(valueAt(recipe.input, index) * 2 ** (recipe.powers.charCodeAt(index[recipe.axis] as number) - 109))
     case 'multiply':
       return Math.fround(valueAt(recipe.input, index) * recipe.value)
     case 'reshape':
