@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { copyFile, mkdir, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import type { GgmlTypeName } from '../formats/ggml/types.js'
 import { openGguf } from '../formats/gguf/index.js'
 import { type Calibration, makeImatrix, openCalibration } from '../src/calibration/index.js'
 import { measure } from '../src/engine/index.js'
@@ -48,6 +49,8 @@ export interface LabOptions {
   readonly cache?: MeasurementCache | undefined
   /** Where files are made, to be thrown away. */
   readonly folder: string
+  /** Types that the rule of `--target-bpw` tries; by default all that the proposal does. */
+  readonly rivalTypes?: readonly GgmlTypeName[] | undefined
 }
 
 /** What is known of the inputs: covariances, for error feedback; their diagonal alone; or nothing. */
@@ -100,7 +103,7 @@ export class QualityLab implements AsyncDisposable {
   /** llama-quantize's file of the types that its proposed `--target-bpw` would choose, of at most so many bytes of tensors. */
   async targetBpw(dataBytes: number): Promise<QualityFile> {
     return await this.#file(`target-bpw-${dataBytes}`, async (output) => {
-      this.#rivalErrors ??= targetBpwErrors(this.blueprint, this.#reference, this.#matrix)
+      this.#rivalErrors ??= targetBpwErrors(this.blueprint, this.#reference, this.#matrix, this.#options.rivalTypes)
       const tensors = await this.#rivalErrors
       const { tensors: all } = await finish(makePlan(this.blueprint, { kind: 'type', type: this.blueprint.sourceType }))
       const chosen = new Set(tensors.map(({ name }) => name))

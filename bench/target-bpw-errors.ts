@@ -8,7 +8,7 @@ import { oracle } from './ggml-peer.js'
 import type { WeighedTensor } from './target-bpw.js'
 
 /** Types that the proposal tries. */
-const tried: readonly GgmlTypeName[] = [
+export const proposedTypes: readonly GgmlTypeName[] = [
   ...(['IQ1_S', 'IQ1_M', 'IQ2_XXS', 'IQ2_XS', 'IQ2_S', 'IQ3_XXS', 'IQ3_S', 'IQ4_XS', 'IQ4_NL', 'Q2_K', 'Q3_K', 'Q4_0'] as const),
   ...(['Q4_1', 'Q4_K', 'Q5_0', 'Q5_1', 'Q5_K', 'Q6_K', 'Q8_0', 'F16', 'BF16'] as const),
 ]
@@ -21,17 +21,23 @@ const sampledRows = 32
  * sampled row the squared error weighted by the mean square of the column's input, over the row's own weighted square; the mean over the
  * rows without the hundredth at either end; summed over all rows of all experts. Outlying inputs count up to a cap. Types under 3 bits are
  * tried on rows of ffn_down that are clipped at 4 standard deviations, and count more for attention.
- * @param reference a GGUF file in BF16. @param matrix an importance matrix of it.
+ * @param reference a GGUF file in BF16. @param matrix an importance matrix of it. @param tried types to try.
  * Source: llama.cpp pull request 15550, for an importance matrix that holds no mean activations.
  */
-export async function targetBpwErrors({ tensors }: Blueprint, reference: string, matrix: string): Promise<WeighedTensor[]> {
+export async function targetBpwErrors(
+  { tensors }: Blueprint,
+  reference: string,
+  matrix: string,
+  tried: readonly GgmlTypeName[] = proposedTypes,
+): Promise<WeighedTensor[]> {
   const { entries } = await readEntries(matrix)
   const gguf = await openGguf(reference)
   try {
     const found: WeighedTensor[] = []
     for (const tensor of tensors.filter(({ keepF32 }) => !keepF32)) {
       const stored = gguf.tensors.find(({ name }) => name === tensor.name) as OpenGgufTensor
-      found.push(weigh(tensor, stored.dimensions, await readBf16(gguf, stored), entries.get(tensor.name)?.meanSquares))
+      const importance = entries.get(tensor.name)?.meanSquares
+      found.push(weigh(tensor, stored.dimensions, await readBf16(gguf, stored), importance, tried))
     }
     return found
   } finally {
@@ -53,6 +59,7 @@ function weigh(
   [columns = 1, rows = 1, matrices = 1]: readonly number[],
   values: Float32Array,
   importance: Float32Array | undefined,
+  tried: readonly GgmlTypeName[],
 ): WeighedTensor {
   const { name } = tensor
   const elements = columns * rows * matrices

@@ -140,16 +140,17 @@ async function runUpstream(
 
 async function compare({ spec, className, folder }: Case, theirs: Digests | string | undefined): Promise<CoverageRow> {
   const row = { class: className, name: spec.name, arch: spec.arch }
+  const outputs = { f32: `${folder}.ours.f32.gguf`, bf16: `${folder}.ours.bf16.gguf` }
+  for (const output of Object.values(outputs)) await rm(output, { force: true })
+  const refusals = await convertOurs(folder, outputs, spec.options?.mq)
   for (const type of goldenTypes) {
-    const output = `${folder}.ours.${type}.gguf`
-    await rm(output, { force: true })
-    const refusal = await convertOurs(folder, type, output, spec.options?.mq)
+    const refusal = refusals[type]
     if (typeof theirs !== 'object') {
       const own = refusal === undefined ? 'ours is written' : `ours: ${refusal.code}`
       return { ...row, state: 'failed', detail: `${theirs ?? ''} (${own})` }
     }
     if (refusal !== undefined) return { ...row, state: 'refused', detail: `${refusal.code}: ${refusal.message}` }
-    const [mine, their] = [await digestGguf(output), theirs[type]].map((digest) => comparable(spec.name, digest)) as [
+    const [mine, their] = [await digestGguf(outputs[type]), theirs[type]].map((digest) => comparable(spec.name, digest)) as [
       GgufDigest,
       GgufDigest,
     ]

@@ -36,11 +36,12 @@ describe("a tiny checkpoint becomes what llama.cpp's converter makes of it, to t
     if (golden === undefined) return skip('there is no golden file')
     const folder = await writeCheckpointOf(spec, join(parent, className), className)
     const notDifferent = new Set(betterNames(spec.name))
+    const outputs = { f32: `${folder}.f32.gguf`, bf16: `${folder}.bf16.gguf` }
+    const refusals = await convertOurs(folder, outputs, spec.options?.mq)
     for (const type of goldenTypes) {
-      const output = `${folder}.${type}.gguf`
-      const refusal = await convertOurs(folder, type, output, spec.options?.mq)
+      const refusal = refusals[type]
       if (refusal !== undefined && notYet.has(refusal.code)) return skip(refusal.code)
-      const found: GgufDigest | undefined = refusal === undefined ? await digestGguf(output) : undefined
+      const found: GgufDigest | undefined = refusal === undefined ? await digestGguf(outputs[type]) : undefined
       const difference = found === undefined ? refusal?.message : firstDifference(found, golden[type])
       if (difference !== undefined && spec.name in known) return skip(`${known[spec.name]}: ${difference}`)
       expect(refusal).toBeUndefined()
@@ -54,7 +55,7 @@ describe("a tiny checkpoint becomes what llama.cpp's converter makes of it, to t
         for (const name of notDifferent)
           if (placeOf(ours, name, theirs) !== placeOf(theirs, name, ours)) notDifferent.delete(name)
       }
-      await rm(output)
+      await rm(outputs[type])
     }
     // What is said to differ on purpose does.
     expect([...notDifferent]).toEqual([])

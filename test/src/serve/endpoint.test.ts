@@ -193,7 +193,7 @@ describe.skipIf(!llama.available)(`the endpoint (${llama.name})`, () => {
       const spec = checkpointSpecs.find((one) => one.name === name)
       if (spec === undefined) throw new Error(name)
       const checkpoint = await writeCheckpointOf(spec, join(folder, name), spec.classes[0] ?? '')
-      await convertOurs(checkpoint, 'f32', join(folder, `${name}.gguf`), spec.options?.mq)
+      await convertOurs(checkpoint, { f32: join(folder, `${name}.gguf`) }, spec.options?.mq)
       return join(folder, `${name}.gguf`)
     }
     const bert = await start({ name: 'bert', path: await make('bert') }, { keys: ['a key'.replace(' ', '-'), 'another'] })
