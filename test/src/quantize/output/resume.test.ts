@@ -15,6 +15,7 @@ import { finish, type Progress } from '../../../../src/progress/index.js'
 import { type QuantizeOptions, type QuantizeResult, quantize } from '../../../../src/quantize/quantize.js'
 import { madeUpInputs } from '../../../support/input-covariances.js'
 import { runMqHere } from '../../../support/run-mq-here.js'
+import { samplePath } from '../../../support/sample-models.js'
 import { smallModel, smallPlan } from '../../../support/small-model.js'
 
 let source = ''
@@ -295,12 +296,11 @@ describe('two processes', () => {
 
 describe('after kill -9', () => {
   /** MQ_KILLS=20 looks longer. */
-  const kills = Number(process.env['MQ_KILLS'] ?? 2)
+  const kills = Number(process.env['MQ_KILLS'] ?? 3)
   const entry = fileURLToPath(new URL('../../../../bin/run.js', import.meta.url))
-  const sample = fileURLToPath(new URL('../../../../samples/llama-kjv', import.meta.url))
 
   const commandLine = (path: string, more: readonly string[]): string[] => {
-    return ['quantize', sample, '--preset', 'Q4_K_M', '-o', path, '--json', ...more]
+    return ['quantize', ...more, '--preset', 'Q4_K_M', '-o', path, '--json']
   }
 
   const journalBytes = async (): Promise<number> => (await stat(`${output}.partial.journal`).catch(() => undefined))?.size ?? 0
@@ -310,8 +310,8 @@ describe('after kill -9', () => {
     const over = new AbortController()
     const changes = watch(folder, { signal: over.signal })
     const env = { ...process.env, NODE_ENV: 'production' }
-    const child = spawn(process.execPath, [entry, ...commandLine(output, more)], { env, stdio: 'ignore' })
-    const ended = once(child, 'exit').then(() => over.abort())
+    const child = spawn(process.execPath, [entry, ...commandLine(output, more), '--threads', '1'], { env, stdio: 'ignore' })
+    const ended = once(child, 'exit').finally(() => over.abort())
     try {
       for await (const { filename } of changes) {
         if (filename?.endsWith('.journal') === true && (await journalBytes()) >= bytes) child.kill('SIGKILL')
@@ -319,7 +319,7 @@ describe('after kill -9', () => {
     } catch (error) {
       if (!over.signal.aborted) throw error
     }
-    await ended
+    expect(await ended).toEqual([null, 'SIGKILL'])
   }
 
   async function finishAt(path: string, more: readonly string[]): Promise<{ hashes: string[]; resumedBytes: number }> {
@@ -330,13 +330,17 @@ describe('after kill -9', () => {
   }
 
   /** Inputs of all matrices of the layers, made up: each column goes a little with each other. */
-  async function writeCalibration(): Promise<string> {
-    const { tensors } = await makeBlueprint(sample)
+  async function writeCalibration(model: string): Promise<string> {
+    const { tensors } = await makeBlueprint(model)
     const weights = tensors.filter(({ layer, keepF32, shape }) => layer !== undefined && !keepF32 && shape.length === 2)
+    const covarianceOf = (columns: number): Float32Array => {
+      const whole = new Float32Array((columns * (columns + 1)) / 2).fill(0.5)
+      for (let row = 0, at = 0; row < columns; at += columns - row, row++) whole[at] = 2
+      return whole
+    }
     const inputs = new Map(
       weights.map(({ name, shape: [, columns = 0] }) => {
-        const rows = Array.from({ length: columns }, (_, row) => [2, ...Array<number>(columns - 1 - row).fill(0.5)])
-        return [name, { columns, tokens: [1], whole: Float32Array.from(rows.flat()), kept: new Float32Array(), keptCounts: [0] }]
+        return [name, { columns, tokens: [1], whole: covarianceOf(columns), kept: new Float32Array(), keptCounts: [0] }]
       }),
     )
     const entries = new Map(
@@ -348,18 +352,21 @@ describe('after kill -9', () => {
     return path
   }
 
-  test.each([
-    { what: 'file', more: [], files: 1 },
-    { what: 'shards', more: ['--split-max-size', '1MB'], files: 3 },
-    { what: 'file under calibration', more: ['--damping', '0.3'], files: 1 },
-  ])('again and again, the command finishes the same $what', async ({ what, more: given, files }) => {
-    const calibrated = what.includes('calibration')
-    const more = calibrated ? [...given, '--calibration', await writeCalibration()] : given
-    let grown = 0
+  test.each<{ what: string; sample: 'llama-kjv' | 'deepseek-kjv-moe'; split: string[]; files: number; damping?: string }>([
+    { what: 'file', sample: 'llama-kjv', split: [], files: 1 },
+    { what: 'shards', sample: 'deepseek-kjv-moe', split: ['--split-max-size', '1MB'], files: 3 },
+    { what: 'file under calibration', sample: 'deepseek-kjv-moe', split: [], files: 1, damping: '0.3' },
+  ])('again and again, the command finishes the same $what of $sample', async ({ sample, split, files, damping }) => {
+    const model = samplePath(sample)
+    const calibrated = damping === undefined ? [] : ['--damping', damping, '--calibration', await writeCalibration(model)]
+    const more = [model, ...split, ...calibrated]
+    const grown = [0]
     for (let kill = 0; kill < kills; kill++) {
-      await killAt(grown + 900, more)
-      grown = await journalBytes()
+      await killAt((grown.at(-1) ?? 0) + 700, more)
+      grown.push(await journalBytes())
     }
+    // Each run went on from the journal of the one before it.
+    expect(grown).toEqual([...new Set(grown)].toSorted((a, b) => a - b))
     const killed = await finishAt(output, more)
     expect(killed.resumedBytes).toBeGreaterThan(0)
     expect(killed.hashes.length).toBeGreaterThanOrEqual(files)
