@@ -22,7 +22,7 @@ describe('mq plan, the dry run of everything', () => {
 
   it('says the size of the file, the memory at four widths and the time', async () => {
     const file = join(folder, 'plan.json')
-    const flags = ['--bits', '3', '--ctx', '1024', '--vram', '11MB', '-o', file, '--json']
+    const flags = ['--bits', '3', '--no-measure', '--ctx', '1024', '--vram', '11MB', '-o', file, '--json']
     const { stdout } = await runCommand(PlanCommand, [sample, ...flags])
     const { fileBytes, memory, placement, duration, tensors } = JSON.parse(stdout) as DryRun
     const path = join(folder, 'made.gguf')

@@ -60,7 +60,7 @@ describe.skipIf(!foreign.available || !foreign.has('llama-perplexity'))(`llama-p
     await write(await blueprintOfAdapter(base, join(folder, adapter)), 'F32', 'adapter.gguf')
     await cp(samplePath('text/kjv-heldout.txt'), join(folder, 'text.txt'))
     const perplexity = async (...args: string[]): Promise<number> => {
-      const common = ['-f', 'text.txt', '-c', '128', '--chunks', '4', '-t', '2']
+      const common = ['-f', 'text.txt', '-c', '128', '--chunks', '4', '-t', '1']
       // Its log is cut off now and then, when the program ends before the thread that writes it.
       for (let tries = 0; tries < 5; tries++) {
         const { stdout, stderr } = await foreign.run('llama-perplexity', [...args, ...common], { cwd: folder, timeout: 120_000 })

@@ -82,9 +82,10 @@ function meanProducts(rows: Float32Array, columns: number): Float64Array {
   for (let row = 0; row < rows.length; row += columns) {
     for (let i = 0; i < columns; i++) {
       const share = (rows[row + i] as number) / count
-      for (let j = 0; j < columns; j++)
+      for (let j = i; j < columns; j++)
         sums[i * columns + j] = (sums[i * columns + j] as number) + share * (rows[row + j] as number)
     }
   }
+  for (let i = 0; i < columns; i++) for (let j = 0; j < i; j++) sums[i * columns + j] = sums[j * columns + i] as number
   return sums
 }
