@@ -203,7 +203,19 @@ export {
 
 // 10. On many machines: see docs/farm.md
 
-export { type Farm, type FarmOptions, openFarm, type WorkEvent, type WorkOptions, type WorkReport, work } from './farm/index.js'
+export {
+  type Farm,
+  type FarmOptions,
+  type FarmStatus,
+  farmMetrics,
+  farmStatus,
+  farmStatusText,
+  openFarm,
+  type WorkEvent,
+  type WorkOptions,
+  type WorkReport,
+  work,
+} from './farm/index.js'
 
 // Shared ground: errors, progress, files, how figures are written
 

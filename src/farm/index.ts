@@ -1,2 +1,3 @@
 export { type Farm, type FarmOptions, openFarm } from './farm-executor.js'
+export { type FarmStatus, farmMetrics, farmStatus, farmStatusText } from './status.js'
 export { type WorkEvent, type WorkOptions, type WorkReport, work } from './work.js'
