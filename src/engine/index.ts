@@ -7,7 +7,7 @@ export { defaultDamping, heldOutRows, type InputCovariances, isDamping, needsOf,
 export { isCopy, storesExactly } from './lossless.js'
 export { measure } from './measure.js'
 export { type HeldOutRequest, measureHeldOut } from './measure-held-out.js'
-export { memoryShare, taskBytes } from './memory.js'
+export { type MemoryShare, memoryShare, taskBytes } from './memory.js'
 export { OrderedSums } from './ordered-sums.js'
 export { type Columns, type Importance, rowRangesOf } from './row-ranges.js'
 export { runTasks } from './run-tasks.js'

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import type { StepRecord, UnitExecutor, UnitTask, WorkFolder } from '../build/index.js'
+import { type StepRecord, splitting, type UnitExecutor, type UnitTask, type WorkFolder } from '../build/index.js'
 import { MqError } from '../errors/index.js'
 import { hashFile } from '../files/index.js'
 import type { Progress } from '../progress/index.js'
@@ -17,6 +17,8 @@ export interface FarmOptions {
   readonly queue: string
   /** Of so many units one is computed twice, by two workers where there are two. 0: none. */
   readonly checkEvery?: number
+  /** Weights of a part of an output, at least; by default 64 Mi. */
+  readonly partWeights?: number
   readonly signal?: AbortSignal
 }
 
@@ -43,11 +45,12 @@ export async function openFarm(options: FarmOptions): Promise<Farm> {
         openOrders(broker, { work: name, folder: work.path, signal: options.signal }),
       )
       const opened = orders
-      return {
+      const whole: UnitExecutor = {
         capacity,
         run: (task) => runFarmed(task, work, opened, options.checkEvery ?? 0),
         cancel: () => void opened.then((orders) => orders.cancel()),
       }
+      return splitting(whole, work, options.partWeights)
     },
     async [Symbol.asyncDispose]() {
       await (await orders?.catch(() => undefined))?.close()

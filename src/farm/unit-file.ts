@@ -11,6 +11,7 @@ const unitSchema = v.object({
   version: v.literal(1),
   unit: v.looseObject({ version: v.string(), kind: v.picklist(unitKinds) }),
   inputs: v.record(v.string(), input),
+  parts: v.optional(v.array(v.object({ first: v.number(), end: v.number(), path: v.string() }))),
 })
 const folderSchema = v.object({ version: v.literal(1), work: v.string() })
 
@@ -45,7 +46,7 @@ async function readName(folder: string): Promise<string | undefined> {
 }
 
 /** Writes what a worker needs of a task, with paths relative to the work folder where they are in it. */
-export async function writeUnit(folder: string, { key, unit, inputs }: UnitTask): Promise<void> {
+export async function writeUnit(folder: string, { key, unit, inputs, parts }: UnitTask): Promise<void> {
   const path = pathOf(folder, key)
   await mkdir(join(folder, 'units'), { recursive: true })
   const inside = (place: string): string => {
@@ -53,17 +54,24 @@ export async function writeUnit(folder: string, { key, unit, inputs }: UnitTask)
     return found === '' || found.startsWith('..') || isAbsolute(found) ? place : found.split(sep).join('/')
   }
   const stored = Object.entries(inputs).map(([role, one]) => [role, { path: inside(one.path), folder: inside(one.folder) }])
-  await writeWhole(path, `${JSON.stringify({ version: 1, unit, inputs: Object.fromEntries(stored) })}\n`)
+  const whole = {
+    version: 1,
+    unit,
+    inputs: Object.fromEntries(stored),
+    parts: parts?.map((part) => ({ ...part, path: inside(part.path) })),
+  }
+  await writeWhole(path, `${JSON.stringify(whole)}\n`)
 }
 
 /** Reads what writeUnit wrote. @throws MqError FARM_FOLDER where it is not there. */
 export async function readUnit(folder: string, key: string): Promise<StoredTask> {
   const path = pathOf(folder, key)
   try {
-    const { unit, inputs } = v.parse(unitSchema, JSON.parse(await readFile(path, 'utf8')))
+    const { unit, inputs, parts } = v.parse(unitSchema, JSON.parse(await readFile(path, 'utf8')))
     const outside = (place: string): string => (isAbsolute(place) ? place : join(folder, place))
     const found = Object.entries(inputs).map(([role, one]) => [role, { path: outside(one.path), folder: outside(one.folder) }])
-    return { unit: unit as unknown as Unit, inputs: Object.fromEntries(found) as UnitTask['inputs'] }
+    const known = { unit: unit as unknown as Unit, inputs: Object.fromEntries(found) as UnitTask['inputs'] }
+    return parts === undefined ? known : { ...known, parts: parts.map((part) => ({ ...part, path: outside(part.path) })) }
   } catch (error) {
     throw MqError.of('FARM_FOLDER', { folder, problem: `${path} cannot be read` }, { cause: error })
   }

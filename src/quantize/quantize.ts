@@ -4,12 +4,15 @@ import { type Effort, efforts } from '../../formats/ggml/effort.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import { embeddingCovariances } from '../calibration/index.js'
 import {
+  type Feedback,
   feedbackOf,
   type Importance,
   type InputCovariances,
   isCopy,
+  type MemoryShare,
   memoryOfNeeds,
   memoryShare,
+  type NeedsMemory,
   type QuantizeTask,
   runElements,
   taskBytes,
@@ -18,7 +21,7 @@ import {
 import { MqError } from '../errors/index.js'
 import { checkTarget, type HeldLock, lockName, sharedLock, writingError } from '../files/index.js'
 import type { Blueprint, RemoteShards } from '../model/index.js'
-import { checkPlan, inputsOfPlan, layoutOutput, modelOfPlan, type Plan } from '../plan/index.js'
+import { checkPlan, inputsOfPlan, layoutOutput, modelOfPlan, type OutputLayout, type Plan } from '../plan/index.js'
 import type { WithProgress } from '../progress/index.js'
 import { sourceOf, writeOutput } from './output/write-output.js'
 import { tasksOf } from './tasks.js'
@@ -80,28 +83,10 @@ export interface QuantizeResult {
  *   TENSOR_OVERFLOW, IMPORTANCE_MISMATCH, INTERRUPTED; FormatError GGML_TYPE_UNKNOWN, GGUF_INVALID, INPUT_TRUNCATED.
  */
 export async function* quantize(options: QuantizeOptions): WithProgress<QuantizeResult> {
-  const { output: path, effort = 'default', force = false, fresh = false, signal } = options
+  const { output: path, force = false, fresh = false, signal } = options
   const startedAt = performance.now()
-  if (!efforts.includes(effort)) {
-    throw MqError.of('OPTION_INVALID', {
-      option: 'effort',
-      value: effort,
-      problem: `it is none of ${efforts.join(', ')}`,
-    })
-  }
-  const blueprint = modelOfPlan(options.blueprint, options.plan)
-  const inputs = inputsOfPlan(options, options.blueprint, blueprint)
-  const plan = checkPlan(options.plan, blueprint)
-  const usesFeedback = plan.tensors.some(({ damping }) => damping !== 0)
-  const calibration = inputs.calibration ?? (usesFeedback ? embeddingCovariances(blueprint) : undefined)
-  const { importance = calibration?.importance } = inputs
-  await checkKernels(blueprint, plan)
-  const layout = layoutOutput(blueprint, plan, path, options.splitMaxBytes)
-  const feedback = calibration && feedbackOf(calibration, plan)
+  const { effort, blueprint, plan, calibration, importance, layout, feedback, needs, share } = await settle(options)
   const source = { blueprint, layout, importance, feedback }
-  const needs = feedback && memoryOfNeeds(feedback.calibration, tasksOf(sourceOf(source, [])))
-  const largest = largestTask(tasksOf(sourceOf(source, [])))
-  const share = memoryShare(options.memoryBytes, options.threads, largest, needs?.memory)
   if (signal?.aborted === true) throw MqError.of('INTERRUPTED', { what: path })
   const { dataBytes, bitsPerWeight } = plan
   const files = layout.parts.map((part) => part.path)
@@ -132,6 +117,46 @@ export async function* quantize(options: QuantizeOptions): WithProgress<Quantize
   }
 }
 
+/** What is settled before the first byte is written. */
+export interface Settled {
+  readonly effort: Effort
+  /** As the plan has it. */
+  readonly blueprint: Blueprint
+  readonly plan: Plan
+  readonly calibration: InputCovariances | undefined
+  readonly importance: Importance | undefined
+  readonly layout: OutputLayout
+  readonly feedback: Feedback | undefined
+  readonly needs: NeedsMemory | undefined
+  readonly share: MemoryShare
+}
+
+/** Settles what an output is made of and with which means. @throws MqError as quantize does before it writes. */
+export async function settle(options: Omit<QuantizeOptions, 'force' | 'fresh' | 'shards'>): Promise<Settled> {
+  const { output: path, effort = 'default' } = options
+  if (!efforts.includes(effort)) {
+    throw MqError.of('OPTION_INVALID', {
+      option: 'effort',
+      value: effort,
+      problem: `it is none of ${efforts.join(', ')}`,
+    })
+  }
+  const blueprint = modelOfPlan(options.blueprint, options.plan)
+  const inputs = inputsOfPlan(options, options.blueprint, blueprint)
+  const plan = checkPlan(options.plan, blueprint)
+  const usesFeedback = plan.tensors.some(({ damping }) => damping !== 0)
+  const calibration = inputs.calibration ?? (usesFeedback ? embeddingCovariances(blueprint) : undefined)
+  const { importance = calibration?.importance } = inputs
+  await checkKernels(blueprint, plan)
+  const layout = layoutOutput(blueprint, plan, path, options.splitMaxBytes)
+  const feedback = calibration && feedbackOf(calibration, plan)
+  const source = { blueprint, layout, importance, feedback }
+  const needs = feedback && memoryOfNeeds(feedback.calibration, tasksOf(sourceOf(source, [])))
+  const largest = largestTask(tasksOf(sourceOf(source, [])))
+  const share = memoryShare(options.memoryBytes, options.threads, largest, needs?.memory)
+  return { effort, blueprint, plan, calibration, importance, layout, feedback, needs, share }
+}
+
 /** Keeps other processes from writing the same output. @throws MqError OUTPUT_BUSY, FILE_UNWRITABLE, DISK_FULL. */
 async function lockOutput(path: string, sizeBytes: number): Promise<HeldLock> {
   const lock = lockName(path)
@@ -143,7 +168,7 @@ async function lockOutput(path: string, sizeBytes: number): Promise<HeldLock> {
 }
 
 /** A note with the share of weights that error feedback was used for. */
-function shareNotes({ fromWeights }: InputCovariances, tasks: Iterable<QuantizeTask>): string[] {
+export function shareNotes({ fromWeights }: InputCovariances, tasks: Iterable<QuantizeTask>): string[] {
   let all = 0
   let fed = 0
   for (const { run, needs = [] } of tasks) {

@@ -1,4 +1,5 @@
 import type { WithProgress } from '../../progress/index.js'
+import type { QuantizedRange } from '../../quantize/index.js'
 import type { Json, Unit } from '../graph/step.js'
 import type { StepRecord } from '../work/work-folder.js'
 
@@ -16,6 +17,8 @@ export interface UnitTask {
   readonly key: string
   /** By role. */
   readonly inputs: Readonly<Record<string, UnitInput>>
+  /** The unit's parts, in their order, where it was split (split.ts): it puts them together. */
+  readonly parts?: readonly QuantizedRange[]
   /** Where files go. It may hold what an earlier run of the same unit has left. */
   readonly folder: string
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { makeImatrix, mergeMatrices } from '../../calibration/index.js'
 import { writeWhole } from '../../files/index.js'
-import { checkPlanMemory, makePlan, planUniform, readPlan, writePlan } from '../../plan/index.js'
+import { checkPlanMemory, makePlan, writePlan } from '../../plan/index.js'
 import type { WithProgress } from '../../progress/index.js'
 import { asGguf } from '../../quantize/index.js'
 import { keepReference, keptReferenceFiles, measureKept, measurementJson } from '../../verify/index.js'
@@ -11,8 +11,8 @@ import type { UnitKind } from '../graph/step.js'
 import type { UnitExecutor, UnitResult, UnitTask } from './executor.js'
 import { keptMeasure } from './kept-measure.js'
 import { blueprintOf, openInputs } from './units/model-inputs.js'
+import { runOutput, runPart } from './units/output-unit.js'
 import { readPlanRequest } from './units/plan-request.js'
-import { writeModel } from './units/write-model.js'
 
 /** Means of this process; results do not depend on them. */
 export interface InProcessOptions {
@@ -41,7 +41,6 @@ const texts = {
 }
 
 /** The one file that most units write. */
-const ggufName = 'model.gguf'
 const calibrationName = 'calibration.gguf'
 const planName = 'plan.json'
 const measurementName = 'measurement.json'
@@ -49,11 +48,7 @@ const measurementName = 'measurement.json'
 /** What each kind of unit does. */
 const units: Readonly<Record<UnitKind, RunUnit>> = {
   /** A checkpoint as a lossless GGUF, for llama.cpp to run. */
-  async *convert(task, { threads, memoryBytes, signal }) {
-    const blueprint = await blueprintOf(task)
-    const plan = planUniform(blueprint, blueprint.sourceType)
-    return yield* writeModel(blueprint, plan, task.folder, ggufName, { threads, memoryBytes, signal })
-  },
+  convert: (task, { threads, memoryBytes, signal }) => runOutput(task, { threads, memoryBytes, signal }),
 
   /** Importance matrix and input covariances of a model on one text. */
   async *calibrate({ unit, inputs, folder }, { threads, signal }) {
@@ -110,20 +105,10 @@ const units: Readonly<Record<UnitKind, RunUnit>> = {
     return { files: [planName], result: { goal, bitsPerWeight, dataBytes, notes } }
   },
 
-  async *quantize(task, { threads, memoryBytes, signal }) {
-    const { unit, inputs, folder } = task
-    const schema = v.object({
-      fileName: v.string(),
-      effort: v.picklist(['fast', 'default', 'best']),
-      shards: v.optional(v.number()),
-    })
-    const { fileName, effort, shards } = v.parse(schema, unit.options)
-    const blueprint = await blueprintOf(task)
-    const plan = await readPlan(inputs['plan']?.path ?? '')
-    await using known = await openInputs(task, blueprint)
-    const means = { threads, memoryBytes, signal }
-    return yield* writeModel(blueprint, plan, folder, fileName, { effort, splitMaxBytes: shards, ...known.options, ...means })
-  },
+  quantize: (task, { threads, memoryBytes, signal }) => runOutput(task, { threads, memoryBytes, signal }),
+
+  /** Some of the tensors of an output: see split.ts. */
+  'quantize-part': (task, { threads, memoryBytes, signal }) => runPart(task, { threads, memoryBytes, signal }),
 
   /** Base logits of the model that others are measured against. */
   async *reference({ unit, inputs, folder }, { threads, signal }) {

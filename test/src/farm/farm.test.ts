@@ -98,6 +98,16 @@ describe.skipIf(!redisServer.available)(`a farm (${redisServer.name})`, { timeou
     expect((await again.stop()).done).toBe(0)
   })
 
+  test('outputs are quantized in parts, and put together to the same bytes', async () => {
+    const workers = [startWorker(), startWorker()]
+    const { digests } = await run({ farm: { queue: redis.url, partWeights: 2 ** 17 } })
+    const reports = await Promise.all(workers.map(({ stop }) => stop()))
+    expect(digests).toStrictEqual(alone)
+    expect(reports.reduce((sum, { done }) => sum + done, 0)).toBeGreaterThan(12)
+    for (const { events } of workers)
+      expect(events).toContainEqual(expect.objectContaining({ unit: expect.stringMatching(/^quantize-part /) }))
+  })
+
   test('a worker that is killed at work is replaced by another', async () => {
     const killed = worker()
     await once(killed.stdout as NodeJS.ReadableStream, 'data')

@@ -1,0 +1,171 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { readFully, writeFully } from '../../formats/file-bytes.js'
+import { inputsOf, type QuantizeTask, runElements, runTasks } from '../engine/index.js'
+import { MqError } from '../errors/index.js'
+import { checkSpace } from '../files/index.js'
+import type { Blueprint } from '../model/index.js'
+import { checkPlan, layoutOutput, modelOfPlan, type Plan } from '../plan/index.js'
+import type { WithProgress } from '../progress/index.js'
+import { partsInPlace } from './output/parts-in-place.js'
+import { sourceOf } from './output/write-output.js'
+import { type QuantizeOptions, settle, shareNotes } from './quantize.js'
+import { inRunningOrder } from './running-order.js'
+import { tasksOf, writtenBytes } from './tasks.js'
+
+/** Weights of a part: seconds to minutes of work for a machine, and some thousands of parts for the largest models. */
+const partWeights = 2 ** 26
+/** Bytes that are copied at once. */
+const copiedBytes = 2 ** 24
+
+/** Consecutive tasks of an output, by their numbers. */
+export interface OutputRange {
+  readonly first: number
+  /** One past the last. */
+  readonly end: number
+}
+
+/** A part that was quantized: the file of quantizeRange. */
+export interface QuantizedRange extends OutputRange {
+  readonly path: string
+}
+
+/**
+ * Cuts an output into parts that can be quantized by themselves: between tensors, or between matrices of a stack, so that no covariance is
+ * prepared in many places; a matrix larger than two parts is cut, too. The same model and plan give the same parts.
+ */
+export function outputRanges(base: Blueprint, plan: Plan, splitMaxBytes?: number, most = partWeights): OutputRange[] {
+  const blueprint = modelOfPlan(base, plan)
+  const layout = layoutOutput(blueprint, checkPlan(plan, blueprint), 'output.gguf', splitMaxBytes)
+  const rowsOf = new Map(blueprint.tensors.map(({ name, shape }) => [name, shape.at(-2) ?? 1]))
+  const ranges: OutputRange[] = []
+  let first = 0
+  let end = 0
+  let weights = 0
+  for (const { tensor, run } of tasksOf(sourceOf({ blueprint, layout, importance: undefined, feedback: undefined }, []))) {
+    const isBoundary = run.tensorRow % (rowsOf.get(tensor) ?? 1) === 0
+    if (weights >= 2 * most || (weights >= most && isBoundary)) {
+      ranges.push({ first, end })
+      first = end
+      weights = 0
+    }
+    weights += runElements(run)
+    end += 1
+  }
+  return end > first ? [...ranges, { first, end }] : ranges
+}
+
+/**
+ * Quantizes a part of an output: writes the blocks of its tasks one after another, as they follow each other in the output, without headers
+ * and without what lies between tensors.
+ * @param options of the whole output; `output` names it, and nothing is written there.
+ * @throws MqError as quantize does.
+ */
+export async function* quantizeRange(options: QuantizeOptions, { first, end }: OutputRange, path: string): WithProgress<void> {
+  const { signal } = options
+  const { effort, blueprint, importance, layout, feedback, needs, share } = await settle(options)
+  const source = sourceOf(
+    { blueprint, layout, importance, feedback },
+    layout.parts.map((part) => part.path),
+  )
+  const isWanted = ({ number }: QuantizeTask): boolean => number >= first && number < end
+  const places = new Map<number, number>()
+  let total = 0
+  for (const task of tasksOf(source)) {
+    if (!isWanted(task)) continue
+    places.set(task.number, total)
+    total += writtenBytes(task)
+  }
+  await checkSpace(dirname(path), total, path)
+  await withFile(path, 'w', (file) => file.truncate(total))
+  function* moved(): Generator<QuantizeTask> {
+    for (const task of inRunningOrder(source, isWanted, share.threads)) {
+      yield { ...task, output: path, offset: places.get(task.number) as number }
+    }
+  }
+  const { threads, mayRunInline, taskBytes } = share
+  const inputs = feedback && needs && inputsOf(feedback.calibration, needs)
+  const setup = { files: blueprint.files, effort }
+  const pool = runTasks(moved(), { setup, threads, mayRunInline, memoryBytes: taskBytes, what: path, inputs, signal })
+  let done = 0
+  for await (const { task } of pool) {
+    done += writtenBytes(task)
+    yield { stage: 'quantize', done, total, unit: 'bytes', item: task.tensor }
+  }
+}
+
+/**
+ * Puts an output together from all of its parts: the bytes of quantize.
+ * @param parts one for each of outputRanges, in their order.
+ * @throws MqError INPUT_TRUNCATED, DISK_FULL, FILE_UNWRITABLE, INTERRUPTED.
+ */
+export async function* assembleRanges(
+  options: QuantizeOptions,
+  parts: readonly QuantizedRange[],
+): WithProgress<{ readonly notes: readonly string[] }> {
+  const { output, force = false, signal } = options
+  const { blueprint, plan, calibration, importance, layout, feedback } = await settle(options)
+  const target = await partsInPlace(output, layout.parts, false)
+  await target.check(blueprint.files, force)
+  await target.prepare(false)
+  const tasks = tasksOf(sourceOf({ blueprint, layout, importance, feedback }, target.places))
+  const total = plan.dataBytes
+  let done = 0
+  try {
+    for (const { first, end, path } of parts) {
+      if (signal?.aborted === true) throw MqError.of('INTERRUPTED', { what: output })
+      const own = Array.from({ length: end - first }, () => tasks.next().value as QuantizeTask)
+      yield { stage: 'assemble', done, total, unit: 'bytes', item: own[0]?.tensor ?? '' }
+      done += await copyPart(path, own)
+    }
+    await target.finish()
+  } catch (error) {
+    await target.remove()
+    throw error
+  }
+  const all = tasksOf(sourceOf({ blueprint, layout, importance, feedback }, []))
+  return { notes: calibration === undefined ? [] : shareNotes(calibration, all) }
+}
+
+/** @returns how many bytes were copied. */
+async function copyPart(part: string, tasks: readonly QuantizeTask[]): Promise<number> {
+  return withFile(part, 'r', async (from) => {
+    let position = 0
+    for (const { output, offset, length } of stretches(tasks)) {
+      const bytes = Buffer.allocUnsafe(length)
+      if ((await readFully(from, bytes, position)) !== length) {
+        throw MqError.from(Object.assign(new Error(`${part} is too short`), { code: 'EIO' }), part)
+      }
+      await withFile(output, 'r+', (to) => writeFully(to, bytes, offset))
+      position += length
+    }
+    return position
+  })
+}
+
+/** Blocks of tasks that follow each other in one file. */
+function* stretches(
+  tasks: readonly QuantizeTask[],
+): Generator<{ readonly output: string; readonly offset: number; readonly length: number }> {
+  let last: { output: string; offset: number; length: number } | undefined
+  for (const task of tasks) {
+    const { output, offset } = task
+    const length = writtenBytes(task)
+    if (last?.output === output && last.offset + last.length === offset && last.length + length <= copiedBytes) {
+      last.length += length
+      continue
+    }
+    if (last !== undefined) yield last
+    last = { output, offset, length }
+  }
+  if (last !== undefined) yield last
+}
+
+async function withFile<Result>(path: string, flags: string, use: (file: FileHandle) => Promise<Result>): Promise<Result> {
+  const file = await open(path, flags)
+  try {
+    return await use(file)
+  } finally {
+    await file.close()
+  }
+}
