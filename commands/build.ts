@@ -40,13 +40,13 @@ With --json each event is one line of JSON on stdout, and the last line is the r
     queue: Flags.string({
       helpValue: 'redis://HOST',
       description:
-        'Hand the work out to `mq worker` processes, on this and other machines, through Redis or Valkey (docs/farm.md). The work folder and the sources have to be there for all of them.',
+        'Hand the work out to `mq worker` processes, on this and other machines, through Redis or Valkey (docs/farm.md). The work folder and the sources have to be there for all of them. [default: this process does it]',
     }),
     'check-every': Flags.integer({
       helpValue: 'N',
       min: 1,
       dependsOn: ['queue'],
-      description: 'Compute one in so many units twice, on two workers, and compare the bytes.',
+      description: 'Compute one in so many units twice, on two workers, and compare the bytes. [default: none]',
     }),
     work: Flags.string({
       helpValue: 'DIR',

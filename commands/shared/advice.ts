@@ -45,6 +45,7 @@ export const advice: Partial<Record<MqError['code'], readonly string[]>> = {
     '`mq registry fsck --repair --from FOLDER` takes copies from elsewhere; what has none has to be published again.',
   ],
   CACHE_DAMAGED: ['`mq cache check --repair` removes them; they are downloaded again when they are next needed.'],
+  FARM_FOLDER: ['Mount the work folder of the build on this machine, and name it with --work where its path differs.'],
   PORT_TAKEN: ['Choose another port with --port; 0 selects a free one.'],
 }
 

@@ -317,7 +317,7 @@ export const toolErrors = {
   FARM_FOLDER: {
     exit: 'environment',
     message: '{folder} is not the work folder of the build: {problem}.',
-    suggestion: 'Mount the work folder of the build on this machine, and name it with --work where its path differs.',
+    suggestion: 'Mount the work folder of the build on this machine, and name it to the worker where its path differs.',
   },
   UNIT_LOST: {
     exit: 'environment',
