@@ -12,6 +12,7 @@ import { lowRankOperation } from './operations/low-rank.js'
 import { multiplyOperation } from './operations/multiply.js'
 import { mxfp4Operation } from './operations/mxfp4.js'
 import { negativeExpOperation } from './operations/negative-exp.js'
+import { normalizeOperation } from './operations/normalize.js'
 import { placeOperation } from './operations/place.js'
 import { plainOperation } from './operations/plain.js'
 import { q40Operation } from './operations/q4-0.js'
@@ -43,6 +44,7 @@ export const operations: { readonly [Op in keyof RecipeNodes]: Operation<RecipeN
   add: addOperation,
   multiply: multiplyOperation,
   'negative-exp': negativeExpOperation,
+  normalize: normalizeOperation,
   'stride-rows': strideRowsOperation,
   mxfp4: mxfp4Operation,
   'q4-0': q40Operation,

@@ -17,6 +17,7 @@ import {
   lowRank,
   multiply,
   negativeExp,
+  normalize,
   place,
   plain,
   powersText,
@@ -165,6 +166,25 @@ function valueAt(recipe: Recipe, index: readonly number[]): number {
       const results = { sum: left + right, difference: left - right, product: left * right, quotient: left / right }
       return Math.fround(results[recipe.by])
     }
+    case 'normalize': {
+      const value = valueAt(recipe.input, index)
+      const columns = rowLength(recipe)
+      const others = Array.from({ length: elementCount(recipe.shape) }, (_, at) =>
+        valueAt(recipe.input, unflat(recipe.shape, at)),
+      )
+      if (recipe.by === 'unit-columns') {
+        const column = others.filter((_, at) => at % columns === index.at(-1))
+        const sum = column.reduce((before, other) => Math.fround(before + other ** 2), 0)
+        return Math.fround(value / Math.fround(Math.fround(Math.sqrt(sum)) + Math.fround(1e-7)))
+      }
+      const total = others.reduce((sum, other) => sum + (recipe.by === 'centred' ? other : Math.abs(other)), 0)
+      const mean = Math.fround(Math.fround(total) / others.length)
+      if (recipe.by === 'centred') return Math.fround(value - mean)
+      const inverse = Math.fround(1 / Math.max(mean, Math.fround(1e-5)))
+      const times = Math.fround(value * inverse)
+      const nearest = Math.abs(times) > 0.5 ? Math.sign(times) : Math.trunc(times)
+      return Math.fround(nearest * Math.fround(1 / inverse))
+    }
     case 'unpack': {
       const [row, column] = (recipe.transposed ? index.toReversed() : index) as [number, number]
       return bitsAt(recipe, row, column)
@@ -259,6 +279,9 @@ const anyRecipe: fc.Arbitrary<Recipe> = fc.letrec<{ recipe: Recipe }>((tie) => (
       const matrix = reshape(input, [rowCount(input), rowLength(input)])
       return rowMagnitude(matrix, leaf([rowCount(matrix)], at + 1), other ? leaf(matrix.shape, at + 2) : undefined)
     }),
+    fc
+      .tuple(tie('recipe'), fc.constantFrom('centred', 'unit-columns', 'ternary'))
+      .map(([input, by]) => normalize(by, reshape(input, [rowCount(input), rowLength(input)]))),
     fc.tuple(tie('recipe'), small).map(([input, length]) => lookup(input, leaf([length], 7))),
     fc
       .tuple(tie('recipe'), fc.constantFrom('sum', 'difference', 'product', 'quotient'), fc.nat(50))
@@ -314,6 +337,22 @@ describe('evaluateRows', () => {
     ]
     expect(await all(negativeExp(constant(x)))).toEqual(expected)
     expect(await all(negativeExp(constant([-200, 0, 200])))).toEqual([-0, -1, Number.NEGATIVE_INFINITY])
+  })
+
+  it('normalizes by a mean, the norms of columns and the mean magnitude to the bit that torch does', async () => {
+    // torch 2.14: x - x.mean(), x / (torch.norm(x, p=2, dim=0) + 1e-7), and BitnetModel.weight_quant of conversion/bitnet.py, of f32 and f16.
+    const x = constant([0.1, -0.7, 1.3, 2.1, 0.05, -0.33], [2, 3])
+    expect(await all(normalize('centred', constant([0.5, -0.75, 1.25, 2, 0.25, -0.25])))).toEqual([
+      0, -1.25, 0.75, 1.5, -0.25, -0.75,
+    ])
+    expect(await all(normalize('unit-columns', x))).toEqual([
+      0.04756515100598335, -0.9974585175514221, 0.9692589044570923, 0.9988681077957153, 0.07124704122543335, -0.2460426688194275,
+    ])
+    const scale = 0.7633333206176758
+    expect(await all(normalize('ternary', x))).toEqual([0, -scale, scale, scale, 0, -0])
+    const half = constant([0.0999755859375, -0.7001953125, 1.2998046875, 2.099609375, 0.04998779296875, -0.330078125], [2, 3])
+    const rounded = 0.76318359375
+    expect(await all(normalize('ternary-f16', half))).toEqual([0, -rounded, rounded, rounded, 0, -0])
   })
 
   it("permutes heads as llama.cpp's permute does", async () => {
