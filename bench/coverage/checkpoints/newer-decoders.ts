@@ -7,6 +7,8 @@ const llama2 = { files: llama2Files(), pre: 'default' }
 const llama3 = { files: llama3Files, pre: 'llama-bpe' }
 const glm = byteLevelModel('glm')
 const lfm2 = byteLevelModel('lfm2')
+const granite = byteLevelModel('granite4')
+const unknown = 'it does not know the class'
 const remote = 'its code lies with the checkpoint'
 const sounds = 'the part that hears is cut short'
 const pictures = 'the part that sees is cut short'
@@ -87,4 +89,20 @@ export const newerDecoderSpecs: readonly CheckpointSpec[] = [
     withoutTransformers: remote,
     ...qwen2,
   },
+  {
+    name: 'sarvam-moe',
+    classes: ['SarvamMoEForCausalLM', 'modeling_sarvam_moe.SarvamMoEForCausalLM'],
+    arch: 'bailingmoe2',
+    withoutTransformers: remote,
+    ...byteLevelModel('bailing2'),
+  },
+  { name: 'granite-swa', classes: ['GraniteSWAForCausalLM'], arch: 'granite_swa', withoutTransformers: unknown, ...granite },
+  {
+    name: 'granite-moe-swa',
+    classes: ['GraniteMoeSWAForCausalLM'],
+    arch: 'granite_swa',
+    withoutTransformers: unknown,
+    ...granite,
+  },
+  { name: 'step3-vl', classes: ['StepVLForConditionalGeneration'], arch: 'qwen3', withoutTransformers: pictures, ...qwen2 },
 ]

@@ -1,3 +1,4 @@
+import type { Recipe } from '../../recipe/index.js'
 import type { Dimensions } from './base.js'
 import { flag, type ModelConfig } from './config.js'
 import { layerNorm, type norm, type Row, tensor } from './rows.js'
@@ -11,6 +12,7 @@ export interface EndOptions {
   /** Whether the last norm has a bias. */
   readonly normBias?: boolean
   readonly normTransform?: Parameters<typeof norm>[3]
+  readonly outputTransform?: (weight: Recipe) => Recipe
 }
 
 /** Whether the embedding is the output matrix too. */
@@ -50,10 +52,14 @@ export function embeddingAndOutputRows(
     output = 'lm_head',
     normBias = false,
     normTransform = {},
+    outputTransform = (weight: Recipe): Recipe => weight,
   } = options
   return [
     tensor(`${root}${embedding}.weight`, 'token_embd.weight', [vocabulary, hidden]),
     ...layerNorm(`${root}${last}`, 'output_norm', hidden, { bias: normBias, ...normTransform }),
-    tensor(`${output}.weight`, 'output.weight', [vocabulary, hidden], { optional: isTied(config) }),
+    tensor(`${output}.weight`, 'output.weight', [vocabulary, hidden], {
+      optional: isTied(config),
+      transform: outputTransform,
+    }),
   ]
 }

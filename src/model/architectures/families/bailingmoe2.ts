@@ -1,3 +1,4 @@
+import { normalize } from '../../../recipe/index.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf, flagKey, floatKey } from '../base.js'
 import { count, countOrNone, flag, type ModelConfig, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
@@ -53,6 +54,21 @@ export const bailingMoe2: Family = {
     })
   },
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
+}
+
+/** Sarvam: as Ling 2, but all of each head is rotated, and the biases of the router are kept with a mean of 0. */
+export const sarvamMoe: Family = {
+  ...bailingMoe2,
+  classes: ['SarvamMoEForCausalLM', 'modeling_sarvam_moe.SarvamMoEForCausalLM'],
+  fields: { ...bailingMoe2.fields, defaults: { rope_theta: 10_000, tie_word_embeddings: false } },
+  keys: async (config) =>
+    (await bailingMoe2.keys(config)).map(([key, value]) =>
+      key === 'rope.dimension_count' ? [key, uint32(dimensionsOf(config).headLength)] : [key, value],
+    ),
+  tensors: async (config) =>
+    (await bailingMoe2.tensors(config)).map((row) =>
+      row.name.endsWith('.expert_bias') ? { ...row, place: (recipe) => row.place(normalize('centred', recipe)) } : row,
+    ),
 }
 
 function sharedWidth(config: ModelConfig): number {

@@ -5,10 +5,10 @@ import { denseRows, normedAttention, qwenDefaults, qwenIgnored, windowed } from 
 import { rerankerAnswers, rerankerKeys, rerankerRows } from '../reranker.js'
 import type { Family } from '../types.js'
 
-/** Qwen3, its embedding models and rerankers: norms of each head's queries and keys in place of biases. */
+/** Qwen3, its embedding models and rerankers, and the text model of Step3-VL: norms of each head's queries and keys in place of biases. */
 export const qwen3: Family = {
   architecture: 'qwen3',
-  classes: ['Qwen3ForCausalLM', 'Qwen3Model'],
+  classes: ['Qwen3ForCausalLM', 'Qwen3Model', 'StepVLForConditionalGeneration'],
   fields: { defaults: { ...qwenDefaults, head_dim: 128 }, supported: windowed, ignored: qwenIgnored },
   keys: async (config) => {
     const answers = await rerankerAnswers(config)
