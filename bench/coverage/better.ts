@@ -48,6 +48,10 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
     'bert.context_length',
     'position_embd.weight',
   ],
+  baichuan: [
+    'the converter, which is kept from calling itself without end, leaves out that Baichuan 2 normalizes its rows',
+    'output.weight',
+  ],
   mpt: ['the converter forgets it for this class', 'general.file_type'],
   xverse: ['llama.cpp merges by scores, which the converter leaves out', 'tokenizer.ggml.scores'],
   'glm-4-9b-hf': [

@@ -24,7 +24,7 @@ sys.path.insert(1, '/usr/share/llama.cpp/llama.cpp-tools')
 # Mistral's own library, which Debian has not.
 sys.path.append('/opt/mistral-common')
 import transformers, torch, sentencepiece, gguf
-import conversion, conversion.base
+import conversion, conversion.base, conversion.baichuan
 torch.set_num_threads(1)
 conversion.load_all_models()
 from transformers import AutoTokenizer
@@ -61,6 +61,13 @@ def tokenizer(folder, *args, **kwargs):
         # It does not get past a config.json that it does not know.
         return transformers.PreTrainedTokenizerFast.from_pretrained(folder)
 AutoTokenizer.from_pretrained = tokenizer
+# It calls itself without end at every tensor that is not W_pack, where it means its parent.
+baichuan = conversion.baichuan.BaichuanModel
+unpack = baichuan.modify_tensors
+def modify_baichuan(self, data, name, bid):
+    packed = name.endswith('.self_attn.W_pack.weight')
+    yield from unpack(self, data, name, bid) if packed else conversion.base.TextModel.modify_tensors(self, data, name, bid)
+baichuan.modify_tensors = modify_baichuan
 converter = '/usr/share/doc/llama.cpp-tools/scripts/convert_hf_to_gguf.py'
 for case in cases:
     for kind in case['types']:

@@ -2,12 +2,13 @@ import type { Evaluation, Operation } from '../operation.js'
 import type { Recipe, Shape } from '../recipe.js'
 import { rowCount, rowLength, showShape } from '../shape.js'
 
-const kinds = ['centred', 'unit-columns', 'ternary', 'ternary-f16'] as const
+const kinds = ['centred', 'unit-columns', 'unit-rows', 'ternary', 'ternary-f16'] as const
 
 /**
  * Values that are changed by a statistic of all of them, as classes of llama.cpp's converter do before they write a tensor.
  * centred: minus the mean (router biases of Sarvam). unit-columns: each divided by the Euclidean norm of its column plus 1e-7 (the output
- * matrix of Ling, which is normalized whenever the model runs). ternary: -1, 0 or 1, times the mean of the magnitudes (BitNet b1.58),
+ * matrix of Ling, which is normalized whenever the model runs). unit-rows: each divided by the Euclidean norm of its row, as
+ * torch.nn.functional.normalize does (that of Baichuan 2). ternary: -1, 0 or 1, times the mean of the magnitudes (BitNet b1.58),
  * which ternary-f16 rounds to f16.
  * Source: conversion/bailingmoe.py and conversion/bitnet.py, llama.cpp v0.7.0.
  */
@@ -43,6 +44,12 @@ export const normalizeOperation: Operation<NormalizeRecipe> = {
   lossless: false,
   rowStep: ({ input }, stepOf) => stepOf(input),
   async fill({ by, input }, start, target, evaluation) {
+    if (by === 'unit-rows') {
+      await evaluation.fill(input, start, target)
+      const length = rowLength(input)
+      for (let at = 0; at < target.length; at += length) divideByNorm(target.subarray(at, at + length))
+      return
+    }
     if (by === 'unit-columns') {
       const norms = await columnNorms(input, evaluation)
       await evaluation.fill(input, start, target)
@@ -78,6 +85,14 @@ function toFloat16(value: number): number {
   const whole = Math.floor(rounded / step)
   const rest = rounded / step - whole
   return (rest > 0.5 || (rest === 0.5 && whole % 2 === 1) ? whole + 1 : whole) * step
+}
+
+/** Values divided by their Euclidean norm, which is 1e-12 at least. */
+function divideByNorm(row: Float32Array): void {
+  let sum = 0
+  for (const value of row) sum += value ** 2
+  const norm = Math.fround(Math.max(Math.sqrt(sum), 1e-12))
+  for (let i = 0; i < row.length; i++) row[i] = (row[i] as number) / norm
 }
 
 /** All rows of a recipe, some at a time. */

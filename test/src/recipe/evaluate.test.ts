@@ -172,6 +172,10 @@ function valueAt(recipe: Recipe, index: readonly number[]): number {
       const others = Array.from({ length: elementCount(recipe.shape) }, (_, at) =>
         valueAt(recipe.input, unflat(recipe.shape, at)),
       )
+      if (recipe.by === 'unit-rows') {
+        const row = others.slice((index[0] as number) * columns, ((index[0] as number) + 1) * columns)
+        return Math.fround(value / Math.fround(Math.max(Math.hypot(...row), 1e-12)))
+      }
       if (recipe.by === 'unit-columns') {
         const column = others.filter((_, at) => at % columns === index.at(-1))
         const sum = column.reduce((before, other) => Math.fround(before + other ** 2), 0)
@@ -280,7 +284,7 @@ const anyRecipe: fc.Arbitrary<Recipe> = fc.letrec<{ recipe: Recipe }>((tie) => (
       return rowMagnitude(matrix, leaf([rowCount(matrix)], at + 1), other ? leaf(matrix.shape, at + 2) : undefined)
     }),
     fc
-      .tuple(tie('recipe'), fc.constantFrom('centred', 'unit-columns', 'ternary'))
+      .tuple(tie('recipe'), fc.constantFrom('centred', 'unit-columns', 'unit-rows', 'ternary'))
       .map(([input, by]) => normalize(by, reshape(input, [rowCount(input), rowLength(input)]))),
     fc.tuple(tie('recipe'), small).map(([input, length]) => lookup(input, leaf([length], 7))),
     fc
@@ -348,6 +352,8 @@ describe('evaluateRows', () => {
     expect(await all(normalize('unit-columns', x))).toEqual([
       0.04756515100598335, -0.9974585175514221, 0.9692589044570923, 0.9988681077957153, 0.07124704122543335, -0.2460426688194275,
     ])
+    // torch.nn.functional.normalize of a row of length 5, and of zeros.
+    expect(await all(normalize('unit-rows', constant([3, 4, 0, 0], [2, 2])))).toEqual([Math.fround(0.6), Math.fround(0.8), 0, 0])
     const scale = 0.7633333206176758
     expect(await all(normalize('ternary', x))).toEqual([0, -scale, scale, scale, 0, -0])
     const half = constant([0.0999755859375, -0.7001953125, 1.2998046875, 2.099609375, 0.04998779296875, -0.330078125], [2, 3])
