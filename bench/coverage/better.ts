@@ -52,6 +52,18 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
     'the converter, which is kept from calling itself without end, leaves out that Baichuan 2 normalizes its rows',
     'output.weight',
   ],
+  'hunyuan-moe': [
+    "the converter's first token is the one of the published vocabulary, and both keys of bos and eos are always written",
+    'tokenizer.ggml.bos_token_id',
+    'tokenizer.ggml.add_bos_token',
+    'tokenizer.ggml.add_eos_token',
+  ],
+  qwen: [
+    'llama.cpp does not load it without the epsilon, and both keys of bos and eos are always written',
+    'qwen.attention.layer_norm_rms_epsilon',
+    'tokenizer.ggml.add_bos_token',
+    'tokenizer.ggml.add_eos_token',
+  ],
   mpt: ['the converter forgets it for this class', 'general.file_type'],
   xverse: ['llama.cpp merges by scores, which the converter leaves out', 'tokenizer.ggml.scores'],
   'glm-4-9b-hf': [

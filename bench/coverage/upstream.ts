@@ -44,7 +44,12 @@ class Ranks:
         lines = open(os.path.join(folder, file), 'rb').read().splitlines()
         self.mergeable_ranks = {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines if line)}
         config = json.load(open(os.path.join(folder, 'tokenizer_config.json')))
-        self.special_tokens = {entry['content']: int(id) for id, entry in config['added_tokens_decoder'].items()}
+        named = config.get('added_tokens_decoder')
+        # What stands in the code of Qwen's first tokenizer, and of Hunyuan's.
+        first = ['<|endoftext|>', '<|im_start|>', '<|im_end|>'] if file.startswith('qwen') else ['<|endoftext|>', '<|startoftext|>', '<|bos|>', '<|eos|>', '<|pad|>']
+        extras = [f'<|extra_{index}|>' for index in range(205)]
+        self.special_tokens = {entry['content']: int(id) for id, entry in named.items()} if named else {
+            token: len(self.mergeable_ranks) + index for index, token in enumerate(first + extras)}
         self.vocab_size = json.load(open(os.path.join(folder, 'config.json')))['vocab_size']
         self._mergeable_ranks = self.mergeable_ranks
         self.model = self

@@ -12,7 +12,7 @@ import { wordPiece } from './word-piece.js'
 
 export { rwkvVocabularyName } from './rwkv-world.js'
 export { tekkenName } from './tekken.js'
-export { tokenRanksName } from './token-ranks.js'
+export { tokenRanksNames } from './token-ranks.js'
 export type { TokenizerEntry, TokenizerFiles, TokenizerMetadata, TokenizerOptions } from './types.js'
 
 /** Every way to write a tokenizer down; the first that a checkpoint's files hold is read. */

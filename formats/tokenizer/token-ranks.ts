@@ -1,6 +1,6 @@
 import { FormatError } from '../format-error.js'
 import type { MetadataValue } from '../gguf/types.js'
-import { readAddedTokens } from './added-tokens.js'
+import { type AddedToken, readAddedTokens } from './added-tokens.js'
 import { showBytes } from './byte-characters.js'
 import { chatTemplates } from './chat-template.js'
 import { asObject } from './json.js'
@@ -10,22 +10,44 @@ import { specialTokenEntries } from './special-token-entries.js'
 import type { TokenizerEntry, TokenizerFiles, TokenizerKind, TokenizerMetadata } from './types.js'
 import { placeholder, tokenTypes, vocabularySize } from './vocabulary.js'
 
-/** A file of tiktoken beside a tokenizer whose code lies with the checkpoint. */
-export const tokenRanksName = 'tiktoken.model'
+/** Files of tiktoken beside tokenizers whose code lies with the checkpoint: Kimi's, Qwen's first, and Hunyuan's. */
+export const tokenRanksNames = ['tiktoken.model', 'qwen.tiktoken', 'hy.tiktoken'] as const
 
 const addsStart = 'tokenizer.ggml.add_bos_token'
 
-/** Ids behind the ranks that Kimi's tokenizer gives to tokens, named or reserved. */
-const reservedTokens = 256
+/** What the code of a tokenizer's class says, and its files do not. */
+interface RankedClass {
+  /** llama.cpp's name of how it splits a text. */
+  readonly pre: string
+  /** The tokens that follow the ranks. */
+  readonly special: readonly string[]
+  /** How many ids behind the ranks have a token, named or reserved. */
+  readonly reserved: number
+}
 
-/** Byte-level BPE as tiktoken writes it down, a token in base64 and its rank a line, in checkpoints of Kimi: model `gpt2`. */
+/** Tokens that Qwen's and Hunyuan's code name by number. */
+const extras = Array.from({ length: 205 }, (_, index) => `<|extra_${index}|>`)
+
+/** Source: tokenization_kimi.py, tokenization_qwen.py (Qwen-7B), tokenization_hy.py (Hunyuan-A13B) beside the models. */
+const classes: Readonly<Record<string, RankedClass>> = {
+  TikTokenTokenizer: { pre: 'kimi-k2', special: [], reserved: 256 },
+  QWenTokenizer: { pre: 'qwen2', special: ['<|endoftext|>', '<|im_start|>', '<|im_end|>', ...extras], reserved: 0 },
+  HYTokenizer: {
+    pre: 'hunyuan',
+    special: ['<|endoftext|>', '<|startoftext|>', '<|bos|>', '<|eos|>', '<|pad|>', ...extras],
+    reserved: 0,
+  },
+}
+
+/** Byte-level BPE as tiktoken writes it down, a token in base64 and its rank a line: model `gpt2`. */
 export const tokenRanks: TokenizerKind = {
   name: 'tiktoken',
   detect: ({ tokenRanks: ranks, tokenizer }) => ranks !== undefined && tokenizer === undefined,
   metadata(files, options): TokenizerMetadata {
-    const file = files.pathOf(tokenRanksName)
+    const file = files.pathOf(files.tokenRanks?.name ?? tokenRanksNames[0])
+    const known = classOf(files)
     const pre = preTokenizerOf(files, options.pre, file)
-    const ranks = readRanks(files.tokenRanks ?? '', file)
+    const ranks = readRanks(files.tokenRanks?.text ?? '', file)
     const vocabulary = new Map([...ranks].map(([token, rank]) => [showBytes(token), rank]))
     const added = readAddedTokens(
       {},
@@ -36,13 +58,14 @@ export const tokenRanks: TokenizerKind = {
     )
     const byId = new Map<number, { readonly token: string; readonly type: number }>()
     for (const [token, rank] of vocabulary) byId.set(rank, { token, type: tokenTypes.normal })
+    for (const [index, token] of known?.special.entries() ?? []) byId.set(ranks.size + index, { token, type: tokenTypes.control })
     for (const { id, content } of added.tokens) byId.set(id, { token: content, type: tokenTypes.control })
     const count = vocabularySize([...byId.keys()], options.vocabularySize, file)
     const texts = new Set([...byId.values()].map(({ token }) => token))
     const tokens: string[] = []
     const types: number[] = []
     for (let id = 0; id < count; id++) {
-      const isReserved = id >= ranks.size && id < ranks.size + reservedTokens
+      const isReserved = id >= ranks.size && id < ranks.size + (known?.reserved ?? 0)
       const reserved = { token: `<|reserved_token_${id}|>`, type: tokenTypes.control }
       const { token, type } = byId.get(id) ??
         (isReserved ? reserved : undefined) ?? { token: placeholder(id, texts), type: tokenTypes.unused }
@@ -50,7 +73,7 @@ export const tokenRanks: TokenizerKind = {
       types.push(type)
     }
     const templates = chatTemplates(files)
-    const special = specialTokenEntries(files, { tokens, addedTokens: added.tokens, template: templates.text })
+    const special = specialTokenEntries(files, { tokens, addedTokens: addedOf(byId, ranks.size), template: templates.text })
     const text = (value: string): MetadataValue => ({ type: 'string', value })
     return {
       entries: [
@@ -72,11 +95,22 @@ function startValue({ config }: TokenizerFiles): MetadataValue {
   return { type: 'bool', value: asObject(config)?.['add_bos_token'] === true }
 }
 
-/** Kimi's class is the one of which the split is known: it stands in the code beside the file. */
-function preTokenizerOf({ config }: TokenizerFiles, given: string | undefined, file: string): string {
-  if (given !== undefined) return checkPreTokenizerName(given, file)
+/** Tokens that no merge makes. */
+function addedOf(byId: ReadonlyMap<number, { readonly token: string }>, ranks: number): AddedToken[] {
+  return [...byId].flatMap(([id, { token }]) => (id < ranks ? [] : [{ id, content: token, special: true }]))
+}
+
+function classOf({ config }: TokenizerFiles): RankedClass | undefined {
   const name = asObject(config)?.['tokenizer_class']
-  if (name === 'TikTokenTokenizer') return 'kimi-k2'
+  return typeof name === 'string' && Object.hasOwn(classes, name) ? classes[name] : undefined
+}
+
+/** How a text is split stands in the code beside the file, and is known of some classes. */
+function preTokenizerOf(files: TokenizerFiles, given: string | undefined, file: string): string {
+  if (given !== undefined) return checkPreTokenizerName(given, file)
+  const known = classOf(files)
+  if (known !== undefined) return known.pre
+  const name = asObject(files.config)?.['tokenizer_class']
   const problem = `its pre-tokenization is in the Python code of its class (${JSON.stringify(name ?? null)})`
   throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem })
 }

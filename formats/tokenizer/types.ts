@@ -20,8 +20,8 @@ export interface TokenizerFiles {
   readonly sentencePiece?: { readonly name: string; readonly bytes: Uint8Array } | undefined
   /** The text of rwkv_vocab_v20230424.txt. */
   readonly rwkvVocabulary?: string | undefined
-  /** The text of tiktoken.model. */
-  readonly tokenRanks?: string | undefined
+  /** The text of tiktoken.model, or a file of ranks of another name. */
+  readonly tokenRanks?: { readonly name: string; readonly text: string } | undefined
   /** tekken.json. */
   readonly tekken?: unknown
   /** The text of chat_template.jinja. */

@@ -1,6 +1,7 @@
 import type { CheckpointSpec } from './spec.js'
 import { byteLevelModel } from './tokenizers/byte-level-models.js'
 import { llama2Files, llama3Files, poolingFiles, qwenFiles } from './tokenizers/published.js'
+import { codedRanksFiles } from './tokenizers/token-ranks.js'
 
 const qwen2 = { files: qwenFiles(), pre: 'qwen2' }
 const llama2 = { files: llama2Files(), pre: 'default' }
@@ -105,4 +106,20 @@ export const newerDecoderSpecs: readonly CheckpointSpec[] = [
     ...granite,
   },
   { name: 'step3-vl', classes: ['StepVLForConditionalGeneration'], arch: 'qwen3', withoutTransformers: pictures, ...qwen2 },
+  {
+    name: 'hunyuan-moe',
+    classes: ['HunYuanMoEV1ForCausalLM'],
+    arch: 'hunyuan-moe',
+    withoutTransformers: 'its code has no such tokenizer',
+    files: codedRanksFiles(qwen2.files, 'hy.tiktoken', { model_max_length: 1048576, tokenizer_class: 'HYTokenizer' }),
+    pre: 'hunyuan',
+  },
+  {
+    name: 'qwen',
+    classes: ['QWenLMHeadModel'],
+    arch: 'qwen',
+    withoutTransformers: remote,
+    files: codedRanksFiles(qwen2.files, 'qwen.tiktoken', { model_max_length: 8192, tokenizer_class: 'QWenTokenizer' }, 2),
+    pre: 'qwen2',
+  },
 ]

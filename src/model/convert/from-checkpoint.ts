@@ -4,7 +4,7 @@ import {
   type TokenizerMetadata,
   tekkenName,
   tokenizerMetadata,
-  tokenRanksName,
+  tokenRanksNames,
 } from '../../../formats/tokenizer/index.js'
 import { blocksOf, type Recipe } from '../../recipe/index.js'
 import { type Adapter, adaptedCheckpoint, openAdapter, readAdapterSpec } from '../adapter/index.js'
@@ -128,7 +128,7 @@ async function readTokenizer(
       generationConfig: generation,
       addedTokens: await checkpoint.readJson('added_tokens.json'),
       sentencePiece: await readSentencePiece(checkpoint),
-      tokenRanks: await checkpoint.readText(tokenRanksName),
+      tokenRanks: await readTokenRanks(checkpoint),
       tekken: await checkpoint.readJson(tekkenName),
       rwkvVocabulary: await checkpoint.readText(rwkvVocabularyName),
       chatTemplate: await checkpoint.readText('chat_template.jinja'),
@@ -138,6 +138,14 @@ async function readTokenizer(
     { vocabularySize: model.vocabularySize, pre, preNames: model.preNames, model: model.tokenizer },
   )
   return { entries: model.adjustTokenizer?.(entries, config) ?? entries, notes }
+}
+
+async function readTokenRanks(checkpoint: Checkpoint): Promise<{ name: string; text: string } | undefined> {
+  for (const name of tokenRanksNames) {
+    const text = await checkpoint.readText(name)
+    if (text !== undefined) return { name, text }
+  }
+  return undefined
 }
 
 /** The names of a SentencePiece model: of Llama and most others, and of T5. */

@@ -36,9 +36,30 @@ describe('token ranks of tiktoken', () => {
   const ranks = (...tokens: string[]): string =>
     tokens.map((token, rank) => `${Buffer.from(token).toString('base64')} ${rank}\n`).join('')
 
+  const ranked = (text: string): { name: string; text: string } => ({ name: 'tiktoken.model', text })
+
+  it.each([
+    ['QWenTokenizer', 'qwen2', ['<|endoftext|>', '<|im_start|>', '<|im_end|>', '<|extra_0|>']],
+    ['HYTokenizer', 'hunyuan', ['<|endoftext|>', '<|startoftext|>', '<|bos|>', '<|eos|>']],
+  ])('are followed by the special tokens that the code of %s names', (name, pre, special) => {
+    const found = tokenizerMetadata(files({ tokenRanks: ranked(ranks('a', 'b')), config: { tokenizer_class: name } }), {
+      vocabularySize: 300,
+    })
+    expect(valueOf(found, 'pre')).toBe(pre)
+    const tokens = valueOf(found, 'tokens') as string[]
+    expect(tokens.slice(2, 6)).toEqual(special)
+    // The last of 205 numbered ones, and what is left.
+    expect(tokens.slice(name === 'QWenTokenizer' ? 209 : 211).slice(0, 2)).toEqual([
+      '<|extra_204|>',
+      `[PAD${name === 'QWenTokenizer' ? 210 : 212}]`,
+    ])
+  })
+
   it('have the merges that lower ranks leave two parts of', () => {
     // tiktoken's own merging: "ab" of a and b; " ab" of a blank and ab.
-    const found = tokenizerMetadata(files({ tokenRanks: ranks('a', 'b', ' ', 'ab', ' ab'), config }), { vocabularySize: 7 })
+    const found = tokenizerMetadata(files({ tokenRanks: ranked(ranks('a', 'b', ' ', 'ab', ' ab')), config }), {
+      vocabularySize: 7,
+    })
     expect(valueOf(found, 'pre')).toBe('kimi-k2')
     expect(valueOf(found, 'tokens')).toEqual(['a', 'b', 'Ġ', 'ab', 'Ġab', '[BOS]', '<|reserved_token_6|>'])
     expect(valueOf(found, 'merges')).toEqual(['a b', 'Ġ ab'])
@@ -47,10 +68,10 @@ describe('token ranks of tiktoken', () => {
   })
 
   it('are refused where nothing says how they split text, or ranks do not count from 0', () => {
-    expect(() => tokenizerMetadata(files({ tokenRanks: ranks('a'), config: { tokenizer_class: 'Other' } }))).toThrow(
+    expect(() => tokenizerMetadata(files({ tokenRanks: ranked(ranks('a')), config: { tokenizer_class: 'Other' } }))).toThrow(
       expect.objectContaining({ code: 'PRE_TOKENIZER_UNKNOWN' }),
     )
-    expect(() => tokenizerMetadata(files({ tokenRanks: 'YQ== 1\n', config }))).toThrow(
+    expect(() => tokenizerMetadata(files({ tokenRanks: ranked('YQ== 1\n'), config }))).toThrow(
       expect.objectContaining({ code: 'TOKENIZER_INVALID' }),
     )
   })

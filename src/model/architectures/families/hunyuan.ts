@@ -1,12 +1,17 @@
+import * as v from 'valibot'
 import { baseKeys, dimensionsOf } from '../base.js'
-import { countOrNone, type Fields, type ModelConfig, size } from '../config.js'
+import { countOrNone, type Fields, listOf, type ModelConfig, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
+import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { float32, text, uint32 } from '../metadata.js'
-import { setTokenIds } from '../special-token-ids.js'
+import { tensor } from '../rows.js'
+import { setTokenIds, tokenId } from '../special-token-ids.js'
 import type { Entry, Family } from '../types.js'
 
 /** The context that rotations of a scaled base reach. Source: conversion/hunyuan.py, llama.cpp v0.7.0. */
 const longContext = 256 * 1024
+
+const headNorms = { qNorm: 'query_layernorm', kNorm: 'key_layernorm' }
 
 /** Hunyuan, dense (0.5B to 7B): norms of each head's queries and keys after rotation, rotations of a scaled base. */
 export const hunyuanDense: Family = {
@@ -26,7 +31,7 @@ export const hunyuanDense: Family = {
     decoderRows(config, {
       attention: {
         headNorm: dimensionsOf(config).headLength,
-        names: { qNorm: 'query_layernorm', kNorm: 'key_layernorm' },
+        names: headNorms,
       },
     }),
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
@@ -37,8 +42,69 @@ export const hunyuanDense: Family = {
   },
 }
 
+/** Hunyuan-A13B: the same with routed experts and one for every token. */
+export const hunyuanMoe: Family = {
+  architecture: 'hunyuan-moe',
+  classes: ['HunYuanMoEV1ForCausalLM'],
+  fields: {
+    ...hunyuanDense.fields,
+    supported: {
+      ...hunyuanDense.fields?.supported,
+      moe_layer_num_skipped: [0],
+      moe_drop_tokens: [false],
+      use_mixed_mlp_moe: [true],
+      use_mla: [false],
+    },
+    ignored: [
+      ...(hunyuanDense.fields?.ignored ?? []),
+      'capacity_factor',
+      'im_newline_id',
+      'moe_random_routing_dropped_token',
+      'text_start_id',
+      'text_end_id',
+    ],
+  },
+  keys: (config) => [
+    ...baseKeys(config),
+    ['expert_shared_feed_forward_length', uint32(config.get(size, 'intermediate_size'))],
+    ['expert_feed_forward_length', uint32(ofAllLayers(config, 'moe_intermediate_size'))],
+    ['expert_used_count', uint32(ofAllLayers(config, 'moe_topk'))],
+    ['expert_shared_count', uint32(ofAllLayers(config, 'num_shared_expert'))],
+    ...scaledBase(config, 1000),
+  ],
+  tensors: (config) => {
+    const { layers, headLength } = dimensionsOf(config)
+    const experts = boundedExperts(config, layers)
+    const width = ofAllLayers(config, 'moe_intermediate_size')
+    // llama.cpp takes the width of the shared expert from the field of dense layers.
+    if (ofAllLayers(config, 'num_shared_expert') !== 1) throw config.unsupported('num_shared_expert is not 1')
+    return decoderRows(config, {
+      attention: { headNorm: headLength, names: headNorms },
+      feedForward: ({ hidden, feedForward }) => [
+        tensor('mlp.gate.wg.weight', 'ffn_gate_inp.weight', [experts, hidden]),
+        ...routedExperts('mlp.experts', experts, hidden, width),
+        ...gatedFeedForward('mlp.shared_mlp', hidden, feedForward, { bias: false, suffix: '_shexp' }),
+      ],
+    })
+  },
+  quirks: {
+    dropsTiedOutput: true,
+    // config.json names another, and the code of its tokenizer this one.
+    adjustTokenizer: (entries) => setTokenIds(entries, { bos: tokenId(entries, '<|bos|>'), ...listedEnd(entries) }),
+  },
+}
+
+/** A number that config.json may say of each layer. @throws MqError CONFIG_INVALID where layers differ. */
+function ofAllLayers(config: ModelConfig, field: string): number {
+  const value = config.get(v.union([size, listOf(size)]), field)
+  const [first, ...others] = typeof value === 'number' ? [value] : value
+  if (first === undefined || others.some((other) => other !== first))
+    throw config.unsupported(`${field} is not the same of all layers`)
+  return first
+}
+
 /** NTK-aware scaling with a factor `alpha` of its own, worked into the base. @throws MqError CONFIG_INVALID. */
-function scaledBase(config: ModelConfig): Entry[] {
+function scaledBase(config: ModelConfig, usualAlpha = 50): Entry[] {
   const { rope } = config
   if (rope.kind !== 'dynamic') return []
   const length = dimensionsOf(config).headLength
@@ -48,7 +114,7 @@ function scaledBase(config: ModelConfig): Entry[] {
     throw config.invalid('rope_scaling of type dynamic is known for a rope_theta of 10000 and a context of 32768 or 262144 alone')
   }
   return [
-    ['rope.freq_base', float32(base * (rope.alpha ?? 50) ** (length / (length - 2)))],
+    ['rope.freq_base', float32(base * (rope.alpha ?? usualAlpha) ** (length / (length - 2)))],
     ['rope.scaling.type', text('none')],
     ['rope.scaling.factor', float32(1)],
     ['rope.scaling.original_context_length', uint32(longContext)],
