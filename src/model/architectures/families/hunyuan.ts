@@ -50,6 +50,8 @@ export const hunyuanMoe: Family = {
     ...hunyuanDense.fields,
     supported: {
       ...hunyuanDense.fields?.supported,
+      // What the converter says of contexts holds for this factor alone.
+      'rope.alpha': [1000],
       moe_layer_num_skipped: [0],
       moe_drop_tokens: [false],
       use_mixed_mlp_moe: [true],
