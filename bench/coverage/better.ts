@@ -52,6 +52,7 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
     'the converter, which is kept from calling itself without end, leaves out that Baichuan 2 normalizes its rows',
     'output.weight',
   ],
+  'hunyuan-ocr': ['tokenizer_config.json names it', 'tokenizer.ggml.padding_token_id'],
   'hunyuan-moe': [
     "the converter's first token is the one of the published vocabulary, and both keys of bos and eos are always written",
     'tokenizer.ggml.bos_token_id',

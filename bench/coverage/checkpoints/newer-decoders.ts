@@ -122,4 +122,11 @@ export const newerDecoderSpecs: readonly CheckpointSpec[] = [
     files: codedRanksFiles(qwen2.files, 'qwen.tiktoken', { model_max_length: 8192, tokenizer_class: 'QWenTokenizer' }, 2),
     pre: 'qwen2',
   },
+  {
+    name: 'hunyuan-ocr',
+    classes: ['HunYuanVLForConditionalGeneration'],
+    arch: 'hunyuan_vl',
+    withoutTransformers: pictures,
+    ...byteLevelModel('hunyuan'),
+  },
 ]

@@ -42,6 +42,33 @@ export const hunyuanDense: Family = {
   },
 }
 
+/** The text model of HunyuanOCR: the same with positions along four axes (XD-RoPE). */
+export const hunyuanVl: Family = {
+  ...hunyuanDense,
+  architecture: 'hunyuan_vl',
+  classes: ['HunYuanVLForConditionalGeneration'],
+  fields: {
+    ...hunyuanDense.fields,
+    supported: {
+      ...hunyuanDense.fields?.supported,
+      'rope.xdrope_section': () => true,
+      // Of YaRN, which these have not.
+      'rope.mscale': () => true,
+    },
+    ropeKinds: ['xdrope'],
+    ignored: [
+      ...(hunyuanDense.fields?.ignored ?? []),
+      'im_newline_id',
+      'org_vocab_size',
+      'pad_id',
+      'text_start_id',
+      'text_end_id',
+    ],
+  },
+  keys: (config) => [...baseKeys(config.with({ num_experts: undefined, rope_scaling: undefined })), ...axesKeys(config)],
+  widths: undefined,
+}
+
 /** Hunyuan-A13B: the same with routed experts and one for every token. */
 export const hunyuanMoe: Family = {
   architecture: 'hunyuan-moe',
@@ -94,6 +121,24 @@ export const hunyuanMoe: Family = {
     // config.json names another, and the code of its tokenizer this one.
     adjustTokenizer: (entries) => setTokenIds(entries, { bos: tokenId(entries, '<|bos|>'), ...listedEnd(entries) }),
   },
+}
+
+/** How positions along several axes turn queries and keys. @throws MqError CONFIG_INVALID where config.json has another kind. */
+function axesKeys(config: ModelConfig): Entry[] {
+  const { rope } = config
+  const sections = config.find(v.looseObject({ xdrope_section: listOf(countOrNone) }), 'rope_scaling')?.xdrope_section
+  const { theta, alpha } = rope
+  if (rope.kind !== 'xdrope' || sections === undefined || theta === undefined || typeof alpha !== 'number') {
+    throw config.unsupported('rope_scaling is not of type xdrope with a base, an alpha and sections')
+  }
+  const context = config.get(size, 'max_position_embeddings')
+  return [
+    ['rope.scaling.type', text('none')],
+    ['rope.scaling.factor', float32(rope.factor ?? 1)],
+    ['rope.scaling.alpha', float32(alpha)],
+    ['rope.scaling.original_context_length', uint32(context)],
+    ['rope.dimension_sections', { type: 'array', elementType: 'int32', value: [...sections] }],
+  ]
 }
 
 /** A number that config.json may say of each layer. @throws MqError CONFIG_INVALID where layers differ. */
