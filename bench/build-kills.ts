@@ -36,7 +36,7 @@ export async function benchBuildKills(
     say('an undisturbed build')
     const undisturbed = await runWatched(process.execPath, argsOf('whole'), { env })
     const start = await runWatched(process.execPath, argsOf('whole'), { env })
-    const expected = await digestsIn(join(folder, 'whole'))
+    const expected = await digestsOfBuild(join(folder, 'whole'))
     say(`${undisturbed.cpuSeconds.toFixed(1)} s of processor time, ${start.cpuSeconds.toFixed(1)} s where everything is done`)
     const next = uniforms(seed)
     // So that the kills lie anywhere, and all of them within the work.
@@ -69,7 +69,7 @@ export async function benchBuildKills(
     return {
       kills: done,
       outputs: expected.length,
-      identical: isDeepStrictEqual(await digestsIn(join(folder, 'killed')), expected),
+      identical: isDeepStrictEqual(await digestsOfBuild(join(folder, 'killed')), expected),
       undisturbedCpuSeconds: undisturbed.cpuSeconds,
       startCpuSeconds: start.cpuSeconds,
       totalCpuSeconds,
@@ -81,7 +81,7 @@ export async function benchBuildKills(
 }
 
 /** Names and digests of all outputs of a build. */
-async function digestsIn(work: string): Promise<string[]> {
+export async function digestsOfBuild(work: string): Promise<string[]> {
   const { models } = JSON.parse(await readFile(join(work, 'summary.json'), 'utf8')) as BuildReport
   return models.flatMap(({ name, outputs }) =>
     outputs.flatMap((output) => output.files.map(({ sha256 }) => `${name}/${output.name} ${sha256}`)),

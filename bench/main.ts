@@ -4,6 +4,7 @@ import { findGgmlType, type GgmlTypeName } from '../formats/ggml/types.js'
 import { positiveOf, sizeOf } from './arguments.js'
 import { benchBuildKills } from './build-kills.js'
 import { coverage } from './coverage/command.js'
+import { benchFarm, faults as farmFaults } from './farm.js'
 import { benchFeedback, type FeedbackMeasurement, type Rank } from './feedback.js'
 import { benchKernels, type KernelMeasurement } from './kernels.js'
 import { benchKills } from './kills.js'
@@ -18,6 +19,7 @@ import { widening } from './widening/command.js'
 const benches: Record<string, (args: string[]) => Promise<void>> = {
   'build-kills': buildKills,
   coverage,
+  farm,
   feedback,
   kernels,
   kills,
@@ -165,6 +167,40 @@ async function buildKills(args: string[]): Promise<void> {
   const bytes = `${identical ? 'the same bytes' : 'OTHER BYTES'} in ${outputs} outputs`
   const seconds = `${totalCpuSeconds.toFixed(1)} s of processor time for ${undisturbedCpuSeconds.toFixed(1)} s undisturbed and ${startCpuSeconds.toFixed(1)} s for each start`
   const text = `${found.kills} kills: ${bytes}, ${(100 * repeatedShare).toFixed(2)} % of the work done again for each (${seconds})`
+  console.log(values.json === true ? JSON.stringify(found, null, 2) : text)
+}
+
+async function farm(args: string[]): Promise<void> {
+  const options = {
+    json: { type: 'boolean' },
+    file: { type: 'string', default: 'samples/build.yaml' },
+    workers: { type: 'string', default: '1,2' },
+    threads: { type: 'string', default: '2' },
+    runs: { type: 'string', default: '1' },
+    seed: { type: 'string', default: '1' },
+  } as const
+  const { values } = parseArgs({ args, options })
+  const found = await benchFarm(
+    {
+      file: values.file,
+      workers: values.workers.split(',').map((text) => positiveOf('workers', text)),
+      threads: positiveOf('threads', values.threads),
+      runs: Number(values.runs),
+      seed: positiveOf('seed', values.seed),
+    },
+    (text) => console.error(text),
+  )
+  const one = found.runs.find(({ workers, fault }) => workers === 1 && fault === 'none')
+  const overhead =
+    one === undefined
+      ? ''
+      : `; one worker takes ${(one.cpuSeconds / found.alone.cpuSeconds).toFixed(2)} of the processor time of no queue`
+  const rows = farmFaults.map((fault) => {
+    const runs = found.runs.filter((run) => run.fault === fault)
+    const times = runs.reduce((sum, run) => sum + run.times, 0)
+    return `${fault.padEnd(16)} ${runs.length} runs, ${times} times, same bytes in ${runs.filter(({ identical }) => identical).length}`
+  })
+  const text = [...rows, `${found.outputs} outputs${overhead}`].join('\n')
   console.log(values.json === true ? JSON.stringify(found, null, 2) : text)
 }
 

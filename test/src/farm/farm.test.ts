@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import * as v from 'valibot'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type RunningRedis, redisServer, runRedis } from '../../../bench/redis.js'
 import { type BuildProgress, build, unitVersion, workFolder } from '../../../src/build/index.js'
 import { parseQueue, queueName } from '../../../src/farm/address.js'
 import { openBroker } from '../../../src/farm/broker.js'
@@ -17,7 +18,6 @@ import { sayPresent, whoIsThere } from '../../../src/farm/presence.js'
 import { readUnit } from '../../../src/farm/unit-file.js'
 import { finish } from '../../../src/progress/index.js'
 import { writeOneLayerSample } from '../../support/one-layer-sample.js'
-import { type RunningRedis, redisServer, runRedis } from '../../support/redis.js'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
+import { redisServer, runRedis } from '../../../bench/redis.js'
 import { unitVersion } from '../../../src/build/index.js'
 import { parseQueue, queueName } from '../../../src/farm/address.js'
 import { openBroker } from '../../../src/farm/broker.js'
 import { farmMetrics, farmStatus, farmStatusText } from '../../../src/farm/index.js'
 import { sayPresent } from '../../../src/farm/presence.js'
-import { redisServer, runRedis } from '../../support/redis.js'
 
 describe.skipIf(!redisServer.available)(`the status of a farm (${redisServer.name})`, { timeout: 60_000 }, () => {
   test('counts what waits, and knows who is there', async () => {

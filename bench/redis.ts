@@ -5,8 +5,8 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { freePort } from '../../bench/free-port.js'
 import { foreign } from './foreign.js'
+import { freePort } from './free-port.js'
 
 /** Whether Debian's redis-server is there, and what to put into a `describe.skipIf` title. */
 export const redisServer = {
