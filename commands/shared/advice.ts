@@ -19,6 +19,7 @@ export const advice: Partial<Record<MqError['code'], readonly string[]>> = {
     'Free disk space and run the same command again, or use another disk: --output for the file, TMPDIR for temporary files.',
     'Free disk space and run the same command again, or use another disk: --registry for the registry, TMPDIR for temporary files.',
   ],
+  PLAN_MISMATCH: ['Create the plan again with `mq plan`, from this model and with the same --lora.'],
   MEMORY_TOO_SMALL: ['Set --memory to at least {least} (bytes).'],
   TENSOR_OVERFLOW: ['Use BF16 or F32 for it, with --tensor-type.', 'Use BF16 or F32, with --type.'],
   CALIBRATION_MISMATCH: [

@@ -124,7 +124,8 @@ async function watch(broker: Broker, worker: UnitWorker, { drain }: WorkOptions,
       if (other !== undefined && mine.length === 0) {
         throw MqError.of('FARM_VERSION', { host: other.host, expected: other.version, found: unitVersion() })
       }
-      sawBuild ||= mine.length > 0
+      // One that ended between two looks was there, too.
+      sawBuild ||= mine.length > 0 || worker.hasWorked
       const isEmpty =
         mine.length === 0 && !worker.isBusy && (await queue.getJobCountByTypes('waiting', 'active', 'delayed')) === 0
       emptyLooks = isEmpty ? emptyLooks + 1 : 0
@@ -169,6 +170,10 @@ class UnitWorker {
 
   get isBusy(): boolean {
     return this.#current !== undefined
+  }
+
+  get hasWorked(): boolean {
+    return this.#counts.done + this.#counts.failed + this.#counts.givenBack > 0
   }
 
   state(): PresentWorker {

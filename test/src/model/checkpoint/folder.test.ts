@@ -49,8 +49,8 @@ describe('files as other tools leave them', () => {
   const utf16 = Buffer.from('\ufeff{}', 'utf16le')
   it.each<[string, string, string | Buffer, string]>([
     ['config.json', 'a comma too many', '{"a": 1,\n}', 'it is not JSON: "}" found in line 2 where a name in quotes is expected'],
-    ['config.json', 'a text that ends', '{"a": [1, 2', 'it is not JSON: it ends in line 1 where , or ] should follow'],
-    ['generation_config.json', 'single quotes', "{\n'a': 1}", 'it is not JSON: "\'" stands in line 2'],
+    ['config.json', 'a text that ends', '{"a": [1, 2', 'it is not JSON: it ends in line 1 where , or ] is expected'],
+    ['generation_config.json', 'single quotes', "{\n'a': 1}", 'it is not JSON: "\'" found in line 2'],
     ['tokenizer.json', 'nothing', '', 'it is empty'],
     ['tokenizer_config.json', 'Latin-1', Buffer.from('{\n"a": "\xe9"}', 'latin1'), 'it is not UTF-8 (line 2)'],
     ['config.json', 'UTF-16', utf16, 'it is UTF-16, and must be UTF-8'],
