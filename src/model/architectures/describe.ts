@@ -3,7 +3,7 @@ import { MqError } from '../../errors/index.js'
 import { type Checkpoint, configFileName } from '../checkpoint/index.js'
 import { names } from './base.js'
 import { checkConfigFields } from './check-config-fields.js'
-import { count, type Fields, flatFields, type MtpExport, makeConfig, size } from './config.js'
+import { configError, count, type Fields, flatFields, type MtpExport, makeConfig, showField, size } from './config.js'
 import { families, familyOfClass } from './find-family.js'
 import { modelTypeNote } from './model-type.js'
 import { checkMtp, leaveOutMtp } from './mtp.js'
@@ -20,6 +20,9 @@ export const knownClasses: readonly string[] = [...new Set(families.flatMap(({ c
  * @throws MqError ARCHITECTURE_UNKNOWN, CONFIG_INVALID; OPTION_INVALID where `mtp` does not go with it.
  */
 export async function describeModel(checkpoint: Checkpoint, { mtp = 'with' }: { mtp?: MtpExport } = {}): Promise<Model> {
+  const { architectures } = checkpoint.config
+  if (typeof architectures === 'string')
+    throw configError(checkpoint, `architectures is ${showField(architectures)}, where a list of class names is expected`)
   const { named, fields } = classOf(checkpoint.config)
   const family = typeof named === 'string' ? familyOfClass(named, flatFields(checkpoint.config)) : undefined
   if (typeof named !== 'string' || family === undefined) {

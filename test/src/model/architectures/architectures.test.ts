@@ -138,7 +138,15 @@ describe('what does not fit', () => {
       'ARCHITECTURE_UNKNOWN',
       'NobodysForCausalLM',
     ],
-    ['no architecture', llama3Rope, { architectures: 'LlamaForCausalLM' }, {}, 'ARCHITECTURE_UNKNOWN', '(none)'],
+    ['no architecture', llama3Rope, { architectures: [] }, {}, 'ARCHITECTURE_UNKNOWN', '(none)'],
+    [
+      'an architecture as text',
+      llama3Rope,
+      { architectures: 'LlamaForCausalLM' },
+      {},
+      'CONFIG_INVALID',
+      'architectures is "LlamaForCausalLM", where a list of class names is expected',
+    ],
     ['a field of another kind', llama3Rope, { hidden_size: '96' }, {}, 'CONFIG_INVALID', 'hidden_size is "96"'],
     ['a missing field', llama3Rope, { vocab_size: undefined }, {}, 'CONFIG_INVALID', 'vocab_size'],
     [
