@@ -16,3 +16,4 @@ export {
 export { hasEnded, ownIdentity } from './process-identity.js'
 export { readText, readWhole, type Text } from './read-text.js'
 export { isRelativePath } from './relative-path.js'
+export { withFile } from './with-file.js'

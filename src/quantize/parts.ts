@@ -1,9 +1,9 @@
-import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { readFully, writeFully } from '../../formats/file-bytes.js'
+import { FormatError } from '../../formats/format-error.js'
 import { inputsOf, type QuantizeTask, runElements, runTasks } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
-import { checkSpace } from '../files/index.js'
+import { checkSpace, withFile } from '../files/index.js'
 import type { Blueprint } from '../model/index.js'
 import { checkPlan, layoutOutput, modelOfPlan, type Plan } from '../plan/index.js'
 import type { WithProgress } from '../progress/index.js'
@@ -97,7 +97,7 @@ export async function* quantizeRange(options: QuantizeOptions, { first, end }: O
 /**
  * Puts an output together from all of its parts: the bytes of quantize.
  * @param parts one for each of outputRanges, in their order.
- * @throws MqError INPUT_TRUNCATED, DISK_FULL, FILE_UNWRITABLE, INTERRUPTED.
+ * @throws FormatError INPUT_TRUNCATED of a part; MqError DISK_FULL, FILE_UNWRITABLE, INTERRUPTED.
  */
 export async function* assembleRanges(
   options: QuantizeOptions,
@@ -133,9 +133,9 @@ async function copyPart(part: string, tasks: readonly QuantizeTask[]): Promise<n
     let position = 0
     for (const { output, offset, length } of stretches(tasks)) {
       const bytes = Buffer.allocUnsafe(length)
-      if ((await readFully(from, bytes, position)) !== length) {
-        throw MqError.from(Object.assign(new Error(`${part} is too short`), { code: 'EIO' }), part)
-      }
+      const present = await readFully(from, bytes, position)
+      if (present !== length)
+        throw new FormatError('INPUT_TRUNCATED', { file: part, wanted: position + length, present: position + present })
       await withFile(output, 'r+', (to) => writeFully(to, bytes, offset))
       position += length
     }
@@ -159,13 +159,4 @@ function* stretches(
     last = { output, offset, length }
   }
   if (last !== undefined) yield last
-}
-
-async function withFile<Result>(path: string, flags: string, use: (file: FileHandle) => Promise<Result>): Promise<Result> {
-  const file = await open(path, flags)
-  try {
-    return await use(file)
-  } finally {
-    await file.close()
-  }
 }

@@ -1,7 +1,7 @@
-import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
+import { rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { readFully, writeFully } from '../../../formats/file-bytes.js'
-import { checkSpace, checkTarget, partialName } from '../../files/index.js'
+import { checkSpace, checkTarget, partialName, withFile } from '../../files/index.js'
 import type { OutputPart } from '../../plan/index.js'
 
 /**
@@ -103,13 +103,4 @@ async function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   )
-}
-
-async function withFile(path: string, flags: string, use: (file: FileHandle) => Promise<unknown>): Promise<void> {
-  const file = await open(path, flags)
-  try {
-    await use(file)
-  } finally {
-    await file.close()
-  }
 }
