@@ -79,12 +79,10 @@ With --json each event is one line of JSON on stdout, and the last line is the r
       return planned
     }
     const { queue, 'check-every': checkEvery } = flags
-    await using farm =
-      queue === undefined
-        ? undefined
-        : await openFarm({ queue, signal: this.signal, ...(checkEvery !== undefined && { checkEvery }) })
-    const executor = farm === undefined ? {} : { executor: farm.executor }
-    const { report, failed } = await this.#show(build({ file: args.file, prune, signal: this.signal, ...means, ...executor }))
+    await using farm = queue === undefined ? undefined : await openFarm({ queue, checkEvery, signal: this.signal })
+    const { report, failed } = await this.#show(
+      build({ file: args.file, prune, signal: this.signal, executor: farm?.executor, ...means }),
+    )
     const markdown = summaryMarkdown(report)
     const summary = process.env['GITHUB_STEP_SUMMARY']
     if (summary !== undefined && summary !== '') await appendFile(summary, markdown)

@@ -34,9 +34,9 @@ With --json each event is one line of JSON on stdout, and the last line is the r
       queue,
       drain,
       signal: this.signal,
-      ...(folder !== undefined && { work: folder }),
-      ...(threads !== undefined && { threads }),
-      ...(memory !== undefined && { memoryBytes: parseSize(memory, 'memory', 'worker') }),
+      work: folder,
+      threads,
+      memoryBytes: memory === undefined ? undefined : parseSize(memory, 'memory', 'worker'),
     })
     for (;;) {
       const next = await events.next()

@@ -1,3 +1,4 @@
+export { type Channel, newChannel } from './channel.js'
 export { nearest } from './nearest.js'
 
 /** The items that share a key, in their order, by key in the order of the first of each. */

@@ -2,14 +2,14 @@ import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
 import { unitVersion } from '../build/index.js'
+import { type Channel, newChannel } from '../collections/index.js'
 import { MqError } from '../errors/index.js'
 import type { Progress } from '../progress/index.js'
 import { keyPrefix, queueName } from './address.js'
 import { type Broker, brokerGone, patienceMs } from './broker.js'
-import { type Channel, newChannel } from './channel.js'
 import { errorOfReason } from './failed-order.js'
 import { type Delivery, deliverySchema, type Order, orderId, progressSchema } from './message.js'
-import { type PresentWorker, sayGone, sayPresent, whoIsThere } from './presence.js'
+import { isOurs, sayGone, sayPresent, whoIsThere } from './presence.js'
 
 /** Orders of a build that are under way. */
 export interface Orders {
@@ -175,8 +175,4 @@ export async function openOrders(
       await Promise.race([Promise.allSettled([queue.disconnect(), events.disconnect()]), sleep(1000, undefined, { ref: false })])
     },
   }
-}
-
-function isOurs({ version }: PresentWorker): boolean {
-  return version === unitVersion()
 }

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { unitVersion } from '../build/index.js'
 import { keyPrefix } from './address.js'
 import type { Broker } from './broker.js'
 
@@ -29,6 +30,11 @@ type Kinds = { build: PresentBuild; worker: PresentWorker }
 
 function keyOf({ address: { farm } }: Broker, kind: keyof Kinds, id: string): string {
   return `${keyPrefix}:${farm}:${kind}:${id}`
+}
+
+/** Whether a build or worker is of this version, and of these kernels: others get no units. */
+export function isOurs({ version }: { readonly version: string }): boolean {
+  return version === unitVersion()
 }
 
 /** Says that a build or worker is there, for the next twenty seconds. */

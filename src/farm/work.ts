@@ -4,13 +4,13 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
 import { unitKey, unitVersion, workFolder } from '../build/index.js'
+import { newChannel } from '../collections/index.js'
 import { MqError } from '../errors/index.js'
 import { keyPrefix, parseQueue, queueName } from './address.js'
 import { type Broker, brokerGone, openBroker, patienceMs } from './broker.js'
-import { newChannel } from './channel.js'
 import { faultOf, reasonOf } from './failed-order.js'
 import { type Delivery, type Order, orderSchema } from './message.js'
-import { type PresentWorker, saidEveryMs, sayGone, sayPresent, whoIsThere } from './presence.js'
+import { isOurs, type PresentWorker, saidEveryMs, sayGone, sayPresent, whoIsThere } from './presence.js'
 import { type UnitThread, unitThread } from './run-in-thread.js'
 import { checkFolder, readUnit } from './unit-file.js'
 
@@ -119,7 +119,7 @@ async function watch(broker: Broker, worker: UnitWorker, { drain }: WorkOptions,
       if (broker.awayMs() > patienceMs) throw brokerGone(broker)
       await sayPresent(broker, 'worker', worker.id, worker.state())
       const builds = await whoIsThere(broker, 'build')
-      const mine = builds.filter(({ version }) => version === unitVersion())
+      const mine = builds.filter(isOurs)
       const [other] = builds
       if (other !== undefined && mine.length === 0) {
         throw MqError.of('FARM_VERSION', { host: other.host, expected: other.version, found: unitVersion() })
@@ -281,8 +281,8 @@ class UnitWorker {
 
   #thread(folder: string): UnitThread {
     const { threads, memoryBytes } = this.#options
-    const means = { ...(threads !== undefined && { threads }), ...(memoryBytes !== undefined && { memoryBytes }) }
-    const thread = this.#threads.get(folder) ?? unitThread({ measured: join(folder, 'measured'), measuredBy: this.id, ...means })
+    const thread =
+      this.#threads.get(folder) ?? unitThread({ measured: join(folder, 'measured'), measuredBy: this.id, threads, memoryBytes })
     this.#threads.set(folder, thread)
     return thread
   }
@@ -303,6 +303,6 @@ class UnitWorker {
 
   async #hasOthers(): Promise<boolean> {
     const workers = await whoIsThere(this.#broker, 'worker')
-    return workers.some(({ id, version }) => id !== this.id && version === unitVersion())
+    return workers.some((one) => one.id !== this.id && isOurs(one))
   }
 }

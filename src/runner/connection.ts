@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { createRequire } from 'node:module'
+import { type Channel, newChannel } from '../collections/index.js'
 import { MqError } from '../errors/index.js'
 import { LogTail } from './log-tail.js'
 import type { Command, Failure, OperationName, Operations, Reply, RunCommandOf } from './protocol.js'
@@ -46,18 +47,18 @@ export class Refused extends Error {
 export function connect(signal?: AbortSignal): Connection {
   const child = startChild()
   const log = new LogTail()
-  const calls = new Map<number, ReplyQueue>()
+  const calls = new Map<number, Channel<Reply | undefined>>()
   let nextId = 1
   let end: End | undefined
 
   child.stderr?.setEncoding('utf8').on('data', (text: string) => log.push(text))
-  child.on('message', (reply: Reply) => calls.get(reply.id)?.push(reply))
+  child.on('message', (reply: Reply) => calls.get(reply.id)?.put(reply))
   const kill = (): void => void child.kill('SIGKILL')
   const ended = new Promise<void>((resolve) => {
     const finish = (how: End): void => {
       end = how
       signal?.removeEventListener('abort', kill)
-      for (const replies of calls.values()) replies.push(undefined)
+      for (const replies of calls.values()) replies.put(undefined)
       resolve()
     }
     // 'close' comes after the last line of the log, as 'exit' may not; 'error' without a process id is a child that never was
@@ -91,16 +92,16 @@ export function connect(signal?: AbortSignal): Connection {
       const { signal: own } = work
       const isCancelled = (): boolean => own?.aborted === true
       if (isCancelled()) throw MqError.of('INTERRUPTED', { what: work.what })
-      const replies = replyQueue()
+      const replies = newChannel<Reply | undefined>()
       calls.set(id, replies)
-      if (end !== undefined) replies.push(undefined)
+      if (end !== undefined) replies.put(undefined)
       let over = false
       const cancel = (): void => send({ id, operation: 'cancel' })
       try {
         own?.addEventListener('abort', cancel, { once: true })
         send({ id, operation, request } as RunCommandOf<typeof operation> as Command)
         for (;;) {
-          const reply = await replies.next()
+          const reply = await replies.take()
           over = reply?.kind !== 'event'
           if (reply === undefined) throw endError(work)
           if (reply.kind === 'event') yield reply.event
@@ -112,7 +113,7 @@ export function connect(signal?: AbortSignal): Connection {
         own?.removeEventListener('abort', cancel)
         if (!over && !isCancelled()) cancel()
         if (!over) {
-          while ((await replies.next())?.kind === 'event');
+          while ((await replies.take())?.kind === 'event');
         }
         calls.delete(id)
       }
@@ -136,31 +137,6 @@ function startChild(): ChildProcess {
     // ggml would start a debugger on itself; native calls run on the pool's threads
     env: { ...process.env, GGML_NO_BACKTRACE: '1', UV_THREADPOOL_SIZE: '16' },
   })
-}
-
-interface ReplyQueue {
-  /** undefined: there will be no more. */
-  push(reply: Reply | undefined): void
-  next(): Promise<Reply | undefined>
-}
-
-function replyQueue(): ReplyQueue {
-  const waiting: (Reply | undefined)[] = []
-  let wake = (): void => {}
-  return {
-    push(reply) {
-      waiting.push(reply)
-      wake()
-    },
-    async next() {
-      while (waiting.length === 0) {
-        await new Promise<void>((resolve) => {
-          wake = resolve
-        })
-      }
-      return waiting.shift()
-    },
-  }
 }
 
 function errorOf(failure: Failure): Error {

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import pLimit from 'p-limit'
+import { newChannel } from '../../collections/index.js'
 import type { Progress, WithProgress } from '../../progress/index.js'
 import { unitKey } from '../graph/digest.js'
 import type { Unit } from '../graph/step.js'
@@ -44,36 +45,23 @@ async function* runParts(
   executor: UnitExecutor,
   work: WorkFolder,
 ): WithProgress<StepRecord[]> {
-  const said: Progress[] = []
+  const events = newChannel<Progress | undefined>()
   let done = 0
-  const all = { isEnded: false }
-  let wake = (): void => {}
   const limit = pLimit(executor.capacity)
-  const say = (progress: Progress): void => {
-    said.push(progress)
-    wake()
-  }
   const runOne = async (part: Omit<UnitTask, 'folder'>): Promise<StepRecord> => {
     const known = await work.find(part.unit.kind, part.key)
-    const record = known ?? (await runAndKeep(part, executor, work, say))
+    const record = known ?? (await runAndKeep(part, executor, work, (progress) => events.put(progress)))
     done += 1
-    say({ stage: 'parts', done, total: parts.length, unit: 'steps' })
+    events.put({ stage: 'parts', done, total: parts.length, unit: 'steps' })
     return record
   }
   const records = Promise.all(parts.map((part) => limit(() => runOne(part))))
   const end = (): void => {
-    all.isEnded = true
     limit.clearQueue()
-    wake()
+    events.put(undefined)
   }
   records.then(end, end)
-  while (!all.isEnded) {
-    yield* said.splice(0)
-    await new Promise<void>((resolve) => {
-      wake = resolve
-      if (all.isEnded || said.length > 0) resolve()
-    })
-  }
+  for (let progress = await events.take(); progress !== undefined; progress = await events.take()) yield progress
   return await records
 }
 
