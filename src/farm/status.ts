@@ -1,8 +1,9 @@
 import { unitVersion } from '../build/index.js'
+import { expositionText, type MetricSample } from '../report/index.js'
 import { formatSeconds, formatTable } from '../terminal/index.js'
 import { keyPrefix, parseQueue, queueName } from './address.js'
 import { openBroker } from './broker.js'
-import { type PresentBuild, type PresentWorker, whoIsThere } from './presence.js'
+import { isOurs, type PresentBuild, type PresentWorker, whoIsThere } from './presence.js'
 
 /** What a farm is doing. */
 export interface FarmStatus {
@@ -58,10 +59,6 @@ export async function farmStatus(queue: string, signal?: AbortSignal): Promise<F
   }
 }
 
-function isOurs({ version }: { readonly version: string }): boolean {
-  return version === unitVersion()
-}
-
 /** The status as a user reads it on the terminal. */
 export function farmStatusText(status: FarmStatus): string {
   const { broker, farm, builds, workers, units, unitsPerMinute, secondsLeft } = status
@@ -102,47 +99,42 @@ function otherVersion(version: string): string {
   return isOurs({ version }) ? '' : `; it runs mq ${version}`
 }
 
-/** The status for Prometheus. Source: its text exposition format, version 0.0.4. */
+/** The status for Prometheus. */
 export function farmMetrics({ farm, units, workers, builds }: FarmStatus): string {
-  const label = (values: Readonly<Record<string, string>>): string =>
-    `{${Object.entries(values)
-      .map(([name, value]) => `${name}="${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`)
-      .join(',')}}`
-  const metric = (name: string, kind: 'gauge' | 'counter', help: string, samples: readonly string[]): string[] =>
-    samples.length === 0
-      ? []
-      : [`# HELP ${name} ${help}`, `# TYPE ${name} ${kind}`, ...samples.map((sample) => `${name}${sample}`)]
-  const ofWorkers = (value: (worker: PresentWorker) => number): string[] =>
-    workers.map((worker) => `${label({ farm, worker: worker.id, host: worker.host, version: worker.version })} ${value(worker)}`)
-  const inQueue = Object.entries(units).map(([state, count]) => `${label({ farm, state })} ${count}`)
-  const lines = [
-    ...metric('mq_farm_units', 'gauge', 'Units in the queue.', inQueue),
-    ...metric('mq_farm_builds', 'gauge', 'Builds that are running.', [`${label({ farm })} ${builds.length}`]),
-    ...metric('mq_farm_workers', 'gauge', 'Workers that are there.', [`${label({ farm })} ${workers.length}`]),
-    ...metric(
-      'mq_farm_worker_busy',
-      'gauge',
-      'Whether a worker runs a unit.',
-      ofWorkers(({ unit }) => (unit === undefined ? 0 : 1)),
-    ),
-    ...metric(
-      'mq_farm_worker_units_done_total',
-      'counter',
-      'Units that a worker has done.',
-      ofWorkers(({ done }) => done),
-    ),
-    ...metric(
-      'mq_farm_worker_units_failed_total',
-      'counter',
-      'Units that failed on a worker.',
-      ofWorkers(({ failed }) => failed),
-    ),
-    ...metric(
-      'mq_farm_worker_busy_seconds_total',
-      'counter',
-      'Time in units.',
-      ofWorkers(({ busySeconds }) => busySeconds),
-    ),
-  ]
-  return `${lines.join('\n')}\n`
+  const ofWorkers = (valueOf: (worker: PresentWorker) => number): MetricSample[] =>
+    workers.map((worker) => {
+      const { id, host, version } = worker
+      return { labels: { farm, worker: id, host, version }, value: valueOf(worker) }
+    })
+  const inQueue = Object.entries(units).map(([state, value]) => ({ labels: { farm, state }, value }))
+  const count = (value: number): MetricSample[] => [{ labels: { farm }, value }]
+  return expositionText([
+    { name: 'mq_farm_units', kind: 'gauge', help: 'Units in the queue.', samples: inQueue },
+    { name: 'mq_farm_builds', kind: 'gauge', help: 'Builds that are running.', samples: count(builds.length) },
+    { name: 'mq_farm_workers', kind: 'gauge', help: 'Workers that are there.', samples: count(workers.length) },
+    {
+      name: 'mq_farm_worker_busy',
+      kind: 'gauge',
+      help: 'Whether a worker runs a unit.',
+      samples: ofWorkers(({ unit }) => (unit === undefined ? 0 : 1)),
+    },
+    {
+      name: 'mq_farm_worker_units_done_total',
+      kind: 'counter',
+      help: 'Units that a worker has done.',
+      samples: ofWorkers(({ done }) => done),
+    },
+    {
+      name: 'mq_farm_worker_units_failed_total',
+      kind: 'counter',
+      help: 'Units that failed on a worker.',
+      samples: ofWorkers(({ failed }) => failed),
+    },
+    {
+      name: 'mq_farm_worker_busy_seconds_total',
+      kind: 'counter',
+      help: 'Time in units.',
+      samples: ofWorkers(({ busySeconds }) => busySeconds),
+    },
+  ])
 }

@@ -1,4 +1,5 @@
 export { type Axis, type ChartOptions, chart, type Frame } from './chart.js'
+export { expositionText, type Metric, type MetricSample } from './exposition.js'
 export { type Label, labels, points, whiskers } from './labels.js'
 export { type Bar, band, bars, dots, level, line, outline, type Point, upright } from './marks.js'
 export { Markup, markup } from './markup.js'

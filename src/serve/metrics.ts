@@ -1,3 +1,4 @@
+import { expositionText, type MetricSample } from '../report/index.js'
 import type { Generated } from '../runner/index.js'
 
 /** Counts of a server since it started, as Prometheus reads them. */
@@ -10,14 +11,12 @@ export interface Metrics {
 }
 
 export function createMetrics(): Metrics {
-  const counters = new Map<string, { readonly help: string; readonly values: Map<string, number> }>()
+  const counters = new Map<string, { readonly help: string; readonly samples: Map<string, MetricSample> }>()
   const add = (name: string, help: string, labels: Readonly<Record<string, string>>, value: number): void => {
-    const counter = counters.get(name) ?? { help, values: new Map<string, number>() }
+    const counter = counters.get(name) ?? { help, samples: new Map<string, MetricSample>() }
     counters.set(name, counter)
-    const key = Object.entries(labels)
-      .map(([label, text]) => `${label}="${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`)
-      .join(',')
-    counter.values.set(key, (counter.values.get(key) ?? 0) + value)
+    const key = JSON.stringify(labels)
+    counter.samples.set(key, { labels, value: (counter.samples.get(key)?.value ?? 0) + value })
   }
   return {
     request(address, status, seconds) {
@@ -35,13 +34,15 @@ export function createMetrics(): Metrics {
       add('mq_requests_cancelled_total', 'Requests whose client went away.', {}, 1)
     },
     text(gauges) {
-      const counted = [...counters].flatMap(([name, { help, values }]) => [
-        `# HELP ${name} ${help}`,
-        `# TYPE ${name} counter`,
-        ...[...values].map(([labels, value]) => `${name}${labels === '' ? '' : `{${labels}}`} ${value}`),
+      return expositionText([
+        ...[...counters].map(([name, { help, samples }]) => ({
+          name,
+          kind: 'counter' as const,
+          help,
+          samples: [...samples.values()],
+        })),
+        ...gauges.map(([name, help, value]) => ({ name, kind: 'gauge' as const, help, samples: [{ labels: {}, value }] })),
       ])
-      const now = gauges.flatMap(([name, help, value]) => [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, `${name} ${value}`])
-      return `${[...counted, ...now].join('\n')}\n`
     },
   }
 }
