@@ -17,7 +17,7 @@ export interface ChatOptions {
   readonly sampling?: Partial<Sampling>
   readonly maxTokens?: number | undefined
   readonly stop?: readonly string[]
-  /** EmbeddingAndOutput the chat at once. */
+  /** Ends the chat at once. */
   readonly signal?: AbortSignal
   /** Called with a function that acts as Ctrl-C does; where it comes as a signal. */
   readonly onInterrupt?: (interrupt: () => void) => void

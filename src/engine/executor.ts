@@ -21,7 +21,7 @@ export interface Executor {
   run(task: WorkerTask): Promise<TaskResult>
   /** Is told of a failure that belongs to no task. */
   onFailure(listener: (error: Error) => void): void
-  /** EmbeddingAndOutput all that is under way. */
+  /** Ends all that is under way. */
   close(): Promise<void>
 }
 

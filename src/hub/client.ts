@@ -49,7 +49,7 @@ export function createClient(options: ClientOptions): HubClient {
       headers.set('User-Agent', 'mq')
       // A page of a listing or a download may lie elsewhere; the token stays here. Redirects elsewhere lose it in fetch itself.
       if (token !== undefined && new URL(url).origin === origin) headers.set('Authorization', `Bearer ${token}`)
-      // EmbeddingAndOutput the wait for an answer. The body has to be read with readBody, which can be ended, too.
+      // Ends the wait for an answer. The body has to be read with readBody, which can be ended, too.
       const waiting = new AbortController()
       const timer = setTimeout(() => waiting.abort(), answerWithinMs)
       const unfollow = [signal, ...(init.signal ? [init.signal] : [])].map((parent) => follow(waiting, parent))

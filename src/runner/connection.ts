@@ -34,7 +34,7 @@ export interface Connection {
   lastWords(): Promise<string | undefined>
   /** Whether the child has ended. */
   readonly isClosed: boolean
-  /** EmbeddingAndOutput the child; calls under way fail. */
+  /** Ends the child; calls under way fail. */
   close(): Promise<void>
 }
 

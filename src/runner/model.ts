@@ -185,7 +185,7 @@ export class LlamaModel implements AsyncDisposable {
     return this.#connection.isClosed
   }
 
-  /** EmbeddingAndOutput llama.cpp and gives its memory back. */
+  /** Ends llama.cpp and gives its memory back. */
   async close(): Promise<void> {
     await this.#connection.close()
   }

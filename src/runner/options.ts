@@ -26,7 +26,7 @@ export interface LoadOptions {
   readonly pooling?: Pooling
   /** Folder of llama.cpp's libraries; by default those of the best package that is installed. */
   readonly libraries?: string
-  /** EmbeddingAndOutput llama.cpp at once, whatever it does. */
+  /** Ends llama.cpp at once, whatever it does. */
   readonly signal?: AbortSignal
 }
 

@@ -11,7 +11,7 @@ export function tokenId(entries: readonly Entry[], token: string): number | unde
   return index === -1 ? undefined : index
 }
 
-/** EmbeddingAndOutput of a turn and of a message, which config.json names in a list alone: classes that set ids by name say these themselves. */
+/** Ends of a turn and of a message, which config.json names in a list alone: classes that set ids by name say these themselves. */
 const listedEnds = [`tokenizer.ggml.eot${suffix}`, `tokenizer.ggml.eom${suffix}`]
 
 /**

@@ -65,7 +65,7 @@ function filesIn(value: unknown): number[] {
 export interface ShardWindow {
   /** Brings what a phase needs, after what it does not need has gone; where there is room, the next phase's comes while this one runs. */
   hold(phase: Phase, next: Phase | undefined): WithProgress<void>
-  /** EmbeddingAndOutput downloads, and removes all where the output is whole. */
+  /** Ends downloads, and removes all where the output is whole. */
   close(whole: boolean): Promise<void>
 }
 

@@ -68,7 +68,7 @@ export async function listTokens(registry: string): Promise<TokenInfo[]> {
   return (await readTokens(openStore(registry))).map(infoOf)
 }
 
-/** EmbeddingAndOutput a token. @param id as {@link listTokens} shows it. @throws MqError TOKEN_UNKNOWN. */
+/** Ends a token. @param id as {@link listTokens} shows it. @throws MqError TOKEN_UNKNOWN. */
 export async function removeToken(registry: string, id: string): Promise<void> {
   await change(registry, (tokens) => {
     const left = tokens.filter((token) => token.id !== id)

@@ -10,7 +10,7 @@ import { loadMode, modelFields, poolingTypes, setFields } from './structs.js'
 /** Tokens of a conversation unless told otherwise. */
 export const defaultContext = 4096
 
-/** A model in llama.cpp's memory, and its contexts of the last size asked for. EmbeddingAndOutput with its process. */
+/** A model in llama.cpp's memory, and its contexts of the last size asked for. Ends with its process. */
 export interface LoadedModel {
   readonly llama: Llama
   readonly address: Address
