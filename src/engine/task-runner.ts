@@ -9,7 +9,7 @@ import { type OutputForm, prepareOutputs } from '../../formats/ggml/output-error
 import { type GgmlTypeName, ggmlBytes, ggmlType } from '../../formats/ggml/types.js'
 import { covarianceFrom } from '../covariance/index.js'
 import { MqError } from '../errors/index.js'
-import { blocksOf, evaluateRows, type ReadRange, rowLength } from '../recipe/index.js'
+import { blocksOf, evaluateRows, newStatistics, rowLength, type Statistics } from '../recipe/index.js'
 import { type BufferPool, newBufferPool } from './buffer-pool.js'
 import { addErrorSums, clippedCount, type ErrorSums, errorSums, noErrorSums, noOutputs } from './error-sums.js'
 import { contentKey } from './executor.js'
@@ -46,13 +46,14 @@ export interface TaskRunner {
 interface Means {
   readonly codec: Codec
   readonly files: OpenFiles
+  readonly statistics: Statistics
   readonly calibration: string
   readonly effort: Effort | undefined
 }
 
 /** A runner for the tasks of a setup. */
 export async function newTaskRunner({ files: paths, calibration = '', effort }: WorkerSetup): Promise<TaskRunner> {
-  const means: Means = { codec: await openCodec(), files: newOpenFiles(paths), calibration, effort }
+  const means: Means = { codec: await openCodec(), files: newOpenFiles(paths), statistics: newStatistics(), calibration, effort }
   const pools: BufferPool[] = []
   return {
     async run(message) {
@@ -79,10 +80,10 @@ export async function newTaskRunner({ files: paths, calibration = '', effort }: 
 
 /** @returns what all threads can read. */
 async function prepare({ key, source }: PrepareTask, means: Means, buffers: BufferPool): Promise<Prepared> {
-  const { codec, files, calibration } = means
+  const { calibration } = means
   const { form, damping } = key
   const covariance = await covarianceFrom(source, async (recipe, start, end) => {
-    const rows = await evaluateRows(recipe, start, end, (range) => files.read(range, buffers), codec, buffers)
+    const rows = await rowsOf({ recipe, start, end }, means, buffers)
     const own = rows.slice()
     buffers.reset()
     return own
@@ -259,8 +260,12 @@ function byLayout(a: GgmlTypeName, b: GgmlTypeName): number {
   return (feedbackLayout(a) ?? '').localeCompare(feedbackLayout(b) ?? '')
 }
 
-function rowsOf({ recipe, start, end }: RowRun, { codec, files }: Means, buffers: BufferPool): Promise<Float32Array> {
-  return evaluateRows(recipe, start, end, (range) => files.read(range, buffers), codec, buffers)
+function rowsOf(
+  { recipe, start, end }: Pick<RowRun, 'recipe' | 'start' | 'end'>,
+  { codec, files, statistics }: Means,
+  buffers: BufferPool,
+): Promise<Float32Array> {
+  return evaluateRows(recipe, start, end, (range) => files.read(range, buffers), codec, buffers, statistics)
 }
 
 /** @throws MqError TENSOR_NOT_FINITE. */
@@ -274,14 +279,13 @@ function checkFinite(tensor: string, { recipe, tensorRow }: RowRun, values: Floa
 async function storedBlocks(
   tensor: string,
   { recipe, start, end }: RowRun,
-  { codec, files }: Means,
+  means: Means,
   buffers: BufferPool,
 ): Promise<Uint8Array> {
   if (recipe.op !== 'ggml') {
     const stored = blocksOf(recipe)
     if (stored === undefined) throw new RangeError(`nothing to copy in ${recipe.op}`)
-    const read: ReadRange = (range) => files.read(range, buffers)
-    const values = await evaluateRows(stored.bytes, start, end, read, codec, buffers)
+    const values = await rowsOf({ recipe: stored.bytes, start, end }, means, buffers)
     if (values.some(Number.isNaN)) {
       throw MqError.of('STORAGE_UNSUPPORTED', {
         file: `The tensor ${tensor}`,
@@ -295,5 +299,5 @@ async function storedBlocks(
   }
   const { file, start: first } = recipe.range
   const rowBytes = ggmlBytes(recipe.type, rowLength(recipe))
-  return files.read({ file, start: first + start * rowBytes, end: first + end * rowBytes }, buffers)
+  return means.files.read({ file, start: first + start * rowBytes, end: first + end * rowBytes }, buffers)
 }

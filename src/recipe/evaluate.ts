@@ -3,6 +3,7 @@ import type { Buffers, Evaluation, ReadRange } from './operation.js'
 import { operationOf } from './operations.js'
 import type { Recipe } from './recipe.js'
 import { rowCount, rowLength } from './shape.js'
+import { newStatistics, type Statistics } from './statistics.js'
 
 const newBuffers: Buffers = { floats: (length) => new Float32Array(length), release() {} }
 
@@ -10,6 +11,7 @@ const newBuffers: Buffers = { floats: (length) => new Float32Array(length), rele
  * The values of rows `start` to `end` (exclusive) of a recipe. Reads only the bytes that these rows need; memory is a small multiple of
  * the rows asked for.
  * @param buffers where the result's memory comes from, too; by default everything is new.
+ * @param statistics shared by all ranges of rows of the same files; by default nothing is shared.
  * @returns (end - start) * rowLength(recipe) values, row-major.
  * @throws RangeError for rows that there are not.
  */
@@ -20,6 +22,7 @@ export async function evaluateRows(
   read: ReadRange,
   codec: Codec,
   buffers: Buffers = newBuffers,
+  statistics: Statistics = newStatistics(),
 ): Promise<Float32Array> {
   if (!(Number.isSafeInteger(start) && start >= 0 && end >= start && end <= rowCount(recipe))) {
     throw new RangeError(`rows ${start} to ${end} of ${rowCount(recipe)}`)
@@ -29,6 +32,7 @@ export async function evaluateRows(
     read,
     codec,
     buffers,
+    statistics,
     fill: (operand, first, rows) => operationOf(operand).fill(operand, first, rows, evaluation),
   }
   await evaluation.fill(recipe, start, target)

@@ -3,6 +3,7 @@ import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { Fields } from './fields.js'
 import type { PlainType } from './plain-values.js'
 import type { FileRange, Recipe } from './recipe.js'
+import type { Statistics } from './statistics.js'
 
 /** Reads exactly the bytes of a range. */
 export type ReadRange = (range: FileRange) => Promise<Uint8Array>
@@ -19,6 +20,7 @@ export interface Evaluation {
   readonly read: ReadRange
   readonly codec: Codec
   readonly buffers: Buffers
+  readonly statistics: Statistics
   /** Writes as many rows of an operand, from `start`, as the target has room for. */
   readonly fill: (operand: Recipe, start: number, target: Float32Array) => Promise<void>
 }

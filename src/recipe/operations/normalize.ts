@@ -51,7 +51,7 @@ export const normalizeOperation: Operation<NormalizeRecipe> = {
       return
     }
     if (by === 'unit-columns') {
-      const norms = await columnNorms(input, evaluation)
+      const norms = await evaluation.statistics.of('column norms', input, () => columnNorms(input, evaluation))
       await evaluation.fill(input, start, target)
       const { length } = norms
       for (let at = 0; at < target.length; at += length) {
@@ -59,7 +59,9 @@ export const normalizeOperation: Operation<NormalizeRecipe> = {
       }
       return
     }
-    const mean = await meanOf(input, by !== 'centred', evaluation)
+    const magnitudes = by !== 'centred'
+    const name = magnitudes ? 'mean magnitude' : 'mean'
+    const mean = await evaluation.statistics.of(name, input, () => meanOf(input, magnitudes, evaluation))
     await evaluation.fill(input, start, target)
     if (by === 'centred') {
       for (let i = 0; i < target.length; i++) target[i] = (target[i] as number) - mean

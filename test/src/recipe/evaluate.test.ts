@@ -17,6 +17,7 @@ import {
   lowRank,
   multiply,
   negativeExp,
+  newStatistics,
   normalize,
   place,
   plain,
@@ -387,6 +388,37 @@ describe('evaluateRows', () => {
     ])
     // The matrix of the third head alone.
     expect(await ranges(transpose(slice(leaf([4, 6, 8]), 1, 0, 2)), 16, 24)).toEqual([[96, 112]])
+  })
+
+  it('reads all of a tensor once for its statistics, whatever ranges of rows share them', async () => {
+    const { read, ranges } = countingFile(64)
+    const statistics = newStatistics()
+    const rows = async (recipe: Recipe, start: number, end: number): Promise<number[]> => {
+      // As each task brings its own.
+      const copy = structuredClone(recipe)
+      return [...(await evaluateRows(copy, start, end, read, noCodec, undefined, statistics))]
+    }
+    for (const by of ['centred', 'unit-columns', 'ternary'] as const) {
+      ranges.splice(0)
+      const recipe = normalize(by, leaf([4, 8]))
+      const halves = await Promise.all([rows(recipe, 0, 2), rows(recipe, 2, 4)])
+      expect(halves.flat()).toEqual(expectedValues(recipe))
+      expect(ranges.map((range) => [range.start / 4, range.end / 4])).toEqual([
+        [0, 32],
+        [0, 16],
+        [16, 32],
+      ])
+      expect(await rows(normalize(by, leaf([4, 8], 9)), 0, 4)).toEqual(expectedValues(normalize(by, leaf([4, 8], 9))))
+    }
+  })
+
+  it('computes a statistic again that failed', async () => {
+    const { read } = countingFile(64)
+    const statistics = newStatistics()
+    const recipe = normalize('centred', leaf([4, 8]))
+    const failing = (): Promise<never> => Promise.reject(new Error('no such file'))
+    await expect(evaluateRows(recipe, 0, 4, failing, noCodec, undefined, statistics)).rejects.toThrow('no such file')
+    expect([...(await evaluateRows(recipe, 0, 4, read, noCodec, undefined, statistics))]).toEqual(expectedValues(recipe))
   })
 
   it('refuses rows that there are not', async () => {
