@@ -3,8 +3,8 @@ import { MqError } from '../errors/index.js'
 import { runElements, type WorkerTask } from './task.js'
 
 // Measured on Linux with Node 20; npm run bench -- pipeline --memory shows whether they hold.
-/** WidthChange of the process besides tasks: journal, messages to threads, garbage. */
-const widenedBytes = 40 * 2 ** 20
+/** Growth of the process besides tasks: journal, messages to threads, garbage. */
+const growthBytes = 40 * 2 ** 20
 /** A thread: its JavaScript heap, and the kernels' memory. */
 const threadBytes = 20 * 2 ** 20
 /** Memory of most tasks; a few have rows that cannot be split so small. */
@@ -55,7 +55,7 @@ export function memoryShare(
   const { sharedBytes } = feedback
   const threads = askedThreads ?? availableParallelism()
   const mayRunInline = (askedThreads ?? 1) === 1
-  const heldBytes = residentBytes() + widenedBytes + Math.ceil(keptOfShared * sharedBytes)
+  const heldBytes = residentBytes() + growthBytes + Math.ceil(keptOfShared * sharedBytes)
   const eachBytes = threadBytes + feedback.threadBytes
   const ordinary = Math.min(largestTask, ordinaryTaskBytes)
   if (memoryBytes === undefined) {

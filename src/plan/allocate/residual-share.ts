@@ -7,7 +7,7 @@ export type ResidualShare = (tensor: BlueprintTensor) => number
 /** For each tensor, the mean over weights of the power of its outputs: sum of its elements times this is that of one output vector. */
 export type OutputPower = (tensor: string) => number | undefined
 
-/** WidthChange of the residual stream's power from one sub-block to the next, 4.5 % a layer in norm: Heimersheim and Turner 2023, for GPT-2 XL. */
+/** Growth of the residual stream's power from one sub-block to the next, 4.5 % a layer in norm: Heimersheim and Turner 2023, for GPT-2 XL. */
 const change = 1.045
 
 /** Of what a block of experts writes where nothing is measured, the shared expert's part. */
