@@ -49,7 +49,7 @@ export function layoutGguf(
     entries.set('general.alignment', { type: 'uint32', value: options.alignment })
   }
   const alignment = alignmentOf(entries)
-  const infos = mapTensors(tensors, alignment)
+  const infos = placeTensors(tensors, alignment)
 
   const writer = headerWriter()
   writer.uint32(0x46554747) // "GGUF"
@@ -90,7 +90,7 @@ function alignmentOf(metadata: Metadata): number {
   return entry.value
 }
 
-function mapTensors(tensors: readonly GgufTensorShape[], alignment: number): GgufTensorInfo[] {
+function placeTensors(tensors: readonly GgufTensorShape[], alignment: number): GgufTensorInfo[] {
   const names = new Set<string>()
   let offset = 0
   return tensors.map(({ name, dimensions, type }) => {

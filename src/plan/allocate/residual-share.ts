@@ -8,7 +8,7 @@ export type ResidualShare = (tensor: BlueprintTensor) => number
 export type OutputPower = (tensor: string) => number | undefined
 
 /** Growth of the residual stream's power from one sub-block to the next, 4.5 % a layer in norm: Heimersheim and Turner 2023, for GPT-2 XL. */
-const change = 1.045
+const growth = 1.045
 
 /** Of what a block of experts writes where nothing is measured, the shared expert's part. */
 const sharedExpertPart = 0.3
@@ -23,7 +23,7 @@ export function expectedShares({ tensors }: Pick<Blueprint, 'tensors'>): Residua
     if (layer === undefined) return 1
     const kind = kindOf(role)
     const before = 2 * layer + (kind === 'attention' ? 1 : 2)
-    const share = (1 - 1 / change) / (1 - change ** -before)
+    const share = (1 - 1 / growth) / (1 - growth ** -before)
     if (kind === 'shared') return share * sharedExpertPart
     return kind === 'routed' || (routed.has(layer) && kind !== 'attention') ? share * (1 - sharedExpertPart) : share
   }

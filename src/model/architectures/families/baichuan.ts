@@ -1,11 +1,10 @@
-import { normalize, slice } from '../../../recipe/index.js'
-import { interleaved } from '../attention.js'
-import { baseKeys, type Dimensions, dimensionsOf } from '../base.js'
+import { normalize } from '../../../recipe/index.js'
+import { baseKeys, dimensionsOf } from '../base.js'
 import { finite, type ModelConfig, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
+import { fusedAttention } from '../fused-attention.js'
 import { text, uint32 } from '../metadata.js'
 import { plainRope } from '../rope.js'
-import { linear, type Row, split } from '../rows.js'
 import type { Family } from '../types.js'
 
 /** Baichuan: a Llama with one matrix for queries, keys and values; the models of 13B have biases by distance (ALiBi) in place of rotations. */
@@ -28,23 +27,16 @@ export const baichuan: Family = {
   tensors: (config) =>
     decoderRows(config, {
       ...(isSecond(config) && { outputTransform: (weight) => normalize('unit-rows', weight) }),
-      attention: packedAttention,
+      attention: (dimensions) =>
+        fusedAttention(
+          { ...dimensions, keyValueHeads: dimensions.heads },
+          { input: 'self_attn.W_pack', output: 'self_attn.o_proj' },
+          true,
+        ),
     }),
 }
 
 /** Baichuan 2, whose code normalizes the rows of its output matrix before it first runs (NormHead). */
 function isSecond(config: ModelConfig): boolean {
   return config.find(finite, 'z_loss_weight') !== undefined || config.get(size, 'vocab_size') === 125_696
-}
-
-function packedAttention({ hidden, heads, headLength }: Dimensions): Row[] {
-  const rows = heads * headLength
-  return [
-    split('self_attn.W_pack.weight', [3 * rows, hidden], (all) => [
-      { name: 'attn_q.weight', recipe: interleaved(heads)(slice(all, 0, 0, rows)) },
-      { name: 'attn_k.weight', recipe: interleaved(heads)(slice(all, 0, rows, 2 * rows)) },
-      { name: 'attn_v.weight', recipe: slice(all, 0, 2 * rows, 3 * rows) },
-    ]),
-    ...linear('self_attn.o_proj', 'attn_output', [hidden, rows], { bias: false }),
-  ]
 }

@@ -1,12 +1,12 @@
-import { normalize, slice } from '../../../recipe/index.js'
-import { interleaved } from '../attention.js'
-import { baseKeys, countKey, type Dimensions, dimensionsOf, flagKey } from '../base.js'
+import { normalize } from '../../../recipe/index.js'
+import { baseKeys, countKey, dimensionsOf, flagKey } from '../base.js'
 import { count, flag, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
 import { isTied } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
+import { fusedAttention } from '../fused-attention.js'
 import { float32, uint32 } from '../metadata.js'
-import { linear, type Row, split, tensor } from '../rows.js'
+import { tensor } from '../rows.js'
 import type { Family } from '../types.js'
 
 /** Ling and Ring 1: one matrix for queries, keys and values, many small experts, and for some an output matrix of columns of length 1. */
@@ -46,7 +46,8 @@ export const bailingMoe: Family = {
     return decoderRows(config, {
       embedding: 'word_embeddings',
       ...(normalized && { outputTransform: (weight) => normalize('unit-columns', weight) }),
-      attention: fusedAttention,
+      attention: (dimensions) =>
+        fusedAttention(dimensions, { input: 'attention.query_key_value', output: 'attention.dense' }, true),
       feedForward: ({ hidden }) => [
         tensor('mlp.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),
         ...routedExperts('mlp.experts', experts, hidden, width),
@@ -54,17 +55,4 @@ export const bailingMoe: Family = {
       ],
     })
   },
-}
-
-function fusedAttention({ hidden, heads, keyValueHeads, headLength }: Dimensions): Row[] {
-  const queries = heads * headLength
-  const keys = keyValueHeads * headLength
-  return [
-    split('attention.query_key_value.weight', [queries + 2 * keys, hidden], (all) => [
-      { name: 'attn_q.weight', recipe: interleaved(heads)(slice(all, 0, 0, queries)) },
-      { name: 'attn_k.weight', recipe: interleaved(keyValueHeads)(slice(all, 0, queries, queries + keys)) },
-      { name: 'attn_v.weight', recipe: slice(all, 0, queries + keys, queries + 2 * keys) },
-    ]),
-    ...linear('attention.dense', 'attn_output', [hidden, queries], { bias: false }),
-  ]
 }

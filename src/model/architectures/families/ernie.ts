@@ -4,6 +4,7 @@ import { baseKeys, countKey, type Dimensions, names } from '../base.js'
 import { count, countOrNone, type Fields, flag, type ModelConfig, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
+import { fusedAttention } from '../fused-attention.js'
 import { bool, uint32 } from '../metadata.js'
 import { type Row, split, tensor } from '../rows.js'
 import type { Entry, Family } from '../types.js'
@@ -23,7 +24,7 @@ export const ernie: Family = {
     decoderRows(config, {
       attention: (dimensions, layer) =>
         config.hasTensor(`model.layers.${layer}.self_attn.qkv_proj.weight`)
-          ? fusedAttention(dimensions)
+          ? fusedAttention(dimensions, { input: 'self_attn.qkv_proj', output: 'self_attn.o_proj' })
           : groupedAttention(dimensions, { bias: false }),
       feedForward: (dimensions, layer) => denseRows(config, dimensions, layer),
     }),
@@ -120,18 +121,6 @@ function denseRows(config: ModelConfig, { hidden, feedForward }: Dimensions, lay
       { name: 'ffn_up.weight', recipe: slice(both, 0, feedForward, 2 * feedForward) },
     ]),
     tensor('mlp.down_proj.weight', 'ffn_down.weight', [hidden, feedForward]),
-  ]
-}
-
-function fusedAttention({ hidden, heads, keyValueHeads, headLength }: Dimensions): Row[] {
-  const [queries, keys] = [heads * headLength, keyValueHeads * headLength]
-  return [
-    split('self_attn.qkv_proj.weight', [queries + 2 * keys, hidden], (all) => [
-      { name: 'attn_q.weight', recipe: slice(all, 0, 0, queries) },
-      { name: 'attn_k.weight', recipe: slice(all, 0, queries, queries + keys) },
-      { name: 'attn_v.weight', recipe: slice(all, 0, queries + keys, queries + 2 * keys) },
-    ]),
-    tensor('self_attn.o_proj.weight', 'attn_output.weight', [hidden, queries]),
   ]
 }
 
