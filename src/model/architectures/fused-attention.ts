@@ -30,7 +30,7 @@ export function regroup(
  * Attention without biases whose queries, keys and values are one matrix of the checkpoint, in this order, and three of the file.
  * @param names of the checkpoint's matrices. @param interleave whether rows of queries and keys are put in ggml's order of rotation.
  */
-export function fusedAttention(
+export function splitAttention(
   { hidden, heads, keyValueHeads, headLength }: Pick<Dimensions, 'hidden' | 'heads' | 'keyValueHeads' | 'headLength'>,
   names: { readonly input: string; readonly output: string },
   interleave = false,

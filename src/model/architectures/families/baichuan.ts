@@ -2,7 +2,7 @@ import { normalize } from '../../../recipe/index.js'
 import { baseKeys, dimensionsOf } from '../base.js'
 import { finite, type ModelConfig, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
-import { fusedAttention } from '../fused-attention.js'
+import { splitAttention } from '../fused-attention.js'
 import { text, uint32 } from '../metadata.js'
 import { plainRope } from '../rope.js'
 import type { Family } from '../types.js'
@@ -28,7 +28,7 @@ export const baichuan: Family = {
     decoderRows(config, {
       ...(isSecond(config) && { outputTransform: (weight) => normalize('unit-rows', weight) }),
       attention: (dimensions) =>
-        fusedAttention(
+        splitAttention(
           { ...dimensions, keyValueHeads: dimensions.heads },
           { input: 'self_attn.W_pack', output: 'self_attn.o_proj' },
           true,

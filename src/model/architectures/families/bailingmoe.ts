@@ -4,7 +4,7 @@ import { count, flag, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
 import { isTied } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
-import { fusedAttention } from '../fused-attention.js'
+import { splitAttention } from '../fused-attention.js'
 import { float32, uint32 } from '../metadata.js'
 import { tensor } from '../rows.js'
 import type { Family } from '../types.js'
@@ -47,7 +47,7 @@ export const bailingMoe: Family = {
       embedding: 'word_embeddings',
       ...(normalized && { outputTransform: (weight) => normalize('unit-columns', weight) }),
       attention: (dimensions) =>
-        fusedAttention(dimensions, { input: 'attention.query_key_value', output: 'attention.dense' }, true),
+        splitAttention(dimensions, { input: 'attention.query_key_value', output: 'attention.dense' }, true),
       feedForward: ({ hidden }) => [
         tensor('mlp.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),
         ...routedExperts('mlp.experts', experts, hidden, width),

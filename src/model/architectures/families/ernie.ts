@@ -4,7 +4,7 @@ import { baseKeys, countKey, type Dimensions, names } from '../base.js'
 import { count, countOrNone, type Fields, flag, type ModelConfig, size } from '../config.js'
 import { decoderRows } from '../decoder.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
-import { fusedAttention } from '../fused-attention.js'
+import { splitAttention } from '../fused-attention.js'
 import { bool, uint32 } from '../metadata.js'
 import { type Row, split, tensor } from '../rows.js'
 import type { Entry, Family } from '../types.js'
@@ -24,7 +24,7 @@ export const ernie: Family = {
     decoderRows(config, {
       attention: (dimensions, layer) =>
         config.hasTensor(`model.layers.${layer}.self_attn.qkv_proj.weight`)
-          ? fusedAttention(dimensions, { input: 'self_attn.qkv_proj', output: 'self_attn.o_proj' })
+          ? splitAttention(dimensions, { input: 'self_attn.qkv_proj', output: 'self_attn.o_proj' })
           : groupedAttention(dimensions, { bias: false }),
       feedForward: (dimensions, layer) => denseRows(config, dimensions, layer),
     }),
