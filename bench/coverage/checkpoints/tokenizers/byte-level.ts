@@ -7,12 +7,19 @@ const mergeList =
     .split('|')
     .map((merge) => merge.split(' ') as unknown as readonly [string, string])
 
+const printable = [...range(0x21, 0x7e), ...range(0xa1, 0xac), ...range(0xae, 0xff)]
+const others = range(0, 255).filter((byte) => !printable.includes(byte))
+
 /** GPT-2's names of the 256 bytes, in the order of its vocabulary: printable characters, then the others moved up by 256. */
-export const byteNames: readonly string[] = (() => {
-  const printable = [...range(0x21, 0x7e), ...range(0xa1, 0xac), ...range(0xae, 0xff)]
-  const others = range(0, 255).filter((byte) => !printable.includes(byte))
-  return [...printable, ...others.map((_, index) => 256 + index)].map((code) => String.fromCodePoint(code))
-})()
+export const byteNames: readonly string[] = [...printable, ...others.map((_, index) => 256 + index)].map((code) =>
+  String.fromCodePoint(code),
+)
+
+/** The byte that one of these names stands for. */
+export function byteNamed(name: string): number {
+  const code = name.charCodeAt(0)
+  return code < 256 ? code : (others[code - 256] as number)
+}
 
 function range(first: number, last: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index)

@@ -1,3 +1,5 @@
+import { byteNamed } from './byte-level.js'
+
 type Files = Readonly<Record<string, unknown>>
 
 interface TokenizerJson {
@@ -38,17 +40,11 @@ function ranksOf(
   mostBytes = Number.POSITIVE_INFINITY,
 ): { readonly ranks: string; readonly added: TokenizerJson['added_tokens'] } {
   const { model, added_tokens: added } = json as TokenizerJson
-  const printable = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174
-  const others = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => !printable(byte))
-  const byteOf = (character: string): number => {
-    const code = character.charCodeAt(0)
-    return code < 256 ? code : (others[code - 256] as number)
-  }
   const own = new Set(added.map(({ id }) => id))
   const ranks = Object.entries(model.vocab)
     .filter(([, id]) => !own.has(id))
     .toSorted(([, a], [, b]) => a - b)
-    .map(([token]) => Buffer.from(Array.from(token, byteOf)))
+    .map(([token]) => Buffer.from(Array.from(token, byteNamed)))
     .filter(({ length }) => length <= mostBytes)
     .map((token, rank) => `${token.toString('base64')} ${rank}\n`)
   return { ranks: ranks.join(''), added }
