@@ -1,8 +1,7 @@
 import { ggmlType } from '../../../formats/ggml/types.js'
 import { type Operation, requireBytes, within } from '../operation.js'
 import type { FileRange, Shape } from '../recipe.js'
-import { elementCount, showShape } from '../shape.js'
-import { blockLength, blocksIn, codeBytes, type Form, forms, repackCodes } from './packed-blocks.js'
+import { elementCount, rowLength, showShape } from '../shape.js'
 import { plain } from './plain.js'
 
 /**
@@ -14,7 +13,7 @@ export interface Mxfp4Recipe {
   readonly codes: FileRange
   readonly scales: FileRange
   /** `values`, or `blocks`: the bytes of ggml's blocks as numbers, 17 for each 32 values. */
-  readonly as: Form
+  readonly as: 'values' | 'blocks'
   readonly shape: Shape
 }
 
@@ -25,10 +24,11 @@ declare module '../recipe.js' {
 }
 
 const { blockSize, blockBytes } = ggmlType('MXFP4')
+const codeBytes = blockSize / 2
 
 /** @param shape of the values or of the bytes. @throws RangeError where rows are not whole blocks, or the ranges are of other lengths. */
 export function mxfp4(codes: FileRange, scales: FileRange, shape: Shape, as: Mxfp4Recipe['as'] = 'values'): Mxfp4Recipe {
-  const unit = blockLength('MXFP4', as)
+  const unit = as === 'values' ? blockSize : blockBytes
   const blocks = elementCount(shape) / unit
   if ((shape.at(-1) ?? 0) % unit !== 0) throw new RangeError(`rows of MXFP4 in ${showShape(shape)}`)
   requireBytes(codes, blocks * codeBytes, 'MXFP4 codes')
@@ -42,7 +42,9 @@ export const mxfp4Operation: Operation<Mxfp4Recipe> = {
   lossless: false,
   rowStep: () => 1,
   async fill(node, start, target, { read, buffers }) {
-    const { first, count } = blocksIn(node, 'MXFP4', start, target)
+    const unit = node.as === 'values' ? blockSize : blockBytes
+    const first = (start * rowLength(node)) / unit
+    const count = target.length / unit
     const [codes, scales] = await Promise.all([
       read(within(node.codes, first * codeBytes, (first + count) * codeBytes)),
       read(within(node.scales, first, first + count)),
@@ -52,7 +54,13 @@ export const mxfp4Operation: Operation<Mxfp4Recipe> = {
     buffers.release(codes)
     buffers.release(scales)
   },
-  read: (fields) => mxfp4(fields.range('codes'), fields.range('scales'), fields.shape('shape'), fields.oneOf('as', forms)),
+  read: (fields) =>
+    mxfp4(
+      fields.range('codes'),
+      fields.range('scales'),
+      fields.shape('shape'),
+      fields.oneOf('as', ['values', 'blocks'] as const),
+    ),
 }
 
 /** Values of E2M1 by code, and -0 as the formats have it. Source: OCP Microscaling Formats 1.0, section 5.3.3. */
@@ -70,7 +78,9 @@ function decode(codes: Uint8Array, scales: Uint8Array, block: number, target: Fl
 }
 
 function repack(codes: Uint8Array, scales: Uint8Array, block: number, target: Float32Array): void {
+  const from = block * codeBytes
   const to = block * blockBytes
   target[to] = scales[block] as number
-  repackCodes(codes, block, target, to + 1)
+  const codeAt = (value: number): number => ((codes[from + (value >> 1)] as number) >> (4 * (value & 1))) & 15
+  for (let at = 0; at < codeBytes; at++) target[to + 1 + at] = codeAt(at) | (codeAt(at + codeBytes) << 4)
 }

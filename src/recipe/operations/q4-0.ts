@@ -2,7 +2,6 @@ import { ggmlBytes, ggmlType } from '../../../formats/ggml/types.js'
 import type { Operation } from '../operation.js'
 import type { Recipe, Shape } from '../recipe.js'
 import { elementCount, rowLength, sameShape, showShape } from '../shape.js'
-import { type Form, forms } from './packed-blocks.js'
 
 /**
  * A matrix of symmetric 4-bit integers with a scale for each group of a row: value = (code - 8) * scale. Where F16 holds the scale, ggml's
@@ -11,7 +10,7 @@ import { type Form, forms } from './packed-blocks.js'
 export interface Q40Recipe extends Q40Parts {
   readonly op: 'q4-0'
   /** `values`, or `blocks`: the bytes of ggml's blocks as numbers, 18 for each 32 values; NaN for the scale of a block that Q4_0 does not hold. */
-  readonly as: Form
+  readonly as: 'values' | 'blocks'
   readonly shape: Shape
 }
 
@@ -37,7 +36,7 @@ declare module '../recipe.js' {
 const { blockSize, blockBytes } = ggmlType('Q4_0')
 
 /** @throws RangeError where rows are not whole groups, groups not whole blocks, or the parts are of other shapes. */
-export function q40({ values, codes, scales, zeros, index }: Q40Parts, as: Form = 'values'): Q40Recipe {
+export function q40({ values, codes, scales, zeros, index }: Q40Parts, as: Q40Recipe['as'] = 'values'): Q40Recipe {
   const [rows = 0, columns = 0, ...more] = values.shape
   const [scaleRows, groups = 0] = scales.shape
   if (more.length > 0 || scaleRows !== rows || !Number.isInteger(columns / groups / blockSize)) {
@@ -97,7 +96,7 @@ export const q40Operation: Operation<Q40Recipe> = {
         zeros: fields.optionalRecipe('zeros'),
         index: fields.optionalRecipe('index'),
       },
-      fields.oneOf('as', forms),
+      fields.oneOf('as', ['values', 'blocks'] as const),
     ),
 }
 
