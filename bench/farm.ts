@@ -35,7 +35,7 @@ export interface FarmMeasurement {
 }
 
 /** More kills than this in a build, and it waits for leases most of the time. */
-const mostTimes = 3
+const maxTimes = 3
 
 export interface FarmBenchOptions {
   /** A build file. */
@@ -80,7 +80,7 @@ export async function benchFarm(options: FarmBenchOptions, say: (text: string) =
       let cpuSeconds = 0
       while (started.exitCode === null) {
         cpuSeconds = Math.max(cpuSeconds, cpuSecondsOfTree(started.pid ?? 0))
-        if (fault === 'none' || times === mostTimes) {
+        if (fault === 'none' || times === maxTimes) {
           await sleep(200)
           continue
         }

@@ -3,7 +3,7 @@ import { type GgmlTypeName, ggmlBytes, ggmlType } from '../formats/ggml/types.js
 import { type OpenGguf, type OpenGgufTensor, openGguf } from '../formats/gguf/index.js'
 import { type ImportanceMatrix, readImportanceMatrix } from '../formats/imatrix/index.js'
 import type { Blueprint, BlueprintTensor } from '../src/model/blueprint.js'
-import { fittingType } from '../src/plan/allocate/tensor-types.js'
+import { typeOrFallback } from '../src/plan/allocate/tensor-types.js'
 import { oracle } from './ggml-peer.js'
 import type { WeighedTensor } from './target-bpw.js'
 
@@ -68,7 +68,7 @@ function weigh(
     return sampleOf(values.subarray(matrix * rows * columns, (matrix + 1) * rows * columns), columns, weights, name)
   })
   const types = new Set(
-    tried.filter((type) => importance !== undefined || !type.startsWith('IQ')).map((type) => fittingType(type, tensor)),
+    tried.filter((type) => importance !== undefined || !type.startsWith('IQ')).map((type) => typeOrFallback(type, tensor)),
   )
   const candidates = [...types].map((type) => {
     const bits = ggmlType(type).bitsPerWeight

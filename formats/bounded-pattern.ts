@@ -15,7 +15,7 @@ export class PatternTooSlow extends Error {
 /** Characters of an expression. */
 const maxSource = 1000
 /** For all texts of a call: names of tensors have 63 characters, and thousands of them take some milliseconds. */
-const mostMs = 2000
+const maxMs = 2000
 
 const sandbox: { pattern: RegExp; texts: readonly string[] } = { pattern: /(?:)/, texts: [] }
 let context: ReturnType<typeof createContext> | undefined
@@ -36,7 +36,7 @@ export function boundedPattern(source: string): BoundedPattern {
       sandbox.pattern = pattern
       sandbox.texts = texts
       try {
-        return new Set(script.runInContext(context, { timeout: mostMs }) as string[])
+        return new Set(script.runInContext(context, { timeout: maxMs }) as string[])
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error
         throw new PatternTooSlow(`the regular expression ${source} takes too long to match`)

@@ -52,13 +52,13 @@ export async function wideningSizes(name: string, choose: (model: Blueprint) => 
 
 async function bitsOf(blueprint: Blueprint, weights: number): Promise<FileBits> {
   const writable = await writableTypes()
-  const leastBytes = blueprint.tensors.reduce((sum, tensor) => {
+  const minBytes = blueprint.tensors.reduce((sum, tensor) => {
     const [least = 'F32'] = tensor.keepF32 ? ['F32' as const] : candidatesFor(tensor, blueprint, { writable })
     return sum + (elementCount(tensor.shape) / rowLength(tensor)) * ggmlBytes(ggmlType(least).name, rowLength(tensor))
   }, 0)
   const preset = (name: string): number =>
     (8 * planPreset(blueprint, name, { importance: true, writable, overrides: [] }).dataBytes) / weights
-  return { least: (8 * leastBytes) / weights, Q4_K_M: preset('Q4_K_M'), IQ2_M: preset('IQ2_M') }
+  return { least: (8 * minBytes) / weights, Q4_K_M: preset('Q4_K_M'), IQ2_M: preset('IQ2_M') }
 }
 
 function elementsOf({ tensors }: Blueprint): number {

@@ -2,7 +2,7 @@ import { MqError } from '../errors/index.js'
 import { type Blueprint, layerOfTensor, roleOfTensor } from '../model/index.js'
 
 /** Of the weights that a calibration knows, at least so many must be in a model that it is used for. */
-const leastShare = 0.9
+const minShare = 0.9
 
 /** Keys and values of multi-head latent attention, which a model keeps in one matrix or apart. */
 const latentParts: readonly string[] = ['attention-k-b', 'attention-v-b']
@@ -24,7 +24,7 @@ export function checkModel(
     (name) => (layerOfTensor(name) ?? -1) < layers && !latentParts.includes(roleOfTensor(name, architecture)),
   )
   const missing = known.filter((name) => !names.has(name))
-  if (missing.length <= (1 - leastShare) * known.length) return
+  if (missing.length <= (1 - minShare) * known.length) return
   const problem = `${missing.length} of its ${known.length} tensors are not in the model, such as ${missing[0]}`
   throw MqError.of('CALIBRATION_MISMATCH', { file: path, first: 'this model', problem })
 }

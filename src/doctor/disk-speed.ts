@@ -4,8 +4,8 @@ import { type FileHandle, open } from 'node:fs/promises'
 const chunkBytes = 4 << 20
 const alignment = 4096
 /** Read at most so much, and so long. */
-const mostBytes = 1 << 30
-const mostMs = 2000
+const maxBytes = 1 << 30
+const maxMs = 2000
 
 export interface DiskSpeed {
   readonly bytesPerSecond: number
@@ -21,7 +21,7 @@ export async function diskSpeed(path: string): Promise<DiskSpeed | undefined> {
   try {
     const startedAt = performance.now()
     let read = 0
-    while (read < mostBytes && performance.now() - startedAt < mostMs) {
+    while (read < maxBytes && performance.now() - startedAt < maxMs) {
       const { bytesRead } = await file.read(buffer, 0, chunkBytes, read)
       read += bytesRead
       if (bytesRead < chunkBytes) break

@@ -18,7 +18,7 @@ const step = 64 * 2 ** 10
 /** Larger buffers are not kept for the next task: most tasks need none, and every thread would come to hold some. */
 const largestKept = 4 * 2 ** 20
 /** A free buffer serves a request of at least this share of it; smaller ones would hold too much. */
-const leastUse = 0.5
+const minUse = 0.5
 
 /** An empty pool. */
 export function newBufferPool(): BufferPool {
@@ -27,13 +27,13 @@ export function newBufferPool(): BufferPool {
   const take = (length: number): ArrayBuffer => {
     let best: ArrayBuffer | undefined
     for (const buffer of free) {
-      const wasteful = buffer.byteLength > step && length < leastUse * buffer.byteLength
+      const wasteful = buffer.byteLength > step && length < minUse * buffer.byteLength
       const fits = buffer.byteLength >= length && !wasteful
       if (fits && (best === undefined || buffer.byteLength < best.byteLength)) best = buffer
     }
     if (best === undefined) {
       // What did not fit a request is dropped, or sizes that change from tensor to tensor would pile up.
-      free = free.filter(({ byteLength }) => byteLength > length || byteLength < leastUse * length)
+      free = free.filter(({ byteLength }) => byteLength > length || byteLength < minUse * length)
       best = new ArrayBuffer(Math.max(1, Math.ceil(length / step)) * step)
     } else {
       free.splice(free.indexOf(best), 1)

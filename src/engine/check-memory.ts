@@ -42,14 +42,14 @@ export function checkMemory(
   if (measures) steps.push(['measure', (run) => needsOf(run, ofEachLayout, defaultDamping)])
   if (dampings) steps.push(['measure', (run) => needsOf(run, ofOneLayout, defaultDamping)?.map(onHeldOut)])
   const least = steps.map(([kind, needs]) => {
-    const largest = Math.max(0, ...matrices.map((run) => taskBytesOf(kind, mostElements(run, taskElements[kind]))))
+    const largest = Math.max(0, ...matrices.map((run) => taskBytesOf(kind, maxElements(run, taskElements[kind]))))
     const memory =
       calibration &&
       memoryOfNeeds(
         calibration,
         matrices.map((run) => ({ needs: needs(run) })),
       ).memory
-    return leastLimit(memoryBytes, largest, memory)
+    return minLimit(memoryBytes, largest, memory)
   })
   const most = Math.max(...least)
   if (memoryBytes < most) throw MqError.of('MEMORY_TOO_SMALL', { asked: memoryBytes, least: most })
@@ -58,7 +58,7 @@ export function checkMemory(
 /** More than any matrix has. */
 const wholeMatrix = 2 ** 50
 
-function mostElements({ recipe, start, end }: RowRun, elements: number): number {
+function maxElements({ recipe, start, end }: RowRun, elements: number): number {
   const length = rowLength(recipe)
   return Math.min((end - start) * length, Math.max(elements, preferredRowStep(recipe) * length))
 }
@@ -67,7 +67,7 @@ function onHeldOut(key: PreparedKey): PreparedKey {
   return key.form === 'outputs' ? { ...key, form: 'held-out' } : key
 }
 
-function leastLimit(memoryBytes: number, largest: number, memory: Parameters<typeof memoryShare>[3]): number {
+function minLimit(memoryBytes: number, largest: number, memory: Parameters<typeof memoryShare>[3]): number {
   try {
     memoryShare(memoryBytes, 1, largest, memory)
     return 0

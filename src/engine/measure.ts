@@ -110,7 +110,7 @@ function tasksOf(
   const runs =
     calibration?.inputOf(tensor.name, 0) === undefined
       ? sampleTensor(tensor, rows ?? Math.max(most, tensor.shape.length > 2 ? (tensor.shape[0] ?? 1) : 1), known)
-      : sampleTensor(tensor, rows ?? Math.min(most, sampledRows), known, { mostMatrices: sampledInputs, runRows: 16 })
+      : sampleTensor(tensor, rows ?? Math.min(most, sampledRows), known, { maxMatrices: sampledInputs, runRows: 16 })
   const groups: RowRun[][] = []
   let elements = Number.POSITIVE_INFINITY
   for (const run of runs) {

@@ -59,8 +59,8 @@ export function memoryShare(
   const eachBytes = threadBytes + feedback.threadBytes
   const ordinary = Math.min(largestTask, ordinaryTaskBytes)
   if (memoryBytes === undefined) {
-    const leastTaskBytes = Math.max(largestTask, threads * ordinaryTasksEach * ordinary) + sharedBytes
-    const taskBytes = Math.max(leastTaskBytes, defaultMemoryBytes - heldBytes - threads * eachBytes)
+    const minTaskBytes = Math.max(largestTask, threads * ordinaryTasksEach * ordinary) + sharedBytes
+    const taskBytes = Math.max(minTaskBytes, defaultMemoryBytes - heldBytes - threads * eachBytes)
     return { threads, taskBytes, mayRunInline }
   }
   const least = heldBytes + sharedBytes + eachBytes + largestTask

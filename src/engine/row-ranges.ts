@@ -52,16 +52,16 @@ export function* rowRangesOf(tensor: BlueprintTensor, elements: number, known: C
 /**
  * A sample of about `rows` rows: short runs, evenly spaced over every matrix of the tensor, the same ones each time. With fewer rows
  * than matrices it takes one row of every so many matrices.
- * @param options mostMatrices: so many at most, where each costs something of its own. runRows: rows that lie together.
+ * @param options maxMatrices: so many at most, where each costs something of its own. runRows: rows that lie together.
  */
 export function sampleTensor(
   tensor: BlueprintTensor,
   rows: number,
   known: Columns = {},
-  { mostMatrices = rows, runRows = 8 }: { readonly mostMatrices?: number; readonly runRows?: number } = {},
+  { maxMatrices = rows, runRows = 8 }: { readonly maxMatrices?: number; readonly runRows?: number } = {},
 ): RowRun[] {
   const matrices = [...matricesOf(tensor, known)]
-  const most = Math.min(rows, mostMatrices)
+  const most = Math.min(rows, maxMatrices)
   const sampled = evenlySpaced(matrices, most)
   const rowsEach = Math.max(1, Math.round(rows / sampled.length))
   return sampled.flatMap((matrix) => sampleMatrix(matrix, rowsEach, runRows))
@@ -74,9 +74,9 @@ export function sampleMatrixOf(tensor: BlueprintTensor, matrix: number, rows: nu
   throw new RangeError(`${tensor.name} has no matrix ${matrix}`)
 }
 
-function sampleMatrix(matrix: Matrix, rows: number, mostTogether: number): RowRun[] {
-  if (rows >= matrix.rows) return everyRow(matrix, mostTogether)
-  const runRows = Math.min(mostTogether, rows)
+function sampleMatrix(matrix: Matrix, rows: number, maxRunRows: number): RowRun[] {
+  if (rows >= matrix.rows) return everyRow(matrix, maxRunRows)
+  const runRows = Math.min(maxRunRows, rows)
   const runs = Math.floor(rows / runRows)
   return Array.from({ length: runs }, (_, run) => {
     const start = Math.floor(((run + 0.5) * matrix.rows) / runs - runRows / 2)

@@ -5,7 +5,7 @@ import { runElements } from './task.js'
  * Work of so many encoded values is done in this thread. A worker thread takes 0.13 s of processor time to start (Node 20), the encoders
  * 0.02 to 0.16 us for a value: so it takes about as long as a thread's start, or less.
  */
-const mostValues = 2 ** 20
+const maxValues = 2 ** 20
 /** A value that is copied or converted without loss takes at most a sixteenth of the time of one that is encoded. */
 const plainShare = 1 / 16
 /** A value encoded with error feedback takes at most so much as four without. */
@@ -25,7 +25,7 @@ export function lookAhead<Task extends WorkerTask>(tasks: Iterable<Task>): { tas
   const prepared = new Set<string>()
   let values = 0
   let next = left.next()
-  for (; next.done !== true && values <= mostValues; next = left.next()) {
+  for (; next.done !== true && values <= maxValues; next = left.next()) {
     taken.push(next.value)
     values += valuesOf(next.value, prepared)
   }
@@ -34,7 +34,7 @@ export function lookAhead<Task extends WorkerTask>(tasks: Iterable<Task>): { tas
     yield* taken
     for (let one = last; one.done !== true; one = left.next()) yield one.value
   }
-  return { tasks: again(), isSmall: values <= mostValues }
+  return { tasks: again(), isSmall: values <= maxValues }
 }
 
 /** The work of a task, in values encoded. @param prepared what tasks before it need already. */

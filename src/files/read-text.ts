@@ -4,7 +4,7 @@ import { basename } from 'node:path'
 import { MqError } from '../errors/index.js'
 
 /** Bytes of a text that is held whole: some 30 million tokens. */
-const mostTextBytes = 2 ** 27
+const maxTextBytes = 2 ** 27
 /** No ordinary text has so many bytes for each token over a whole chunk. */
 const bytesPerToken = 256
 
@@ -21,20 +21,20 @@ export interface Text {
  * Reads a text file, in pieces. Of one that is too large to be held, the beginning is read where it is known how much is needed.
  * @param needed.chunks how many chunks are used; all of the text where it is not given.
  * @param needed.contextLength tokens of a chunk.
- * @param mostBytes what may be held, 128 MiB by default.
+ * @param maxBytes what may be held, 128 MiB by default.
  * @throws MqError TEXT_TOO_LARGE; FILE_MISSING and the like.
  */
 export async function readText(
   path: string,
   { chunks, contextLength = 512 }: { readonly chunks?: number; readonly contextLength?: number } = {},
-  mostBytes = mostTextBytes,
+  maxBytes = maxTextBytes,
 ): Promise<Text> {
   try {
     const file = await open(path, 'r')
     try {
       const { size } = await file.stat()
-      const wanted = size <= mostBytes ? size : (chunks ?? Number.POSITIVE_INFINITY) * contextLength * bytesPerToken
-      if (wanted > mostBytes) throw MqError.of('TEXT_TOO_LARGE', { file: path, size, limit: mostBytes })
+      const wanted = size <= maxBytes ? size : (chunks ?? Number.POSITIVE_INFINITY) * contextLength * bytesPerToken
+      if (wanted > maxBytes) throw MqError.of('TEXT_TOO_LARGE', { file: path, size, limit: maxBytes })
       const hash = createHash('sha256')
       const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
       const parts: string[] = []
@@ -46,7 +46,7 @@ export async function readText(
         held += piece.length
       }
       // A character that is cut off at the end of the file is one that is not valid.
-      if (size <= mostBytes) parts.push(decoder.decode())
+      if (size <= maxBytes) parts.push(decoder.decode())
       return { content: parts.join(''), name: basename(path), sha256: hash.digest('hex') }
     } finally {
       await file.close()
@@ -58,9 +58,9 @@ export async function readText(
 
 /**
  * Reads a whole file of text that came from elsewhere, such as JSON.
- * @param mostBytes what is refused beyond.
+ * @param maxBytes what is refused beyond.
  * @throws MqError TEXT_TOO_LARGE; FILE_MISSING and the like.
  */
-export async function readWhole(path: string, mostBytes: number): Promise<string> {
-  return (await readText(path, {}, mostBytes)).content
+export async function readWhole(path: string, maxBytes: number): Promise<string> {
+  return (await readText(path, {}, maxBytes)).content
 }

@@ -63,7 +63,7 @@ export interface ModelShape {
 }
 
 /** llama.cpp's own limit (LLAMA_MAX_EXPERTS is 512). */
-const mostUsedExperts = 512
+const maxUsedExperts = 512
 
 /** llama.cpp's number for a sigmoid in `expert_gating_func`. */
 const sigmoid = 2
@@ -102,7 +102,7 @@ export function modelShape({ architecture, layers, metadata, tensors }: Blueprin
   const expert = tensors.find(({ role }) => role === 'expert-down')?.shape
   const count = expert?.[0]
   const used = Math.min(count ?? 0, number('expert_used_count') ?? count ?? 0)
-  if (used > mostUsedExperts) return undefined
+  if (used > maxUsedExperts) return undefined
   return {
     layers,
     hidden,

@@ -32,7 +32,7 @@ const tensorsEach = 2
 const matricesEach = 2
 const matricesAsked = 8
 /** With fewer rows held out than this nothing is chosen by a matrix. */
-const leastRows = 16
+const minRows = 16
 
 /** What dampings are chosen by. */
 export interface DampingOptions {
@@ -136,7 +136,7 @@ async function matricesWithRows(tensor: BlueprintTensor, calibration: InputCovar
   for (const matrix of evenlySpaced([...Array(count).keys()], matricesAsked)) {
     const input = calibration.inputOf(tensor.name, matrix)
     const rows = input === undefined ? 0 : (await heldOutRows(calibration, input, rowLength(tensor))).length / rowLength(tensor)
-    if (rows >= leastRows) found.push(matrix)
+    if (rows >= minRows) found.push(matrix)
     if (found.length === matricesEach) break
   }
   return found

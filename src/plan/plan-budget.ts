@@ -44,13 +44,13 @@ export async function* planBudget(blueprint: Blueprint, request: BudgetRequest, 
 function fitBudget(
   blueprint: Blueprint,
   { memory: { bytes, text }, run }: Extract<BudgetRequest, { kind: 'fit' }>,
-): { readonly bytes: number; readonly asked: string; readonly describeLeast: (leastBytes: number) => string } {
+): { readonly bytes: number; readonly asked: string; readonly describeMinimum: (minBytes: number) => string } {
   const { kvCacheBytes, computeBytes, outputBytes } = buffersOf(shapeOrRefuse(blueprint), run)
   const rest = kvCacheBytes + computeBytes + outputBytes
   return {
     bytes: bytes - rest,
     asked: `${text} at a context of ${run.context}`,
-    describeLeast: (least) => `${roundedUp(least + rest)}, of which ${roundedUp(rest)} are KV cache and compute buffers`,
+    describeMinimum: (least) => `${roundedUp(least + rest)}, of which ${roundedUp(rest)} are KV cache and compute buffers`,
   }
 }
 

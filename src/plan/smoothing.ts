@@ -1,6 +1,6 @@
 import type { Importance } from '../engine/index.js'
 import { type Blueprint, type Smoothing, smoothable } from '../model/index.js'
-import { mostPower, powersText, rowLength } from '../recipe/index.js'
+import { maxPower, powersText, rowLength } from '../recipe/index.js'
 
 /**
  * How much of a column's strength is moved into the weights, 0 to 1 of its logarithm, as in SmoothQuant and AWQ. More evens inputs further, but
@@ -11,7 +11,7 @@ const strength = 0.3
  * A vector is left as it is where its strongest column has less than so many times the root mean square of all: rounding to 8 bits in blocks then
  * costs (5 / 127)^2 / 12 = 1.3e-4 of its power, a tenth of what Q5_K costs.
  */
-const leastOutlier = 5
+const minOutlier = 5
 
 /**
  * The scales that make inputs more even: columns whose values are large are divided by a power of two, and the weights that read
@@ -31,7 +31,7 @@ export function chooseSmoothing(
       .find((values, at) => values?.length === rowLength(readers[at] as (typeof readers)[number]))
     if (squares === undefined) continue
     const mean = squares.reduce((sum, square) => sum + square, 0) / squares.length
-    if (Math.max(...squares) < leastOutlier ** 2 * mean) continue
+    if (Math.max(...squares) < minOutlier ** 2 * mean) continue
     const exponents = exponentsFor(squares)
     if (exponents.some((exponent) => exponent !== 0)) chosen.push([writer.name, powersText(exponents)])
   }
@@ -45,6 +45,6 @@ function exponentsFor(squares: Float32Array): number[] {
   const mean = known.reduce((sum, log) => sum + log, 0) / known.length
   return logs.map((log) => {
     if (Number.isNaN(log)) return 0
-    return Math.max(-mostPower, Math.min(mostPower, Math.round(strength * (log - mean))))
+    return Math.max(-maxPower, Math.min(maxPower, Math.round(strength * (log - mean))))
   })
 }

@@ -3,7 +3,7 @@ import { keyText, type QuantizeTask } from '../engine/index.js'
 import { countTensorTasks, type TaskSource, tensorTasks } from './tasks.js'
 
 /** Maximum look-ahead in tasks, each some 500 bytes. */
-const mostAhead = 8192
+const maxTasksAhead = 8192
 
 /**
  * Orders the tasks of an output for running: those of a layer that need the same prepared covariance one after another, so that few are in
@@ -28,7 +28,7 @@ export function* inRunningOrder(
     if (last !== undefined && nameOf(last[0]) === nameOf(task)) last.push(task)
     else groups.push([task])
     held += 1
-    while (groups.length > 1 + groupsAhead || (groups.length > 1 && held > mostAhead)) held -= yield* first(groups)
+    while (groups.length > 1 + groupsAhead || (groups.length > 1 && held > maxTasksAhead)) held -= yield* first(groups)
   }
   while (groups.length > 0) yield* first(groups)
 }

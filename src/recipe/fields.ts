@@ -21,7 +21,7 @@ export interface Fields {
 }
 
 /** So many dimensions at most, twice what GGUF has. */
-const mostDimensions = 8
+const maxDimensions = 8
 
 /** @param readOperand reads an operand of the node. */
 export function fieldsOf(node: Readonly<Record<string, unknown>>, readOperand: (value: unknown) => Recipe): Fields {
@@ -55,7 +55,7 @@ export function fieldsOf(node: Readonly<Record<string, unknown>>, readOperand: (
       required(
         name,
         node[name],
-        (value): value is Shape => Array.isArray(value) && value.length <= mostDimensions && value.every(isWhole),
+        (value): value is Shape => Array.isArray(value) && value.length <= maxDimensions && value.every(isWhole),
       ),
   }
   return fields

@@ -10,7 +10,7 @@ export interface Statistics {
 }
 
 /** Tensors come one after another, and few are computed from at a time. */
-const mostKept = 64
+const maxKept = 64
 
 /** No statistics yet, of recipes that read the same files. */
 export function newStatistics(): Statistics {
@@ -25,7 +25,7 @@ export function newStatistics(): Statistics {
       kept.set(key, made)
       made.catch(() => kept.delete(key))
       const [oldest] = kept.keys()
-      if (kept.size > mostKept && oldest !== undefined) kept.delete(oldest)
+      if (kept.size > maxKept && oldest !== undefined) kept.delete(oldest)
       return made
     },
   }

@@ -15,7 +15,7 @@ export interface AppOptions {
   readonly keys: readonly string[]
   readonly maxBodyBytes: number
   /** Requests under way and waiting, of all models together. */
-  readonly mostRequests: number
+  readonly maxRequests: number
   readonly log?: ((line: string) => void) | undefined
 }
 
@@ -23,7 +23,7 @@ const fingerprint = `mq-llama.cpp-${llamaVersion}`
 
 /** OpenAI's API over a pool of models. */
 export function createApp(pool: ModelPool, options: AppOptions): Hono<{ Bindings: HttpBindings }> {
-  const { host, keys, maxBodyBytes, mostRequests, log } = options
+  const { host, keys, maxBodyBytes, maxRequests, log } = options
   const metrics = createMetrics()
   const app = new Hono<{ Bindings: HttpBindings }>({ strict: false })
   const known = new Set<string>()
@@ -52,13 +52,13 @@ export function createApp(pool: ModelPool, options: AppOptions): Hono<{ Bindings
     async (context: HttpContext): Promise<Response> => {
       const request = read(await body(context))
       const count = request.prompts.length * request.count
-      if (count > mostRequests) throw new Refusal(400, 'too_many_answers', `One request may have ${mostRequests} answers.`)
+      if (count > maxRequests) throw new Refusal(400, 'too_many_answers', `One request may have ${maxRequests} answers.`)
       const lease = await pool.acquire(request.model, count)
       return answerText(context, lease, request, shape(request, fingerprint), metrics)
     }
   /** Bodies that are read at a time are bounded, too: each may be large. */
   const body = async (context: HttpContext): Promise<unknown> => {
-    if (reading >= mostRequests) throw new Refusal(429, 'queue_full', 'Too many requests are being read.', { retryAfter: 1 })
+    if (reading >= maxRequests) throw new Refusal(429, 'queue_full', 'Too many requests are being read.', { retryAfter: 1 })
     reading += 1
     try {
       return await readJson(context, maxBodyBytes)

@@ -41,7 +41,7 @@ export interface PoolOptions {
   /** Bytes that loaded models may take together. */
   readonly memoryBytes: number
   /** Requests that a model may have, running and waiting. */
-  readonly mostUsers: number
+  readonly maxUsers: number
   readonly log?: ((line: string) => void) | undefined
 }
 
@@ -77,7 +77,7 @@ export class ModelPool {
   async acquire(name: string | undefined, requests = 1): Promise<Lease> {
     const found = await this.#source.find(name)
     const before = this.#living(found.name)
-    if ((before?.users ?? 0) + requests > this.#options.mostUsers && before !== undefined && before.users > 0) {
+    if ((before?.users ?? 0) + requests > this.#options.maxUsers && before !== undefined && before.users > 0) {
       throw new Refusal(429, 'queue_full', 'Too many requests are waiting for this model.', { retryAfter: 1 })
     }
     if (before !== undefined) before.users += requests

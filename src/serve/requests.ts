@@ -4,7 +4,7 @@ import { Refusal } from './answers.js'
 import { jsonGrammar } from './json-grammar.js'
 
 /** Texts of one request at most: prompts, inputs of embeddings, documents. */
-const mostTexts = 1024
+const maxTexts = 1024
 
 const number = (least: number, most: number) => v.nullish(v.pipe(v.number(), v.minValue(least), v.maxValue(most)))
 const whole = (least: number, most: number) => v.nullish(v.pipe(v.number(), v.safeInteger(), v.minValue(least), v.maxValue(most)))
@@ -37,7 +37,7 @@ const sampling = {
 const part = v.looseObject({ type: v.string(), text: v.optional(v.string()) })
 const message = v.looseObject({
   role: v.picklist(['system', 'developer', 'user', 'assistant', 'tool', 'function']),
-  content: v.nullish(v.union([v.string(), v.pipe(v.array(part), v.maxLength(mostTexts))])),
+  content: v.nullish(v.union([v.string(), v.pipe(v.array(part), v.maxLength(maxTexts))])),
 })
 
 const chatSchema = v.looseObject({
@@ -52,9 +52,9 @@ const chatSchema = v.looseObject({
 const tokens = v.pipe(v.array(token), v.minLength(1))
 const texts = v.union([
   v.string(),
-  v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(mostTexts)),
+  v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(maxTexts)),
   tokens,
-  v.pipe(v.array(tokens), v.minLength(1), v.maxLength(mostTexts)),
+  v.pipe(v.array(tokens), v.minLength(1), v.maxLength(maxTexts)),
 ])
 
 const completionSchema = v.looseObject({ ...sampling, prompt: texts, logprobs: whole(0, 20), echo: v.nullish(v.boolean()) })
@@ -70,7 +70,7 @@ const document = v.union([v.string(), v.looseObject({ text: v.string() })])
 const rerankSchema = v.looseObject({
   model: sampling.model,
   query: v.string(),
-  documents: v.pipe(v.array(document), v.minLength(1), v.maxLength(mostTexts)),
+  documents: v.pipe(v.array(document), v.minLength(1), v.maxLength(maxTexts)),
   top_n: whole(1, 2 ** 31 - 1),
   return_documents: v.nullish(v.boolean()),
 })

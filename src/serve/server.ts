@@ -52,12 +52,12 @@ export async function startEndpoint(options: EndpointOptions): Promise<RunningEn
   const { memoryBytes = Math.floor(0.8 * availableMemory()) } = options
   const source =
     'path' in serves ? singleModel(serves.name, serves.path, load) : registryModels(serves.registry, load, slots * contextLength)
-  const mostUsers = slots + queue
-  const pool = new ModelPool(source, { memoryBytes, mostUsers, log })
+  const maxUsers = slots + queue
+  const pool = new ModelPool(source, { memoryBytes, maxUsers, log })
   try {
     if ('path' in serves) (await pool.acquire(undefined)).release()
     const [{ createAdaptorServer }, { createApp }] = await Promise.all([import('@hono/node-server'), import('./app.js')])
-    const app = createApp(pool, { host, keys, log, maxBodyBytes: 16 << 20, mostRequests: mostUsers })
+    const app = createApp(pool, { host, keys, log, maxBodyBytes: 16 << 20, maxRequests: maxUsers })
     const server = createAdaptorServer({
       fetch: app.fetch,
       overrideGlobalObjects: false,
@@ -70,7 +70,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<RunningEn
         keepAliveTimeout: 30_000,
       },
     }) as Server
-    server.maxConnections = 4 * mostUsers + 256
+    server.maxConnections = 4 * maxUsers + 256
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error) => reject(MqError.of('PORT_TAKEN', { port, host, problem: error.message }, { cause: error })))
       server.listen(port, host, resolve)

@@ -50,7 +50,7 @@ export interface MeasurementCache {
 }
 
 /** Some tens of kilobytes each. */
-const mostFiles = 1000
+const maxFiles = 1000
 
 /** A cache of measurements in a folder, which is made when something is kept. */
 export function measurementCache(folder: string): MeasurementCache {
@@ -69,7 +69,7 @@ export function measurementCache(folder: string): MeasurementCache {
     async keep(identity, entry) {
       await mkdir(folder, { recursive: true }).catch(() => {})
       await writeWhole(pathOf(identity), reportJson({ version: 1, ...entry }))
-      await keepNewest(folder, mostFiles, '.json').catch(() => {})
+      await keepNewest(folder, maxFiles, '.json').catch(() => {})
     },
   }
 }

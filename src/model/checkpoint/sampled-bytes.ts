@@ -2,7 +2,7 @@ import type { ByteSource } from '../../../formats/byte-source.js'
 import type { CheckpointFolder } from './folder.js'
 
 const sampleBytes = 65_536
-const mostSamples = 8
+const maxSamples = 8
 
 /** Bytes `start` to `end` of one of a checkpoint's files. */
 export interface SampledRange {
@@ -15,7 +15,7 @@ export interface SampledRange {
 export async function sampledBytesAreEqual(folder: CheckpointFolder, one: SampledRange, two: SampledRange): Promise<boolean> {
   const length = one.end - one.start
   const bytes = Math.min(sampleBytes, length)
-  const count = Math.min(mostSamples, Math.ceil(length / sampleBytes))
+  const count = Math.min(maxSamples, Math.ceil(length / sampleBytes))
   const sources: ByteSource[] = []
   try {
     const first = await folder.open(one.file)

@@ -4,9 +4,9 @@ import { elementCount } from '../../recipe/index.js'
 import { goalText, type PlanGoal } from '../goal.js'
 import type { Plan } from '../plan.js'
 import { planOf } from '../plan-sizes.js'
+import type { Assignment } from './assignment.js'
 import { fileTypeOf } from './file-type.js'
-import type { Assignment } from './settled.js'
-import { wayOut } from './way-out.js'
+import { wideningAdvice } from './widening-advice.js'
 
 interface Heading {
   readonly goal: PlanGoal
@@ -46,7 +46,7 @@ function widthNotes(blueprint: Blueprint, assigned: readonly Assignment[]): stri
   const notes = [...groupBy(missed, ({ wanted, type }) => `${wanted} and got ${type}`)].map(
     ([types, ofTypes]) => `${ofTypes.length} of ${assigned.length} tensors have rows that are not whole blocks of ${types}.`,
   )
-  const widths = wayOut(
+  const widths = wideningAdvice(
     blueprint,
     blueprint.tensors.filter((_, index) => assigned[index]?.wanted !== undefined),
   )

@@ -1,15 +1,15 @@
 import { type GgmlTypeName, ggmlType } from '../../../formats/ggml/types.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
 import { elementCount, rowLength } from '../../recipe/index.js'
-import { type CandidateOptions, candidatesFor, leastBitsPerWeight } from './candidates.js'
-import type { OpenTensors } from './open-tensors.js'
-import { wayOut } from './way-out.js'
+import { type CandidateOptions, candidatesFor, minBitsPerWeight } from './candidates.js'
+import type { TensorGroups } from './tensor-groups.js'
+import { wideningAdvice } from './widening-advice.js'
 
 /** Reason why a tensor cannot have the smallest type. */
 type Obstacle = 'kept' | 'named' | 'width' | 'floor' | 'tie'
 
 /** Obstacles below this share of the minimum size are not listed. */
-const leastShare = 0.01
+const minShare = 0.01
 
 /** What keeps the minimum size of a model up, and how it gets lower. */
 export interface Obstacles {
@@ -24,10 +24,10 @@ export interface Obstacles {
  */
 export function obstaclesOf(
   blueprint: Blueprint,
-  { settled, groups, leastBytes }: OpenTensors,
+  { fixed, groups, minBytes }: TensorGroups,
   options: CandidateOptions,
 ): Obstacles {
-  const ideal = leastBitsPerWeight(options)
+  const ideal = minBitsPerWeight(options)
   const found = new Map<Obstacle, { bits: number; tensors: BlueprintTensor[] }>()
   const add = (obstacle: Obstacle, tensor: BlueprintTensor, extraBitsPerWeight: number): void => {
     if (extraBitsPerWeight <= 0) return
@@ -37,7 +37,7 @@ export function obstaclesOf(
     found.set(obstacle, entry)
   }
   for (const tensor of blueprint.tensors) {
-    const type = settled.get(tensor.name)?.type
+    const type = fixed.get(tensor.name)?.type
     if (type !== undefined) add(tensor.keepF32 ? 'kept' : 'named', tensor, bitsOf(type) - ideal)
   }
   for (const { tensors, types } of groups) {
@@ -50,11 +50,11 @@ export function obstaclesOf(
     }
   }
   const shares = [...found]
-    .map(([obstacle, { bits, tensors }]) => ({ obstacle, tensors, share: bits / 8 / leastBytes }))
-    .filter(({ share }) => share >= leastShare)
+    .map(([obstacle, { bits, tensors }]) => ({ obstacle, tensors, share: bits / 8 / minBytes }))
+    .filter(({ share }) => share >= minShare)
     .toSorted((a, b) => b.share - a.share)
   const parts = shares.map(({ obstacle, tensors, share }) => `${words[obstacle](tensors)} (${Math.round(100 * share)} %)`)
-  const widths = wayOut(blueprint, shares.find(({ obstacle }) => obstacle === 'width')?.tensors ?? [])
+  const widths = wideningAdvice(blueprint, shares.find(({ obstacle }) => obstacle === 'width')?.tensors ?? [])
   return {
     obstacles: parts.length === 0 ? 'no type has fewer bits' : parts.join(', '),
     widening: widths === '' ? '' : `; or widen ${widths} with zeros: docs/widening.md`,

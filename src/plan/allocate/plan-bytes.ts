@@ -8,15 +8,15 @@ import { rowLength } from '../../recipe/index.js'
 import type { PlanGoal } from '../goal.js'
 import type { Plan } from '../plan.js'
 import { assemblePlan, countElements } from './assemble.js'
+import type { Assignment } from './assignment.js'
 import { type CandidateOptions, knownError, quantizedSource } from './candidates.js'
-import { heldTypes, isLimited, limitNotes, limitReason } from './held-types.js'
 import { obstaclesOf } from './obstacles.js'
-import { groupBytes, type OpenOptions, type OpenTensors, openTensors } from './open-tensors.js'
 import { explainChoice, type Option } from './reasons.js'
 import { measuredShares } from './residual-share.js'
-import { rulesOf, type Weigh } from './role-rules.js'
-import type { Assignment } from './settled.js'
-import { spend } from './spend.js'
+import { type RuleOf, rulesOf } from './role-rules.js'
+import { solveWithCutoff } from './solve-with-cutoff.js'
+import { type GroupOptions, groupBytes, groupTensors, type TensorGroups } from './tensor-groups.js'
+import { ceilingNotes, ceilingReason, ceilingTypes, isCapped } from './type-ceilings.js'
 import { writableTypes } from './writable-types.js'
 
 /** Quantization errors of a tensor in a type: see QuantizationError in src/engine. */
@@ -27,81 +27,81 @@ interface MeasuredError {
   readonly meanSquare?: number
 }
 
-/** For each tensor and type, the error of sampled rows. */
+/** Tensor name -> type -> error on sampled rows. */
 export type TypeErrors = ReadonlyMap<string, ReadonlyMap<GgmlTypeName, MeasuredError>>
 
-/** What of `measure` (src/engine) planning uses. */
+/** The part of `measure` (src/engine) that planning uses. */
 export type Measure = (options: {
   readonly blueprint: Blueprint
   readonly requests: readonly { readonly tensor: string; readonly types: readonly GgmlTypeName[] }[]
   readonly threads?: number
-  /** What the process may hold in memory while it measures. */
+  /** Memory limit of the process while it measures, in bytes. */
   readonly memoryBytes?: number
   readonly importance?: Importance
   readonly calibration?: InputCovariances
   readonly signal?: AbortSignal
 }) => WithProgress<TypeErrors>
 
-/** How types are measured, weighed and bounded. */
-export interface ChoiceOptions extends Partial<OpenOptions> {
+/** How errors are measured and weighted, and constraints on types. */
+export interface ChoiceOptions extends Partial<GroupOptions> {
   /** Worker threads to measure with. */
   readonly threads?: number
-  /** What the process may hold in memory while it measures. */
+  /** Memory limit of the process while it measures, in bytes. */
   readonly memoryBytes?: number
-  /** What errors are weighted by; the plan is for a quantization with the same. */
+  /** Importance matrix that errors are weighted by; quantization uses the same. */
   readonly importance?: Importance
-  /** What is known of the inputs: errors are those of the outputs, and blocks count by what they write. */
+  /** Input covariances: with them errors are output errors, and layers are weighted by their share of the residual stream. */
   readonly calibration?: InputCovariances
   readonly signal?: AbortSignal
   /** By default the worker threads of src/engine. */
   readonly measure?: Measure
   /** Sensitivity of each tensor; by default from its role and its residual share: role-rules.ts, residual-share.ts. */
-  readonly weigh?: Weigh
+  readonly ruleOf?: RuleOf
 }
 
-/** A budget, in the unit that its user thinks in. */
+/** A budget in bytes, and the unit that messages give it in. */
 export interface Budget {
-  /** Bytes that the tensors may take together, each a multiple of `alignment` if that is given. Never exceeded. */
+  /** Bytes of all tensors together, each rounded up to `alignment` if that is given. Never exceeded. */
   readonly bytes: number
   readonly goal: PlanGoal
   /** The budget as a message names it, such as `2.51 bits per weight`. */
   readonly asked: string
-  /** Puts the least possible bytes of tensors into the same unit; by default bits per weight. */
-  readonly describeLeast?: (leastBytes: number) => string
+  /** The smallest possible size of the tensors in the same unit; by default bits per weight. */
+  readonly describeMinimum?: (minBytes: number) => string
 }
 
-/** Where a budget is met this closely there is nothing to tell: as a share of it. */
+/** Share of a budget that may stay unused without a note. */
 const closeEnough = 0.005
 
 /**
  * Allocates bits: a type for every tensor, such that the expected KL divergence is least within a budget. It is the sum over tensors of
- * sensitivity times output error, each measured in every type that is open. The same model, options and importance give the same plan.
+ * sensitivity times output error, each measured in every candidate type. The same model, options and importance give the same plan.
  * @throws MqError BUDGET_IMPOSSIBLE, OPTION_INVALID, and what `measure` throws.
  */
 export async function* planBytes(blueprint: Blueprint, budget: Budget, options: ChoiceOptions = {}): WithProgress<Plan> {
   const writable = options.writable ?? (await writableTypes())
-  const open = openTensors(blueprint, { ...options, writable })
-  checkBudget(blueprint, open, budget, { ...options, writable })
-  const errors = yield* measureOpen(blueprint, open, options)
-  return chooseTypes(blueprint, open, errors, budget, options)
+  const groups = groupTensors(blueprint, { ...options, writable })
+  checkBudget(blueprint, groups, budget, { ...options, writable })
+  const errors = yield* measureGroups(blueprint, groups, options)
+  return chooseTypes(blueprint, groups, errors, budget, options)
 }
 
-/** Whether the least types fit. @throws MqError BUDGET_IMPOSSIBLE. */
+/** Checks that the smallest candidates fit. @throws MqError BUDGET_IMPOSSIBLE. */
 function checkBudget(
   blueprint: Blueprint,
-  open: OpenTensors,
-  { bytes, asked, describeLeast }: Omit<Budget, 'goal'>,
+  groups: TensorGroups,
+  { bytes, asked, describeMinimum }: Omit<Budget, 'goal'>,
   options: CandidateOptions,
 ): void {
-  const { leastBytes } = open
-  if (leastBytes <= bytes) return
-  const bits = Math.ceil((8e4 * leastBytes) / countElements(blueprint.tensors)) / 1e4
-  const least = describeLeast?.(leastBytes) ?? `${bits} bits per weight`
-  throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least, ...obstaclesOf(blueprint, open, options) })
+  const { minBytes } = groups
+  if (minBytes <= bytes) return
+  const bits = Math.ceil((8e4 * minBytes) / countElements(blueprint.tensors)) / 1e4
+  const least = describeMinimum?.(minBytes) ?? `${bits} bits per weight`
+  throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least, ...obstaclesOf(blueprint, groups, options) })
 }
 
-/** Measures the errors of every type that is open. */
-export function measureOpen(blueprint: Blueprint, { groups }: OpenTensors, options: ChoiceOptions): WithProgress<TypeErrors> {
+/** Measures the errors of all candidate types of all groups. */
+export function measureGroups(blueprint: Blueprint, { groups }: TensorGroups, options: ChoiceOptions): WithProgress<TypeErrors> {
   const { measure = measureTypes, threads, memoryBytes, importance, calibration, signal } = options
   const requests = groups.flatMap(({ tensors, types }) => {
     return tensors.flatMap((tensor) => {
@@ -121,7 +121,7 @@ export function measureOpen(blueprint: Blueprint, { groups }: OpenTensors, optio
 }
 
 /** Sensitivity of each tensor, with measured residual shares where outputs were measured. */
-function weighBy(blueprint: Blueprint, errors: TypeErrors): Weigh {
+function measuredRules(blueprint: Blueprint, errors: TypeErrors): RuleOf {
   const power = (tensor: string): number | undefined => [...(errors.get(tensor)?.values() ?? [])][0]?.outputPower
   return rulesOf(blueprint, measuredShares(blueprint, power))
 }
@@ -137,107 +137,108 @@ function outputErrorOf(blueprint: Blueprint, errors: TypeErrors, tensor: Bluepri
   return outputError === undefined ? relativeError : (outputError * outputPower) / (meanSquare || 1)
 }
 
-/** Measures what every type would do to every tensor that a budget could be asked about. */
+/** Measures the errors of all candidate types of all tensors that a budget chooses types for. */
 export async function* measureAll(blueprint: Blueprint, options: ChoiceOptions = {}): WithProgress<TypeErrors> {
-  const open = openTensors(blueprint, { writable: options.writable ?? (await writableTypes()) })
-  return yield* measureOpen(blueprint, open, options)
+  const groups = groupTensors(blueprint, { writable: options.writable ?? (await writableTypes()) })
+  return yield* measureGroups(blueprint, groups, options)
 }
 
 /** The plan of the least expected KL divergence within a budget that the smallest types fit. */
 export function chooseTypes(
   blueprint: Blueprint,
-  { settled, groups, settledBytes }: OpenTensors,
+  { fixed, groups, fixedBytes }: TensorGroups,
   errors: TypeErrors,
   { bytes: budget, goal }: Budget,
-  { weigh = weighBy(blueprint, errors), alignment }: Pick<ChoiceOptions, 'weigh' | 'alignment'> = {},
+  { ruleOf = measuredRules(blueprint, errors), alignment }: Pick<ChoiceOptions, 'ruleOf' | 'alignment'> = {},
 ): Plan {
   const items = groups.map(({ tensors, types }) =>
     types.map((type): Option => {
       const cost = tensors.reduce(
-        (sum, tensor) => sum + weigh(tensor).sensitivity * outputErrorOf(blueprint, errors, tensor, type),
+        (sum, tensor) => sum + ruleOf(tensor).sensitivity * outputErrorOf(blueprint, errors, tensor, type),
         0,
       )
       return { type, bytes: groupBytes(tensors, type, alignment), cost }
     }),
   )
-  const held = heldTypes(blueprint, groups)
+  const ceilings = ceilingTypes(blueprint, groups)
   const whole = groups.reduce((sum, { tensors }) => {
     return (
-      sum + tensors.reduce((bytes, tensor) => bytes + groupBytes([tensor], held.get(tensor.name) as GgmlTypeName, alignment), 0)
+      sum +
+      tensors.reduce((bytes, tensor) => bytes + groupBytes([tensor], ceilings.get(tensor.name) as GgmlTypeName, alignment), 0)
     )
   }, 0)
-  if (whole + settledBytes <= budget) return asHeld(blueprint, { settled, groups }, held, errors, goal)
-  const solved = spend(items, budget - settledBytes, settledBytes)
-  const assignments = new Map(settled)
+  if (whole + fixedBytes <= budget) return planAtCeilings(blueprint, { fixed, groups }, ceilings, errors, goal)
+  const solved = solveWithCutoff(items, budget - fixedBytes, fixedBytes)
+  const assignments = new Map(fixed)
   groups.forEach(({ tensors }, index) => {
     const options = items[index] as readonly Option[]
     const choice = options[solved.picks[index] as number] as Option
     for (const tensor of tensors) {
       const measured = errors.get(tensor.name)?.get(choice.type)
       const relativeError = knownError(choice.type, tensor, blueprint) ?? measured?.outputError ?? measured?.relativeError ?? 0
-      const { why } = weigh(tensor)
+      const { why } = ruleOf(tensor)
       const reason = explainChoice({ tensors, tensor, why, relativeError }, options, choice, solved.pricePerByte)
       assignments.set(tensor.name, { type: choice.type, relativeError, reason })
     }
   })
   const elements = countElements(blueprint.tensors)
   const bits = (bytes: number): number => (8 * bytes) / elements
-  const reached = solved.bytes + settledBytes
-  const nextBytes = Math.min(solved.saved.nextBytes ?? whole, whole) + settledBytes
-  const next = solved.saved.item === undefined ? undefined : groups[solved.saved.item]?.tensors[0]?.name
+  const reached = solved.bytes + fixedBytes
+  const nextBytes = Math.min(solved.pending.nextBytes ?? whole, whole) + fixedBytes
+  const next = solved.pending.item === undefined ? undefined : groups[solved.pending.item]?.tensors[0]?.name
   const sizes = { reached: bits(reached), asked: bits(budget), next: bits(nextBytes), megabytes: nextBytes / 1e6 }
   const notes = [
     ...(reached < (1 - closeEnough) * budget ? [roomNote(sizes, next)] : []),
     ...smallBlockNotes(blueprint, assignments),
-    ...limitNotes(groups, (name) => assignments.get(name)?.type),
+    ...ceilingNotes(groups, (name) => assignments.get(name)?.type),
   ]
   const assign = ({ name }: BlueprintTensor): Assignment => assignments.get(name) as Assignment
   return { ...assemblePlan(blueprint, assign, { goal, notes }), estimatedLoss: solved.cost }
 }
 
-/** Tensors for whose rows a budget had no choice of the types with blocks of 256. */
+/** A note that counts the tensors whose rows fit no type with blocks of 256. */
 function smallBlockNotes({ tensors }: Blueprint, assignments: ReadonlyMap<string, Assignment>): string[] {
-  const limited = tensors.filter(
+  const narrow = tensors.filter(
     (tensor) => !tensor.keepF32 && rowLength(tensor) % 256 !== 0 && quantizedSource(tensor) === undefined,
   )
-  if (limited.length === 0) return []
-  const types = [...groupBy(limited, ({ name }) => assignments.get(name)?.type as GgmlTypeName)]
+  if (narrow.length === 0) return []
+  const types = [...groupBy(narrow, ({ name }) => assignments.get(name)?.type as GgmlTypeName)]
     .map(([type, ofType]) => `${type} ${ofType.length}`)
     .join(', ')
-  return [`${limited.length} of ${tensors.length} tensors have rows that are not whole blocks of 256 values, and got ${types}.`]
+  return [`${narrow.length} of ${tensors.length} tensors have rows that are not whole blocks of 256 values, and got ${types}.`]
 }
 
-/** The plan that stores every open tensor as the source holds it, or as nearly as its types allow. */
-function asHeld(
+/** The plan that stores every tensor in its ceiling type: without loss, or as closely as its candidates allow. */
+function planAtCeilings(
   blueprint: Blueprint,
-  { settled, groups }: Pick<OpenTensors, 'settled' | 'groups'>,
-  held: ReadonlyMap<string, GgmlTypeName>,
+  { fixed, groups }: Pick<TensorGroups, 'fixed' | 'groups'>,
+  ceilings: ReadonlyMap<string, GgmlTypeName>,
   errors: TypeErrors,
   goal: PlanGoal,
 ): Plan {
-  const keep = (tensor: BlueprintTensor): Assignment => {
-    const type = held.get(tensor.name) as GgmlTypeName
-    if (!isLimited(tensor)) {
+  const ceilingOf = (tensor: BlueprintTensor): Assignment => {
+    const type = ceilings.get(tensor.name) as GgmlTypeName
+    if (!isCapped(tensor)) {
       return { type, relativeError: 0, reason: 'Stored as the source holds it: the budget has room for all of the model.' }
     }
     const measured = errors.get(tensor.name)?.get(type)
     return {
       type,
       relativeError: knownError(type, tensor, blueprint) ?? measured?.outputError ?? measured?.relativeError ?? 0,
-      reason: limitReason(tensor),
+      reason: ceilingReason(tensor),
     }
   }
-  const plan = assemblePlan(blueprint, (tensor) => settled.get(tensor.name) ?? keep(tensor), { goal, notes: [] })
-  const limited = limitNotes(groups, (name) => held.get(name))
+  const plan = assemblePlan(blueprint, (tensor) => fixed.get(tensor.name) ?? ceilingOf(tensor), { goal, notes: [] })
+  const limited = ceilingNotes(groups, (name) => ceilings.get(name))
   const end = limited.length > 0 ? '' : ', without loss'
   return { ...plan, notes: [`The types end at ${plan.bitsPerWeight.toFixed(3)} bits per weight${end}.`, ...limited] }
 }
 
 function roomNote(
   { reached, asked, next, megabytes }: { reached: number; asked: number; next: number; megabytes: number },
-  waiting: string | undefined,
+  nextTensor: string | undefined,
 ): string {
   const at = `${next.toFixed(3)} bits per weight (${megabytes.toFixed(1)} MB of weights)`
-  const then = waiting === undefined ? `all of the source fits at ${at}` : `${waiting} gets its next type at ${at}`
+  const then = nextTensor === undefined ? `all of the source fits at ${at}` : `${nextTensor} gets its next type at ${at}`
   return `${reached.toFixed(3)} of ${Number(asked.toFixed(3))} bits per weight are used: larger types do not lower the error measurably until ${then}.`
 }

@@ -4,10 +4,10 @@ import { MqError } from '../../errors/index.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
 import type { Plan } from '../plan.js'
 import { assemblePlan } from './assemble.js'
+import { type Assignment, fixedType, withFallback } from './assignment.js'
 import { isFloatType, type Writable } from './candidates.js'
 import type { Mixture, MixtureRule } from './mixture.js'
 import { planPreset } from './plan-preset.js'
-import { type Assignment, fitted, settledType } from './settled.js'
 import { matchTensorTypes, specsOf, type TensorTypeOverride } from './tensor-types.js'
 
 /** Exceptions to a mixture, and what is known for it. */
@@ -44,10 +44,10 @@ export function planMixture(blueprint: Blueprint, mixture: Mixture, options: Pla
     return { type: mixture.default ?? blueprint.sourceType, reason: `Default of ${mixture.name}, no rule matches` }
   }
   const assign = (tensor: BlueprintTensor): Assignment => {
-    const settled = settledType(tensor, matches)
-    if (settled !== undefined) return settled
+    const fixed = fixedType(tensor, matches)
+    if (fixed !== undefined) return fixed
     const { type, reason } = choose(tensor)
-    return fitted(type, tensor, reason)
+    return withFallback(type, tensor, reason)
   }
   const plan = assemblePlan(blueprint, assign, {
     goal: { kind: 'mixture', mixture: mixture.name, ...specsOf(overrides) },

@@ -4,10 +4,10 @@ import { MqError } from '../../errors/index.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
 import type { Plan } from '../plan.js'
 import { assemblePlan } from './assemble.js'
+import { type Assignment, fixedType, storedOrFallback } from './assignment.js'
 import { isFloatType, type Writable } from './candidates.js'
 import { presetTypes } from './preset-types.js'
 import { type Preset, presetName, presetNames, presets } from './presets.js'
-import { type Assignment, keptOrFitted, settledType } from './settled.js'
 import { matchTensorTypes, specsOf, type TensorTypeOverride } from './tensor-types.js'
 
 /** Exceptions to a preset, and what is known for it. */
@@ -37,13 +37,13 @@ export function planPreset(blueprint: Blueprint, preset: string, options: PlanPr
   const choices = presetTypes(blueprint, mixture, { importance, taken: (tensor) => matches.has(tensor) })
 
   const assign = (tensor: BlueprintTensor): Assignment => {
-    const settled = settledType(tensor, matches)
-    if (settled !== undefined) return settled
+    const fixed = fixedType(tensor, matches)
+    if (fixed !== undefined) return fixed
     const choice = choices.get(tensor.name)
     if (choice === undefined)
       return { type: blueprint.sourceType, reason: 'Not quantized, as in llama-quantize: the type of the source.' }
     const { type, rule } = choice
-    return keptOrFitted(type, tensor, rule === undefined ? `The type of ${name}` : `${name} gives ${rule} this type here`)
+    return storedOrFallback(type, tensor, rule === undefined ? `The type of ${name}` : `${name} gives ${rule} this type here`)
   }
   const plan = assemblePlan(blueprint, assign, {
     goal: { kind: 'preset', preset: name, ...specsOf(overrides) },

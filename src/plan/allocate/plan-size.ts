@@ -6,8 +6,8 @@ import type { PlanGoal } from '../goal.js'
 import { plannedBytes } from '../output-layout.js'
 import type { Plan } from '../plan.js'
 import { obstaclesOf } from './obstacles.js'
-import { openTensors } from './open-tensors.js'
-import { type ChoiceOptions, chooseTypes, measureOpen } from './plan-bytes.js'
+import { type ChoiceOptions, chooseTypes, measureGroups } from './plan-bytes.js'
+import { groupTensors } from './tensor-groups.js'
 import { writableTypes } from './writable-types.js'
 
 /** A size of the finished file, header, metadata and padding included. */
@@ -29,30 +29,30 @@ export async function* planSize(blueprint: Blueprint, budget: SizeBudget, option
   const { fileBytes, splitMaxBytes, goal, asked } = budget
   const alignment = defaultAlignment
   const writable = options.writable ?? (await writableTypes())
-  const open = openTensors(blueprint, { ...options, alignment, writable })
+  const groups = groupTensors(blueprint, { ...options, alignment, writable })
   const sizeOf = (plan: Plan): number => plannedBytes(blueprint, plan, splitMaxBytes)
   const choose = (bytes: number, errors: Parameters<typeof chooseTypes>[2]): Plan =>
-    chooseTypes(blueprint, open, errors, { bytes, goal, asked }, { ...options, alignment })
-  const leastFile = sizeOf(choose(open.leastBytes, new Map()))
-  if (leastFile > fileBytes) {
+    chooseTypes(blueprint, groups, errors, { bytes, goal, asked }, { ...options, alignment })
+  const minFileBytes = sizeOf(choose(groups.minBytes, new Map()))
+  if (minFileBytes > fileBytes) {
     throw MqError.of('BUDGET_IMPOSSIBLE', {
       asked,
-      least: roundedUp(leastFile),
-      ...obstaclesOf(blueprint, open, { ...options, writable }),
+      least: roundedUp(minFileBytes),
+      ...obstaclesOf(blueprint, groups, { ...options, writable }),
     })
   }
-  const errors = yield* measureOpen(blueprint, open, options)
-  let bytes = fileBytes - (leastFile - open.leastBytes)
+  const errors = yield* measureGroups(blueprint, groups, options)
+  let bytes = fileBytes - (minFileBytes - groups.minBytes)
   for (;;) {
     const plan = choose(bytes, errors)
     const excess = sizeOf(plan) - fileBytes
-    // More shards than the least plan's have more headers.
+    // More shards than those of the smallest plan have more headers.
     if (excess <= 0) return plan
-    bytes = Math.max(open.leastBytes, bytes - excess)
+    bytes = Math.max(groups.minBytes, bytes - excess)
   }
 }
 
-/** A size that is never less than the bytes, as people write it. */
+/** A size in KB, MB or GB with two decimals, rounded up. */
 export function roundedUp(bytes: number): string {
   const [unit, name] = bytes >= 1e9 ? [1e9, 'GB'] : bytes >= 1e6 ? [1e6, 'MB'] : [1e3, 'KB']
   return `${Math.ceil((100 * bytes) / unit) / 100}${name}`

@@ -2,8 +2,8 @@ import { MqError } from '../../errors/index.js'
 import type { Blueprint } from '../../model/index.js'
 import type { Plan } from '../plan.js'
 import { assemblePlan } from './assemble.js'
+import { fixedType, storedOrFallback } from './assignment.js'
 import { isFloatType, type Writable } from './candidates.js'
-import { keptOrFitted, settledType } from './settled.js'
 import { matchTensorTypes, specsOf, type TensorTypeOverride, weightType } from './tensor-types.js'
 
 /** Exceptions to a type for all tensors. */
@@ -28,7 +28,7 @@ export function planType(blueprint: Blueprint, type: string, options: PlanTypeOp
   const matches = matchTensorTypes(blueprint, overrides, writable)
   return assemblePlan(
     blueprint,
-    (tensor) => settledType(tensor, matches) ?? keptOrFitted(asked, tensor, `All weights are ${asked}`),
+    (tensor) => fixedType(tensor, matches) ?? storedOrFallback(asked, tensor, `All weights are ${asked}`),
     {
       goal: { kind: 'type', type: asked, ...specsOf(overrides) },
       notes: [],

@@ -69,10 +69,10 @@ export interface TensorRule {
 }
 
 /** Says of a tensor how much it matters. */
-export type Weigh = (tensor: BlueprintTensor) => TensorRule
+export type RuleOf = (tensor: BlueprintTensor) => TensorRule
 
 /** A block that writes next to nothing may still steer the others. */
-const leastShare = 0.01
+const minShare = 0.01
 
 /**
  * In a deep model one block's noise counts for less beside that of the embedding and the output projection, and not by the same factor for
@@ -107,7 +107,7 @@ const tiedFloor: GgmlTypeName = 'IQ3_XXS'
  * Every logit is read off by the output matrix; where there is none, the embedding stands in for it too, and both its uses add up.
  * @param shareOf by default what a model of this depth may be expected to have.
  */
-export function rulesOf(blueprint: Blueprint, shareOf: ResidualShare = expectedShares(blueprint)): Weigh {
+export function rulesOf(blueprint: Blueprint, shareOf: ResidualShare = expectedShares(blueprint)): RuleOf {
   const { output } = roleRules
   const isTied = blueprint.tensors.every(({ role }) => role !== 'output')
   const depth = Math.log(Math.max(shallow, Math.min(deep, blueprint.layers)) / shallow) / Math.log(deep / shallow)
@@ -115,7 +115,7 @@ export function rulesOf(blueprint: Blueprint, shareOf: ResidualShare = expectedS
     const { weight, floor, why } = roleRules[tensor.role]
     if (tensor.layer !== undefined) {
       const ratio = (deepRatios[tensor.role] ?? deepRatioOfOthers) ** depth
-      const sensitivity = weight * ratio * Math.sqrt(Math.max(leastShare, shareOf(tensor)))
+      const sensitivity = weight * ratio * Math.sqrt(Math.max(minShare, shareOf(tensor)))
       return { sensitivity, floor, why }
     }
     if (tensor.role !== 'embedding' || !isTied) return { sensitivity: weight, floor, why }

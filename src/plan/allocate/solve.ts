@@ -1,7 +1,7 @@
 import { type Choice, type GreedyStart, greedy, type Items, type Solution, sum } from './greedy.js'
 
 /** Partial solutions kept for each item; where more would be needed the least promising are dropped, and the result may miss the optimum. */
-const mostStates = 4000
+const maxStates = 4000
 /** Partial solutions that are looked at over all items: many items are close to the bound already, and each state costs time. */
 const statesInAll = 300_000
 
@@ -49,15 +49,15 @@ export function solve(items: Items, budget: number, maxStates = statesFor(items.
   const slack = budget - sum(items, start.basePicks, 'bytes')
   let gap = start.cost - start.bound
   const core = coreOf(items, start, gap)
-  const mostFreed = suffixSums(core, (bytes) => Math.min(0, bytes))
-  const mostAdded = suffixSums(core, (bytes) => Math.max(0, bytes))
+  const maxFreed = suffixSums(core, (bytes) => Math.min(0, bytes))
+  const maxAdded = suffixSums(core, (bytes) => Math.max(0, bytes))
 
   let best: State | undefined
   let exact = true
   let states: State[] = [{ bytes: 0, loss: 0 }]
   core.forEach(({ item, deviations }, index) => {
-    const freed = mostFreed[index + 1] as number
-    const added = mostAdded[index + 1] as number
+    const freed = maxFreed[index + 1] as number
+    const added = maxAdded[index + 1] as number
     const reached: State[] = []
     const consider = (state: State): void => {
       if (state.bytes + freed > slack) return
@@ -130,5 +130,5 @@ function undominated(states: State[], price: number): State[] {
 }
 
 function statesFor(items: number): number {
-  return Math.max(1, Math.min(mostStates, Math.floor(statesInAll / Math.max(1, items))))
+  return Math.max(1, Math.min(maxStates, Math.floor(statesInAll / Math.max(1, items))))
 }

@@ -109,7 +109,7 @@ const fallbacks: Partial<Record<GgmlTypeName, GgmlTypeName>> = {
 }
 
 /** The type itself where the tensor's rows fit it, else the nearest that they fit. */
-export function fittingType(type: GgmlTypeName, tensor: BlueprintTensor): GgmlTypeName {
+export function typeOrFallback(type: GgmlTypeName, tensor: BlueprintTensor): GgmlTypeName {
   const length = rowLength(tensor)
   if (fitsRow(type, length)) return type
   const fallback = fallbacks[type] ?? 'F16'

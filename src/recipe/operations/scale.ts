@@ -21,7 +21,7 @@ declare module '../recipe.js' {
 const letters = /^[a-y]*$/
 const one = 'm'.charCodeAt(0)
 /** The largest power, and minus the least. */
-export const mostPower = 12
+export const maxPower = 12
 
 /** Powers of two as letters. @param exponents whole, from -12 to 12. */
 export function powersText(exponents: Iterable<number>): string {

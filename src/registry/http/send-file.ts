@@ -4,7 +4,7 @@ import { parseRange, type RangeAnswer } from './range.js'
 import { type Segment, sendSegments } from './send-segments.js'
 
 /** Less than this is not worth the way through another server. */
-const leastRedirectedBytes = 1 << 20
+const minRedirectedBytes = 1 << 20
 
 /** A blob to send. */
 export interface Sendable {
@@ -44,7 +44,7 @@ export async function sendFile(context: HttpContext, file: Sendable): Promise<Re
     return RESPONSE_ALREADY_SENT
   }
   // The other server knows neither our ETag nor, therefore, what If-Range asks.
-  if (file.redirect !== undefined && end - start >= leastRedirectedBytes && req.header('if-range') === undefined) {
+  if (file.redirect !== undefined && end - start >= minRedirectedBytes && req.header('if-range') === undefined) {
     outgoing.writeHead(200, { ...shared, 'Content-Type': file.contentType, 'X-Accel-Redirect': file.redirect }).end()
     return RESPONSE_ALREADY_SENT
   }

@@ -10,7 +10,7 @@ export type Segment =
 
 /** What all responses together may hold in memory, as far as their chunks are above the least size. */
 const bufferBudget = 32 << 20
-const [leastChunkBytes, mostChunkBytes] = [64 << 10, 128 << 10]
+const [minChunkBytes, maxChunkBytes] = [64 << 10, 128 << 10]
 /** What is kept for later responses. */
 const keptBytes = 16 << 20
 
@@ -69,7 +69,7 @@ export async function sendSegments(
 /** Reads a chunk while the one before is written; false where the client has gone. */
 async function sendRange(outgoing: ServerResponse, handle: FileHandle, from: number, to: number): Promise<boolean> {
   const share = Math.floor(bufferBudget / 2 / running)
-  const chunkBytes = Math.min(mostChunkBytes, Math.max(leastChunkBytes, 2 ** Math.floor(Math.log2(share))))
+  const chunkBytes = Math.min(maxChunkBytes, Math.max(minChunkBytes, 2 ** Math.floor(Math.log2(share))))
   const buffers = [takeBuffer(chunkBytes), takeBuffer(chunkBytes)]
   let writing: Promise<boolean> = Promise.resolve(true)
   try {

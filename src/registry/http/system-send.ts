@@ -4,7 +4,7 @@ import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
 
 /** Bounds how long the event loop stands still where the disk has to be read. */
-const mostBytes = 1 << 20
+const maxBytes = 1 << 20
 
 type SendFile = (socket: number, file: number, offset: [number], count: number) => number
 
@@ -51,7 +51,7 @@ export function sendDirectly(outgoing: ServerResponse, handle: FileHandle, at: n
   const { _handle: connection } = socket as Socket & { _handle?: { fd?: number } | null }
   const { fd } = connection ?? {}
   if (fd === undefined || fd < 0) return 0
-  const sent = send(fd, handle.fd, [at], Math.min(count, mostBytes))
+  const sent = send(fd, handle.fd, [at], Math.min(count, maxBytes))
   if (sent <= 0) return 0
   direct.set(socket, bytesSentDirectly(socket) + sent)
   return sent

@@ -14,7 +14,7 @@ const autoRank = 64
  */
 const oversampling = 3
 /** Smallest useful number of columns of a sketch. */
-const leastWidth = 16
+const minWidth = 16
 
 /** Rank of inputs whose covariance is not full. */
 export function rankOf(rank: number | 'auto'): number {
@@ -70,7 +70,7 @@ function lesser({ columns }: SurveyedInput, form: Form): Form | undefined {
   if (form.kind === 'sketch' && form.width === 0) return undefined
   const most = form.kind === 'whole' ? Math.floor(columns / 2) : form.width / 2
   const width = 8 * Math.floor(Math.min(most, oversampling * autoRank) / 8)
-  return { kind: 'sketch', width: width < leastWidth ? 0 : width }
+  return { kind: 'sketch', width: width < minWidth ? 0 : width }
 }
 
 /** Bytes of the sums of one input. */

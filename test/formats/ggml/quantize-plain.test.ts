@@ -61,11 +61,11 @@ describe.each([...searched, 'Q1_0'] as const)('%s with a searched scale', (type)
   ])(`has less error than ${oracle.name}: %s`, (_, values) => {
     const theirs = oracle.quantize(type, values, columns)
     // The mean magnitude is the best scale for signs; the largest value is a poor one for three codes.
-    const [most, mostWeighted] = type === 'Q1_0' ? [1, 0.995] : [0.5, 0.5]
+    const [most, maxWeighted] = type === 'Q1_0' ? [1, 0.995] : [0.5, 0.5]
     const ours = errorOf(values, codec.quantize(type, values, columns), uniform)
     expect(ours / errorOf(values, theirs, uniform)).toBeLessThanOrEqual(most)
     const weighted = errorOf(values, codec.quantize(type, values, columns, importance), importance)
-    expect(weighted / errorOf(values, theirs, importance)).toBeLessThan(mostWeighted)
+    expect(weighted / errorOf(values, theirs, importance)).toBeLessThan(maxWeighted)
     expect(weighted).toBeLessThan(errorOf(values, codec.quantize(type, values, columns), importance))
   })
 

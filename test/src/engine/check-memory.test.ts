@@ -27,7 +27,7 @@ function known(rank: number): InputCovariances {
   }
 }
 
-function leastOf(calibration: InputCovariances | undefined, steps: { measures: boolean; dampings: boolean }): number {
+function minOf(calibration: InputCovariances | undefined, steps: { measures: boolean; dampings: boolean }): number {
   try {
     checkMemory(blueprint, 1e6, calibration, steps)
   } catch (error) {
@@ -43,18 +43,18 @@ test('the limit that is asked for is enough for every step, and measuring in all
     { measures: false, dampings: true },
     { measures: true, dampings: true },
   ]
-  const least = steps.map((step) => leastOf(known(64), step))
+  const least = steps.map((step) => minOf(known(64), step))
   for (const [index, step] of steps.entries()) checkMemory(blueprint, least[index], known(64), step)
   expect(least[2]).toBeGreaterThan(least[0] as number)
   // The covariance's sums and factors, and a table of each layout, of 14336 columns and 64 directions: src/engine/prepared-bytes.ts.
   const columns = 14336
-  expect((least[2] as number) - leastOf(undefined, { measures: true, dampings: false })).toBeGreaterThan(
+  expect((least[2] as number) - minOf(undefined, { measures: true, dampings: false })).toBeGreaterThan(
     4 * columns * 4 * (35 + 64) + columns * (16 * 65 + 3 * 64 * 16),
   )
 })
 
 test('what is known in more directions takes more, and no limit is always kept', () => {
   const step = { measures: true, dampings: true }
-  expect(leastOf(known(256), step)).toBeGreaterThan(leastOf(known(64), step))
+  expect(minOf(known(256), step)).toBeGreaterThan(minOf(known(64), step))
   expect(checkMemory(blueprint, undefined, known(256), step)).toBeUndefined()
 })

@@ -17,7 +17,7 @@ const feedbacks = fc.record({
 })
 
 /** The limit that a refusal asks for. */
-function leastOf(...[threads, largest, feedback]: [number, number, Parameters<typeof memoryShare>[3]]): number {
+function minOf(...[threads, largest, feedback]: [number, number, Parameters<typeof memoryShare>[3]]): number {
   try {
     memoryShare(1, threads, largest, feedback)
   } catch (error) {
@@ -31,7 +31,7 @@ describe('a limit', () => {
   test('that a refusal asks for is enough, for one thread and the largest task', () => {
     fc.assert(
       fc.property(threadCounts, tasks, feedbacks, (threads, largest, feedback) => {
-        const share = memoryShare(leastOf(threads, largest, feedback), threads, largest, feedback)
+        const share = memoryShare(minOf(threads, largest, feedback), threads, largest, feedback)
         expect(share.threads).toBeGreaterThanOrEqual(1)
         expect(share.threads).toBeLessThanOrEqual(threads)
         expect(share.taskBytes).toBeGreaterThanOrEqual(largest + feedback.sharedBytes)
@@ -42,7 +42,7 @@ describe('a limit', () => {
   test('that is larger gives no fewer threads, and in the end all of them', () => {
     fc.assert(
       fc.property(threadCounts, tasks, feedbacks, fc.integer({ min: 0, max: 2 ** 33 }), (threads, largest, feedback, more) => {
-        const least = leastOf(threads, largest, feedback)
+        const least = minOf(threads, largest, feedback)
         const [low, high] = [least, least + more].map((limit) => memoryShare(limit, threads, largest, feedback).threads)
         // What the process holds, of which a share depends, moves between two looks.
         expect(high).toBeGreaterThanOrEqual((low as number) - 1)

@@ -29,7 +29,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }))
 const left = (): Promise<string[]> => readdir(join(folder, 'out'))
 
 /** The smallest limit on memory that is accepted, as the refusal of a smaller one names it. */
-async function leastMemory(blueprint: Blueprint, plan: Plan): Promise<number> {
+async function minMemory(blueprint: Blueprint, plan: Plan): Promise<number> {
   const refused = await finish(quantize({ blueprint, plan, output, memoryBytes: 1 })).catch((error: unknown) => error)
   expect(refused).toMatchObject({ code: 'MEMORY_TOO_SMALL', details: { asked: 1 } })
   // What the test process itself holds changes from moment to moment.
@@ -46,7 +46,7 @@ async function resultsHoweverRun(
   const seen = new Set<string>()
   for (const threads of [1, 2, 5, 'little memory'] as const) {
     // Asked for only now: what this process holds grows with every run.
-    const how = threads === 'little memory' ? { threads: 2, memoryBytes: await leastMemory(blueprint, plan) } : { threads }
+    const how = threads === 'little memory' ? { threads: 2, memoryBytes: await minMemory(blueprint, plan) } : { threads }
     const { files, tensors } = await finish(quantize({ blueprint, plan, output, force: true, ...options, ...how }))
     const hash = createHash('sha256')
     for (const file of files) hash.update(await readFile(file))

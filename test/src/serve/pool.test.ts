@@ -16,7 +16,7 @@ test.skipIf(!llama.available)(`a model whose llama.cpp has ended is loaded again
         return loadModel(file, { contextLength: 64, threads: 1, signal })
       },
     },
-    { memoryBytes: 1e9, mostUsers: 4 },
+    { memoryBytes: 1e9, maxUsers: 4 },
   )
   const words = async (): Promise<number> => {
     const lease = await pool.acquire('kjv')

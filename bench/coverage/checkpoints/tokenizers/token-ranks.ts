@@ -29,15 +29,15 @@ export function tokenRanksFiles({ 'tokenizer.json': json, 'tokenizer_config.json
 
 /**
  * The same as the repositories of Qwen's first models and of Hunyuan-A13B hold it: special tokens are in the code alone.
- * @param mostBytes of a token: with two, each is made of two others, as of all tokens of published vocabularies.
+ * @param maxBytes of a token: with two, each is made of two others, as of all tokens of published vocabularies.
  */
-export function codedRanksFiles({ 'tokenizer.json': json }: Files, name: string, config: Files, mostBytes?: number): Files {
-  return { [name]: ranksOf(json, mostBytes).ranks, 'tokenizer_config.json': config }
+export function codedRanksFiles({ 'tokenizer.json': json }: Files, name: string, config: Files, maxBytes?: number): Files {
+  return { [name]: ranksOf(json, maxBytes).ranks, 'tokenizer_config.json': config }
 }
 
 function ranksOf(
   json: unknown,
-  mostBytes = Number.POSITIVE_INFINITY,
+  maxBytes = Number.POSITIVE_INFINITY,
 ): { readonly ranks: string; readonly added: TokenizerJson['added_tokens'] } {
   const { model, added_tokens: added } = json as TokenizerJson
   const own = new Set(added.map(({ id }) => id))
@@ -45,7 +45,7 @@ function ranksOf(
     .filter(([, id]) => !own.has(id))
     .toSorted(([, a], [, b]) => a - b)
     .map(([token]) => Buffer.from(Array.from(token, byteNamed)))
-    .filter(({ length }) => length <= mostBytes)
+    .filter(({ length }) => length <= maxBytes)
     .map((token, rank) => `${token.toString('base64')} ${rank}\n`)
   return { ranks: ranks.join(''), added }
 }

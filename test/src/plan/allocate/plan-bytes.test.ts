@@ -36,7 +36,7 @@ const measure: Measure = async function* ({ requests }) {
     ]),
   )
 }
-const weigh = ({ name }: { readonly name: string }): { sensitivity: number; floor: 'IQ2_XXS'; why: string } => ({
+const ruleOf = ({ name }: { readonly name: string }): { sensitivity: number; floor: 'IQ2_XXS'; why: string } => ({
   sensitivity: 1 + (names.indexOf(name) % 3),
   floor: 'IQ2_XXS',
   why: 'a matrix',
@@ -48,16 +48,16 @@ function stored(name: string, type: string, alignment: number): number {
 }
 
 /** The least damage of all ways to give each group one type in blocks, by trying them. */
-function leastDamage(groups: readonly (readonly string[])[], budget: number, alignment: number): number {
+function minDamage(groups: readonly (readonly string[])[], budget: number, alignment: number): number {
   const [first, ...rest] = groups
   if (first === undefined) return budget >= 0 ? 0 : Number.POSITIVE_INFINITY
   return Math.min(
     ...types
       .filter((type) => type !== 'BF16')
       .map((type) => {
-        const damage = first.map((name) => weigh({ name }).sensitivity * errorOf(name, type))
+        const damage = first.map((name) => ruleOf({ name }).sensitivity * errorOf(name, type))
         const bytes = first.map((name) => stored(name, type, alignment)).reduce((a, b) => a + b)
-        return damage.reduce((a, b) => a + b) + leastDamage(rest, budget - bytes, alignment)
+        return damage.reduce((a, b) => a + b) + minDamage(rest, budget - bytes, alignment)
       }),
   )
 }
@@ -74,7 +74,7 @@ describe('planBytes', () => {
       fc.asyncProperty(instance, async ({ tied, alignment, bytes }) => {
         const ties = tied ? gateAndUp : []
         const budget = { bytes, goal: { kind: 'bits', bits: 3 }, asked: '' } as const
-        const plan = await finish(planBytes(blueprint, budget, { measure, writable, weigh, ties, alignment }))
+        const plan = await finish(planBytes(blueprint, budget, { measure, writable, ruleOf, ties, alignment }))
         const typeOf = new Map(plan.tensors.map(({ name, type }) => [name, type]))
         const norms = names.filter((name) => name.includes('norm'))
         const total = names.reduce((sum, name) => sum + stored(name, typeOf.get(name) ?? '', alignment), 0)
@@ -83,7 +83,7 @@ describe('planBytes', () => {
         const open = names.filter((name) => !norms.includes(name))
         const damage = open.reduce((sum, name) => {
           const type = typeOf.get(name) ?? ''
-          return type === 'BF16' ? sum : sum + weigh({ name }).sensitivity * errorOf(name, type)
+          return type === 'BF16' ? sum : sum + ruleOf({ name }).sensitivity * errorOf(name, type)
         }, 0)
         const groups = tied ? [...free, ...gateAndUp] : open.map((name) => [name])
         const left = bytes - norms.reduce((sum, name) => sum + stored(name, 'F32', alignment), 0)
@@ -91,7 +91,7 @@ describe('planBytes', () => {
         if (source <= left) expect(damage).toBe(0)
         // Where a part is left, a hundredth more bytes would have saved less than half a hundredth of the damage.
         const saved = 0.5 * Math.max(0, bytes / total - 1)
-        expect(damage * (1 - saved)).toBeLessThanOrEqual(leastDamage(groups, left, alignment) + 1e-9)
+        expect(damage * (1 - saved)).toBeLessThanOrEqual(minDamage(groups, left, alignment) + 1e-9)
       }),
       { numRuns: 20 },
     )
@@ -100,7 +100,7 @@ describe('planBytes', () => {
   it('leaves what the user sets out of a tie, and says which are tied', async () => {
     const overrides = parseTensorTypes(['blk.0.ffn_up=Q8_0'])
     const budget = { bytes: 6000, goal: { kind: 'bits', bits: 3 }, asked: '' } as const
-    const { tensors } = await finish(planBytes(blueprint, budget, { measure, writable, weigh, overrides, ties: gateAndUp }))
+    const { tensors } = await finish(planBytes(blueprint, budget, { measure, writable, ruleOf, overrides, ties: gateAndUp }))
     const line = (name: string): { type: string; reason: string } | undefined => tensors.find((tensor) => tensor.name === name)
     expect(line('blk.0.ffn_up.weight')).toMatchObject({ type: 'Q8_0', reason: 'Set by name, blk.0.ffn_up=Q8_0.' })
     expect(line('blk.0.ffn_gate.weight')?.reason).toMatch(/^A matrix: /)

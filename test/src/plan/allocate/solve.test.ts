@@ -20,11 +20,11 @@ function budgetOf(items: Items, room: number): number {
 }
 
 /** The least cost, by trying everything. */
-function leastCost(items: Items, budget: number): number {
+function minCost(items: Items, budget: number): number {
   const [first, ...rest] = items
   if (first === undefined) return budget >= 0 ? 0 : Number.POSITIVE_INFINITY
   return Math.min(
-    ...first.map(({ bytes, cost }) => (bytes > budget ? Number.POSITIVE_INFINITY : cost + leastCost(rest, budget - bytes))),
+    ...first.map(({ bytes, cost }) => (bytes > budget ? Number.POSITIVE_INFINITY : cost + minCost(rest, budget - bytes))),
   )
 }
 
@@ -37,7 +37,7 @@ describe('solve', () => {
         expect(solved.exact).toBe(true)
         expect(solved.bytes).toBe(sum(items, solved.picks, 'bytes'))
         expect(solved.bytes).toBeLessThanOrEqual(budget)
-        expect(solved.cost).toBeCloseTo(leastCost(items, budget), 9)
+        expect(solved.cost).toBeCloseTo(minCost(items, budget), 9)
         expect(solved.bound).toBeLessThanOrEqual(solved.cost + 1e-9)
       }),
       { numRuns: 1000 },
@@ -52,7 +52,7 @@ describe('solve', () => {
         expect(solved.bytes).toBeLessThanOrEqual(budget)
         // The greedy solution is off by less than the step that did not fit.
         const widest = Math.max(...items.map((choices) => Math.max(...choices.map(({ cost }) => cost))))
-        expect(solved.cost).toBeLessThanOrEqual(leastCost(items, budget) + widest)
+        expect(solved.cost).toBeLessThanOrEqual(minCost(items, budget) + widest)
       }),
     )
   })

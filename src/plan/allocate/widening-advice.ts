@@ -1,10 +1,10 @@
 import { type Blueprint, type BlueprintTensor, rowChanges, sizeText } from '../../model/index.js'
 
 /**
- * Which widths would have to grow for rows to be whole blocks of 256, as the user can ask for it: `hidden_size=768 (embedding,
- * attention-qkv)`, with the roles of the tensors; nothing where no width can grow.
+ * Widths that would make the rows of tensors whole blocks of 256, as `--widen` takes them, with the roles of the tensors:
+ * `hidden_size=768 (embedding, attention-qkv)`; empty where no width can be increased.
  */
-export function wayOut(blueprint: Blueprint, tensors: readonly BlueprintTensor[]): string {
+export function wideningAdvice(blueprint: Blueprint, tensors: readonly BlueprintTensor[]): string {
   const changeOf = rowChanges(blueprint)
   const found = new Map<string, Set<string>>()
   for (const tensor of tensors) {
