@@ -28,7 +28,7 @@ export async function blueprintOfConfig(name: string): Promise<Blueprint> {
     .filter(({ required }) => required)
     .flatMap((expected) => {
       const { shape } = expected
-      return expected.place(plain('BF16', { file: 0, start: 0, end: 2 * elementCount(shape) }, shape))
+      return expected.toGguf(plain('BF16', { file: 0, start: 0, end: 2 * elementCount(shape) }, shape))
     })
   return {
     architecture: model.architecture,

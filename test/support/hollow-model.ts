@@ -34,7 +34,7 @@ export async function hollowModel(config: Readonly<Record<string, unknown>>): Pr
   const model = await describeModel(hollowCheckpoint(config))
   const placed = [...model.expected.values()]
     .filter(({ required }) => required)
-    .flatMap((row) => row.place(plain('U8', { file: 0, start: 0, end: elementCount(row.shape) }, row.shape)))
+    .flatMap((row) => row.toGguf(plain('U8', { file: 0, start: 0, end: elementCount(row.shape) }, row.shape)))
   return {
     metadata: new Map([
       ['general.architecture', { type: 'string', value: model.architecture } as const],

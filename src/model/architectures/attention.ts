@@ -1,6 +1,6 @@
 import { add, concat, interleaveHalves, type Recipe, reshape, slice } from '../../recipe/index.js'
 import type { Dimensions } from './base.js'
-import { linear, norm, type Row } from './rows.js'
+import { linear, norm, type TensorMapping } from './tensor-mappings.js'
 
 /** Gemma's norms multiply by 1 + weight; llama.cpp's by the weight. */
 export const plusOne = (weight: Recipe): Recipe => add(weight, 1)
@@ -51,7 +51,7 @@ const attentionNames = { q: 'q_proj', k: 'k_proj', v: 'v_proj', o: 'o_proj', qNo
 export function groupedAttention(
   { hidden, heads, keyValueHeads, headLength }: Pick<Dimensions, 'hidden' | 'heads' | 'keyValueHeads' | 'headLength'>,
   options: GroupedOptions = {},
-): Row[] {
+): TensorMapping[] {
   const {
     bias = false,
     outputBias = bias,

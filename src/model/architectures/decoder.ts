@@ -1,25 +1,25 @@
 import { type GroupedOptions, groupedAttention } from './attention.js'
 import { type Dimensions, dimensionsOf } from './base.js'
 import { flag, type ModelConfig } from './config.js'
-import { type EndOptions, embeddingAndOutputRows } from './embedding-and-output.js'
+import { type EndOptions, embeddingAndOutputTensors } from './embedding-and-output.js'
 import { gatedFeedForward } from './feed-forward.js'
-import { blocks, layerNorm, norm, type Row } from './rows.js'
+import { blocks, layerNorm, norm, type TensorMapping } from './tensor-mappings.js'
 
 interface DecoderOptions extends EndOptions {
   /** Instead of two norms, before attention and before the feed-forward part. */
-  readonly norms?: (dimensions: Dimensions) => Row[]
+  readonly norms?: (dimensions: Dimensions) => TensorMapping[]
   /** Options of grouped attention, or rows of another kind of attention. */
-  readonly attention?: GroupedOptions | ((dimensions: Dimensions, layer: number) => Row[])
+  readonly attention?: GroupedOptions | ((dimensions: Dimensions, layer: number) => TensorMapping[])
   /** Instead of gate, up and down in one matrix each. */
-  readonly feedForward?: (dimensions: Dimensions, layer: number) => Row[]
+  readonly feedForward?: (dimensions: Dimensions, layer: number) => TensorMapping[]
 }
 
 /** The tensors of a decoder whose layers are attention and a feed-forward part, each behind a norm. @throws MqError CONFIG_INVALID. */
-export function decoderRows(config: ModelConfig, options: DecoderOptions = {}): Row[] {
+export function decoderTensors(config: ModelConfig, options: DecoderOptions = {}): TensorMapping[] {
   const { norms = preNorms, attention = {}, feedForward = swiglu, root = 'model.', ...ends } = options
   const dimensions = dimensionsOf(config)
   return [
-    ...embeddingAndOutputRows(config, dimensions, { root, ...ends }),
+    ...embeddingAndOutputTensors(config, dimensions, { root, ...ends }),
     ...blocks(`${root}layers`, dimensions.layers, (layer) => [
       ...norms(dimensions),
       ...(typeof attention === 'function' ? attention(dimensions, layer) : groupedAttention(dimensions, attention)),
@@ -29,16 +29,16 @@ export function decoderRows(config: ModelConfig, options: DecoderOptions = {}): 
 }
 
 /** Norms before attention and before the feed-forward part, as Llama names them. */
-export function preNorms({ hidden }: Pick<Dimensions, 'hidden'>): Row[] {
+export function preNorms({ hidden }: Pick<Dimensions, 'hidden'>): TensorMapping[] {
   return [norm('input_layernorm', 'attn_norm', hidden), norm('post_attention_layernorm', 'ffn_norm', hidden)]
 }
 
 /** The same norms with biases, of models with LayerNorm. */
-export function preLayerNorms({ hidden }: Pick<Dimensions, 'hidden'>): Row[] {
+export function preLayerNorms({ hidden }: Pick<Dimensions, 'hidden'>): TensorMapping[] {
   return [...layerNorm('input_layernorm', 'attn_norm', hidden), ...layerNorm('post_attention_layernorm', 'ffn_norm', hidden)]
 }
 
-function swiglu({ hidden, feedForward }: Dimensions): Row[] {
+function swiglu({ hidden, feedForward }: Dimensions): TensorMapping[] {
   return gatedFeedForward('mlp', hidden, feedForward)
 }
 

@@ -8,7 +8,7 @@ import { families, familyOfClass } from './find-family.js'
 import { modelTypeNote } from './model-type.js'
 import { checkMtp, leaveOutMtp } from './mtp.js'
 import { leaveOutMultimodal } from './multimodal.js'
-import { isComputedBuffer, silently } from './rows.js'
+import { isComputedBuffer, silently } from './tensor-mappings.js'
 import { noteOtherHead } from './tied-output.js'
 import type { Entry, Family, FieldTable, Model } from './types.js'
 
@@ -69,8 +69,8 @@ async function describeFamily(family: Family, checkpoint: Checkpoint, className:
   const rename = (name: string): string => quirks.rename?.(plainName(name), config) ?? plainName(name)
   for (const name of checkpoint.names) tensors.set(rename(name), name)
   const keys = await family.keys(config)
-  const rows = (await family.tensors(config)).filter(({ name }) => leaveOutMtp(config, name) === undefined)
-  const expected = new Map(rows.map((row) => [row.name, row] as const))
+  const mappings = (await family.tensors(config)).filter(({ name }) => leaveOutMtp(config, name) === undefined)
+  const expected = new Map(mappings.map((mapping) => [mapping.name, mapping] as const))
   const computed = quirks.computed?.(config) ?? []
   const layers = quirks.layers?.(config) ?? config.get(count, ...names.layers)
   const vocabularySize = quirks.vocabulary?.(config) ?? config.get(size, 'vocab_size')

@@ -1,7 +1,7 @@
 import type { Recipe } from '../../recipe/index.js'
 import type { Dimensions } from './base.js'
 import { flag, type ModelConfig } from './config.js'
-import { layerNorm, type norm, type Row, tensor } from './rows.js'
+import { layerNorm, type norm, type TensorMapping, tensor } from './tensor-mappings.js'
 
 export interface EndOptions {
   /** What the checkpoint's names of all but the output matrix begin with. */
@@ -40,11 +40,11 @@ export function withRoot(name: string): string {
 }
 
 /** What stands outside the blocks: token embedding, last norm, output matrix. */
-export function embeddingAndOutputRows(
+export function embeddingAndOutputTensors(
   config: ModelConfig,
   { vocabulary, hidden }: Pick<Dimensions, 'vocabulary' | 'hidden'>,
   options: EndOptions = {},
-): Row[] {
+): TensorMapping[] {
   const {
     root = 'model.',
     embedding = 'embed_tokens',

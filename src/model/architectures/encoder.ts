@@ -4,7 +4,7 @@ import { baseKeys, countKey, type Dimensions } from './base.js'
 import { type ModelConfig, word } from './config.js'
 import { bool, uint32 } from './metadata.js'
 import { poolingKeys } from './pooling.js'
-import { layerNorm, linear, type Row, tensor } from './rows.js'
+import { layerNorm, linear, type TensorMapping, tensor } from './tensor-mappings.js'
 import type { Entry } from './types.js'
 
 // What models have in common that read a whole text at once: BERT and its kin.
@@ -38,7 +38,11 @@ export function labelKeys(config: ModelConfig): Entry[] {
 }
 
 /** The head of a classifier: a matrix and an activation function, then one output for each label. */
-export function classifierRows(config: ModelConfig, hidden: number, names: { dense: string; output: string }): Row[] {
+export function classifierTensors(
+  config: ModelConfig,
+  hidden: number,
+  names: { dense: string; output: string },
+): TensorMapping[] {
   if (!isClassifier(config)) return []
   return [
     ...linear(names.dense, 'cls', [hidden, hidden]),
@@ -56,10 +60,10 @@ interface EmbeddingNames {
 }
 
 /** Embeddings of tokens, positions and kinds of text, and the norm behind them. */
-export function embeddingRows(
+export function embeddingTensors(
   { vocabulary, hidden }: Pick<Dimensions, 'vocabulary' | 'hidden'>,
   names: EmbeddingNames = {},
-): Row[] {
+): TensorMapping[] {
   const { root = 'embeddings.', tokens = `${root}word_embeddings`, norm = `${root}LayerNorm`, positions, types } = names
   const cut = (input: Recipe): Recipe =>
     positions === undefined || positions.skipped === 0 ? input : slice(input, 0, positions.skipped, positions.count)

@@ -1,7 +1,7 @@
 import { type Recipe, slice } from '../../recipe/index.js'
 import { names } from './base.js'
 import { countOrNone, type ModelConfig } from './config.js'
-import { linear, type Row, split, stackedExperts, tensor } from './rows.js'
+import { linear, split, stackedExperts, type TensorMapping, tensor } from './tensor-mappings.js'
 
 interface GatedOptions {
   /** Whether the matrices have biases; none by default. `optional` only where llama.cpp reads them. */
@@ -13,7 +13,7 @@ interface GatedOptions {
 }
 
 /** Gate, up and down (SwiGLU and its kin), a matrix each. */
-export function gatedFeedForward(from: string, hidden: number, width: number, options: GatedOptions = {}): Row[] {
+export function gatedFeedForward(from: string, hidden: number, width: number, options: GatedOptions = {}): TensorMapping[] {
   const { bias = false, suffix = '', names: [gate, up, down] = ['gate_proj', 'up_proj', 'down_proj'] } = options
   return [
     ...linear(`${from}.${gate}`, `ffn_gate${suffix}`, [width, hidden], { bias }),
@@ -32,7 +32,13 @@ interface ExpertOptions {
 }
 
 /** Routed experts of one layer, a matrix for each expert or all in one tensor. */
-export function routedExperts(from: string, experts: number, hidden: number, width: number, options: ExpertOptions = {}): Row[] {
+export function routedExperts(
+  from: string,
+  experts: number,
+  hidden: number,
+  width: number,
+  options: ExpertOptions = {},
+): TensorMapping[] {
   const {
     names: [gate, up, down] = ['gate_proj', 'up_proj', 'down_proj'],
     order = ['down', 'gate', 'up'],

@@ -1,7 +1,7 @@
 import { concat, type Recipe, reshape, slice } from '../../recipe/index.js'
 import { interleaved } from './attention.js'
 import type { Dimensions } from './base.js'
-import { type Row, split, tensor } from './rows.js'
+import { split, type TensorMapping, tensor } from './tensor-mappings.js'
 
 /**
  * Splits rows that hold, for each group of heads, its queries, then a key, then a value, into all queries, all keys and all values.
@@ -34,7 +34,7 @@ export function splitAttention(
   { hidden, heads, keyValueHeads, headLength }: Pick<Dimensions, 'hidden' | 'heads' | 'keyValueHeads' | 'headLength'>,
   names: { readonly input: string; readonly output: string },
   interleave = false,
-): Row[] {
+): TensorMapping[] {
   const [queries, keys] = [heads * headLength, keyValueHeads * headLength]
   const turned = (rows: Recipe, count: number): Recipe => (interleave ? interleaved(count)(rows) : rows)
   return [

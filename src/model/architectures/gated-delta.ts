@@ -2,7 +2,7 @@ import { concat, constant, negativeExp, type Recipe, reshape, slice, takeColumns
 import { countKey } from './base.js'
 import { count, type ModelConfig, size } from './config.js'
 import { uint32 } from './metadata.js'
-import { linear, norm, type Row, split, tensor } from './rows.js'
+import { linear, norm, split, type TensorMapping, tensor } from './tensor-mappings.js'
 import type { Entry } from './types.js'
 
 /** The numbers of linear attention by a gated delta rule, whose key heads are shared by groups of value heads. */
@@ -55,7 +55,10 @@ interface GatedDeltaOptions {
  * The rows of linear attention. Where all is not fused, value heads change places: the checkpoint has those of one key head together,
  * ggml repeats the key heads as a whole (llama.cpp PR 19468).
  */
-export function gatedDelta(numbers: GatedDelta, { from = 'linear_attn', fused = false }: GatedDeltaOptions = {}): Row[] {
+export function gatedDelta(
+  numbers: GatedDelta,
+  { from = 'linear_attn', fused = false }: GatedDeltaOptions = {},
+): TensorMapping[] {
   const { hidden, taps, keyHeads, valueHeads, keyLength, valueLength } = numbers
   const keys = keyHeads * keyLength
   const values = valueHeads * valueLength
@@ -86,7 +89,7 @@ export function gatedDelta(numbers: GatedDelta, { from = 'linear_attn', fused = 
         ]),
   ]
 
-  function gates(root: string, name: string, to: string, headLength: number): Row[] {
+  function gates(root: string, name: string, to: string, headLength: number): TensorMapping[] {
     const transform = (input: Recipe): Recipe => turned(input, headLength)
     return linear(`${root}.${name}`, to, [valueHeads * headLength, hidden], { bias: false, transform })
   }
@@ -112,7 +115,7 @@ function tiledIndex({ keyHeads, valueHeads, valueLength }: GatedDelta): number[]
 }
 
 /** For each key head its query, its key, its values and their gates: all queries, keys and values come together, and all gates. */
-function fusedProjection(from: string, { hidden, keyHeads, valueHeads, keyLength, valueLength }: GatedDelta): Row {
+function fusedProjection(from: string, { hidden, keyHeads, valueHeads, keyLength, valueLength }: GatedDelta): TensorMapping {
   const ofGroup = (valueHeads / keyHeads) * valueLength
   const perHead = 2 * keyLength + 2 * ofGroup
   return split(`${from}.in_proj_qkvz.weight`, [keyHeads * perHead, hidden], (input) => {

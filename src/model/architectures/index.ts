@@ -1,6 +1,6 @@
 export type { MtpExport } from './config.js'
 export { describeModel, knownClasses } from './describe.js'
 export { familyOfArchitecture } from './find-family.js'
-export { mapTensors, type PlacedTensors } from './map-tensors.js'
+export { type MappedTensors, mapTensors } from './map-tensors.js'
 export { float32, text, uint32 } from './metadata.js'
 export type { Entry, Family, FootprintTraits, Model, NamedTensor } from './types.js'

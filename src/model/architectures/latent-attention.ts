@@ -1,7 +1,7 @@
 import { type Recipe, reshape, slice, transpose } from '../../recipe/index.js'
 import { names } from './base.js'
 import { count, type ModelConfig, size } from './config.js'
-import { linear, norm, type Row, split } from './rows.js'
+import { linear, norm, split, type TensorMapping } from './tensor-mappings.js'
 
 /** The numbers of multi-head latent attention (MLA). */
 export interface LatentDimensions {
@@ -33,7 +33,7 @@ export function latentDimensions(config: ModelConfig): LatentDimensions {
 }
 
 /** Latent attention with the key and value projections apart, as llama.cpp absorbs them. */
-export function latentAttention(dimensions: LatentDimensions, from = 'self_attn'): Row[] {
+export function latentAttention(dimensions: LatentDimensions, from = 'self_attn'): TensorMapping[] {
   const { hidden, heads, latent, plain, rotated, valueLength, queryLatent, keyValueHeads } = dimensions
   const queries = heads * (plain + rotated)
   // Each head's rows hold its key projection, then its value projection. The first is transposed: llama.cpp applies it to the query.

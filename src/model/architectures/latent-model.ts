@@ -1,11 +1,11 @@
 import { baseKeys, countKey, floatKey, names, present } from './base.js'
 import { count, countOrNone, type Fields, flag, type ModelConfig, size, word } from './config.js'
-import { embeddingAndOutputRows } from './embedding-and-output.js'
+import { embeddingAndOutputTensors } from './embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from './feed-forward.js'
 import { latentAttention, latentDimensions } from './latent-attention.js'
 import { bool, float32, uint32 } from './metadata.js'
-import { predictionLayers, predictionRows } from './mtp.js'
-import { blocks, layerNorm, linear, norm, type Row, tensor } from './rows.js'
+import { predictionLayers, predictionTensors } from './mtp.js'
+import { blocks, layerNorm, linear, norm, type TensorMapping, tensor } from './tensor-mappings.js'
 import type { Entry, FieldTable } from './types.js'
 
 // Decoders with latent attention and many small experts: DeepSeek 2 and 3 and those built like them.
@@ -95,7 +95,7 @@ interface LatentOptions {
   readonly fusedExperts?: boolean
 }
 
-export function latentRows(config: ModelConfig, options: LatentOptions = {}): Row[] {
+export function latentTensors(config: ModelConfig, options: LatentOptions = {}): TensorMapping[] {
   const dimensions = latentDimensions(config)
   const { hidden } = dimensions
   const own = config.get(count, ...names.layers)
@@ -105,21 +105,21 @@ export function latentRows(config: ModelConfig, options: LatentOptions = {}): Ro
   const dense = config.get(countOrNone, 'first_k_dense_replace')
   const experts = boundedExperts(config, layers - dense)
   return [
-    ...embeddingAndOutputRows(config, { hidden, vocabulary }),
+    ...embeddingAndOutputTensors(config, { hidden, vocabulary }),
     ...blocks('model.layers', layers, (layer) => [
       norm('input_layernorm', 'attn_norm', hidden),
       norm('post_attention_layernorm', 'ffn_norm', hidden),
       ...latentAttention(dimensions),
-      ...(indexer && config.hasTensor(`model.layers.${layer}.self_attn.indexer.wk.weight`) ? indexerRows(config, hidden) : []),
+      ...(indexer && config.hasTensor(`model.layers.${layer}.self_attn.indexer.wk.weight`) ? indexerTensors(config, hidden) : []),
       ...(experts > 0 && layer >= dense
-        ? expertRows(config, experts, hidden, fusedExperts)
+        ? expertTensors(config, experts, hidden, fusedExperts)
         : gatedFeedForward('mlp', hidden, width, { bias: false })),
-      ...(layer < own ? [] : predictionRows(hidden, vocabulary)),
+      ...(layer < own ? [] : predictionTensors(hidden, vocabulary)),
     ]),
   ]
 }
 
-function indexerRows(config: ModelConfig, hidden: number): Row[] {
+function indexerTensors(config: ModelConfig, hidden: number): TensorMapping[] {
   const heads = config.get(count, 'index_n_heads')
   const length = config.get(size, 'index_head_dim')
   const from = 'self_attn.indexer'
@@ -131,7 +131,7 @@ function indexerRows(config: ModelConfig, hidden: number): Row[] {
   ]
 }
 
-function expertRows(config: ModelConfig, experts: number, hidden: number, fused: boolean): Row[] {
+function expertTensors(config: ModelConfig, experts: number, hidden: number, fused: boolean): TensorMapping[] {
   const width = config.get(size, 'moe_intermediate_size')
   const shared = config.find(countOrNone, 'n_shared_experts') ?? 0
   const biased = config.find(word, 'topk_method') === 'noaux_tc'

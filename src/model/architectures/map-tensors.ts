@@ -1,11 +1,11 @@
 import { MqError } from '../../errors/index.js'
 import { blocksOf, sameShape, showShape } from '../../recipe/index.js'
 import type { Checkpoint } from '../checkpoint/index.js'
-import { silently } from './rows.js'
+import { silently } from './tensor-mappings.js'
 import type { Model, NamedTensor } from './types.js'
 
 /** The tensors of the output, in its order, and what the user should know of those left out. */
-export interface PlacedTensors {
+export interface MappedTensors {
   readonly tensors: readonly NamedTensor[]
   readonly notes: readonly string[]
 }
@@ -15,7 +15,7 @@ export interface PlacedTensors {
  * checkpoint's names come; but first of all those whose blocks stay as they are.
  * @throws MqError TENSOR_MISSING, TENSOR_UNEXPECTED, TENSOR_SHAPE, STORAGE_UNSUPPORTED.
  */
-export function mapTensors(checkpoint: Checkpoint, model: Model): PlacedTensors {
+export function mapTensors(checkpoint: Checkpoint, model: Model): MappedTensors {
   const tensors = [...model.computed]
   const leftOut = new Map<string, number>()
   const seen = new Set<string>()
@@ -37,7 +37,7 @@ export function mapTensors(checkpoint: Checkpoint, model: Model): PlacedTensors 
       throw MqError.of('TENSOR_SHAPE', { tensor: stored, shape: showShape(shape), expected: showShape(expected.shape) })
     }
     seen.add(name)
-    tensors.push(...expected.place(checkpoint.tensor(stored)))
+    tensors.push(...expected.toGguf(checkpoint.tensor(stored)))
   }
   for (const [name, { required }] of model.expected) {
     if (required && !seen.has(name)) throw MqError.of('TENSOR_MISSING', { path: checkpoint.path, tensor: name })

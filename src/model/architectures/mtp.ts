@@ -1,7 +1,7 @@
 import { MqError } from '../../errors/index.js'
 import { names } from './base.js'
 import { count, type ModelConfig, type MtpExport } from './config.js'
-import { linear, norm, type Row, tensor } from './rows.js'
+import { linear, norm, type TensorMapping, tensor } from './tensor-mappings.js'
 import type { Family } from './types.js'
 
 /**
@@ -29,7 +29,7 @@ export function leaveOutMtp(config: ModelConfig, name: string): string | undefin
 }
 
 /** What a layer for multi-token prediction (NextN) has besides those of any other: how it takes in the last token, and its own ends. */
-export function predictionRows(hidden: number, vocabulary: number): Row[] {
+export function predictionTensors(hidden: number, vocabulary: number): TensorMapping[] {
   return [
     ...linear('eh_proj', 'nextn.eh_proj', [hidden, 2 * hidden], { bias: false }),
     norm('enorm', 'nextn.enorm', hidden),

@@ -1,10 +1,10 @@
-import { linear, norm, type Row } from './rows.js'
+import { linear, norm, type TensorMapping } from './tensor-mappings.js'
 import type { Family } from './types.js'
 
 // Inputs of their own for each layer (Gemma 3n, and Gemma 4 E2B and E4B): a second embedding, added by a gate behind each layer.
 
 /** What stands outside the blocks, besides the embedding. */
-export function perLayerRows(hidden: number, layers: number, width: number): Row[] {
+export function perLayerTensors(hidden: number, layers: number, width: number): TensorMapping[] {
   return [
     ...linear('model.per_layer_model_projection', 'per_layer_model_proj', [layers * width, hidden], { bias: false }),
     norm('model.per_layer_projection_norm', 'per_layer_proj_norm', width),
@@ -12,7 +12,7 @@ export function perLayerRows(hidden: number, layers: number, width: number): Row
 }
 
 /** What stands in a block. */
-export function perLayerInputRows(hidden: number, width: number): Row[] {
+export function perLayerInputTensors(hidden: number, width: number): TensorMapping[] {
   return [
     ...linear('per_layer_input_gate', 'inp_gate', [width, hidden], { bias: false }),
     ...linear('per_layer_projection', 'proj', [hidden, width], { bias: false }),

@@ -1,5 +1,5 @@
 import type { Recipe } from '../../recipe/index.js'
-import { linear, type Row } from './rows.js'
+import { linear, type TensorMapping } from './tensor-mappings.js'
 
 interface PlainOptions {
   /** Whether the matrices have biases; none by default. `optional` only where llama.cpp reads them. */
@@ -9,7 +9,7 @@ interface PlainOptions {
 }
 
 /** Up and down with an activation function between (GELU, squared ReLU), a matrix each. */
-export function plainFeedForward(from: string, hidden: number, width: number, options: PlainOptions = {}): Row[] {
+export function plainFeedForward(from: string, hidden: number, width: number, options: PlainOptions = {}): TensorMapping[] {
   const { bias = false, names: [up, down] = ['up_proj', 'down_proj'] } = options
   return [
     ...linear(`${from}.${up}`, 'ffn_up', [width, hidden], { bias }),
@@ -23,10 +23,14 @@ export function turnedLinear(
   to: string,
   [rows, columns]: readonly [number, number],
   transposed: (input: Recipe) => Recipe,
-): Row[] {
+): TensorMapping[] {
   const [weight, bias] = linear(from, to, [rows, columns])
   return [
-    { ...(weight as Row), shape: [columns, rows], place: (recipe) => (weight as Row).place(transposed(recipe)) },
-    bias as Row,
+    {
+      ...(weight as TensorMapping),
+      shape: [columns, rows],
+      toGguf: (recipe) => (weight as TensorMapping).toGguf(transposed(recipe)),
+    },
+    bias as TensorMapping,
   ]
 }

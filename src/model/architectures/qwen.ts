@@ -1,10 +1,10 @@
 import { groupedAttention } from './attention.js'
 import { type Dimensions, dimensionsOf } from './base.js'
 import { countOrNone, flag, listOf, type ModelConfig, size } from './config.js'
-import { decoderRows } from './decoder.js'
+import { decoderTensors } from './decoder.js'
 import { withHead } from './embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from './feed-forward.js'
-import { type Row, tensor } from './rows.js'
+import { type TensorMapping, tensor } from './tensor-mappings.js'
 import type { FieldRule, FieldTable } from './types.js'
 
 /** Source: the Config classes of transformers. */
@@ -35,20 +35,20 @@ export function ofThinker(name: string): string {
   return name.replace(/^thinker\./, '')
 }
 
-export function normedAttention(dimensions: Dimensions): Row[] {
+export function normedAttention(dimensions: Dimensions): TensorMapping[] {
   return groupedAttention(dimensions, { headNorm: dimensions.headLength })
 }
 
-export function denseRows(config: ModelConfig, attention: (dimensions: Dimensions) => Row[]): Row[] {
-  return decoderRows(withHead(config), { attention })
+export function denseTensors(config: ModelConfig, attention: (dimensions: Dimensions) => TensorMapping[]): TensorMapping[] {
+  return decoderTensors(withHead(config), { attention })
 }
 
 /** Not every layer need have experts: those that mlp_only_layers names have not, nor those between the steps. */
-export function expertRows(
+export function expertTensors(
   config: ModelConfig,
-  attention: (dimensions: Dimensions) => Row[],
-  shared: (dimensions: Dimensions) => Row[],
-): Row[] {
+  attention: (dimensions: Dimensions) => TensorMapping[],
+  shared: (dimensions: Dimensions) => TensorMapping[],
+): TensorMapping[] {
   const dimensions = dimensionsOf(config)
   const { layers, hidden, feedForward } = dimensions
   const experts = boundedExperts(config, layers)
@@ -56,7 +56,7 @@ export function expertRows(
   const step = config.get(size, 'decoder_sparse_step')
   const dense = new Set(config.find(listOf(countOrNone), 'mlp_only_layers'))
   config.find(flag, 'norm_topk_prob')
-  return decoderRows(config, {
+  return decoderTensors(config, {
     attention,
     feedForward: (_, layer) =>
       dense.has(layer) || (layer + 1) % step !== 0 || experts === 0

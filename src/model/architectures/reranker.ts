@@ -3,7 +3,7 @@ import type { ModelConfig } from './config.js'
 import { isTied } from './embedding-and-output.js'
 import { text, uint32 } from './metadata.js'
 import { poolingTypes } from './pooling.js'
-import { type Row, split } from './rows.js'
+import { split, type TensorMapping } from './tensor-mappings.js'
 import type { Entry } from './types.js'
 
 /** Ids of the two answers that a reranker chooses between. */
@@ -68,17 +68,17 @@ export const rerankerKeys: readonly Entry[] = [
  * Rows of a language model as those of a reranker: the output matrix becomes a classifier of two rows, those of the answers.
  * @throws MqError CONFIG_INVALID where an answer lies beyond the matrix.
  */
-export function rerankerRows(config: ModelConfig, rows: readonly Row[], { yes, no }: Answers): Row[] {
+export function rerankerTensors(config: ModelConfig, rows: readonly TensorMapping[], { yes, no }: Answers): TensorMapping[] {
   const tied = isTied(config)
   const source = tied ? 'model.embed_tokens.weight' : 'lm_head.weight'
-  return rows.map((row) => {
-    if (row.name !== source) return row
-    const [size = 0] = row.shape
+  return rows.map((mapping) => {
+    if (mapping.name !== source) return mapping
+    const [size = 0] = mapping.shape
     if (Math.max(yes, no) >= size)
       throw config.invalid(`vocab_size is ${size}, and an answer of the reranker has the id ${Math.max(yes, no)}`)
-    return split(source, row.shape, (matrix) => {
+    return split(source, mapping.shape, (matrix) => {
       const answers = concat([slice(matrix, 0, yes, yes + 1), slice(matrix, 0, no, no + 1)])
-      return [{ name: 'cls.output.weight', recipe: answers }, ...(tied ? row.place(matrix) : [])]
+      return [{ name: 'cls.output.weight', recipe: answers }, ...(tied ? mapping.toGguf(matrix) : [])]
     })
   })
 }

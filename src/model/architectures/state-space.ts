@@ -1,5 +1,5 @@
 import { multiply, negativeExp, type Recipe, reshape } from '../../recipe/index.js'
-import { linear, norm, type Row, tensor } from './rows.js'
+import { linear, norm, type TensorMapping, tensor } from './tensor-mappings.js'
 import type { FieldRule } from './types.js'
 
 // State-space layers (Mamba: Gu and Dao 2023, arXiv:2312.00752; Mamba 2: Dao and Gu 2024, arXiv:2405.21060) as ggml lays them out.
@@ -37,7 +37,7 @@ export function mamba(
   from: string,
   { hidden, inner, state, kernel, stepRank }: StateSpaceDimensions & { readonly stepRank: number },
   { norms = false, convolutionBias = 'optional' }: StateSpaceOptions & { readonly norms?: boolean } = {},
-): Row[] {
+): TensorMapping[] {
   return [
     tensor(`${from}.A_log`, 'ssm_a', [inner, state], { transform: negativeExp }),
     tensor(`${from}.D`, 'ssm_d', [inner]),
@@ -70,7 +70,7 @@ interface Mamba2Options extends StateSpaceOptions {
 }
 
 /** Mamba 2: one decay for each head, the step's, B's and C's projections within the first one. */
-export function mamba2(from: string, dimensions: Mamba2Dimensions, options: Mamba2Options = {}): Row[] {
+export function mamba2(from: string, dimensions: Mamba2Dimensions, options: Mamba2Options = {}): TensorMapping[] {
   const { hidden, inner, state, kernel, heads, groups } = dimensions
   const { convolutionBias = 'optional', norm: normed = true, input, output } = options
   const column = (values: Recipe): Recipe => reshape(values, [heads, 1])
@@ -95,7 +95,7 @@ export function mamba2(from: string, dimensions: Mamba2Dimensions, options: Mamb
 }
 
 /** A convolution of each channel over the last tokens. @param convolutionBias whether it has a bias. */
-function convolution(from: string, channels: number, kernel: number, bias: boolean | 'optional'): Row[] {
+function convolution(from: string, channels: number, kernel: number, bias: boolean | 'optional'): TensorMapping[] {
   return [
     tensor(`${from}.conv1d.weight`, 'ssm_conv1d.weight', [channels, 1, kernel], {
       transform: (values) => reshape(values, [channels, kernel]),

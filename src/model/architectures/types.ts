@@ -2,7 +2,7 @@ import type { MetadataValue } from '../../../formats/gguf/types.js'
 import type { Recipe, Shape } from '../../recipe/index.js'
 import type { TensorRole } from '../blueprint.js'
 import type { Fields, ModelConfig } from './config.js'
-import type { Row } from './rows.js'
+import type { TensorMapping } from './tensor-mappings.js'
 
 /** A tensor of the output. */
 export interface NamedTensor {
@@ -10,22 +10,22 @@ export interface NamedTensor {
   readonly recipe: Recipe
 }
 
-/** A tensor that a checkpoint of the architecture holds. */
+/** A tensor that a checkpoint of the architecture may have, and its conversion to GGUF tensors. */
 export interface ExpectedTensor {
   readonly shape: Shape
-  /** Whether a checkpoint without it is broken. */
+  /** Whether the tensor has to be present. */
   readonly required: boolean
   /**
-   * What becomes of it. Called once for each tensor, in the order of the checkpoint; several inputs of one output (experts) give
-   * nothing until the last of them.
+   * Its GGUF tensors. Called once for each tensor, in the order of the checkpoint; where several inputs make up one output (experts), the
+   * last of them returns it.
    */
-  place(recipe: Recipe): readonly NamedTensor[]
+  toGguf(recipe: Recipe): readonly NamedTensor[]
 }
 
 /** A metadata key and its value. */
 export type Entry = readonly [string, MetadataValue]
 
-/** What an architecture makes of a config.json. */
+/** The GGUF metadata and tensors of an architecture for one config.json. */
 export interface Model {
   /** GGUF's name of the architecture. */
   readonly architecture: string
@@ -162,7 +162,7 @@ export interface Family {
   /** Metadata in the order of llama.cpp's converter, without the `{arch}.` prefix; those of `general.` and `tokenizer.` in full. */
   readonly keys: (config: ModelConfig) => readonly Entry[] | Promise<readonly Entry[]>
   /** Every tensor that a checkpoint may hold, and what becomes of it. */
-  readonly tensors: (config: ModelConfig) => readonly Row[] | Promise<readonly Row[]>
+  readonly tensors: (config: ModelConfig) => readonly TensorMapping[] | Promise<readonly TensorMapping[]>
   /** Roles of tensors that only this family has, by the middle of their GGUF names. */
   readonly roles?: Readonly<Record<string, TensorRole>>
   /** Absent where src/footprint does not model the architecture. */

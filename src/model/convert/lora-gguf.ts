@@ -29,8 +29,8 @@ export async function blueprintOfAdapter(base: string | CheckpointFolder, path: 
   const model = await describeModel(checkpoint)
   const { alpha, factorOf } = alphaOf(adapter)
   if (alpha === 0 && adapter.modules.size > 0) throw unsupported(adapter, 'whose scaling is 0, which llama.cpp reads as 1,')
-  const placed = placeAdapter(adapter, checkpoint, model, factorOf)
-  const tensors = placed.map(({ name, recipe, keepF32 }): BlueprintTensor => {
+  const kept = adapterTensors(adapter, checkpoint, model, factorOf)
+  const tensors = kept.map(({ name, recipe, keepF32 }): BlueprintTensor => {
     const layer = layerOfTensor(name)
     return { name, shape: recipe.shape, role: 'other', ...(layer !== undefined && { layer }), keepF32, recipe }
   })
@@ -84,14 +84,19 @@ function scaleNotes({ config, scale }: Adapter, alpha: number): string[] {
   ]
 }
 
-interface Placed {
+interface AdapterTensor {
   readonly name: string
   readonly recipe: Recipe
   readonly keepF32: boolean
 }
 
-function placeAdapter(adapter: Adapter, checkpoint: Checkpoint, model: Model, factorOf: (module: string) => number): Placed[] {
-  const placed: Placed[] = []
+function adapterTensors(
+  adapter: Adapter,
+  checkpoint: Checkpoint,
+  model: Model,
+  factorOf: (module: string) => number,
+): AdapterTensor[] {
+  const kept: AdapterTensor[] = []
   for (const [name, saved] of adapter.saved) {
     if (saved.isBase) continue
     // As upstream: norms are kept, and llama.cpp passes over them; other tensors have no place in such a file.
@@ -99,11 +104,11 @@ function placeAdapter(adapter: Adapter, checkpoint: Checkpoint, model: Model, fa
       throw unsupported(adapter, `with a ${name} of its own, which such a file cannot hold`)
     }
     const row = rowOf(adapter, checkpoint, model, name, saved.shape)
-    placed.push(...row.place(valuesOf(saved, 0)).map((tensor) => ({ ...tensor, keepF32: true })))
+    kept.push(...row.toGguf(valuesOf(saved, 0)).map((tensor) => ({ ...tensor, keepF32: true })))
   }
   if (adapter.tokens.size > 0) throw unsupported(adapter, 'with rows of the embedding, which such a file cannot hold')
   const waiting = new Set<string>()
-  const found: Placed[] = []
+  const found: AdapterTensor[] = []
   for (const [module, { a, b, isEmbedding, bias }] of adapter.modules) {
     if (bias !== undefined) throw unsupported(adapter, `with a bias of ${module}, which such a file cannot hold`)
     const [right, left] = [valuesOf(a, 0), valuesOf(b, 0)]
@@ -112,7 +117,7 @@ function placeAdapter(adapter: Adapter, checkpoint: Checkpoint, model: Model, fa
     const product = isEmbedding ? lowRank(transpose(right), transpose(scaled), 1) : lowRank(scaled, right, 1)
     const row = rowOf(adapter, checkpoint, model, `${module}.weight`, product.shape)
     waiting.add(module)
-    const outputs = row.place(product)
+    const outputs = row.toGguf(product)
     if (outputs.length > 0) waiting.clear()
     for (const { name, recipe } of outputs) {
       const pair = pairOf(recipe)
@@ -129,7 +134,7 @@ function placeAdapter(adapter: Adapter, checkpoint: Checkpoint, model: Model, fa
   const [rest] = waiting
   if (rest !== undefined)
     throw unsupported(adapter, `that changes some of the experts alone (${rest}), which such a file cannot hold`)
-  return [...placed, ...found]
+  return [...kept, ...found]
 }
 
 function rowOf(
@@ -138,14 +143,14 @@ function rowOf(
   model: Model,
   name: string,
   shape: readonly number[],
-): { place: (recipe: Recipe) => readonly { readonly name: string; readonly recipe: Recipe }[] } {
+): { toGguf: (recipe: Recipe) => readonly { readonly name: string; readonly recipe: Recipe }[] } {
   const row = [name, `model.${name}`, name.replace(/^model\./, '')]
     .map((known) => model.expected.get(model.rename(known)))
     .find(Boolean)
   if (row === undefined) throw mismatch({ base: checkpoint }, adapter, `it changes ${name}, which the model does not have`)
   if (sameShape(row.shape, shape)) return row
   // GPT-2's layers lie inputs x outputs.
-  if (sameShape(row.shape, shape.toReversed())) return { place: (recipe) => row.place(transpose(recipe)) }
+  if (sameShape(row.shape, shape.toReversed())) return { toGguf: (recipe) => row.toGguf(transpose(recipe)) }
   throw mismatch(
     { base: checkpoint },
     adapter,

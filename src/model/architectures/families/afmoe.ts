@@ -1,10 +1,10 @@
 import { groupedAttention } from '../attention.js'
 import { countKey, dimensionsOf, flagKey, floatKey } from '../base.js'
 import { count, countOrNone, type Fields, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { llamaKeys } from '../llama.js'
-import { linear, norm, tensor } from '../rows.js'
+import { linear, norm, tensor } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 import { windowPattern } from '../windows.js'
 import { adjustTokenizer } from './llama.js'
@@ -51,7 +51,7 @@ export const afmoe: Family = {
     const dense = config.get(countOrNone, 'num_dense_layers')
     const experts = boundedExperts(config, layers - dense)
     const width = config.get(size, 'moe_intermediate_size')
-    return decoderRows(config, {
+    return decoderTensors(config, {
       norms: ({ hidden }) => [
         norm('input_layernorm', 'attn_norm', hidden),
         norm('post_attention_layernorm', 'post_attention_norm', hidden),

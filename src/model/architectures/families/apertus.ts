@@ -1,10 +1,10 @@
 import { dimensionsOf } from '../base.js'
 import type { ModelConfig } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { headLength, llamaDefaults, llamaKeys } from '../llama.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { ropeFrequencies } from '../rope.js'
-import { norm, silently } from '../rows.js'
+import { norm, silently } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 import { adjustTokenizer } from './llama.js'
 
@@ -23,7 +23,7 @@ export const apertus: Family = {
   },
   keys: llamaKeys,
   tensors: (config) =>
-    decoderRows(config, {
+    decoderTensors(config, {
       norms: ({ hidden }) => [
         norm('attention_layernorm', 'attn_norm', hidden),
         norm('feedforward_layernorm', 'ffn_norm', hidden),

@@ -1,5 +1,5 @@
 import { dimensionsOf } from '../base.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { headLength, llamaDefaults, llamaKeys } from '../llama.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { poolingKeys } from '../pooling.js'
@@ -19,7 +19,7 @@ export const arcee: Family = {
   },
   keys: async (config) => [...llamaKeys(config), ...(await poolingKeys(config))],
   tensors: (config) =>
-    decoderRows(config, {
+    decoderTensors(config, {
       attention: { interleave: true },
       feedForward: ({ hidden, feedForward }) => plainFeedForward('mlp', hidden, feedForward),
     }),

@@ -1,8 +1,8 @@
 import { dimensionsOf } from '../base.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { llamaDefaults, llamaKeys } from '../llama.js'
-import { norm, tensor } from '../rows.js'
+import { norm, tensor } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
 /** Snowflake Arctic: as Llama, with experts beside a small feed-forward part that every token passes. */
@@ -28,7 +28,7 @@ export const arctic: Family = {
   tensors: (config) => {
     const { layers, hidden, feedForward } = dimensionsOf(config)
     const experts = boundedExperts(config, layers)
-    return decoderRows(config, {
+    return decoderTensors(config, {
       norms: () => [
         norm('input_layernorm', 'attn_norm', hidden),
         norm('residual_layernorm', 'ffn_norm', hidden),

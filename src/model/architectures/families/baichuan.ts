@@ -1,7 +1,7 @@
 import { normalize } from '../../../recipe/index.js'
 import { baseKeys, dimensionsOf } from '../base.js'
 import { finite, type ModelConfig, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { splitAttention } from '../fused-attention.js'
 import { text, uint32 } from '../metadata.js'
 import { plainRope } from '../rope.js'
@@ -25,7 +25,7 @@ export const baichuan: Family = {
     ['rope.dimension_count', uint32(dimensionsOf(config).headLength)],
   ],
   tensors: (config) =>
-    decoderRows(config, {
+    decoderTensors(config, {
       ...(isSecond(config) && { outputTransform: (weight) => normalize('unit-rows', weight) }),
       attention: (dimensions) =>
         splitAttention(

@@ -1,12 +1,12 @@
 import { normalize } from '../../../recipe/index.js'
 import { baseKeys, countKey, dimensionsOf, flagKey } from '../base.js'
 import { count, flag, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { isTied } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { splitAttention } from '../fused-attention.js'
 import { float32, uint32 } from '../metadata.js'
-import { tensor } from '../rows.js'
+import { tensor } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
 /** Ling and Ring 1: one matrix for queries, keys and values, many small experts, and for some an output matrix of columns of length 1. */
@@ -43,7 +43,7 @@ export const bailingMoe: Family = {
     if (normalized && isTied(config)) {
       throw config.unsupported('norm_head is true, and the output matrix is the token embedding, which is not normalized')
     }
-    return decoderRows(config, {
+    return decoderTensors(config, {
       embedding: 'word_embeddings',
       ...(normalized && { outputTransform: (weight) => normalize('unit-columns', weight) }),
       attention: (dimensions) =>

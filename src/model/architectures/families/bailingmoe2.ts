@@ -1,11 +1,11 @@
 import { normalize } from '../../../recipe/index.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf, flagKey, floatKey } from '../base.js'
 import { count, countOrNone, flag, type ModelConfig, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { uint32 } from '../metadata.js'
 import { rotatedPart } from '../rope.js'
-import { linear, norm, type Row, tensor } from '../rows.js'
+import { linear, norm, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
 /** Ling and Ring 2: one matrix for queries, keys and values, norms of each head, many small experts chosen by groups. */
@@ -42,7 +42,7 @@ export const bailingMoe2: Family = {
     const { layers, hidden, headLength } = dimensionsOf(config)
     const dense = config.get(countOrNone, 'first_k_dense_replace')
     const experts = boundedExperts(config, layers - dense)
-    return decoderRows(config, {
+    return decoderTensors(config, {
       embedding: 'word_embeddings',
       attention: (dimensions) => [
         ...fusedAttention(dimensions),
@@ -50,7 +50,7 @@ export const bailingMoe2: Family = {
         norm('attention.key_layernorm', 'attn_k_norm', headLength),
       ],
       feedForward: ({ feedForward }, layer) =>
-        layer < dense ? gatedFeedForward('mlp', hidden, feedForward, { bias: false }) : expertRows(config, experts, hidden),
+        layer < dense ? gatedFeedForward('mlp', hidden, feedForward, { bias: false }) : expertTensors(config, experts, hidden),
     })
   },
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
@@ -66,8 +66,10 @@ export const sarvamMoe: Family = {
       key === 'rope.dimension_count' ? [key, uint32(dimensionsOf(config).headLength)] : [key, value],
     ),
   tensors: async (config) =>
-    (await bailingMoe2.tensors(config)).map((row) =>
-      row.name.endsWith('.expert_bias') ? { ...row, place: (recipe) => row.place(normalize('centred', recipe)) } : row,
+    (await bailingMoe2.tensors(config)).map((mapping) =>
+      mapping.name.endsWith('.expert_bias')
+        ? { ...mapping, toGguf: (recipe) => mapping.toGguf(normalize('centred', recipe)) }
+        : mapping,
     ),
 }
 
@@ -76,14 +78,14 @@ function sharedWidth(config: ModelConfig): number {
   return config.find(size, 'moe_shared_expert_intermediate_size') ?? all
 }
 
-function fusedAttention({ hidden, heads, keyValueHeads, headLength }: Dimensions): Row[] {
+function fusedAttention({ hidden, heads, keyValueHeads, headLength }: Dimensions): TensorMapping[] {
   return [
     ...linear('attention.query_key_value', 'attn_qkv', [(heads + 2 * keyValueHeads) * headLength, hidden], { bias: false }),
     ...linear('attention.dense', 'attn_output', [hidden, heads * headLength], { bias: false }),
   ]
 }
 
-function expertRows(config: ModelConfig, experts: number, hidden: number): Row[] {
+function expertTensors(config: ModelConfig, experts: number, hidden: number): TensorMapping[] {
   const biased = config.find(flag, 'moe_router_enable_expert_bias') === true
   return [
     tensor('mlp.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),

@@ -1,8 +1,8 @@
 import { type Dimensions, dimensionsOf } from '../base.js'
 import { countOrNone, type ModelConfig, size } from '../config.js'
-import { classifierRows, embeddingRows, encoderKeys, isClassifier, tokenTypes, withTokenTypes } from '../encoder.js'
+import { classifierTensors, embeddingTensors, encoderKeys, isClassifier, tokenTypes, withTokenTypes } from '../encoder.js'
 import { float32 } from '../metadata.js'
-import { blocks, layerNorm, linear, type Row, silently } from '../rows.js'
+import { blocks, layerNorm, linear, silently, type TensorMapping } from '../tensor-mappings.js'
 import type { Entry, Family, FieldTable } from '../types.js'
 
 /** Source: the Config classes of transformers. */
@@ -38,10 +38,10 @@ export const bert: Family = {
   tensors: (config) => {
     const dimensions = dimensionsOf(config)
     return [
-      ...embeddingRows(dimensions, { positions: { count: positionsOf(config), skipped: 0 }, types: tokenTypes(config) }),
-      ...layerRows(dimensions),
+      ...embeddingTensors(dimensions, { positions: { count: positionsOf(config), skipped: 0 }, types: tokenTypes(config) }),
+      ...layerTensors(dimensions),
       // The head's first part, which llama.cpp's converter leaves out: a matrix and a tanh, as in all that classify.
-      ...classifierRows(config, dimensions.hidden, { dense: 'pooler.dense', output: 'classifier' }),
+      ...classifierTensors(config, dimensions.hidden, { dense: 'pooler.dense', output: 'classifier' }),
     ]
   },
   quirks: quirksOf('bert.'),
@@ -66,9 +66,9 @@ export const distilbert: Family = {
       )
     }
     return [
-      ...embeddingRows(dimensions, { positions: { count: positionsOf(config), skipped: 0 } }),
-      ...layerRows(dimensions, distilNames),
-      ...classifierRows(config, dimensions.hidden, { dense: 'pre_classifier', output: 'classifier' }),
+      ...embeddingTensors(dimensions, { positions: { count: positionsOf(config), skipped: 0 } }),
+      ...layerTensors(dimensions, distilNames),
+      ...classifierTensors(config, dimensions.hidden, { dense: 'pre_classifier', output: 'classifier' }),
     ]
   },
   quirks: quirksOf('distilbert.'),
@@ -90,12 +90,12 @@ export const roberta: Family = {
   tensors: (config) => {
     const dimensions = dimensionsOf(config)
     return [
-      ...embeddingRows(dimensions, {
+      ...embeddingTensors(dimensions, {
         positions: { count: positionsOf(config), skipped: skippedOf(config) },
         types: tokenTypes(config),
       }),
-      ...layerRows(dimensions),
-      ...classifierRows(config, dimensions.hidden, { dense: 'classifier.dense', output: 'classifier.out_proj' }),
+      ...layerTensors(dimensions),
+      ...classifierTensors(config, dimensions.hidden, { dense: 'classifier.dense', output: 'classifier.out_proj' }),
     ]
   },
   quirks: quirksOf('roberta.'),
@@ -129,7 +129,7 @@ export const jinaBertV3: Family = {
     const dimensions = dimensionsOf(config)
     const { layers, hidden, feedForward } = dimensions
     return [
-      ...embeddingRows(dimensions, { norm: 'emb_ln', types: tokenTypes(config) }),
+      ...embeddingTensors(dimensions, { norm: 'emb_ln', types: tokenTypes(config) }),
       ...blocks('encoder.layers', layers, () => [
         ...linear('mixer.Wqkv', 'attn_qkv', [3 * hidden, hidden], { bias: true }),
         ...linear('mixer.out_proj', 'attn_output', [hidden, hidden], { bias: true }),
@@ -209,7 +209,7 @@ const distilNames: typeof bertNames = {
   layerNorm: 'output_layer_norm',
 }
 
-function layerRows({ layers, hidden, feedForward }: Dimensions, names = bertNames): Row[] {
+function layerTensors({ layers, hidden, feedForward }: Dimensions, names = bertNames): TensorMapping[] {
   const square = [hidden, hidden] as const
   return blocks(names.layer, layers, () => [
     ...linear(names.query, 'attn_q', square, { bias: true }),

@@ -1,10 +1,10 @@
 import { normalize, type Recipe } from '../../../recipe/index.js'
 import { baseKeys, type Dimensions } from '../base.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { headLength, llamaDefaults } from '../llama.js'
 import { float32, text } from '../metadata.js'
 import { unscaledRope } from '../rope.js'
-import { linear, norm, type Row } from '../rows.js'
+import { linear, norm, type TensorMapping } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
 /**
@@ -29,7 +29,7 @@ export const bitnet: Family = {
   },
   // What else llama.cpp's converter would say of scaled rotations it writes over.
   keys: (config) => [...baseKeys(config), ['rope.scaling.type', text('linear')], ['rope.scaling.factor', float32(1)]],
-  tensors: (config) => decoderRows(config, { attention: attentionRows, feedForward: feedForwardRows }),
+  tensors: (config) => decoderTensors(config, { attention: attentionTensors, feedForward: feedForwardTensors }),
   quirks: { alwaysTied: true },
   roles: { attn_sub_norm: 'norm', ffn_sub_norm: 'norm' },
 }
@@ -41,7 +41,7 @@ const ternary = {
     normalize(weight.op === 'plain' && weight.dtype === 'F16' ? 'ternary-f16' : 'ternary', weight),
 } as const
 
-function attentionRows({ hidden, heads, keyValueHeads, headLength: length }: Dimensions): Row[] {
+function attentionTensors({ hidden, heads, keyValueHeads, headLength: length }: Dimensions): TensorMapping[] {
   return [
     ...linear('self_attn.q_proj', 'attn_q', [heads * length, hidden], ternary),
     ...linear('self_attn.k_proj', 'attn_k', [keyValueHeads * length, hidden], ternary),
@@ -51,7 +51,7 @@ function attentionRows({ hidden, heads, keyValueHeads, headLength: length }: Dim
   ]
 }
 
-function feedForwardRows({ hidden, feedForward }: Dimensions): Row[] {
+function feedForwardTensors({ hidden, feedForward }: Dimensions): TensorMapping[] {
   return [
     ...linear('mlp.gate_proj', 'ffn_gate', [feedForward, hidden], ternary),
     ...linear('mlp.up_proj', 'ffn_up', [feedForward, hidden], ternary),

@@ -1,10 +1,10 @@
 import { countKey, fileTypePlace, floatKey } from '../base.js'
 import { count, type ModelConfig, size } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { regroup } from '../fused-attention.js'
 import { uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
-import { blocks, layerNorm, linear } from '../rows.js'
+import { blocks, layerNorm, linear } from '../tensor-mappings.js'
 import { type Family, layerNorms } from '../types.js'
 
 const heads = ['n_head', 'num_attention_heads']
@@ -52,7 +52,7 @@ export const bloom: Family = {
     if (!Number.isInteger(headLength)) throw config.invalid('hidden_size is no multiple of n_head')
     const fused = { transform: (rows: Parameters<typeof regroup>[0]) => regroup(rows, { groups, queries: 1, headLength }) }
     return [
-      ...embeddingAndOutputRows(
+      ...embeddingAndOutputTensors(
         config,
         { vocabulary: config.get(size, 'vocab_size'), hidden },
         {

@@ -1,6 +1,6 @@
 import { countKey, fileTypePlace, floatKey, names } from '../base.js'
 import { flag } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { bool, float32, uint32 } from '../metadata.js'
 import { setTokenIds, tokenId } from '../special-token-ids.js'
 import type { Entry, Family } from '../types.js'
@@ -32,7 +32,7 @@ export const chatglm: Family = {
     ['rope.freq_base', float32(config.rope.theta ?? 10_000)],
   ],
   tensors: (config) =>
-    decoderRows(config, {
+    decoderTensors(config, {
       attention: { bias: config.find(flag, 'attention_bias') === true, outputBias: false },
       feedForward: fusedFeedForward,
     }),

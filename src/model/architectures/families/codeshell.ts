@@ -1,10 +1,10 @@
 import { countKey, fileTypePlace, floatKey } from '../base.js'
 import { count, size } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { float32, text, uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { plainRope } from '../rope.js'
-import { blocks, layerNorm, linear } from '../rows.js'
+import { blocks, layerNorm, linear } from '../tensor-mappings.js'
 import { type Family, layerNorms } from '../types.js'
 import { bigCodeIgnored } from './starcoder.js'
 
@@ -41,7 +41,7 @@ export const codeshell: Family = {
     const groups = config.get(count, 'num_query_groups')
     const rows = hidden + (2 * groups * hidden) / heads
     return [
-      ...embeddingAndOutputRows(
+      ...embeddingAndOutputTensors(
         config,
         { vocabulary: config.get(size, 'vocab_size'), hidden },
         {

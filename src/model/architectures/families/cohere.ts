@@ -1,10 +1,10 @@
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf, floatKey, names } from '../base.js'
 import { flag, type ModelConfig } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { text, uint32 } from '../metadata.js'
 import { rotatedPart, unscaledRope } from '../rope.js'
-import { norm, type Row, tensor } from '../rows.js'
+import { norm, type TensorMapping, tensor } from '../tensor-mappings.js'
 import { type Entry, type Family, layerNorms } from '../types.js'
 import { windowPattern } from '../windows.js'
 
@@ -32,7 +32,7 @@ export const cohere: Family = {
     unscaled,
   ],
   tensors: (config) =>
-    decoderRows(config, {
+    decoderTensors(config, {
       norms: oneNorm,
       attention: (dimensions) => [
         ...groupedAttention(dimensions, { bias: false }),
@@ -70,7 +70,7 @@ export const cohere2: Family = {
     ['rope.dimension_count', uint32(rotatedLength(config))],
     unscaled,
   ],
-  tensors: (config) => decoderRows(config, { norms: oneNorm, attention: { bias: false } }),
+  tensors: (config) => decoderTensors(config, { norms: oneNorm, attention: { bias: false } }),
   widths: { feedForward: true, fixed: layerNorms },
 }
 
@@ -79,12 +79,12 @@ function rotatedLength(config: ModelConfig): number {
   return Math.trunc((rotatedPart(config) ?? 1) * Math.floor(hidden / heads))
 }
 
-function oneNorm({ hidden }: Dimensions): Row[] {
+function oneNorm({ hidden }: Dimensions): TensorMapping[] {
   return [norm('input_layernorm', 'attn_norm', hidden)]
 }
 
 /** Each head has a norm of its own. */
-function headNorms({ heads, keyValueHeads, headLength }: Dimensions): Row[] {
+function headNorms({ heads, keyValueHeads, headLength }: Dimensions): TensorMapping[] {
   return [
     tensor('self_attn.q_norm.weight', 'attn_q_norm.weight', [heads, headLength]),
     tensor('self_attn.k_norm.weight', 'attn_k_norm.weight', [keyValueHeads, headLength]),

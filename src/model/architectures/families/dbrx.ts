@@ -2,9 +2,9 @@ import * as v from 'valibot'
 import { reshape, transpose } from '../../../recipe/index.js'
 import { countKey, fileTypePlace } from '../base.js'
 import { count, finite, type ModelConfig, size } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { float32, uint32 } from '../metadata.js'
-import { blocks, linear, norm, tensor } from '../rows.js'
+import { blocks, linear, norm, tensor } from '../tensor-mappings.js'
 import { type Family, layerNorms } from '../types.js'
 
 /** Of training, or filled in by transformers. */
@@ -62,7 +62,7 @@ export const dbrx: Family = {
     const all = [number * width, hidden]
     const ends = { root: 'transformer.', embedding: 'wte', norm: 'norm_f' }
     return [
-      ...embeddingAndOutputRows(config, { hidden, vocabulary: config.get(size, 'vocab_size') }, ends),
+      ...embeddingAndOutputTensors(config, { hidden, vocabulary: config.get(size, 'vocab_size') }, ends),
       ...blocks('transformer.blocks', config.get(count, 'n_layers'), () => [
         norm('norm_attn_norm.norm_1', 'attn_norm', hidden),
         norm('norm_attn_norm.norm_2', 'attn_output_norm', hidden),

@@ -1,9 +1,9 @@
 import { baseKeys, countKey, dimensionsOf } from '../base.js'
 import { count, countOrNone, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { float32, text, uint32 } from '../metadata.js'
-import { tensor } from '../rows.js'
+import { tensor } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
 /** DeepSeek V1 with experts: grouped attention, small experts after some dense layers, some that every token passes. */
@@ -31,7 +31,7 @@ export const deepseek: Family = {
     const experts = boundedExperts(config, layers - dense)
     const width = config.get(size, 'moe_intermediate_size')
     const shared = config.get(count, 'n_shared_experts')
-    return decoderRows(config, {
+    return decoderTensors(config, {
       attention: { bias: false, interleave: true },
       feedForward: ({ feedForward }, layer) =>
         layer < dense

@@ -1,6 +1,6 @@
 import { names } from '../base.js'
 import { count, listOf, type ModelConfig, word } from '../config.js'
-import { indexerKeys, latentFields, latentKeys, latentLayers, latentRows, predictionKeys } from '../latent-model.js'
+import { indexerKeys, latentFields, latentKeys, latentLayers, latentTensors, predictionKeys } from '../latent-model.js'
 import { uint32 } from '../metadata.js'
 import { rotatedPart } from '../rope.js'
 import type { Entry, Family } from '../types.js'
@@ -37,7 +37,7 @@ export const deepseek2: Family = {
     const isKnown = type === 'deepseek_v2' || type === 'deepseek_v3'
     return latentKeys(isKnown ? config.with({ head_dim: rotated }) : config)
   },
-  tensors: (config) => latentRows(config),
+  tensors: (config) => latentTensors(config),
   footprint: { attention: 'latent', normalizedExperts: 'key' },
   widths: { feedForward: true, embedding: 'plain' },
   quirks: { leaveOut: leaveOutPrediction, dropsTiedOutput: true, preNames: { 'gpt-4o': 'youtu' } },
@@ -54,7 +54,7 @@ export const glm4moeLite: Family = {
     // Without it, llama.cpp goes by the number of layers and tokens.
     ['expert_gating_func', uint32(2)],
   ],
-  tensors: (config) => latentRows(config, { layers: latentLayers(config) }),
+  tensors: (config) => latentTensors(config, { layers: latentLayers(config) }),
   widths: { feedForward: true, embedding: 'plain' },
   quirks: { layers: latentLayers, separableMtp: true, dropsTiedOutput: true, adjustTokenizer: adjustGlm },
 }
@@ -68,7 +68,7 @@ export const deepseek32: Family = {
     const known = config.with({ head_dim: config.fields['qk_rope_head_dim'] })
     return [...latentKeys(known, latentLayers(config)), ...predictionKeys(config), ...indexerKeys(config)]
   },
-  tensors: (config) => latentRows(config, { layers: latentLayers(config), indexer: true }),
+  tensors: (config) => latentTensors(config, { layers: latentLayers(config), indexer: true }),
   widths: { feedForward: true, embedding: 'plain' },
   quirks: { layers: latentLayers, separableMtp: true, dropsTiedOutput: true },
 }
@@ -85,7 +85,7 @@ export const glmDsa: Family = {
     ...indexerKeys(config),
     indexerTypes(config),
   ],
-  tensors: (config) => latentRows(config, { layers: latentLayers(config), indexer: true }),
+  tensors: (config) => latentTensors(config, { layers: latentLayers(config), indexer: true }),
   widths: { feedForward: true, embedding: 'plain' },
   quirks: { layers: latentLayers, separableMtp: true, dropsTiedOutput: true, adjustTokenizer: adjustGlm },
 }

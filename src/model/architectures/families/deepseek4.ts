@@ -2,7 +2,7 @@ import { baseKeys, countKey, type Dimensions, flagKey, floatKey, names } from '.
 import { count, countOrNone, finite, listOf, type ModelConfig, size } from '../config.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { uint32 } from '../metadata.js'
-import { blocks, linear, norm, type Row, silently, tensor } from '../rows.js'
+import { blocks, linear, norm, silently, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 
 /** The ratio at which keys and values are compressed over two windows, and chosen by an indexer. */
@@ -94,7 +94,7 @@ export const deepseek4: Family = {
         ),
         ...attention(config, hidden),
         ...compression(config, hidden, ratiosOf(config)[layer] ?? 0),
-        ...expertRows(config, { experts, hidden, vocabulary, hashed: layer < config.get(countOrNone, 'num_hash_layers') }),
+        ...expertTensors(config, { experts, hidden, vocabulary, hashed: layer < config.get(countOrNone, 'num_hash_layers') }),
       ]),
     ]
   },
@@ -131,7 +131,7 @@ function connection(
   to: string,
   streams: number,
   { rows, scales, hidden }: { readonly rows: number; readonly scales: number } & Pick<Dimensions, 'hidden'>,
-): Row[] {
+): TensorMapping[] {
   return [
     tensor(`${from}_fn`, `${to}_fn.weight`, [rows, streams * hidden]),
     tensor(`${from}_base`, `${to}_base.weight`, [rows]),
@@ -139,7 +139,7 @@ function connection(
   ]
 }
 
-function attention(config: ModelConfig, hidden: number): Row[] {
+function attention(config: ModelConfig, hidden: number): TensorMapping[] {
   const heads = config.get(count, ...names.heads)
   const length = config.get(count, 'head_dim')
   const rank = config.get(size, 'q_lora_rank')
@@ -159,10 +159,10 @@ function attention(config: ModelConfig, hidden: number): Row[] {
 }
 
 /** What makes one key and value of several tokens; and, where it does so over two windows, the indexer that chooses among them. */
-function compression(config: ModelConfig, hidden: number, ratio: number): Row[] {
+function compression(config: ModelConfig, hidden: number, ratio: number): TensorMapping[] {
   if (ratio === 0) return []
   const windows = ratio === sparseRatio ? 2 : 1
-  const compressor = (from: string, to: string, length: number): Row[] => [
+  const compressor = (from: string, to: string, length: number): TensorMapping[] => [
     tensor(`${from}.ape`, `${to}_ape.weight`, [ratio, windows * length]),
     ...linear(`${from}.wkv`, `${to}_kv`, [windows * length, hidden], { bias: false }),
     ...linear(`${from}.wgate`, `${to}_gate`, [windows * length, hidden], { bias: false }),
@@ -186,7 +186,7 @@ interface ExpertDimensions extends Pick<Dimensions, 'hidden' | 'vocabulary'> {
   readonly hashed: boolean
 }
 
-function expertRows(config: ModelConfig, { experts, hidden, vocabulary, hashed }: ExpertDimensions): Row[] {
+function expertTensors(config: ModelConfig, { experts, hidden, vocabulary, hashed }: ExpertDimensions): TensorMapping[] {
   const width = config.get(size, 'moe_intermediate_size')
   const shared = width * config.get(count, 'n_shared_experts')
   const parts = ['w1', 'w3', 'w2'] as const

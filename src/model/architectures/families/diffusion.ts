@@ -1,13 +1,13 @@
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf } from '../base.js'
 import { count, type ModelConfig, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
-import { embeddingAndOutputRows, withRoot } from '../embedding-and-output.js'
+import { decoderTensors } from '../decoder.js'
+import { embeddingAndOutputTensors, withRoot } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
 import { poolingKeys } from '../pooling.js'
-import { expertRows, normedAttention, qwenDefaults, qwenExpertFields, qwenIgnored, windowed } from '../qwen.js'
-import { blocks, norm, tensor } from '../rows.js'
+import { expertTensors, normedAttention, qwenDefaults, qwenExpertFields, qwenIgnored, windowed } from '../qwen.js'
+import { blocks, norm, tensor } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 
 // Models that write by taking noise away: attention sees all tokens, and a token stands for those that are not known yet.
@@ -25,7 +25,7 @@ export const dream: Family = {
     bothWays,
     ...countKey(config, 'tokenizer.ggml.mask_token_id', 'mask_token_id'),
   ],
-  tensors: (config) => decoderRows(config, { attention: { bias: true, outputBias: false } }),
+  tensors: (config) => decoderTensors(config, { attention: { bias: true, outputBias: false } }),
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
   quirks: { rename: withRoot },
 }
@@ -41,7 +41,7 @@ export const rnd1: Family = {
     bothWays,
     ...countKey(config, 'tokenizer.ggml.mask_token_id', 'mask_token_id'),
   ],
-  tensors: (config) => expertRows(config, normedAttention, () => []),
+  tensors: (config) => expertTensors(config, normedAttention, () => []),
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }
 
@@ -92,13 +92,13 @@ export const llada: Family = {
     const { hidden, layers, feedForward } = dimensions
     const root = 'model.transformer.'
     return [
-      ...embeddingAndOutputRows(config, dimensions, { root, embedding: 'wte', norm: 'ln_f', output: `${root}ff_out` }),
+      ...embeddingAndOutputTensors(config, dimensions, { root, embedding: 'wte', norm: 'ln_f', output: `${root}ff_out` }),
       ...blocks(`${root}blocks`, layers, () => [
         norm('attn_norm', 'attn_norm', hidden),
         norm('ff_norm', 'ffn_norm', hidden),
         ...groupedAttention(dimensions, { bias: false, interleave: true, from: '', names: { o: 'attn_out' } }),
         ...gatedFeedForward('', hidden, feedForward, { bias: false, names: ['ff_proj', 'up_proj', 'ff_out'] }),
-      ]).map((row) => ({ ...row, name: row.name.replace('..', '.') })),
+      ]).map((mapping) => ({ ...mapping, name: mapping.name.replace('..', '.') })),
     ]
   },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
@@ -132,7 +132,7 @@ export const lladaMoe: Family = {
     const dimensions = dimensionsOf(config)
     const experts = boundedExperts(config, dimensions.layers)
     const width = config.get(size, 'expert_intermediate_size')
-    return decoderRows(config, {
+    return decoderTensors(config, {
       attention: { bias: false, headNorm: dimensions.headLength },
       feedForward: ({ hidden }) => [
         tensor('mlp.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),

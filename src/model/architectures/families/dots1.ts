@@ -1,8 +1,8 @@
 import { baseKeys, countKey, dimensionsOf, flagKey, floatKey } from '../base.js'
 import { countOrNone, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
-import { tensor } from '../rows.js'
+import { tensor } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
 /** dots.llm1: attention as in Qwen3, experts as in DeepSeek V3. */
@@ -36,7 +36,7 @@ export const dots1: Family = {
     const experts = boundedExperts(config, layers - dense)
     const width = config.get(size, 'moe_intermediate_size')
     const shared = width * (config.find(countOrNone, 'n_shared_experts') ?? 0)
-    return decoderRows(config, {
+    return decoderTensors(config, {
       attention: { bias: false, headNorm: headLength },
       feedForward: ({ feedForward }, layer) =>
         layer < dense

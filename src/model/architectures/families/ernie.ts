@@ -2,11 +2,11 @@ import { slice } from '../../../recipe/index.js'
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, names } from '../base.js'
 import { count, countOrNone, type Fields, flag, type ModelConfig, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { splitAttention } from '../fused-attention.js'
 import { bool, uint32 } from '../metadata.js'
-import { type Row, split, tensor } from '../rows.js'
+import { split, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 
 /** Source: Ernie4_5Config and Ernie4_5_MoeConfig of transformers. */
@@ -21,12 +21,12 @@ export const ernie: Family = {
   fields: { defaults },
   keys: baseKeys,
   tensors: (config) =>
-    decoderRows(config, {
+    decoderTensors(config, {
       attention: (dimensions, layer) =>
         config.hasTensor(`model.layers.${layer}.self_attn.qkv_proj.weight`)
           ? splitAttention(dimensions, { input: 'self_attn.qkv_proj', output: 'self_attn.o_proj' })
           : groupedAttention(dimensions, { bias: false }),
-      feedForward: (dimensions, layer) => denseRows(config, dimensions, layer),
+      feedForward: (dimensions, layer) => denseTensors(config, dimensions, layer),
     }),
   footprint: { attention: 'grouped' },
   quirks,
@@ -73,12 +73,12 @@ export const ernieMoe: Family = {
     const first = config.get(countOrNone, 'moe_layer_start_index')
     const step = config.get(count, 'moe_layer_interval')
     const experts = boundedExperts(config, Math.ceil((layers - first) / step), 'moe_num_experts')
-    return decoderRows(config, {
+    return decoderTensors(config, {
       attention: { bias: false },
       feedForward: (dimensions, layer) =>
         layer < first || (layer + 1) % step !== 0
-          ? denseRows(config, dimensions, layer)
-          : expertRows(config, dimensions, experts),
+          ? denseTensors(config, dimensions, layer)
+          : expertTensors(config, dimensions, experts),
     })
   },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
@@ -98,7 +98,7 @@ function sharedLength(config: ModelConfig): Entry[] {
   return [['expert_shared_feed_forward_length', uint32(Math.floor(config.get(size, 'intermediate_size') / heads))]]
 }
 
-function expertRows(config: ModelConfig, { hidden }: Dimensions, experts: number): Row[] {
+function expertTensors(config: ModelConfig, { hidden }: Dimensions, experts: number): TensorMapping[] {
   const width = config.get(size, 'moe_intermediate_size')
   const shared = config.find(countOrNone, 'moe_num_shared_experts') ?? 0
   return [
@@ -111,7 +111,7 @@ function expertRows(config: ModelConfig, { hidden }: Dimensions, experts: number
   ]
 }
 
-function denseRows(config: ModelConfig, { hidden, feedForward }: Dimensions, layer: number): Row[] {
+function denseTensors(config: ModelConfig, { hidden, feedForward }: Dimensions, layer: number): TensorMapping[] {
   if (!config.hasTensor(`model.layers.${layer}.mlp.up_gate_proj.weight`)) {
     return gatedFeedForward('mlp', hidden, feedForward, { bias: false })
   }

@@ -1,14 +1,14 @@
 import { type GroupedOptions, groupedAttention } from '../attention.js'
 import { baseKeys, countKey, dimensionsOf, flagKey, floatKey, names } from '../base.js'
 import { count, countOrNone, type ModelConfig, size } from '../config.js'
-import { decoderRows, preNorms } from '../decoder.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { decoderTensors, preNorms } from '../decoder.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { headLength } from '../llama.js'
 import { text, uint32 } from '../metadata.js'
 import { postNorms } from '../norms.js'
 import { ropeFrequencies, rotatedPart } from '../rope.js'
-import { blocks, norm, type Row, split, tensor } from '../rows.js'
+import { blocks, norm, split, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family, FieldRule, FieldTable } from '../types.js'
 import { windowKeys, windowPattern } from '../windows.js'
 
@@ -27,7 +27,7 @@ export const exaone: Family = {
     const dimensions = dimensionsOf(config)
     const { layers, hidden, feedForward } = dimensions
     return [
-      ...embeddingAndOutputRows(config, dimensions, { root: 'transformer.', embedding: 'wte', norm: 'ln_f' }),
+      ...embeddingAndOutputTensors(config, dimensions, { root: 'transformer.', embedding: 'wte', norm: 'ln_f' }),
       ...blocks('transformer.h', layers, () => [
         norm('ln_1', 'attn_norm', hidden),
         norm('ln_2', 'ffn_norm', hidden),
@@ -65,7 +65,7 @@ export const exaone4: Family = {
     ropeKinds: ['llama3'],
   },
   keys: windowedKeys,
-  tensors: (config) => decoderRows(config, { norms: postNorms, attention: normedHeads(config) }),
+  tensors: (config) => decoderTensors(config, { norms: postNorms, attention: normedHeads(config) }),
   widths: { feedForward: true, embedding: 'stream-read', heads: 'with-embedding' },
   quirks: { computed: frequencies },
 }
@@ -111,12 +111,12 @@ export const exaoneMoe: Family = {
     const dense = config.get(countOrNone, 'first_k_dense_replace')
     const experts = boundedExperts(config, layers - dense)
     return [
-      ...decoderRows(config, {
+      ...decoderTensors(config, {
         attention: normedHeads(config),
         feedForward: ({ feedForward }, layer) =>
-          layer < dense ? gatedFeedForward('mlp', hidden, feedForward, { bias: false }) : expertRows(config, experts),
+          layer < dense ? gatedFeedForward('mlp', hidden, feedForward, { bias: false }) : expertTensors(config, experts),
       }),
-      ...predictionRows(config),
+      ...predictionTensors(config),
     ]
   },
   widths: { feedForward: true, embedding: 'stream', heads: 'free' },
@@ -164,7 +164,7 @@ function sharedWidth(config: ModelConfig): number {
   return config.get(size, 'moe_intermediate_size') * config.get(countOrNone, 'num_shared_experts')
 }
 
-function expertRows(config: ModelConfig, experts: number): Row[] {
+function expertTensors(config: ModelConfig, experts: number): TensorMapping[] {
   const { hidden } = dimensionsOf(config)
   const shared = sharedWidth(config)
   return [
@@ -176,12 +176,12 @@ function expertRows(config: ModelConfig, experts: number): Row[] {
 }
 
 /** Multi-token prediction: layers of their own, whose ends all of them share. */
-function predictionRows(config: ModelConfig): Row[] {
+function predictionTensors(config: ModelConfig): TensorMapping[] {
   const dimensions = dimensionsOf(config)
   const { layers, hidden, feedForward } = dimensions
   const predictions = Array.from({ length: predictionsOf(config) }, (_, index) => layers + index)
   if (predictions.length === 0) return []
-  const shared = (from: string, to: string, shape: readonly number[]): Row =>
+  const shared = (from: string, to: string, shape: readonly number[]): TensorMapping =>
     split(`mtp.${from}.weight`, shape, (recipe) =>
       predictions.map((block) => ({ name: `blk.${block}.nextn.${to}.weight`, recipe })),
     )
@@ -194,12 +194,12 @@ function predictionRows(config: ModelConfig): Row[] {
       ...preNorms(dimensions),
       ...groupedAttention(dimensions, normedHeads(config)),
       ...gatedFeedForward('mlp', hidden, feedForward, { bias: false }),
-    ]).map((row) => ({
-      ...row,
-      place: (recipe: Parameters<Row['place']>[0]) =>
-        row.place(recipe).map((placed) => ({
-          ...placed,
-          name: placed.name.replace(/^blk\.(\d+)/, (_, index: string) => `blk.${layers + Number(index)}`),
+    ]).map((mapping) => ({
+      ...mapping,
+      toGguf: (recipe: Parameters<TensorMapping['toGguf']>[0]) =>
+        mapping.toGguf(recipe).map((output) => ({
+          ...output,
+          name: output.name.replace(/^blk\.(\d+)/, (_, index: string) => `blk.${layers + Number(index)}`),
         })),
     })),
   ]

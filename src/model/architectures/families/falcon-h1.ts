@@ -4,8 +4,8 @@ import { dimensionsOf, fileTypePlace } from '../base.js'
 import { count, finite, flag, type ModelConfig, size } from '../config.js'
 import { isTied } from '../embedding-and-output.js'
 import { float32, uint32 } from '../metadata.js'
-import { blocks, linear, norm, type Row, split, tensor } from '../rows.js'
 import { type Mamba2Dimensions, mamba2, scaled, stepFields, unclippedStep } from '../state-space.js'
+import { blocks, linear, norm, split, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
 const factors = (length: number) => v.pipe(v.array(finite), v.length(length))
@@ -93,8 +93,12 @@ export const falconH1: Family = {
     const queries = heads * headLength
     const attentionIn = factor('attention_in_multiplier')
     const key = (input: Recipe): Recipe => attentionIn(factor('key_multiplier')(input))
-    const plain = (from: string, to: string, shape: readonly [number, number], transform?: (input: Recipe) => Recipe): Row[] =>
-      linear(from, to, shape, { bias: false, ...(transform !== undefined && { transform }) })
+    const plain = (
+      from: string,
+      to: string,
+      shape: readonly [number, number],
+      transform?: (input: Recipe) => Recipe,
+    ): TensorMapping[] => linear(from, to, shape, { bias: false, ...(transform !== undefined && { transform }) })
     return [
       ...ends(config),
       ...blocks('model.layers', layers, () => [
@@ -121,7 +125,7 @@ export const falconH1: Family = {
 }
 
 /** Embedding and output matrix differ by their multipliers even where the checkpoint has one for both. */
-function ends(config: ModelConfig): Row[] {
+function ends(config: ModelConfig): TensorMapping[] {
   const { vocabulary, hidden } = dimensionsOf(config)
   const embedding = scaled(config.get(finite, 'embedding_multiplier'))
   const output = scaled(config.get(finite, 'lm_head_multiplier'))

@@ -1,11 +1,11 @@
 import { countKey, fileTypePlace, floatKey, names } from '../base.js'
 import { count, flag, type ModelConfig, size } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { regroup } from '../fused-attention.js'
 import { text, uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { plainRope } from '../rope.js'
-import { blocks, layerNorm, linear } from '../rows.js'
+import { blocks, layerNorm, linear } from '../tensor-mappings.js'
 import { type Family, layerNorms } from '../types.js'
 
 const heads = ['num_attention_heads', 'n_head']
@@ -50,7 +50,7 @@ export const falcon: Family = {
     }
     const fused = { transform: (rows: Parameters<typeof regroup>[0]) => regroup(rows, { groups, queries, headLength }) }
     return [
-      ...embeddingAndOutputRows(
+      ...embeddingAndOutputTensors(
         config,
         { vocabulary: config.get(size, 'vocab_size'), hidden },
         { root: 'transformer.', embedding: 'word_embeddings', norm: 'ln_f', normBias: true },

@@ -1,11 +1,11 @@
 import { groupedAttention, plusOne } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf, fileTypePlace, floatKey, names } from '../base.js'
 import { type ModelConfig, showField } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { gatedFeedForward } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
 import { poolingKeys } from '../pooling.js'
-import { blocks, norm, type Row } from '../rows.js'
+import { blocks, norm, type TensorMapping } from '../tensor-mappings.js'
 import type { Entry, Family, FieldRule, FieldTable } from '../types.js'
 import { windowPattern } from '../windows.js'
 
@@ -60,7 +60,7 @@ export const gemma: Family = {
   },
   keys: ownKeys,
   tensors: (config) =>
-    rows(config, ({ hidden }) => [
+    tensorsOf(config, ({ hidden }) => [
       norm('input_layernorm', 'attn_norm', hidden, shifted),
       norm('post_attention_layernorm', 'ffn_norm', hidden, shifted),
     ]),
@@ -97,7 +97,7 @@ export const gemma2: Family = {
     ...softCap(config, 'final_logit_softcapping'),
     ...countKey(config, 'attention.sliding_window', 'sliding_window'),
   ],
-  tensors: (config) => rows(config, fourNorms),
+  tensors: (config) => tensorsOf(config, fourNorms),
   widths: { feedForward: true, embedding: 'scaled', heads: 'free', queriesScaledAt: 46 },
   quirks: { alwaysTied: true, adjustTokenizer: withoutPrefix },
 }
@@ -120,7 +120,7 @@ export const gemma3: Family = {
   },
   keys: gemma3Keys,
   tensors: (config) =>
-    rows(config, fourNorms, {
+    tensorsOf(config, fourNorms, {
       headNorm: true,
     }),
   widths: { feedForward: true, embedding: 'scaled', heads: 'free', queriesScaledAt: 62 },
@@ -139,7 +139,7 @@ export const gemmaEmbedding: Family = {
   keys: async (config) => [...gemma3Keys(config), ...(await poolingKeys(config))],
   tensors: async (config) => {
     await noteDense(config)
-    return rows(config, fourNorms, { headNorm: true })
+    return tensorsOf(config, fourNorms, { headNorm: true })
   },
   widths: { feedForward: true },
   quirks: {
@@ -181,7 +181,7 @@ function gemma3Keys(config: ModelConfig): Entry[] {
   ]
 }
 
-function fourNorms({ hidden }: Dimensions): Row[] {
+function fourNorms({ hidden }: Dimensions): TensorMapping[] {
   return [
     norm('input_layernorm', 'attn_norm', hidden, shifted),
     norm('post_attention_layernorm', 'post_attention_norm', hidden, shifted),
@@ -190,11 +190,15 @@ function fourNorms({ hidden }: Dimensions): Row[] {
   ]
 }
 
-function rows(config: ModelConfig, norms: (dimensions: Dimensions) => Row[], { headNorm = false } = {}): Row[] {
+function tensorsOf(
+  config: ModelConfig,
+  norms: (dimensions: Dimensions) => TensorMapping[],
+  { headNorm = false } = {},
+): TensorMapping[] {
   const dimensions = dimensionsOf(config)
   const { layers, hidden, feedForward, headLength } = dimensions
   return [
-    ...embeddingAndOutputRows(config, dimensions, { normTransform: shifted }),
+    ...embeddingAndOutputTensors(config, dimensions, { normTransform: shifted }),
     ...blocks('model.layers', layers, () => [
       ...norms(dimensions),
       ...groupedAttention(dimensions, { bias: false, ...(headNorm && { headNorm: headLength, normTransform: plusOne }) }),

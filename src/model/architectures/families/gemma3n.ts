@@ -4,8 +4,8 @@ import { baseKeys, countKey, dimensionsOf, floatKey } from '../base.js'
 import { count, countOrNone, finite, listOf, type ModelConfig, size, word } from '../config.js'
 import { gatedFeedForward } from '../feed-forward.js'
 import { normalQuantile } from '../normal-quantile.js'
-import { perLayerInputRows, perLayerRoles, perLayerRows } from '../per-layer-inputs.js'
-import { blocks, joined, linear, norm, type Row, tensor } from '../rows.js'
+import { perLayerInputTensors, perLayerRoles, perLayerTensors } from '../per-layer-inputs.js'
+import { blocks, joined, linear, norm, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 import { windowFlags } from '../windows.js'
 import { withoutPrefix } from './gemma.js'
@@ -77,7 +77,7 @@ export const gemma3n: Family = {
     return [
       padded('model.embed_tokens.weight', 'token_embd.weight', [vocabulary, hidden], vocabulary),
       padded('model.embed_tokens_per_layer.weight', 'per_layer_token_embd.weight', [own, layers * perLayer], vocabulary),
-      ...perLayerRows(hidden, layers, perLayer),
+      ...perLayerTensors(hidden, layers, perLayer),
       norm('model.norm', 'output_norm', hidden),
       ...streamProjections('altup_projections', 'altup_proj', streams, hidden),
       ...streamProjections('altup_unembed_projections', 'altup_unembd_proj', streams, hidden),
@@ -96,7 +96,7 @@ export const gemma3n: Family = {
         ...linear('laurel.linear_left', 'laurel_l', [rank, hidden], { bias: false }),
         ...linear('laurel.linear_right', 'laurel_r', [hidden, rank], { bias: false }),
         norm('laurel.post_laurel_norm', 'laurel_post_norm', hidden),
-        ...perLayerInputRows(hidden, perLayer),
+        ...perLayerInputTensors(hidden, perLayer),
       ]),
     ]
   },
@@ -124,14 +124,14 @@ function sparsityScales(shares: readonly number[]): Entry {
 }
 
 /** Zeros for the tokens of pictures and sounds, which have no rows. */
-function padded(from: string, to: string, shape: readonly [number, number], rows: number): Row {
+function padded(from: string, to: string, shape: readonly [number, number], rows: number): TensorMapping {
   const [own, columns] = shape
   const transform = (input: Recipe): Recipe =>
     own >= rows ? input : concat([input, expand(constant([0], [1, 1]), rows - own, columns, [rows - own, columns])])
   return tensor(from, to, shape, { transform })
 }
 
-function streamProjections(from: string, to: string, streams: number, hidden: number): Row[] {
+function streamProjections(from: string, to: string, streams: number, hidden: number): TensorMapping[] {
   const parts = Array.from({ length: streams - 1 }, (_, index) => ({
     name: `model.${from}.${index}.weight`,
     shape: [hidden, hidden],

@@ -2,11 +2,11 @@ import { constant } from '../../../recipe/index.js'
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf, floatKey, present } from '../base.js'
 import { count, countOrNone, flag, listOf, type ModelConfig, size, word } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
-import { perLayerInputRows, perLayerRoles, perLayerRows } from '../per-layer-inputs.js'
-import { blocks, norm, type Row, tensor } from '../rows.js'
+import { perLayerInputTensors, perLayerRoles, perLayerTensors } from '../per-layer-inputs.js'
+import { blocks, norm, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family, NamedTensor } from '../types.js'
 import { windowFlags } from '../windows.js'
 
@@ -77,12 +77,12 @@ export const gemma4: Family = {
     const wide = config.find(flag, 'use_double_wide_mlp') === true
     const experts = config.find(flag, 'enable_moe_block') === true ? boundedExperts(config, layers) : 0
     return [
-      ...embeddingAndOutputRows(config, { vocabulary, hidden }),
+      ...embeddingAndOutputTensors(config, { vocabulary, hidden }),
       ...(perLayer === 0
         ? []
         : [
             tensor('model.embed_tokens_per_layer.weight', 'per_layer_token_embd.weight', [vocabulary, layers * perLayer]),
-            ...perLayerRows(hidden, layers, perLayer),
+            ...perLayerTensors(hidden, layers, perLayer),
           ]),
       ...blocks('model.layers', layers, (layer) => {
         const isWindow = windows[layer] === true
@@ -95,8 +95,8 @@ export const gemma4: Family = {
           tensor('layer_scalar', 'layer_output_scale.weight', [1]),
           ...attention(isWindow ? window : full, { sharing, withValues: isWindow || !sameKeysAndValues }),
           ...gatedFeedForward('mlp', hidden, (wide && sharing ? 2 : 1) * width, { bias: false }),
-          ...(experts === 0 ? [] : expertRows(config, experts, hidden)),
-          ...(perLayer === 0 ? [] : perLayerInputRows(hidden, perLayer)),
+          ...(experts === 0 ? [] : expertTensors(config, experts, hidden)),
+          ...(perLayer === 0 ? [] : perLayerInputTensors(hidden, perLayer)),
         ]
       }),
     ]
@@ -140,13 +140,13 @@ function shapeOf(config: ModelConfig): Shape {
 }
 
 /** Where layers share keys and values, those of their own are of no use: checkpoints may have them. Where both are one, there are no values. */
-function attention(dimensions: Dimensions, { sharing, withValues }: { sharing: boolean; withValues: boolean }): Row[] {
+function attention(dimensions: Dimensions, { sharing, withValues }: { sharing: boolean; withValues: boolean }): TensorMapping[] {
   return groupedAttention(dimensions, { bias: false, headNorm: dimensions.headLength })
     .filter(({ name }) => withValues || !name.includes('v_proj'))
-    .map((row) => (sharing && /\.(k_proj|v_proj|k_norm)\./.test(row.name) ? { ...row, required: false } : row))
+    .map((mapping) => (sharing && /\.(k_proj|v_proj|k_norm)\./.test(mapping.name) ? { ...mapping, required: false } : mapping))
 }
 
-function expertRows(config: ModelConfig, experts: number, hidden: number): Row[] {
+function expertTensors(config: ModelConfig, experts: number, hidden: number): TensorMapping[] {
   const width = config.get(size, 'expert_intermediate_size', 'moe_intermediate_size')
   return [
     tensor('router.scale', 'ffn_gate_inp.scale', [hidden]),

@@ -2,12 +2,12 @@ import { concat, type Recipe, reshape, rowLength, slice, strideRows } from '../.
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf, names } from '../base.js'
 import { count, countOrNone, flag, type ModelConfig } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { uint32 } from '../metadata.js'
-import { predictionRows } from '../mtp.js'
+import { predictionTensors } from '../mtp.js'
 import { rotatedPart } from '../rope.js'
-import { linear, norm, type Row, within } from '../rows.js'
 import { setTokenIds, tokenId } from '../special-token-ids.js'
+import { linear, norm, type TensorMapping, within } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 
 /** Source: GlmConfig and Glm4Config of transformers. */
@@ -22,7 +22,7 @@ export const glmDefaults = {
 }
 
 /** Gate and up in one matrix. */
-export function fusedFeedForward({ hidden, feedForward }: Dimensions): Row[] {
+export function fusedFeedForward({ hidden, feedForward }: Dimensions): TensorMapping[] {
   return [
     ...linear('mlp.gate_up_proj', 'ffn_up', [2 * feedForward, hidden], { bias: false }),
     ...linear('mlp.down_proj', 'ffn_down', [hidden, feedForward], { bias: false }),
@@ -58,14 +58,14 @@ export const glmOcr: Family = {
     const predictions = Array.from({ length: ocrLayers(config) - layers }, (_, index) => layers + index)
     return [
       ...glm4Rows(config.with({ num_hidden_layers: ocrLayers(config) })),
-      ...predictions.flatMap((layer) => within(`model.layers.${layer}`, `blk.${layer}`, predictionRows(hidden, vocabulary))),
+      ...predictions.flatMap((layer) => within(`model.layers.${layer}`, `blk.${layer}`, predictionTensors(hidden, vocabulary))),
     ]
   },
   quirks: { adjustTokenizer, layers: ocrLayers },
 }
 
-function glm4Rows(config: ModelConfig): Row[] {
-  return decoderRows(config, {
+function glm4Rows(config: ModelConfig): TensorMapping[] {
+  return decoderTensors(config, {
     norms: ({ hidden }) => [
       norm('input_layernorm', 'attn_norm', hidden),
       norm('post_self_attn_layernorm', 'post_attention_norm', hidden),
@@ -85,13 +85,13 @@ function ocrLayers(config: ModelConfig): number {
 }
 
 /** llama.cpp turns halves where positions lie along several axes, neighbours otherwise: rows of queries and keys change places. */
-function forAxes(config: ModelConfig, { headLength }: Dimensions): (row: Row) => Row {
+function forAxes(config: ModelConfig, { headLength }: Dimensions): (mapping: TensorMapping) => TensorMapping {
   const { mrope_section: sections } = config.rope
   const length = rotatedLength(config)
-  return (row) =>
-    sections === undefined || sections === null || !/\.[qk]_proj\./.test(row.name)
-      ? row
-      : { ...row, place: (input) => row.place(toHalves(input, headLength, length)) }
+  return (mapping) =>
+    sections === undefined || sections === null || !/\.[qk]_proj\./.test(mapping.name)
+      ? mapping
+      : { ...mapping, toGguf: (input) => mapping.toGguf(toHalves(input, headLength, length)) }
 }
 
 /** Of each head, the even rows of the part that is rotated, the odd ones, and the rest. */

@@ -1,12 +1,12 @@
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf, floatKey, present } from '../base.js'
 import { count, countOrNone, flag, type ModelConfig, size } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
-import { predictionLayers, predictionRows } from '../mtp.js'
-import { blocks, norm, type Row, tensor } from '../rows.js'
+import { predictionLayers, predictionTensors } from '../mtp.js'
 import { setTokenIds, tokenId } from '../special-token-ids.js'
+import { blocks, norm, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 import { rotatedLength } from './glm4.js'
 
@@ -52,13 +52,15 @@ export const glm4moe: Family = {
     const all = layersOf(config)
     const experts = boundedExperts(config, all - dense, 'n_routed_experts')
     return [
-      ...embeddingAndOutputRows(config, dimensions),
+      ...embeddingAndOutputTensors(config, dimensions),
       ...blocks('model.layers', all, (layer) => [
         norm('input_layernorm', 'attn_norm', hidden),
         norm('post_attention_layernorm', 'post_attention_norm', hidden),
         ...attention(config, dimensions),
-        ...(layer < dense ? gatedFeedForward('mlp', hidden, feedForward, { bias: false }) : expertRows(config, experts, hidden)),
-        ...(layer < layers ? [] : predictionRows(hidden, vocabulary)),
+        ...(layer < dense
+          ? gatedFeedForward('mlp', hidden, feedForward, { bias: false })
+          : expertTensors(config, experts, hidden)),
+        ...(layer < layers ? [] : predictionTensors(hidden, vocabulary)),
       ]),
     ]
   },
@@ -83,12 +85,12 @@ function layersOf(config: ModelConfig): number {
   return config.get(count, 'num_hidden_layers') + predictionLayers(config, predictions)
 }
 
-function attention(config: ModelConfig, dimensions: Dimensions): Row[] {
+function attention(config: ModelConfig, dimensions: Dimensions): TensorMapping[] {
   const normed = config.find(flag, 'use_qk_norm') === true ? { headNorm: dimensions.headLength } : {}
   return groupedAttention(dimensions, { bias: config.find(flag, 'attention_bias') === true, outputBias: false, ...normed })
 }
 
-function expertRows(config: ModelConfig, experts: number, hidden: number): Row[] {
+function expertTensors(config: ModelConfig, experts: number, hidden: number): TensorMapping[] {
   const width = config.get(size, 'moe_intermediate_size')
   const shared = config.find(countOrNone, 'n_shared_experts') ?? 0
   return [

@@ -2,9 +2,9 @@ import { type Recipe, reshape, strideRows, transpose } from '../../../recipe/ind
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, dimensionsOf, names } from '../base.js'
 import { count, type ModelConfig } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts } from '../feed-forward.js'
-import { linear, norm, type Row, split, tensor } from '../rows.js'
+import { linear, norm, split, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
 /** gpt-oss: sinks in attention, a window in every second layer, experts with biases, whose gate and up-projection alternate row by row. */
@@ -39,7 +39,7 @@ export const gptOss: Family = {
   ],
   tensors: (config) => {
     const { hidden, heads, feedForward } = dimensionsOf(config)
-    return decoderRows(config, {
+    return decoderTensors(config, {
       norms: () => [
         norm('input_layernorm', 'attn_norm', hidden),
         norm('post_attention_layernorm', 'post_attention_norm', hidden),
@@ -48,13 +48,13 @@ export const gptOss: Family = {
         ...groupedAttention(dimensions, { bias: true }),
         tensor('self_attn.sinks', 'attn_sinks.weight', [heads]),
       ],
-      feedForward: () => expertRows(config, hidden, feedForward),
+      feedForward: () => expertTensors(config, hidden, feedForward),
     })
   },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }
 
-function expertRows(config: ModelConfig, hidden: number, width: number): Row[] {
+function expertTensors(config: ModelConfig, hidden: number, width: number): TensorMapping[] {
   const experts = boundedExperts(config, config.get(count, ...names.layers))
   const packed = isPacked(config)
   /** Packed matrices have outputs as rows; the others are the other way round. */

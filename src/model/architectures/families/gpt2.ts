@@ -1,10 +1,10 @@
 import { transpose } from '../../../recipe/index.js'
 import { countKey, fileTypePlace, floatKey } from '../base.js'
 import { count, size } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { uint32 } from '../metadata.js'
 import { turnedLinear } from '../plain-feed-forward.js'
-import { blocks, layerNorm, silently, tensor } from '../rows.js'
+import { blocks, layerNorm, silently, tensor } from '../tensor-mappings.js'
 import { type Family, layerNorms } from '../types.js'
 
 /** GPT-2: learned positions, one matrix for queries, keys and values, all matrices stored the other way round. */
@@ -48,7 +48,7 @@ export const gpt2: Family = {
     const hidden = config.get(size, 'n_embd')
     const vocabulary = config.get(size, 'vocab_size')
     return [
-      ...embeddingAndOutputRows(config, { vocabulary, hidden }, { root: '', embedding: 'wte', norm: 'ln_f', normBias: true }),
+      ...embeddingAndOutputTensors(config, { vocabulary, hidden }, { root: '', embedding: 'wte', norm: 'ln_f', normBias: true }),
       tensor('wpe.weight', 'position_embd.weight', [config.get(size, 'n_positions'), hidden]),
       ...blocks('h', config.get(count, 'n_layer'), () => [
         ...layerNorm('ln_1', 'attn_norm', hidden),

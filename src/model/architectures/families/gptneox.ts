@@ -1,11 +1,11 @@
 import { countKey, dimensionsOf, floatKey } from '../base.js'
 import { flag, type ModelConfig } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { regroup } from '../fused-attention.js'
 import { bool, uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { plainRope, rotatedPart } from '../rope.js'
-import { blocks, layerNorm, linear } from '../rows.js'
+import { blocks, layerNorm, linear } from '../tensor-mappings.js'
 import { type Family, layerNorms } from '../types.js'
 
 /** GPT-NeoX and Pythia: a part of each head rotated, attention and feed-forward side by side in most. */
@@ -38,7 +38,7 @@ export const gptneox: Family = {
     const { layers, hidden, feedForward, heads, headLength } = dimensions
     const fused = { transform: (rows: Parameters<typeof regroup>[0]) => regroup(rows, { groups: heads, queries: 1, headLength }) }
     return [
-      ...embeddingAndOutputRows(config, dimensions, {
+      ...embeddingAndOutputTensors(config, dimensions, {
         root: 'gpt_neox.',
         embedding: 'embed_in',
         norm: 'final_layer_norm',

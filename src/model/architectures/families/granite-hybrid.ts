@@ -1,15 +1,15 @@
 import { groupedAttention } from '../attention.js'
 import { counts, dimensionsOf, present } from '../base.js'
 import { count, countOrNone, type Fields, flag, listOf, type ModelConfig, size, word } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
 import { rotatedPart } from '../rope.js'
-import { blocks, norm, type Row } from '../rows.js'
 import { type Mamba2Dimensions, mamba2, stepFields, unclippedStep } from '../state-space.js'
+import { blocks, norm, type TensorMapping } from '../tensor-mappings.js'
 import { type Entry, type Family, type FieldTable, twiceAsWide } from '../types.js'
 import { paddedVocabulary } from '../vocabulary.js'
-import { expertRows, fields as graniteFields, graniteKeys, sharedRows } from './granite.js'
+import { expertTensors, fields as graniteFields, graniteKeys, sharedTensors } from './granite.js'
 
 const stateFields = {
   mamba_d_conv: 4,
@@ -53,7 +53,7 @@ export const graniteHybrid: Family = {
   applies: hasStates,
   fields: table,
   keys: (config) => hybridKeys(config, { rotated: false }),
-  tensors: rows,
+  tensors: tensorsOf,
   widths: { feedForward: true, fixed: twiceAsWide },
   quirks: { vocabulary, preNames: { 'llama-bpe': 'dbrx' } },
 }
@@ -65,7 +65,7 @@ export const graniteMicro: Family = {
   applies: (fields) => !hasStates(fields) && !hasExperts(fields),
   fields: table,
   keys: (config) => hybridKeys(config, { rotated: true }),
-  tensors: rows,
+  tensors: tensorsOf,
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { preNames: { 'llama-bpe': 'dbrx' } },
 }
@@ -99,7 +99,7 @@ export const bamba: Family = {
     ignored: ['mamba_chunk_size', 'num_logits_to_keep', 'z_loss_coefficient', ...stepFields],
   },
   keys: (config) => hybridKeys(config, { rotated: true }),
-  tensors: rows,
+  tensors: tensorsOf,
   widths: { feedForward: true, fixed: twiceAsWide },
   quirks: { vocabulary },
 }
@@ -182,7 +182,7 @@ function hybridKeys(config: ModelConfig, { rotated }: { readonly rotated: boolea
   ]
 }
 
-function rows(config: ModelConfig): Row[] {
+function tensorsOf(config: ModelConfig): TensorMapping[] {
   const dimensions = dimensionsOf(config)
   const { layers, hidden, feedForward: width } = dimensions
   const hasAttention = attentionLayers(config.fields)
@@ -191,12 +191,12 @@ function rows(config: ModelConfig): Row[] {
   const feedForward = isBamba(config)
     ? gatedFeedForward('feed_forward', hidden, width, { bias: false })
     : [
-        ...(experts > 0 ? expertRows(experts, dimensions) : []),
-        ...(shared > 0 ? sharedRows(shared, hidden, experts > 0 ? '_shexp' : '') : []),
+        ...(experts > 0 ? expertTensors(experts, dimensions) : []),
+        ...(shared > 0 ? sharedTensors(shared, hidden, experts > 0 ? '_shexp' : '') : []),
       ]
   config.find(flag, 'mamba_conv_bias')
   return [
-    ...embeddingAndOutputRows(
+    ...embeddingAndOutputTensors(
       config,
       { hidden, vocabulary: hasStates(config.fields) ? vocabulary(config) : dimensions.vocabulary },
       { norm: isBamba(config) ? 'final_layernorm' : 'norm' },

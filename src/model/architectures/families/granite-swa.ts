@@ -1,10 +1,10 @@
 import { groupedAttention } from '../attention.js'
 import { countKey, type Dimensions, dimensionsOf } from '../base.js'
 import { countOrNone, listOf, type ModelConfig, size, word } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts } from '../feed-forward.js'
 import { uint32 } from '../metadata.js'
-import { type Row, tensor } from '../rows.js'
+import { type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 import { windowFlags } from '../windows.js'
 import { granite, graniteKeys } from './granite.js'
@@ -17,7 +17,7 @@ export const graniteSwa: Family = {
   // transformers does not know the classes, and fills in nothing.
   fields: { ...granite.fields, defaults: {} },
   keys: windowedKeys,
-  tensors: (config) => decoderRows(config, { attention: attentionRows }),
+  tensors: (config) => decoderTensors(config, { attention: attentionTensors }),
   footprint: undefined,
   widths: undefined,
 }
@@ -36,8 +36,8 @@ export const graniteMoeSwa: Family = {
       ? ['input_linear.weight', 'output_linear.weight']
       : ['experts.gate_up_proj', 'experts.down_proj']
     const shared = config.find(size, 'shared_intermediate_size')
-    return decoderRows(config, {
-      attention: attentionRows,
+    return decoderTensors(config, {
+      attention: attentionTensors,
       feedForward: ({ hidden, feedForward: width }) => [
         tensor('block_sparse_moe.router.layer.weight', 'ffn_gate_inp.weight', [experts, hidden]),
         tensor(`block_sparse_moe.${up}`, 'ffn_gate_up_exps.weight', [experts, 2 * width, hidden]),
@@ -53,7 +53,7 @@ export const graniteMoeSwa: Family = {
   },
 }
 
-function attentionRows(dimensions: Dimensions): Row[] {
+function attentionTensors(dimensions: Dimensions): TensorMapping[] {
   return [
     ...groupedAttention(dimensions, { interleave: true }),
     tensor('self_attn.sinks', 'attn_sinks.weight', [dimensions.heads]),

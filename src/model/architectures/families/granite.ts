@@ -1,12 +1,12 @@
 import { slice } from '../../../recipe/index.js'
 import { countKey, type Dimensions, dimensionsOf } from '../base.js'
 import { finite, type ModelConfig, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts } from '../feed-forward.js'
 import { llamaKeys } from '../llama.js'
 import { float32 } from '../metadata.js'
 import { ropeFrequencies } from '../rope.js'
-import { type Row, split, tensor } from '../rows.js'
+import { split, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family, FieldTable } from '../types.js'
 import { adjustTokenizer } from './llama.js'
 
@@ -40,7 +40,7 @@ export const granite: Family = {
   classes: ['GraniteForCausalLM'],
   fields,
   keys: graniteKeys,
-  tensors: (config) => decoderRows(config, { attention: { interleave: true } }),
+  tensors: (config) => decoderTensors(config, { attention: { interleave: true } }),
   footprint: { attention: 'grouped' },
   quirks,
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
@@ -58,11 +58,11 @@ export const graniteMoe: Family = {
   tensors: (config) => {
     const experts = boundedLayers(config)
     const shared = config.find(size, 'shared_intermediate_size')
-    return decoderRows(config, {
+    return decoderTensors(config, {
       attention: { interleave: true },
       feedForward: (dimensions) => [
-        ...expertRows(experts, dimensions),
-        ...(shared === undefined ? [] : sharedRows(shared, dimensions.hidden)),
+        ...expertTensors(experts, dimensions),
+        ...(shared === undefined ? [] : sharedTensors(shared, dimensions.hidden)),
       ],
     })
   },
@@ -91,7 +91,7 @@ function boundedLayers(config: ModelConfig): number {
   return boundedExperts(config, 0)
 }
 
-export function expertRows(experts: number, { hidden, feedForward: width }: Dimensions): Row[] {
+export function expertTensors(experts: number, { hidden, feedForward: width }: Dimensions): TensorMapping[] {
   return [
     tensor('block_sparse_moe.router.layer.weight', 'ffn_gate_inp.weight', [experts, hidden]),
     split('block_sparse_moe.input_linear.weight', [experts, 2 * width, hidden], (both) => [
@@ -103,7 +103,7 @@ export function expertRows(experts: number, { hidden, feedForward: width }: Dime
 }
 
 /** @param suffix of the output's names: none where there are no other experts. */
-export function sharedRows(width: number, hidden: number, suffix = '_shexp'): Row[] {
+export function sharedTensors(width: number, hidden: number, suffix = '_shexp'): TensorMapping[] {
   return [
     split('shared_mlp.input_linear.weight', [2 * width, hidden], (both) => [
       { name: `ffn_gate${suffix}.weight`, recipe: slice(both, 0, 0, width) },

@@ -1,8 +1,8 @@
 import { baseKeys, countKey } from '../base.js'
 import { count, type ModelConfig } from '../config.js'
 import { float32, uint32 } from '../metadata.js'
-import { expertRows, normedAttention, qwenExpertFields } from '../qwen.js'
-import { type Row, silently, stackedExperts } from '../rows.js'
+import { expertTensors, normedAttention, qwenExpertFields } from '../qwen.js'
+import { silently, stackedExperts, type TensorMapping } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
 /** Experts that share one of the small ones, and how much that adds: numbers in the code beside the checkpoint. */
@@ -21,7 +21,7 @@ export const groveMoe: Family = {
     ['experts_per_group', uint32(perGroup)],
     ['expert_group_scale', float32(groupScale)],
   ],
-  tensors: (config) => expertRows(config, normedAttention, ({ hidden }) => smallExperts(config, hidden)),
+  tensors: (config) => expertTensors(config, normedAttention, ({ hidden }) => smallExperts(config, hidden)),
   roles: { ffn_gate_chexps: 'expert-gate', ffn_up_chexps: 'expert-up', ffn_down_chexps: 'expert-down' },
   quirks: { leaveOut: (name) => (name.endsWith('.expert_bias') ? silently : undefined) },
 }
@@ -30,7 +30,7 @@ function smallWidth(config: ModelConfig): number {
   return config.find(count, 'head_dim') ?? 128
 }
 
-function smallExperts(config: ModelConfig, hidden: number): Row[] {
+function smallExperts(config: ModelConfig, hidden: number): TensorMapping[] {
   const width = smallWidth(config)
   const kind = (name: string, shape: readonly [number, number]) => ({
     from: (expert: number): string => `mlp.chunk_experts.${expert}.${name}_proj.weight`,

@@ -1,11 +1,11 @@
 import * as v from 'valibot'
 import { baseKeys, dimensionsOf } from '../base.js'
 import { countOrNone, type Fields, listOf, type ModelConfig, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { float32, text, uint32 } from '../metadata.js'
-import { tensor } from '../rows.js'
 import { setTokenIds, tokenId } from '../special-token-ids.js'
+import { tensor } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 
 /** The context that rotations of a scaled base reach. Source: conversion/hunyuan.py, llama.cpp v0.7.0. */
@@ -28,7 +28,7 @@ export const hunyuanDense: Family = {
   },
   keys: (config) => [...baseKeys(config.with({ num_experts: undefined })), ...scaledBase(config)],
   tensors: (config) =>
-    decoderRows(config, {
+    decoderTensors(config, {
       attention: {
         headNorm: dimensionsOf(config).headLength,
         names: headNorms,
@@ -107,7 +107,7 @@ export const hunyuanMoe: Family = {
     const width = ofAllLayers(config, 'moe_intermediate_size')
     // llama.cpp takes the width of the shared expert from the field of dense layers.
     if (ofAllLayers(config, 'num_shared_expert') !== 1) throw config.unsupported('num_shared_expert is not 1')
-    return decoderRows(config, {
+    return decoderTensors(config, {
       attention: { headNorm: headLength, names: headNorms },
       feedForward: ({ hidden, feedForward }) => [
         tensor('mlp.gate.wg.weight', 'ffn_gate_inp.weight', [experts, hidden]),

@@ -1,14 +1,14 @@
 import { interleaved } from '../attention.js'
 import { baseKeys, type Dimensions, dimensionsOf } from '../base.js'
 import { flag } from '../config.js'
-import { decoderRows } from '../decoder.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { decoderTensors } from '../decoder.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { gatedFeedForward } from '../feed-forward.js'
 import { splitGroups } from '../fused-attention.js'
 import { llamaDefaults, llamaKeys } from '../llama.js'
 import { bool } from '../metadata.js'
-import { blocks, linear, norm, type Row, split } from '../rows.js'
 import { setTokenIds, tokenId } from '../special-token-ids.js'
+import { blocks, linear, norm, split, type TensorMapping } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 
 /** Source: configuration_internlm2.py and configuration_internlm3.py beside the models. */
@@ -26,11 +26,11 @@ export const internlm2: Family = {
     const dimensions = dimensionsOf(config)
     const { layers, hidden, feedForward } = dimensions
     return [
-      ...embeddingAndOutputRows(config, dimensions, { embedding: 'tok_embeddings', output: 'output' }),
+      ...embeddingAndOutputTensors(config, dimensions, { embedding: 'tok_embeddings', output: 'output' }),
       ...blocks('model.layers', layers, () => [
         norm('attention_norm', 'attn_norm', hidden),
         norm('ffn_norm', 'ffn_norm', hidden),
-        ...groupedRows(dimensions),
+        ...groupedTensors(dimensions),
         ...gatedFeedForward('feed_forward', hidden, feedForward, { bias: false, names: ['w1', 'w3', 'w2'] }),
       ]),
     ]
@@ -47,7 +47,7 @@ export const internlm3: Family = {
   fields: { defaults: llamaDefaults, derived: keyValueHeads, supported: { bias: [false], qkv_bias: [true, false] } },
   keys: llamaKeys,
   tensors: (config) =>
-    decoderRows(config, { attention: { bias: config.find(flag, 'qkv_bias') === true, outputBias: false, interleave: true } }),
+    decoderTensors(config, { attention: { bias: config.find(flag, 'qkv_bias') === true, outputBias: false, interleave: true } }),
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: {
     adjustTokenizer: (entries, tokenizerConfig) => {
@@ -58,7 +58,7 @@ export const internlm3: Family = {
   },
 }
 
-function groupedRows({ hidden, heads, keyValueHeads, headLength }: Dimensions): Row[] {
+function groupedTensors({ hidden, heads, keyValueHeads, headLength }: Dimensions): TensorMapping[] {
   const groups = { groups: keyValueHeads, queries: heads / keyValueHeads, headLength }
   return [
     split('attention.wqkv.weight', [(heads + 2 * keyValueHeads) * headLength, hidden], (all) => {

@@ -1,5 +1,5 @@
 import { baseKeys, dimensionsOf } from '../base.js'
-import { decoderRows, preLayerNorms } from '../decoder.js'
+import { decoderTensors, preLayerNorms } from '../decoder.js'
 import { headLength } from '../llama.js'
 import { uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
@@ -16,7 +16,7 @@ export const jais2: Family = {
   },
   keys: (config) => [...baseKeys(config), ['rope.dimension_count', uint32(dimensionsOf(config).headLength)]],
   tensors: (config) =>
-    decoderRows(config, {
+    decoderTensors(config, {
       normBias: true,
       norms: preLayerNorms,
       attention: { bias: true },

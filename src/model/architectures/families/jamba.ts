@@ -1,11 +1,11 @@
 import { groupedAttention } from '../attention.js'
 import { counts, dimensionsOf, fileTypePlace, names } from '../base.js'
 import { count, countOrNone, finite, flag, type ModelConfig, size } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { float32, uint32 } from '../metadata.js'
-import { blocks, norm, tensor } from '../rows.js'
 import { mamba } from '../state-space.js'
+import { blocks, norm, tensor } from '../tensor-mappings.js'
 import { type Family, twiceAsWide } from '../types.js'
 
 /** Jamba: a layer of attention among many of Mamba, experts in every second. */
@@ -59,7 +59,7 @@ export const jamba: Family = {
     const { layers, hidden, feedForward } = dimensions
     const experts = boundedExperts(config, Array.from({ length: layers }).filter((_, layer) => hasExperts(config, layer)).length)
     return [
-      ...embeddingAndOutputRows(config, dimensions, { norm: 'final_layernorm' }),
+      ...embeddingAndOutputTensors(config, dimensions, { norm: 'final_layernorm' }),
       ...blocks('model.layers', layers, (layer) => [
         norm('input_layernorm', 'attn_norm', hidden),
         norm('pre_ff_layernorm', 'ffn_norm', hidden),

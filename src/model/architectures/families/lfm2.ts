@@ -2,11 +2,11 @@ import { reshape } from '../../../recipe/index.js'
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf, floatKey, names } from '../base.js'
 import { count, countOrNone, type Fields, finite, flag, listOf, type ModelConfig, size, word } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
 import { poolingKeys } from '../pooling.js'
-import { blocks, linear, norm, type Row, tensor } from '../rows.js'
+import { blocks, linear, norm, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family, FieldTable } from '../types.js'
 
 /** Source: the Config classes of transformers. */
@@ -69,7 +69,7 @@ export const lfm2: Family = {
   ],
   tensors: (config) => {
     const width = feedForwardOf(config)
-    return rows(config.with({ intermediate_size: width }), () =>
+    return tensorsOf(config.with({ intermediate_size: width }), () =>
       gatedFeedForward('feed_forward', config.get(size, 'hidden_size'), width, gated),
     )
   },
@@ -109,7 +109,7 @@ export const lfm2moe: Family = {
     const dense = config.get(countOrNone, 'num_dense_layers')
     const experts = boundedExperts(config, layers - dense)
     const width = config.get(size, 'moe_intermediate_size')
-    return rows(config, (layer) =>
+    return tensorsOf(config, (layer) =>
       layer < dense
         ? gatedFeedForward('feed_forward', hidden, feedForward, gated)
         : [
@@ -159,18 +159,18 @@ function feedForwardOf(config: ModelConfig): number {
   return step * Math.ceil(Math.trunc(factor * Math.trunc((2 * written) / 3)) / step)
 }
 
-function rows(config: ModelConfig, feedForward: (layer: number) => Row[]): Row[] {
+function tensorsOf(config: ModelConfig, feedForward: (layer: number) => TensorMapping[]): TensorMapping[] {
   const dimensions = dimensionsOf(config)
   const { hidden } = dimensions
   const types = typesOf(config)
   if (types.length < dimensions.layers) throw config.invalid('layer_types has fewer entries than there are layers')
   const kernel = config.get(count, 'conv_L_cache')
-  const [embedding, , output] = embeddingAndOutputRows(config, dimensions)
+  const [embedding, , output] = embeddingAndOutputTensors(config, dimensions)
   return [
-    embedding as Row,
+    embedding as TensorMapping,
     // It stands behind the blocks, whatever llama.cpp calls it.
     norm('model.embedding_norm', 'token_embd_norm', hidden),
-    output as Row,
+    output as TensorMapping,
     ...blocks('model.layers', dimensions.layers, (layer) => [
       norm('operator_norm', 'attn_norm', hidden),
       norm('ffn_norm', 'ffn_norm', hidden),
@@ -180,7 +180,7 @@ function rows(config: ModelConfig, feedForward: (layer: number) => Row[]): Row[]
   ]
 }
 
-function attention(dimensions: Dimensions): Row[] {
+function attention(dimensions: Dimensions): TensorMapping[] {
   return groupedAttention(dimensions, {
     bias: false,
     headNorm: dimensions.headLength,
@@ -188,7 +188,7 @@ function attention(dimensions: Dimensions): Row[] {
   })
 }
 
-function convolution(hidden: number, kernel: number): Row[] {
+function convolution(hidden: number, kernel: number): TensorMapping[] {
   return [
     tensor('conv.conv.weight', 'shortconv.conv.weight', [hidden, 1, kernel], {
       transform: (input) => reshape(input, [hidden, kernel]),

@@ -1,12 +1,12 @@
 import { type Dimensions, dimensionsOf } from '../base.js'
 import { type Fields, type ModelConfig, size } from '../config.js'
-import { biasOf, decoderRows } from '../decoder.js'
+import { biasOf, decoderTensors } from '../decoder.js'
 import { withHead, withRoot } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { headLength, llamaDefaults, llamaKeys } from '../llama.js'
 import { bool } from '../metadata.js'
 import { ropeFrequencies } from '../rope.js'
-import { type Row, tensor } from '../rows.js'
+import { type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 
 /** Source: MistralConfig and MixtralConfig of transformers. */
@@ -48,7 +48,7 @@ export const llama: Family = {
     if (length % 2 !== 0) throw config.invalid(`head_dim is ${length}, which is odd`)
     const experts = boundedExperts(config, layers)
     const bias = biasOf(config, 'mlp_bias')
-    return decoderRows(withHead(config), {
+    return decoderTensors(withHead(config), {
       attention: { bias: biasOf(config, 'attention_bias'), interleave: true },
       feedForward: (dimensions) =>
         experts > 0
@@ -85,7 +85,7 @@ function ofSarashina(name: string): string {
 }
 
 /** w1 is the gate, w2 the down-projection, w3 the up-projection. */
-function mixtralExperts(experts: number, { hidden, feedForward: width }: Dimensions): Row[] {
+function mixtralExperts(experts: number, { hidden, feedForward: width }: Dimensions): TensorMapping[] {
   return [
     tensor('block_sparse_moe.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),
     ...routedExperts('block_sparse_moe.experts', experts, hidden, width, {

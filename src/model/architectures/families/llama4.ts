@@ -1,12 +1,12 @@
 import { type Recipe, slice, transpose } from '../../../recipe/index.js'
 import { countKey, dimensionsOf } from '../base.js'
 import { count, listOf, type ModelConfig, size, word } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts, gatedFeedForward } from '../feed-forward.js'
 import { llamaKeys } from '../llama.js'
 import { uint32 } from '../metadata.js'
 import { ropeFrequencies } from '../rope.js'
-import { type Row, split, tensor } from '../rows.js'
+import { split, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 
 /** Llama 4: one expert beside a shared one, chunks of attention in three of four layers, the fourth without rotation. */
@@ -56,10 +56,10 @@ export const llama4: Family = {
     const { layers, hidden } = dimensionsOf(config)
     const step = config.get(count, 'interleave_moe_layer_step')
     const experts = boundedExperts(config, layers)
-    return decoderRows(dense(config), {
+    return decoderTensors(dense(config), {
       feedForward: ({ feedForward }, layer) =>
         (layer + 1) % step === 0
-          ? expertRows(config, experts, hidden)
+          ? expertTensors(config, experts, hidden)
           : gatedFeedForward('feed_forward', hidden, feedForward, { bias: false }),
     })
   },
@@ -79,7 +79,7 @@ function withoutChunks(config: ModelConfig): Entry[] {
 }
 
 /** Matrices of all experts in one tensor, with inputs as rows. */
-function expertRows(config: ModelConfig, experts: number, hidden: number): Row[] {
+function expertTensors(config: ModelConfig, experts: number, hidden: number): TensorMapping[] {
   const width = config.get(size, 'intermediate_size')
   return [
     tensor('feed_forward.router.weight', 'ffn_gate_inp.weight', [experts, hidden]),

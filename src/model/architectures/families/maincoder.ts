@@ -1,5 +1,5 @@
 import { baseKeys, dimensionsOf } from '../base.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { uint32 } from '../metadata.js'
 import type { Family } from '../types.js'
 
@@ -14,7 +14,7 @@ export const maincoder: Family = {
       ? [['rope.dimension_count', uint32(dimensionsOf(config).headLength)] as const]
       : []),
   ],
-  tensors: (config) => decoderRows(config, { attention: { bias: false, headNorm: dimensionsOf(config).headLength } }),
+  tensors: (config) => decoderTensors(config, { attention: { bias: false, headNorm: dimensionsOf(config).headLength } }),
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }

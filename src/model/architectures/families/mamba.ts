@@ -1,9 +1,9 @@
 import { countKey, fileTypePlace, names, present } from '../base.js'
 import { count, finite, type ModelConfig, showField, size } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { bool, float32, uint32 } from '../metadata.js'
-import { blocks, norm } from '../rows.js'
-import { mamba2 as mamba2Rows, mamba as mambaRows, stepFields, unclippedStep } from '../state-space.js'
+import { mamba2 as mamba2Rows, mamba as mambaTensors, stepFields, unclippedStep } from '../state-space.js'
+import { blocks, norm } from '../tensor-mappings.js'
 import { type Entry, type Family, type FieldTable, twiceAsWide } from '../types.js'
 import { paddedVocabulary } from '../vocabulary.js'
 
@@ -61,10 +61,14 @@ export const mamba: Family = {
     const dimensions = dimensionsOf(config)
     if (dimensions.inner !== 2 * dimensions.hidden) throw config.invalid('intermediate_size is not twice hidden_size')
     return [
-      ...embeddingAndOutputRows(config, { hidden: dimensions.hidden, vocabulary: paddedVocabulary(config, 8, embeddings) }, ends),
+      ...embeddingAndOutputTensors(
+        config,
+        { hidden: dimensions.hidden, vocabulary: paddedVocabulary(config, 8, embeddings) },
+        ends,
+      ),
       ...blocks('backbone.layers', config.get(count, ...names.layers), () => [
         norm('norm', 'attn_norm', dimensions.hidden),
-        ...mambaRows('mixer', dimensions),
+        ...mambaTensors('mixer', dimensions),
       ]),
     ]
   },
@@ -93,7 +97,7 @@ export const mamba2: Family = {
   tensors: (config) => {
     const dimensions = dimensions2Of(config)
     return [
-      ...embeddingAndOutputRows(
+      ...embeddingAndOutputTensors(
         config,
         { hidden: dimensions.hidden, vocabulary: paddedVocabulary(config, 16, embeddings) },
         ends,
@@ -149,7 +153,7 @@ function mixerEpsilonNote(value: unknown, config: ModelConfig): boolean | string
   return `llama.cpp norms the step, B and C of each layer with the epsilon of the other norms, ${normEpsilon(config)}, and config.json has ${showField(value)} for them (mixer_rms_eps): activations differ slightly.`
 }
 
-function dimensionsOf(config: ModelConfig): Parameters<typeof mambaRows>[1] {
+function dimensionsOf(config: ModelConfig): Parameters<typeof mambaTensors>[1] {
   const width = config.get(size, ...hidden)
   return {
     hidden: width,

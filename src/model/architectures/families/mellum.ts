@@ -1,6 +1,6 @@
 import { baseKeys, countKey, dimensionsOf, flagKey } from '../base.js'
 import { flag } from '../config.js'
-import { expertRows, normedAttention, qwenDefaults } from '../qwen.js'
+import { expertTensors, normedAttention, qwenDefaults } from '../qwen.js'
 import type { Family } from '../types.js'
 import { windowKeys } from '../windows.js'
 
@@ -19,5 +19,5 @@ export const mellum: Family = {
     ...(config.find(flag, 'use_sliding_window') === false ? [] : windowKeys(config, dimensionsOf(config).layers)),
     ...flagKey(config, 'expert_weights_norm', 'norm_topk_prob'),
   ],
-  tensors: (config) => expertRows(config, normedAttention, () => []),
+  tensors: (config) => expertTensors(config, normedAttention, () => []),
 }

@@ -1,6 +1,6 @@
 import { baseKeys, dimensionsOf } from '../base.js'
 import { finite, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { float32 } from '../metadata.js'
 import type { Family } from '../types.js'
 
@@ -23,7 +23,7 @@ export const minicpm: Family = {
       ['logit_scale', float32(hidden / config.get(size, 'dim_model_base'))],
     ]
   },
-  tensors: (config) => decoderRows(config, { attention: { bias: false, interleave: true } }),
+  tensors: (config) => decoderTensors(config, { attention: { bias: false, interleave: true } }),
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }

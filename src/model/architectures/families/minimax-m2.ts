@@ -1,7 +1,7 @@
 import { baseKeys, countKey, dimensionsOf } from '../base.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts, routedExperts } from '../feed-forward.js'
-import { tensor } from '../rows.js'
+import { tensor } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
 /** MiniMax M2: norms of all queries and all keys together, experts chosen with a correction bias, a part of each head rotated. */
@@ -28,7 +28,7 @@ export const minimaxM2: Family = {
   tensors: (config) => {
     const { layers, heads, keyValueHeads, headLength } = dimensionsOf(config)
     const experts = boundedExperts(config, layers)
-    return decoderRows(config, {
+    return decoderTensors(config, {
       attention: { bias: false, headNorm: heads * headLength, keyNorm: keyValueHeads * headLength },
       feedForward: ({ hidden, feedForward }) => [
         tensor('block_sparse_moe.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),

@@ -3,12 +3,12 @@ import { mistralFormat } from '../../checkpoint/index.js'
 import { groupedAttention } from '../attention.js'
 import { present } from '../base.js'
 import { type Fields, finite, flag, isFields, type ModelConfig, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { gatedFeedForward } from '../feed-forward.js'
-import { latentFields, latentKeys, latentRows } from '../latent-model.js'
+import { latentFields, latentKeys, latentTensors } from '../latent-model.js'
 import { llamaKeys } from '../llama.js'
 import { float32, text, uint32 } from '../metadata.js'
-import { norm } from '../rows.js'
+import { norm } from '../tensor-mappings.js'
 import type { Entry, Family, FieldTable, Quirks } from '../types.js'
 
 // Models in Mistral's own form: params.json, consolidated.safetensors, tekken.json. Source: conversion/mistral.py, llama.cpp v0.7.0.
@@ -89,7 +89,7 @@ const dense: Omit<Family, 'architecture'> = {
   fields,
   keys: (config) => [...llamaKeys(config).filter(([key]) => key !== 'vocab_size'), ...scalingKeys(config)],
   tensors: (config) =>
-    decoderRows(config, {
+    decoderTensors(config, {
       root: '',
       embedding: 'tok_embeddings',
       output: 'output',
@@ -182,7 +182,7 @@ export const mistralMoeParams: Family = {
     )
     return [...latentKeys(config), ...scaling, ...present('attention.temperature_length', original, uint32)]
   },
-  tensors: (config) => latentRows(config),
+  tensors: (config) => latentTensors(config),
   widths: { feedForward: true, embedding: 'plain' },
   quirks: { rename: (name) => latentNames.reduce((found, [pattern, to]) => found.replace(pattern, to), name) },
 }

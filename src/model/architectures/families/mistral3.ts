@@ -1,5 +1,5 @@
 import { dimensionsOf, present } from '../base.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { headLength, llamaDefaults, llamaKeys } from '../llama.js'
 import { float32 } from '../metadata.js'
 import { ropeFrequencies } from '../rope.js'
@@ -28,7 +28,7 @@ export const mistral3: Family = {
         ]
       : []),
   ],
-  tensors: (config) => decoderRows(config, { attention: { bias: false, interleave: true } }),
+  tensors: (config) => decoderTensors(config, { attention: { bias: false, interleave: true } }),
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength) },

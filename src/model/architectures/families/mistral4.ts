@@ -1,5 +1,5 @@
 import { present } from '../base.js'
-import { latentFields, latentKeys, latentRows } from '../latent-model.js'
+import { latentFields, latentKeys, latentTensors } from '../latent-model.js'
 import { float32, uint32 } from '../metadata.js'
 import type { Family } from '../types.js'
 
@@ -23,7 +23,7 @@ export const mistral4: Family = {
       ...(scale === undefined || scale === null ? [] : present('attention.temperature_length', length, uint32)),
     ]
   },
-  tensors: (config) => latentRows(config, { fusedExperts: config.hasTensor('model.layers.0.mlp.experts.gate_up_proj') }),
+  tensors: (config) => latentTensors(config, { fusedExperts: config.hasTensor('model.layers.0.mlp.experts.gate_up_proj') }),
   widths: { feedForward: true, embedding: 'plain' },
   quirks: { dropsTiedOutput: true },
 }

@@ -2,7 +2,7 @@ import { countKey, dimensionsOf, present } from '../base.js'
 import { size, word } from '../config.js'
 import { encoderKeys, isClassifier, labelCount, withFirst } from '../encoder.js'
 import { text, uint32 } from '../metadata.js'
-import { blocks, layerNorm, linear, norm, tensor } from '../rows.js'
+import { blocks, layerNorm, linear, norm, tensor } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
 /** ModernBERT: rotated positions, a window in most layers, gated feed-forward parts. */

@@ -3,11 +3,11 @@ import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, dimensionsOf } from '../base.js'
 import { countOrNone, finite, type ModelConfig, size } from '../config.js'
 import { preNorms } from '../decoder.js'
-import { classifierRows, embeddingRows, encoderKeys, tokenTypes, withFirst, withTokenTypes } from '../encoder.js'
+import { classifierTensors, embeddingTensors, encoderKeys, tokenTypes, withFirst, withTokenTypes } from '../encoder.js'
 import { boundedExperts, gatedFeedForward } from '../feed-forward.js'
 import { bool, float32, text, uint32 } from '../metadata.js'
 import { poolingKeys, poolingTypes } from '../pooling.js'
-import { blocks, layerNorm, linear, norm, type Row, silently, tensor } from '../rows.js'
+import { blocks, layerNorm, linear, norm, silently, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Family, FieldTable } from '../types.js'
 
 const nomicFields: FieldTable = {
@@ -62,7 +62,7 @@ export const nomicBert: Family = {
   applies: (fields) => !fields['moe_every_n_layers'],
   fields: nomicFields,
   keys: (config) => encoderKeys(config.with({ n_positions: trainedContext(config) })),
-  tensors: nomicRows,
+  tensors: nomicTensors,
   quirks: nomicQuirks,
 }
 
@@ -77,7 +77,7 @@ export const nomicBertMoe: Family = {
     ...countKey(config, 'moe_every_n_layers', 'moe_every_n_layers'),
     ...countKey(config, 'expert_used_count', 'moe_top_k'),
   ],
-  tensors: nomicRows,
+  tensors: nomicTensors,
   quirks: nomicQuirks,
 }
 
@@ -90,14 +90,14 @@ function trainedContext(config: ModelConfig): number {
   throw config.invalid(`n_positions is ${positions} and max_trained_positions ${trained}, and mq knows neither pair`)
 }
 
-function nomicRows(config: ModelConfig): Row[] {
+function nomicTensors(config: ModelConfig): TensorMapping[] {
   const dimensions = dimensionsOf(config)
   const { layers, hidden, feedForward } = dimensions
   const every = config.find(countOrNone, 'moe_every_n_layers') ?? 0
   const experts = every > 0 ? boundedExperts(config, 0) : 0
   const stacked = [experts, feedForward, hidden]
   return [
-    ...embeddingRows(dimensions, { norm: 'emb_ln', types: tokenTypes(config) }),
+    ...embeddingTensors(dimensions, { norm: 'emb_ln', types: tokenTypes(config) }),
     ...blocks('encoder.layers', layers, (layer) => [
       ...linear('attn.Wqkv', 'attn_qkv', [3 * hidden, hidden]),
       ...linear('attn.out_proj', 'attn_output', [hidden, hidden]),
@@ -139,7 +139,7 @@ export const jinaBertV2: Family = {
     const { layers, hidden, feedForward } = dimensions
     const square = [hidden, hidden] as const
     return [
-      ...embeddingRows(dimensions, { types: tokenTypes(config) }),
+      ...embeddingTensors(dimensions, { types: tokenTypes(config) }),
       ...blocks('encoder.layer', layers, () => [
         ...linear('attention.self.query', 'attn_q', square, { bias: true }),
         ...linear('attention.self.key', 'attn_k', square, { bias: true }),
@@ -193,7 +193,7 @@ export const neoBert: Family = {
         ...linear('ffn.w12', 'ffn_up', [2 * width, hidden], { bias: false }),
         ...linear('ffn.w3', 'ffn_down', [hidden, width], { bias: false }),
       ]),
-      ...classifierRows(config, hidden, { dense: 'dense', output: 'classifier' }),
+      ...classifierTensors(config, hidden, { dense: 'dense', output: 'classifier' }),
     ]
   },
   quirks: {

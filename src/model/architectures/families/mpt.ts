@@ -1,10 +1,10 @@
 import * as v from 'valibot'
 import { countKey, fileTypePlace } from '../base.js'
 import { count, finite, type ModelConfig, size } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { float32, uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
-import { blocks, layerNorm, linear, tensor } from '../rows.js'
+import { blocks, layerNorm, linear, tensor } from '../tensor-mappings.js'
 import { type Entry, type Family, layerNorms } from '../types.js'
 
 /** Of no effect where the rest is as it is here. */
@@ -63,7 +63,7 @@ export const mpt: Family = {
     const { kv_n_heads: keyValueHeads, alibi } = config.get(attentionFields, 'attn_config')
     const rows = hidden + 2 * (keyValueHeads ?? heads) * Math.floor(hidden / heads)
     return [
-      ...embeddingAndOutputRows(config, { hidden, vocabulary }, { root: 'transformer.', embedding: 'wte', norm: 'norm_f' }),
+      ...embeddingAndOutputTensors(config, { hidden, vocabulary }, { root: 'transformer.', embedding: 'wte', norm: 'norm_f' }),
       tensor('transformer.norm_f.bias', 'output_norm.bias', [hidden], { optional: true }),
       ...(alibi === true
         ? []

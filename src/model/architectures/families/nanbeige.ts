@@ -1,6 +1,6 @@
 import { dimensionsOf } from '../base.js'
 import { count, flag } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { headLength, llamaDefaults, llamaKeys } from '../llama.js'
 import { bool, uint32 } from '../metadata.js'
 import { ropeFrequencies } from '../rope.js'
@@ -17,7 +17,7 @@ export const nanbeige: Family = {
     ['num_loops', uint32(config.find(count, 'num_loops') ?? 1)],
     ['skip_loop_final_norm', bool(config.find(flag, 'skip_loop_final_norm') ?? false)],
   ],
-  tensors: (config) => decoderRows(config, { attention: { interleave: true } }),
+  tensors: (config) => decoderTensors(config, { attention: { interleave: true } }),
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength), adjustTokenizer },
 }

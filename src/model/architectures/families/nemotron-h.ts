@@ -1,13 +1,13 @@
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, counts, type Dimensions, dimensionsOf, floatKey, names, present } from '../base.js'
 import { count, countOrNone, type Fields, flag, listOf, type ModelConfig, size, word } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { boundedExperts } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
 import { predictionLayers } from '../mtp.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
-import { blocks, linear, norm, type Row, stackedExperts, tensor, within } from '../rows.js'
 import { type Mamba2Dimensions, mamba2, stepFields, unclippedStep } from '../state-space.js'
+import { blocks, linear, norm, stackedExperts, type TensorMapping, tensor, within } from '../tensor-mappings.js'
 import type { Entry, Family, FieldTable } from '../types.js'
 import { paddedVocabulary } from '../vocabulary.js'
 
@@ -82,7 +82,7 @@ export const nemotronH: Family = {
     ...hybridKeys(config),
     ['feed_forward_length', widths(config, 'mlp', config.get(size, ...names.feedForward))],
   ],
-  tensors: rows,
+  tensors: tensorsOf,
   quirks,
   widths: { feedForward: true, embedding: 'stream' },
 }
@@ -107,7 +107,7 @@ export const nemotronHMoe: Family = {
     ...countKey(config, 'moe_latent_size', 'moe_latent_size'),
     ...(predictionsOf(config) > 0 ? [['nextn_predict_layers', uint32(predictionsOf(config))] as const] : []),
   ],
-  tensors: rows,
+  tensors: tensorsOf,
   roles: { ffn_latent_down: 'other', ffn_latent_up: 'other' },
   quirks,
   widths: { feedForward: true, embedding: 'stream' },
@@ -207,38 +207,38 @@ function hybridKeys(config: ModelConfig): Entry[] {
   ]
 }
 
-function rows(config: ModelConfig): Row[] {
+function tensorsOf(config: ModelConfig): TensorMapping[] {
   const all = kindsOf(config)
   const dimensions = { ...dimensionsOf(config), headLength: config.get(count, 'head_dim', 'attention_head_dim') }
   const { hidden } = dimensions
-  const moe = (experts: number): Row[] => (experts > 0 ? expertRows(config, experts, hidden) : [])
+  const moe = (experts: number): TensorMapping[] => (experts > 0 ? expertTensors(config, experts, hidden) : [])
   const predicting = predictionsOf(config)
   const experts = hasExperts(config.fields)
     ? boundedExperts(config, all.filter((kind) => kind === 'moe').length + predicting, 'n_routed_experts')
     : 0
   const parts = {
     mamba: () => mamba2('mixer', stateSpaceOf(config), { convolutionBias: true }),
-    attention: () => attentionRows(dimensions),
+    attention: () => attentionTensors(dimensions),
     mlp: () => plainFeedForward('mixer', hidden, config.get(size, ...names.feedForward), { bias: false }),
     moe: () => moe(experts),
   }
   return [
-    ...embeddingAndOutputRows(
+    ...embeddingAndOutputTensors(
       config,
       { hidden, vocabulary: vocabulary(config) },
       { root: 'backbone.', embedding: 'embeddings', norm: 'norm_f' },
     ),
     ...blocks('model.layers', all.length, (layer) => [norm('norm', 'attn_norm', hidden), ...parts[all[layer] as Kind]()]),
-    ...(predicting === 0 ? [] : predictionRows(dimensions, all.length, moe(experts))),
+    ...(predicting === 0 ? [] : predictionTensors(dimensions, all.length, moe(experts))),
   ]
 }
 
-function attentionRows(dimensions: Dimensions): Row[] {
+function attentionTensors(dimensions: Dimensions): TensorMapping[] {
   return groupedAttention(dimensions, { bias: false, interleave: true, from: 'mixer' })
 }
 
 /** Experts of two matrices with a squared ReLU between, one that every token passes, and where they are latent a way in and out. */
-function expertRows(config: ModelConfig, experts: number, hidden: number): Row[] {
+function expertTensors(config: ModelConfig, experts: number, hidden: number): TensorMapping[] {
   const width = config.get(size, 'moe_intermediate_size')
   const shared = config.get(size, 'moe_shared_expert_intermediate_size') * (config.find(countOrNone, 'n_shared_experts') ?? 1)
   const latent = config.find(size, 'moe_latent_size')
@@ -263,14 +263,14 @@ function expertRows(config: ModelConfig, experts: number, hidden: number): Row[]
 }
 
 /** The layer that predicts a further token: attention, then experts. */
-function predictionRows(dimensions: Dimensions, layer: number, experts: readonly Row[]): Row[] {
+function predictionTensors(dimensions: Dimensions, layer: number, experts: readonly TensorMapping[]): TensorMapping[] {
   const { hidden } = dimensions
   return within(`model.layers.${layer}`, `blk.${layer}`, [
     norm('enorm', 'nextn.enorm', hidden),
     norm('hnorm', 'nextn.hnorm', hidden),
     ...linear('eh_proj', 'nextn.eh_proj', [hidden, 2 * hidden], { bias: false }),
     norm('norm', 'attn_norm', hidden),
-    ...attentionRows(dimensions),
+    ...attentionTensors(dimensions),
     norm('moe_norm', 'post_attention_norm', hidden),
     ...experts,
     norm('final_layernorm', 'nextn.shared_head_norm', hidden),

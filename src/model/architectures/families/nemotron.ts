@@ -1,11 +1,11 @@
 import { plusOne } from '../attention.js'
 import { baseKeys, countKey, dimensionsOf, floatKey } from '../base.js'
 import { finite, type ModelConfig } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { float32, text, uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { rotatedPart } from '../rope.js'
-import { norm, type Row, tensor } from '../rows.js'
+import { norm, type TensorMapping, tensor } from '../tensor-mappings.js'
 import { type Entry, type Family, layerNorms } from '../types.js'
 
 /** Nemotron 3 8B, 4 and Minitron, dense: layer norms that multiply by 1 + weight, a squared ReLU, a part of each head rotated. */
@@ -34,7 +34,7 @@ export const nemotron: Family = {
     ...scaling(config),
   ],
   tensors: (config) =>
-    decoderRows(config, {
+    decoderTensors(config, {
       normTransform: { transform: plusOne },
       norms: ({ hidden }) => [
         ...shifted('input_layernorm', 'attn_norm', hidden),
@@ -48,7 +48,7 @@ export const nemotron: Family = {
 }
 
 /** The weight is one less than what multiplies; the bias is what it is. */
-function shifted(from: string, to: string, length: number): Row[] {
+function shifted(from: string, to: string, length: number): TensorMapping[] {
   return [norm(from, to, length, { transform: plusOne }), tensor(`${from}.bias`, `${to}.bias`, [length])]
 }
 

@@ -1,11 +1,11 @@
 import type { GroupedOptions } from '../attention.js'
 import { baseKeys, dimensionsOf, floatKey, names } from '../base.js'
 import { count, type ModelConfig } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts, routedExperts } from '../feed-forward.js'
 import { float32 } from '../metadata.js'
 import { postNorms } from '../norms.js'
-import { tensor } from '../rows.js'
+import { tensor } from '../tensor-mappings.js'
 import { type Family, layerNorms } from '../types.js'
 import { windowKeys, windowPattern } from '../windows.js'
 
@@ -28,7 +28,7 @@ export const olmo: Family = {
   ],
   tensors: (config) =>
     // The norms have no weights: the last has no row.
-    decoderRows(config, { norms: () => [], attention: { bias: false, interleave: true } }).filter(
+    decoderTensors(config, { norms: () => [], attention: { bias: false, interleave: true } }).filter(
       ({ name }) => name !== 'model.norm.weight',
     ),
   footprint: { attention: 'grouped' },
@@ -49,7 +49,7 @@ export const olmo2: Family = {
     ...baseKeys(config),
     ...windowKeys(config, config.get(count, ...names.layers), (layer) => (layer + 1) % 4 !== 0),
   ],
-  tensors: (config) => decoderRows(config, { norms: postNorms, attention: wholeNorms(config) }),
+  tensors: (config) => decoderTensors(config, { norms: postNorms, attention: wholeNorms(config) }),
   widths: { feedForward: true, embedding: 'stream-read', heads: 'with-embedding' },
 }
 
@@ -66,7 +66,7 @@ export const olmoe: Family = {
   keys: (config) => [...baseKeys(config), ['attention.layer_norm_rms_epsilon', float32(1e-5)]],
   tensors: (config) => {
     const experts = boundedExperts(config, config.get(count, ...names.layers))
-    return decoderRows(config, {
+    return decoderTensors(config, {
       attention: wholeNorms(config),
       feedForward: ({ hidden, feedForward }) => [
         tensor('mlp.gate.weight', 'ffn_gate_inp.weight', [experts, hidden]),

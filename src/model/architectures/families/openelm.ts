@@ -1,9 +1,9 @@
 import { slice } from '../../../recipe/index.js'
 import { countKey, counts, fileTypePlace } from '../base.js'
 import { count, finite, listOf, type ModelConfig, size } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { float32, uint32 } from '../metadata.js'
-import { blocks, linear, norm, split } from '../rows.js'
+import { blocks, linear, norm, split } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
 /** OpenELM: each layer has heads and a width of its own. */
@@ -43,7 +43,7 @@ export const openelm: Family = {
     const hidden = config.get(size, 'model_dim')
     const ends = { root: 'transformer.', embedding: 'token_embeddings' }
     return [
-      ...embeddingAndOutputRows(config, { hidden, vocabulary: config.get(size, 'vocab_size') }, ends),
+      ...embeddingAndOutputTensors(config, { hidden, vocabulary: config.get(size, 'vocab_size') }, ends),
       ...blocks('transformer.layers', widths.length, (layer) => {
         const [queries, keys, width] = [heads[layer] ?? 0, keyValueHeads[layer] ?? 0, widths[layer] ?? 0]
         return [

@@ -1,5 +1,5 @@
 import { countKey, fileTypePlace, floatKey, names } from '../base.js'
-import { decoderRows, preLayerNorms } from '../decoder.js'
+import { decoderTensors, preLayerNorms } from '../decoder.js'
 import { text } from '../metadata.js'
 import { plainRope } from '../rope.js'
 import { type Family, layerNorms } from '../types.js'
@@ -25,7 +25,7 @@ export const orion: Family = {
     ...floatKey(config, 'attention.layer_norm_epsilon', 'rms_norm_eps'),
   ],
   tensors: (config) =>
-    decoderRows(config, {
+    decoderTensors(config, {
       normBias: true,
       norms: preLayerNorms,
       attention: { bias: false },

@@ -1,5 +1,5 @@
 import { baseKeys, countKey, dimensionsOf } from '../base.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { uint32 } from '../metadata.js'
 import type { Family } from '../types.js'
 import { adjustTokenizer } from './llama.js'
@@ -22,7 +22,7 @@ export const pangu: Family = {
       ['attention.value_length', uint32(headLength)],
     ]
   },
-  tensors: (config) => decoderRows(config, { attention: { bias: true } }),
+  tensors: (config) => decoderTensors(config, { attention: { bias: true } }),
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { dropsTiedOutput: true, adjustTokenizer },
 }

@@ -1,8 +1,8 @@
 import { countKey, dimensionsOf, fileTypePlace, floatKey, names } from '../base.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { bool, uint32 } from '../metadata.js'
 import { rotatedPart } from '../rope.js'
-import { layerNorm, linear, tensor } from '../rows.js'
+import { layerNorm, linear, tensor } from '../tensor-mappings.js'
 import { type Family, layerNorms } from '../types.js'
 
 /** Phi 1, 1.5 and 2: attention and feed-forward side by side behind one norm, a part of each head rotated. */
@@ -48,7 +48,7 @@ export const phi2: Family = {
   tensors: (config) => {
     const { vocabulary, hidden } = dimensionsOf(config)
     return [
-      ...decoderRows(config, {
+      ...decoderTensors(config, {
         norm: 'final_layernorm',
         normBias: true,
         norms: () => layerNorm('input_layernorm', 'attn_norm', hidden),

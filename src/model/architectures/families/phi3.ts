@@ -1,11 +1,11 @@
 import { countKey, dimensionsOf, fileTypePlace, floatKey, names } from '../base.js'
 import { windowNote } from '../check-config-fields.js'
 import { count, type Fields, type ModelConfig, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts, routedExperts } from '../feed-forward.js'
 import { float32, uint32 } from '../metadata.js'
 import { longRopeFactors, rotatedPart } from '../rope.js'
-import { layerNorm, linear, tensor } from '../rows.js'
+import { layerNorm, linear, tensor } from '../tensor-mappings.js'
 import { type Entry, type Family, type FieldTable, layerNorms } from '../types.js'
 
 const ignored = ['full_attn_mod']
@@ -33,7 +33,7 @@ export const phi3: Family = {
   fields: { ...fields, ignored },
   keys: phiKeys,
   tensors: (config) =>
-    decoderRows(config, {
+    decoderTensors(config, {
       attention: ({ hidden, heads, keyValueHeads, headLength }) => [
         ...linear('self_attn.qkv_proj', 'attn_qkv', [(heads + 2 * keyValueHeads) * headLength, hidden], { bias: false }),
         ...linear('self_attn.o_proj', 'attn_output', [hidden, heads * headLength], { bias: false }),
@@ -77,7 +77,7 @@ export const phimoe: Family = {
     const { layers, hidden, vocabulary } = dimensionsOf(config)
     const experts = boundedExperts(config, layers)
     return [
-      ...decoderRows(config, {
+      ...decoderTensors(config, {
         normBias: true,
         norms: () => [
           ...layerNorm('input_layernorm', 'attn_norm', hidden),

@@ -1,10 +1,10 @@
 import { baseKeys, type Dimensions, dimensionsOf } from '../base.js'
 import { count, type Fields, finite, type ModelConfig } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { float32 } from '../metadata.js'
 import { unscaledRope } from '../rope.js'
-import { blocks, linear, norm, type Row } from '../rows.js'
 import { setTokenIds, tokenId } from '../special-token-ids.js'
+import { blocks, linear, norm, type TensorMapping } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 
 /** Qwen's first models: one matrix with biases for queries, keys and values, a feed-forward part whose width counts gate and up-projection. */
@@ -31,8 +31,8 @@ export const qwen: Family = {
   tensors: (config) => {
     const dimensions = dimensionsOf(config)
     return [
-      ...embeddingAndOutputRows(config, dimensions, { root: 'transformer.', embedding: 'wte', norm: 'ln_f' }),
-      ...blocks('transformer.h', config.get(count, 'num_hidden_layers'), () => layerRows(dimensions)),
+      ...embeddingAndOutputTensors(config, dimensions, { root: 'transformer.', embedding: 'wte', norm: 'ln_f' }),
+      ...blocks('transformer.h', config.get(count, 'num_hidden_layers'), () => layerTensors(dimensions)),
     ]
   },
   quirks: { adjustTokenizer },
@@ -45,7 +45,7 @@ function beyondTraining(value: unknown, { fields }: { readonly fields: Readonly<
   return `llama.cpp does not scale rotations and attention by the length of a text: the model matches the original only up to ${limit}.`
 }
 
-function layerRows({ hidden, feedForward, heads, headLength }: Dimensions): Row[] {
+function layerTensors({ hidden, feedForward, heads, headLength }: Dimensions): TensorMapping[] {
   const width = feedForward / 2
   const queries = heads * headLength
   return [

@@ -1,9 +1,9 @@
 import { groupedAttention } from '../attention.js'
 import { baseKeys } from '../base.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { withRoot } from '../embedding-and-output.js'
 import { poolingKeys } from '../pooling.js'
-import { denseRows, ofThinker, qwenDefaults, qwenIgnored, windowed } from '../qwen.js'
+import { denseTensors, ofThinker, qwenDefaults, qwenIgnored, windowed } from '../qwen.js'
 import type { Family } from '../types.js'
 
 /** The text model of Qwen2-VL, Qwen2.5-VL and Qwen2.5-Omni: Qwen2 with positions along three axes. */
@@ -13,7 +13,7 @@ export const qwen2vl: Family = {
   fields: { defaults: qwenDefaults, supported: windowed, ignored: qwenIgnored, ropeKinds: ['mrope'] },
   keys: baseKeys,
   // Qwen2VLModel is the whole, with an output matrix.
-  tensors: (config) => decoderRows(config, { attention: { bias: true, outputBias: false } }),
+  tensors: (config) => decoderTensors(config, { attention: { bias: true, outputBias: false } }),
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
   quirks: { rename: ofThinker, isSeventyBillion: (layers) => layers === 80 },
 }
@@ -31,7 +31,7 @@ export const qwen2: Family = {
   ],
   fields: { defaults: qwenDefaults, supported: { ...windowed, attention_bias: [true] }, ignored: qwenIgnored },
   keys: async (config) => [...baseKeys(config), ...(await poolingKeys(config))],
-  tensors: (config) => denseRows(config, (dimensions) => groupedAttention(dimensions, { bias: true, outputBias: false })),
+  tensors: (config) => denseTensors(config, (dimensions) => groupedAttention(dimensions, { bias: true, outputBias: false })),
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
   quirks: {

@@ -2,8 +2,8 @@ import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey } from '../base.js'
 import { size } from '../config.js'
 import { gatedFeedForward } from '../feed-forward.js'
-import { expertRows, qwenDefaults, qwenIgnored, windowed } from '../qwen.js'
-import { tensor } from '../rows.js'
+import { expertTensors, qwenDefaults, qwenIgnored, windowed } from '../qwen.js'
+import { tensor } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
 /** Qwen2 with routed experts and one that every token passes, scaled by a gate of its own. */
@@ -23,7 +23,7 @@ export const qwen2moe: Family = {
   ],
   tensors: (config) => {
     const shared = config.get(size, 'shared_expert_intermediate_size')
-    return expertRows(
+    return expertTensors(
       config,
       (dimensions) => groupedAttention(dimensions, { bias: true, outputBias: false }),
       ({ hidden }) => [

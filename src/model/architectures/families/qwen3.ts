@@ -1,8 +1,8 @@
 import { baseKeys } from '../base.js'
 import { withRoot } from '../embedding-and-output.js'
 import { poolingKeys } from '../pooling.js'
-import { denseRows, normedAttention, qwenDefaults, qwenIgnored, windowed } from '../qwen.js'
-import { rerankerAnswers, rerankerKeys, rerankerRows } from '../reranker.js'
+import { denseTensors, normedAttention, qwenDefaults, qwenIgnored, windowed } from '../qwen.js'
+import { rerankerAnswers, rerankerKeys, rerankerTensors } from '../reranker.js'
 import type { Family } from '../types.js'
 
 /** Qwen3, its embedding models and rerankers, and the text model of Step3-VL: norms of each head's queries and keys in place of biases. */
@@ -15,13 +15,13 @@ export const qwen3: Family = {
     return [...baseKeys(config), ...(answers === undefined ? await poolingKeys(config) : rerankerKeys)]
   },
   tensors: async (config) => {
-    const rows = denseRows(config, normedAttention)
+    const mappings = denseTensors(config, normedAttention)
     const answers = await rerankerAnswers(config)
-    if (answers === undefined) return rows
+    if (answers === undefined) return mappings
     config.notes.push(
       'Converted as a reranker, as its name says: of the output matrix only the rows of "yes" and "no" are kept, as the classification head.',
     )
-    return rerankerRows(config, rows, answers)
+    return rerankerTensors(config, mappings, answers)
   },
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },

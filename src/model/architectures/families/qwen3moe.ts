@@ -1,5 +1,5 @@
 import { baseKeys, countKey } from '../base.js'
-import { expertRows, normedAttention, qwenExpertFields } from '../qwen.js'
+import { expertTensors, normedAttention, qwenExpertFields } from '../qwen.js'
 import type { Family } from '../types.js'
 
 /** Qwen3 with routed experts. */
@@ -8,7 +8,7 @@ export const qwen3moe: Family = {
   classes: ['Qwen3MoeForCausalLM'],
   fields: qwenExpertFields,
   keys: (config) => [...baseKeys(config), ...countKey(config, 'expert_feed_forward_length', 'moe_intermediate_size')],
-  tensors: (config) => expertRows(config, normedAttention, () => []),
+  tensors: (config) => expertTensors(config, normedAttention, () => []),
   footprint: { attention: 'grouped', normalizedExperts: true },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }

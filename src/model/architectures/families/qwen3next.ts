@@ -1,15 +1,15 @@
 import { groupedAttention, plusOne } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf } from '../base.js'
 import { count, listOf, type ModelConfig, size, word } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { gatedDelta, gatedDeltaKeys, gatedDeltaOf } from '../gated-delta.js'
 import { uint32 } from '../metadata.js'
-import { predictionLayers, predictionRows } from '../mtp.js'
+import { predictionLayers, predictionTensors } from '../mtp.js'
 import { poolingKeys } from '../pooling.js'
 import { qwenDefaults } from '../qwen.js'
 import { rotatedPart } from '../rope.js'
-import { blocks, norm, type Row, tensor } from '../rows.js'
+import { blocks, norm, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family, FieldTable, Quirks } from '../types.js'
 
 const shifted = { transform: plusOne }
@@ -61,7 +61,7 @@ export const qwen3next: Family = {
     ignored,
   },
   keys: (config) => [...baseKeys(withAll(config)), ...expertKeys(config), ...hybridKeys(config)],
-  tensors: (config) => rows(config, expertRows(config), { fused: true }),
+  tensors: (config) => tensorsOf(config, expertTensors(config), { fused: true }),
   roles,
   quirks,
   widths: { feedForward: true, embedding: 'stream' },
@@ -83,7 +83,8 @@ export const qwen35: Family = {
     ...sections(config),
     ...(await poolingKeys(config)),
   ],
-  tensors: (config) => rows(config, ({ hidden, feedForward }) => gatedFeedForward('mlp', hidden, feedForward, { bias: false })),
+  tensors: (config) =>
+    tensorsOf(config, ({ hidden, feedForward }) => gatedFeedForward('mlp', hidden, feedForward, { bias: false })),
   roles,
   quirks,
   widths: { feedForward: true, embedding: 'stream' },
@@ -100,7 +101,7 @@ export const qwen35moe: Family = {
     ignored,
   },
   keys: (config) => [...baseKeys(withAll(config)), ...expertKeys(config), ...hybridKeys(config), ...sections(config)],
-  tensors: (config) => rows(config, expertRows(config)),
+  tensors: (config) => tensorsOf(config, expertTensors(config)),
   roles,
   quirks,
   widths: { feedForward: true, embedding: 'stream' },
@@ -192,14 +193,18 @@ const withWidth = (config: ModelConfig): ModelConfig =>
     ? config.with({ intermediate_size: config.get(size, 'moe_intermediate_size') })
     : config
 
-function rows(config: ModelConfig, feedForward: (dimensions: Dimensions, layer: number) => Row[], options = {}): Row[] {
+function tensorsOf(
+  config: ModelConfig,
+  feedForward: (dimensions: Dimensions, layer: number) => TensorMapping[],
+  options = {},
+): TensorMapping[] {
   const dimensions = dimensionsOf(withWidth(config))
   const { layers, hidden, vocabulary, heads, keyValueHeads, headLength } = dimensions
   const recurrent = kinds(config).map((kind) => kind === 'linear_attention')
   const numbers = gatedDeltaOf(config)
   const bare = config.className.endsWith('TextModel') ? config.with({ tie_word_embeddings: true }) : config
   return [
-    ...embeddingAndOutputRows(bare, dimensions, { normTransform: shifted }),
+    ...embeddingAndOutputTensors(bare, dimensions, { normTransform: shifted }),
     ...blocks('model.layers', layers + predictions(config), (layer) => [
       norm('input_layernorm', 'attn_norm', hidden, shifted),
       norm('post_attention_layernorm', 'post_attention_norm', hidden, shifted),
@@ -209,7 +214,7 @@ function rows(config: ModelConfig, feedForward: (dimensions: Dimensions, layer: 
       ...feedForward(dimensions, layer),
       ...(layer < layers
         ? []
-        : predictionRows(hidden, vocabulary)
+        : predictionTensors(hidden, vocabulary)
             .filter(({ name }) => layer === layers || !isShared(name))
             .map(shiftedNorm)),
     ]),
@@ -220,18 +225,18 @@ function rows(config: ModelConfig, feedForward: (dimensions: Dimensions, layer: 
 const isShared = (name: string): boolean => /^(eh_proj|enorm|hnorm|shared_head)\./.test(name)
 
 /** These norms, too, multiply by 1 + weight. */
-const shiftedNorm = (row: Row): Row =>
-  row.name.endsWith('norm.weight') ? { ...row, place: (input) => row.place(plusOne(input)) } : row
+const shiftedNorm = (mapping: TensorMapping): TensorMapping =>
+  mapping.name.endsWith('norm.weight') ? { ...mapping, toGguf: (input) => mapping.toGguf(plusOne(input)) } : mapping
 
 /** Full attention, whose queries come with a gate of the same length, head by head. */
-function gatedAttention(dimensions: Pick<Dimensions, 'hidden' | 'heads' | 'keyValueHeads' | 'headLength'>): Row[] {
+function gatedAttention(dimensions: Pick<Dimensions, 'hidden' | 'heads' | 'keyValueHeads' | 'headLength'>): TensorMapping[] {
   const { hidden, heads, headLength } = dimensions
-  return groupedAttention(dimensions, { bias: false, headNorm: headLength, normTransform: plusOne }).map((row) =>
-    row.name === 'self_attn.q_proj.weight' ? { ...row, shape: [2 * heads * headLength, hidden] } : row,
+  return groupedAttention(dimensions, { bias: false, headNorm: headLength, normTransform: plusOne }).map((mapping) =>
+    mapping.name === 'self_attn.q_proj.weight' ? { ...mapping, shape: [2 * heads * headLength, hidden] } : mapping,
   )
 }
 
-function expertRows(config: ModelConfig): (dimensions: Dimensions, layer: number) => Row[] {
+function expertTensors(config: ModelConfig): (dimensions: Dimensions, layer: number) => TensorMapping[] {
   const { layers, hidden } = dimensionsOf(withWidth(config))
   const experts = boundedExperts(config, layers)
   const width = config.get(size, 'moe_intermediate_size')

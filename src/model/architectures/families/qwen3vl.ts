@@ -1,12 +1,12 @@
 import { type Recipe, slice, transpose } from '../../../recipe/index.js'
 import { baseKeys, countKey, dimensionsOf } from '../base.js'
 import { type Fields, type ModelConfig, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts, routedExperts } from '../feed-forward.js'
 import { text, uint32 } from '../metadata.js'
 import { normedAttention, ofThinker, qwenDefaults, qwenIgnored, windowed } from '../qwen.js'
-import { type Row, split, tensor } from '../rows.js'
 import { tokenId } from '../special-token-ids.js'
+import { split, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family, FieldTable } from '../types.js'
 
 const fields: FieldTable = {
@@ -22,7 +22,7 @@ export const qwen3vl: Family = {
   classes: ['Qwen3VLForConditionalGeneration', 'Qwen3ASRForConditionalGeneration'],
   fields,
   keys: (config) => [...baseKeys(config), deepstack(config)],
-  tensors: (config) => decoderRows(config, { attention: normedAttention }),
+  tensors: (config) => decoderTensors(config, { attention: normedAttention }),
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { rename: ofThinker, adjustTokenizer },
 }
@@ -37,7 +37,8 @@ export const qwen3vlmoe: Family = {
     ...countKey(config, 'expert_feed_forward_length', 'moe_intermediate_size'),
     deepstack(config),
   ],
-  tensors: (config) => decoderRows(config, { attention: normedAttention, feedForward: (_, layer) => expertRows(config, layer) }),
+  tensors: (config) =>
+    decoderTensors(config, { attention: normedAttention, feedForward: (_, layer) => expertTensors(config, layer) }),
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { rename: ofThinker, adjustTokenizer },
 }
@@ -74,7 +75,7 @@ function deepstack({ checkpoint, className }: ModelConfig): Entry {
 }
 
 /** Matrices of all experts in one tensor with inputs as rows, as published; transformers 5 saves them with outputs as rows. */
-function expertRows(config: ModelConfig, layer: number): Row[] {
+function expertTensors(config: ModelConfig, layer: number): TensorMapping[] {
   const { layers, hidden } = dimensionsOf(config)
   const experts = boundedExperts(config, layers)
   const width = config.get(size, 'moe_intermediate_size')

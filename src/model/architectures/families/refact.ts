@@ -1,9 +1,9 @@
 import { slice } from '../../../recipe/index.js'
 import { countKey, fileTypePlace, floatKey } from '../base.js'
 import { count, size } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { uint32 } from '../metadata.js'
-import { blocks, linear, norm, split } from '../rows.js'
+import { blocks, linear, norm, split } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
 /** Refact: a bias by distance (ALiBi), one head of keys and values, a gated feed-forward part of a width that follows from the model's. */
@@ -31,7 +31,7 @@ export const refact: Family = {
     const width = widthOf(hidden)
     const vocabulary = config.get(size, 'vocab_size')
     return [
-      ...embeddingAndOutputRows(config, { hidden, vocabulary }, { root: 'transformer.', embedding: 'wte', norm: 'ln_f' }),
+      ...embeddingAndOutputTensors(config, { hidden, vocabulary }, { root: 'transformer.', embedding: 'wte', norm: 'ln_f' }),
       ...blocks('transformer.h', config.get(count, 'n_layer'), () => [
         norm('ln_1', 'attn_norm', hidden),
         norm('ln_2', 'ffn_norm', hidden),

@@ -2,7 +2,7 @@ import { reshape, stack } from '../../../recipe/index.js'
 import { fileTypePlace, names } from '../base.js'
 import { count, finite, type ModelConfig, size } from '../config.js'
 import { float32, uint32 } from '../metadata.js'
-import { blocks, joined, layerNorm, linear, type Row, split, tensor } from '../rows.js'
+import { blocks, joined, layerNorm, linear, split, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 
 /**
@@ -53,7 +53,7 @@ export const rwkv7: Family = {
       ['attention.head_count', uint32(0)],
     ] satisfies Entry[]
   },
-  tensors: rows,
+  tensors: tensorsOf,
   roles: { channel_mix_key: 'ffn-up', channel_mix_value: 'ffn-down' },
   quirks: {
     // The first layer has no earlier values to mix with.
@@ -85,7 +85,7 @@ function dimensionsOf(config: ModelConfig): {
   }
 }
 
-function rows(config: ModelConfig): Row[] {
+function tensorsOf(config: ModelConfig): TensorMapping[] {
   const { hidden, head, width, ranks } = dimensionsOf(config)
   const vocabulary = config.get(size, 'vocab_size')
   const heads = hidden / head
@@ -104,7 +104,7 @@ function rows(config: ModelConfig): Row[] {
       ...linear('attn.v_proj', 'time_mix_value', [hidden, hidden], { bias: false }),
       ...linear('attn.o_proj', 'time_mix_output', [hidden, hidden], { bias: false }),
       ...layerNorm('attn.g_norm', 'time_mix_ln', hidden),
-      ...lowRank.filter((kind) => layer > 0 || kind !== 'v').flatMap((kind) => lowRankRows(kind, hidden, ranks[kind], layer)),
+      ...lowRank.filter((kind) => layer > 0 || kind !== 'v').flatMap((kind) => lowRankTensors(kind, hidden, ranks[kind], layer)),
       tensor('ffn.x_k', 'channel_mix_lerp_k.weight', [hidden]),
       ...linear('ffn.key', 'channel_mix_key', [width, hidden], { bias: false }),
       ...linear('ffn.value', 'channel_mix_value', [hidden, width], { bias: false }),
@@ -115,20 +115,20 @@ function rows(config: ModelConfig): Row[] {
 }
 
 /** How much of the token before goes into receptance, decay, key, value, learning rate and gate: one tensor. */
-function timeShift(hidden: number): Row[] {
+function timeShift(hidden: number): TensorMapping[] {
   const parts = ['r', 'w', 'k', 'v', 'a', 'g'].map((name) => ({ name: `attn.x_${name}`, shape: [1, 1, hidden] }))
   return joined(parts, (inputs) => [{ name: 'time_mix_lerp_fused.weight', recipe: stack(inputs) }])
 }
 
 /** Two matrices and, but for the gate, what is added behind them. The first layer's value mix, which nothing reads, is its learning rate. */
-function lowRankRows(kind: LowRank, hidden: number, rank: number, layer: number): Row[] {
+function lowRankTensors(kind: LowRank, hidden: number, rank: number, layer: number): TensorMapping[] {
   const from = `attn.${kind}_lora.lora`
   const kinds = layer === 0 && kind === 'a' ? ['v', 'a'] : [kind]
-  const row = (name: string, part: number, shape: readonly number[]): Row =>
+  const mapping = (name: string, part: number, shape: readonly number[]): TensorMapping =>
     split(`${from}.${name}`, shape, (recipe) => kinds.map((to) => ({ name: `time_mix_${to}${part}.weight`, recipe })))
   return [
-    row('0.weight', 1, [rank, hidden]),
-    row('2.weight', 2, [hidden, rank]),
-    ...(kind === 'g' ? [] : [row('2.bias', 0, [hidden])]),
+    mapping('0.weight', 1, [rank, hidden]),
+    mapping('2.weight', 2, [hidden, rank]),
+    ...(kind === 'g' ? [] : [mapping('2.bias', 0, [hidden])]),
   ]
 }

@@ -1,6 +1,6 @@
 import { baseKeys } from '../base.js'
-import { biasOf, decoderRows } from '../decoder.js'
-import { norm } from '../rows.js'
+import { biasOf, decoderTensors } from '../decoder.js'
+import { norm } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
 /** Seed-OSS: as Llama, with biases of queries, keys and values. */
@@ -20,7 +20,7 @@ export const seedOss: Family = {
   },
   keys: baseKeys,
   tensors: (config) =>
-    decoderRows(config, {
+    decoderTensors(config, {
       norms: ({ hidden }) => [
         norm('input_layernorm', 'attn_norm', hidden),
         norm('post_attention_layernorm', 'post_attention_norm', hidden),

@@ -1,9 +1,9 @@
 import { baseKeys, countKey, dimensionsOf } from '../base.js'
 import { count, countOrNone, flag, listOf, type ModelConfig, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { boundedExperts, routedExperts } from '../feed-forward.js'
 import { uint32 } from '../metadata.js'
-import { tensor } from '../rows.js'
+import { tensor } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 
 /** SmallThinker: experts that are chosen before attention. */
@@ -39,7 +39,7 @@ export const smallThinker: Family = {
     const wide = config.with({ intermediate_size: config.get(size, 'moe_ffn_hidden_size') })
     const { layers } = dimensionsOf(wide)
     const experts = boundedExperts(config, layers, 'moe_num_primary_experts')
-    return decoderRows(wide, {
+    return decoderTensors(wide, {
       attention: { bias: false },
       feedForward: ({ hidden, feedForward }) => [
         tensor('block_sparse_moe.primary_router.weight', 'ffn_gate_inp.weight', [experts, hidden]),

@@ -1,5 +1,5 @@
 import { dimensionsOf } from '../base.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { llamaKeys } from '../llama.js'
 import { ropeFrequencies } from '../rope.js'
 import type { Family } from '../types.js'
@@ -26,7 +26,7 @@ export const smollm3: Family = {
     ignored: ['max_window_layers'],
   },
   keys: llamaKeys,
-  tensors: (config) => decoderRows(config, { attention: { interleave: true } }),
+  tensors: (config) => decoderTensors(config, { attention: { interleave: true } }),
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength), adjustTokenizer },

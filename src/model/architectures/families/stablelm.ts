@@ -2,10 +2,10 @@ import { stack } from '../../../recipe/index.js'
 import { groupedAttention } from '../attention.js'
 import { countKey, type Dimensions, dimensionsOf, fileTypePlace, floatKey, names } from '../base.js'
 import { flag, type ModelConfig } from '../config.js'
-import { biasOf, decoderRows } from '../decoder.js'
+import { biasOf, decoderTensors } from '../decoder.js'
 import { bool, uint32 } from '../metadata.js'
 import { plainRope, rotatedPart } from '../rope.js'
-import { joined, layerNorm, type Row } from '../rows.js'
+import { joined, layerNorm, type TensorMapping } from '../tensor-mappings.js'
 import { type Family, layerNorms } from '../types.js'
 
 /** StableLM 2 and its forerunners: layer norms, a quarter of each head rotated; in some, attention and feed-forward side by side. */
@@ -38,7 +38,7 @@ export const stablelm: Family = {
   ],
   tensors: (config) => {
     const bias = biasOf(config, 'use_qkv_bias')
-    return decoderRows(config, {
+    return decoderTensors(config, {
       normBias: true,
       norms: ({ hidden }) => [
         ...layerNorm('input_layernorm', 'attn_norm', hidden),
@@ -72,7 +72,7 @@ function rotatedLength(config: ModelConfig): number {
 }
 
 /** Each head has a norm of its own, a tensor each. */
-function headNorms(kind: 'q' | 'k', heads: number, { headLength }: Dimensions): Row[] {
+function headNorms(kind: 'q' | 'k', heads: number, { headLength }: Dimensions): TensorMapping[] {
   const parts = Array.from({ length: heads }, (_, head) => ({
     name: `self_attn.${kind}_layernorm.norms.${head}.weight`,
     shape: [headLength],

@@ -1,9 +1,9 @@
 import { countKey, fileTypePlace, floatKey } from '../base.js'
 import { count, size } from '../config.js'
-import { embeddingAndOutputRows } from '../embedding-and-output.js'
+import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
-import { blocks, layerNorm, linear, silently, tensor } from '../rows.js'
+import { blocks, layerNorm, linear, silently, tensor } from '../tensor-mappings.js'
 import { type Family, layerNorms } from '../types.js'
 
 /** How models of the class GPTBigCode, and those made from its code, are run. */
@@ -53,7 +53,7 @@ export const starcoder: Family = {
     const headLength = hidden / config.get(count, 'n_head')
     const ends = { root: 'transformer.', embedding: 'wte', norm: 'ln_f', normBias: true }
     return [
-      ...embeddingAndOutputRows(config, { vocabulary: config.get(size, 'vocab_size'), hidden }, ends),
+      ...embeddingAndOutputTensors(config, { vocabulary: config.get(size, 'vocab_size'), hidden }, ends),
       tensor('transformer.wpe.weight', 'position_embd.weight', [config.get(size, 'n_positions'), hidden]),
       ...blocks('transformer.h', config.get(count, 'n_layer'), () => [
         ...layerNorm('ln_1', 'attn_norm', hidden),

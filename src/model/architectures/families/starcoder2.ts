@@ -1,5 +1,5 @@
 import { baseKeys } from '../base.js'
-import { decoderRows, preLayerNorms } from '../decoder.js'
+import { decoderTensors, preLayerNorms } from '../decoder.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { type Family, layerNorms } from '../types.js'
 
@@ -24,7 +24,7 @@ export const starcoder2: Family = {
   },
   keys: baseKeys,
   tensors: (config) =>
-    decoderRows(config, {
+    decoderTensors(config, {
       normBias: true,
       norms: preLayerNorms,
       attention: { bias: true },

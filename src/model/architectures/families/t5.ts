@@ -3,7 +3,7 @@ import { countKey, fileTypePlace, names } from '../base.js'
 import { count, finite, type ModelConfig, size, word } from '../config.js'
 import { isTied } from '../embedding-and-output.js'
 import { bool, float32, uint32 } from '../metadata.js'
-import { linear, norm, type Row, silently, tensor, within } from '../rows.js'
+import { linear, norm, silently, type TensorMapping, tensor, within } from '../tensor-mappings.js'
 import type { Entry, Family, FieldTable } from '../types.js'
 
 /** Source: T5Config of transformers. */
@@ -136,24 +136,24 @@ function bodyKeys(config: ModelConfig): Entry[] {
   ]
 }
 
-function embeddingRow(config: ModelConfig): Row[] {
+function embeddingRow(config: ModelConfig): TensorMapping[] {
   const found = tables.find((name) => config.hasTensor(name)) ?? 'shared.weight'
   return [tensor(found, 'token_embd.weight', [config.get(size, 'vocab_size'), config.get(size, 'd_model')])]
 }
 
-function outerNorm(from: 'encoder' | 'decoder', hidden: number, transform?: (input: Recipe) => Recipe): Row[] {
+function outerNorm(from: 'encoder' | 'decoder', hidden: number, transform?: (input: Recipe) => Recipe): TensorMapping[] {
   const options = transform === undefined ? {} : { transform }
   return [norm(`${from}.final_layer_norm`, `${from.slice(0, 3)}.output_norm`, hidden, options)]
 }
 
 /** The blocks of one side: attention to itself, to the encoder's states (decoder only), and a feed-forward part. */
-function stack(config: ModelConfig, from: 'encoder' | 'decoder', layers: number): Row[] {
+function stack(config: ModelConfig, from: 'encoder' | 'decoder', layers: number): TensorMapping[] {
   const hidden = config.get(size, 'd_model')
   const width = config.get(size, 'd_ff')
   const heads = config.get(count, 'num_heads')
   const inner = heads * config.get(count, 'd_kv')
   const buckets = config.get(count, 'relative_attention_num_buckets')
-  const attention = (name: string, to: string): Row[] => [
+  const attention = (name: string, to: string): TensorMapping[] => [
     ...linear(`${name}.q`, `${to}_q`, [inner, hidden], { bias: false }),
     ...linear(`${name}.k`, `${to}_k`, [inner, hidden], { bias: false }),
     ...linear(`${name}.v`, `${to}_v`, [inner, hidden], { bias: false }),

@@ -1,11 +1,11 @@
 import { baseKeys, countKey, type Dimensions, fileTypePlace, floatKey, names } from '../base.js'
 import { type ModelConfig, size } from '../config.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { latentAttention, latentDimensions } from '../latent-attention.js'
 import { uint32 } from '../metadata.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { longRopeFactors } from '../rope.js'
-import { type Row, tensor } from '../rows.js'
+import { type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
 
 // Small models with latent attention whose key and value projections llama.cpp reads in one matrix.
@@ -27,7 +27,7 @@ export const plm: Family = {
     ['rope.dimension_count', uint32(latentDimensions(config).rotated)],
   ],
   tensors: (config) =>
-    decoderRows(config, {
+    decoderTensors(config, {
       attention: () => unsplit(config),
       feedForward: ({ hidden, feedForward }: Dimensions) => plainFeedForward('mlp', hidden, feedForward, { bias: false }),
     }),
@@ -58,7 +58,7 @@ export const miniCpm3: Family = {
     ...latentKeys(config),
     ['rope.dimension_count', uint32(latentDimensions(config).rotated)],
   ],
-  tensors: (config) => decoderRows(config, { attention: () => unsplit(config) }),
+  tensors: (config) => decoderTensors(config, { attention: () => unsplit(config) }),
   roles: { attn_kv_b: 'attention-k-b' },
   quirks: { computed: (config) => longRopeFactors(config, latentDimensions(config).rotated) },
 }
@@ -68,10 +68,10 @@ function latentKeys(config: ModelConfig): Entry[] {
   return [...countKey(config, 'attention.kv_lora_rank', 'kv_lora_rank'), ['attention.key_length', uint32(plain + rotated)]]
 }
 
-function unsplit(config: ModelConfig): Row[] {
+function unsplit(config: ModelConfig): TensorMapping[] {
   const dimensions = latentDimensions(config)
   const { heads, plain, valueLength } = dimensions
   const shape = [heads * (plain + valueLength), config.get(size, 'kv_lora_rank')]
   const name = 'self_attn.kv_b_proj.weight'
-  return latentAttention(dimensions).map((row) => (row.name === name ? tensor(name, 'attn_kv_b.weight', shape) : row))
+  return latentAttention(dimensions).map((mapping) => (mapping.name === name ? tensor(name, 'attn_kv_b.weight', shape) : mapping))
 }

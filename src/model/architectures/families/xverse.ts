@@ -1,5 +1,5 @@
 import { baseKeys, dimensionsOf } from '../base.js'
-import { decoderRows } from '../decoder.js'
+import { decoderTensors } from '../decoder.js'
 import { text, uint32 } from '../metadata.js'
 import type { Family } from '../types.js'
 
@@ -18,6 +18,6 @@ export const xverse: Family = {
     ['tensor_data_layout', text('Meta AI original pth')],
     ['rope.dimension_count', uint32(dimensionsOf(config).headLength)],
   ],
-  tensors: (config) => decoderRows(config, { attention: { bias: false, interleave: true } }),
+  tensors: (config) => decoderTensors(config, { attention: { bias: false, interleave: true } }),
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
 }

@@ -1,33 +1,38 @@
 import { type Recipe, type Shape, stack } from '../../recipe/index.js'
 import type { ExpectedTensor, NamedTensor } from './types.js'
 
-/** A tensor of the checkpoint and what becomes of it: one row of a family's table. */
-export interface Row extends ExpectedTensor {
+/** A tensor of the checkpoint by name, and its conversion to GGUF tensors: one entry of a family's table. */
+export interface TensorMapping extends ExpectedTensor {
   /** The checkpoint's name. */
   readonly name: string
 }
 
 type Transform = (input: Recipe) => Recipe
 
-interface RowOptions {
-  /** Whether a checkpoint without it is whole. */
+interface MappingOptions {
+  /** Whether the tensor may be absent. */
   readonly optional?: boolean
   readonly transform?: Transform
 }
 
-/** A tensor with one counterpart in the output, both by their full names. */
-export function tensor(from: string, to: string, shape: Shape, options: RowOptions = {}): Row {
+/** A tensor that becomes one GGUF tensor, both by their full names. */
+export function tensor(from: string, to: string, shape: Shape, options: MappingOptions = {}): TensorMapping {
   const { optional = false, transform = (input: Recipe): Recipe => input } = options
-  return { name: from, shape, required: !optional, place: (recipe) => [{ name: to, recipe: transform(recipe) }] }
+  return { name: from, shape, required: !optional, toGguf: (recipe) => [{ name: to, recipe: transform(recipe) }] }
 }
 
-interface LinearOptions extends RowOptions {
+interface LinearOptions extends MappingOptions {
   /** `optional` by default: llama.cpp adds a bias wherever there is one. */
   readonly bias?: boolean | 'optional'
 }
 
 /** A matrix `FROM.weight`, and its bias `FROM.bias` where it has one. */
-export function linear(from: string, to: string, [rows, columns]: readonly [number, number], options: LinearOptions = {}): Row[] {
+export function linear(
+  from: string,
+  to: string,
+  [rows, columns]: readonly [number, number],
+  options: LinearOptions = {},
+): TensorMapping[] {
   const { bias = 'optional', ...rest } = options
   const weight = tensor(`${from}.weight`, `${to}.weight`, [rows, columns], rest)
   if (bias === false) return [weight]
@@ -36,12 +41,12 @@ export function linear(from: string, to: string, [rows, columns]: readonly [numb
 }
 
 /** A vector `FROM.weight`. */
-export function norm(from: string, to: string, length: number, options: RowOptions = {}): Row {
+export function norm(from: string, to: string, length: number, options: MappingOptions = {}): TensorMapping {
   return tensor(`${from}.weight`, `${to}.weight`, [length], options)
 }
 
 /** Vectors `FROM.weight` and `FROM.bias`. */
-export function layerNorm(from: string, to: string, length: number, options: LinearOptions = {}): Row[] {
+export function layerNorm(from: string, to: string, length: number, options: LinearOptions = {}): TensorMapping[] {
   const { bias = true, ...rest } = options
   const weight = norm(from, to, length, rest)
   return bias === false
@@ -49,34 +54,34 @@ export function layerNorm(from: string, to: string, length: number, options: Lin
     : [weight, tensor(`${from}.bias`, `${to}.bias`, [length], { ...rest, optional: bias === 'optional' })]
 }
 
-/** A tensor with several counterparts in the output. */
+/** A tensor that becomes several GGUF tensors. */
 export function split(
   from: string,
   shape: Shape,
-  place: (input: Recipe) => readonly NamedTensor[],
+  toGguf: (input: Recipe) => readonly NamedTensor[],
   { optional = false }: { readonly optional?: boolean } = {},
-): Row {
-  return { name: from, shape, required: !optional, place }
+): TensorMapping {
+  return { name: from, shape, required: !optional, toGguf }
 }
 
-/** A tensor of the checkpoint that is one of several parts of the output's. */
+/** A tensor of the checkpoint that is one of several parts of a GGUF tensor. */
 export interface Part {
   readonly name: string
   readonly shape: Shape
 }
 
-/** Several tensors that make up one or more of the output, when the last of them has come in. */
-export function joined(parts: readonly Part[], place: (recipes: readonly Recipe[]) => readonly NamedTensor[]): Row[] {
+/** Several tensors that make up one or more GGUF tensors, which the last of them returns. */
+export function joined(parts: readonly Part[], toGguf: (recipes: readonly Recipe[]) => readonly NamedTensor[]): TensorMapping[] {
   const found: Recipe[] = []
-  let waiting = parts.length
+  let missing = parts.length
   return parts.map(({ name, shape }, index) => ({
     name,
     shape,
     required: true,
-    place: (recipe) => {
+    toGguf: (recipe) => {
       found[index] = recipe
-      waiting--
-      return waiting > 0 ? [] : place(found)
+      missing--
+      return missing > 0 ? [] : toGguf(found)
     },
   }))
 }
@@ -90,8 +95,8 @@ export interface ExpertKind {
   readonly shape: Shape
 }
 
-/** Experts, stacked; all kinds come out, in their order, when the last matrix of the layer has come in. */
-export function stackedExperts(experts: number, kinds: readonly ExpertKind[]): Row[] {
+/** Stacked experts; the last matrix of the layer returns all kinds, in their order. */
+export function stackedExperts(experts: number, kinds: readonly ExpertKind[]): TensorMapping[] {
   const parts = kinds.flatMap(({ from, shape }) =>
     Array.from({ length: experts }, (_, expert): Part => ({ name: from(expert), shape })),
   )
@@ -100,21 +105,21 @@ export function stackedExperts(experts: number, kinds: readonly ExpertKind[]): R
   )
 }
 
-/** Rows whose names on both sides continue these, with a dot between. */
-export function within(from: string, to: string, rows: readonly Row[]): Row[] {
-  return rows.map((row) => ({
-    ...row,
-    name: `${from}.${row.name}`,
-    place: (recipe) => row.place(recipe).map((placed) => ({ ...placed, name: `${to}.${placed.name}` })),
+/** Mappings with a prefix on both names, followed by a dot. */
+export function within(from: string, to: string, mappings: readonly TensorMapping[]): TensorMapping[] {
+  return mappings.map((mapping) => ({
+    ...mapping,
+    name: `${from}.${mapping.name}`,
+    toGguf: (recipe) => mapping.toGguf(recipe).map((output) => ({ ...output, name: `${to}.${output.name}` })),
   }))
 }
 
-/** The rows of all blocks: `FROM.N` on the checkpoint's side, `blk.N` on the output's. */
-export function blocks(from: string, layers: number, rowsOf: (layer: number) => readonly Row[]): Row[] {
-  return Array.from({ length: layers }, (_, layer) => within(`${from}.${layer}`, `blk.${layer}`, rowsOf(layer))).flat()
+/** Mappings of all blocks: `FROM.N` in the checkpoint, `blk.N` in the GGUF. */
+export function blocks(from: string, layers: number, mappingsOf: (layer: number) => readonly TensorMapping[]): TensorMapping[] {
+  return Array.from({ length: layers }, (_, layer) => within(`${from}.${layer}`, `blk.${layer}`, mappingsOf(layer))).flat()
 }
 
-/** The reason of what is left out without a word. */
+/** The reason of tensors that are left out without a note. */
 export const silently = 'that need no word'
 
 /** Buffers that old checkpoints saved with their weights. */
