@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Args, Flags } from '@oclif/core'
 import { MqError } from '../src/errors/index.js'
 import { checkTarget, writeWhole } from '../src/files/index.js'
-import { loadPlaced } from '../src/load-placed.js'
+import { loadWithOffload } from '../src/load-with-offload.js'
 import { locateModel } from '../src/locate-model.js'
 import { measureSpeeds, type SpeedReport, speedPage, speedText } from '../src/speed/index.js'
 import { LlamaCommand } from './shared/llama-command.js'
@@ -74,7 +74,7 @@ Of a folder it measures every .gguf file; KL divergences come from reports of \`
     const options = { ...llamaOptionsOf(flags, 'bench'), exactThreads: true, signal: this.signal }
     const report = await this.follow(
       measureSpeeds(paths, {
-        load: (path) => loadPlaced(path, options),
+        load: (path) => loadWithOffload(path, options),
         tests,
         repetitions: flags.repetitions,
         against: flags.against,

@@ -5,7 +5,7 @@ import { Args, Flags } from '@oclif/core'
 import { chat } from '../src/chat/index.js'
 import { largerThanMemory } from '../src/doctor/index.js'
 import { MqError } from '../src/errors/index.js'
-import { loadPlaced } from '../src/load-placed.js'
+import { loadWithOffload } from '../src/load-with-offload.js'
 import { locateModel } from '../src/locate-model.js'
 import type { Generated, GenerateOptions, LlamaModel } from '../src/runner/index.js'
 import { formatSeconds } from '../src/terminal/index.js'
@@ -84,7 +84,7 @@ The prompt is sent as a user message in the model's chat template, unless the mo
     )
     const warning = await largerThanMemory(path)
     if (warning !== undefined) process.stderr.write(`The model is larger than memory: ${warning}.\n`)
-    await using model = await loadPlaced(path, options, (note) => process.stderr.write(`Note: ${note}\n`))
+    await using model = await loadWithOffload(path, options, (note) => process.stderr.write(`Note: ${note}\n`))
     if (prompt === undefined) {
       await this.#chat(model, { ...sampling, system })
       return undefined

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { Args, Flags } from '@oclif/core'
 import { MqError } from '../src/errors/index.js'
-import { loadPlaced } from '../src/load-placed.js'
+import { loadWithOffload } from '../src/load-with-offload.js'
 import { locateModel } from '../src/locate-model.js'
 import { defaultRegistryDirectory } from '../src/registry/index.js'
 import type { LlamaModel } from '../src/runner/index.js'
@@ -132,7 +132,7 @@ Tools and JSON schemas need --engine llama-server, which hands over to the llama
     const running = await startEndpoint({
       serves: single ?? { registry: directory },
       load: (path: string, ended: AbortSignal): Promise<LlamaModel> =>
-        loadPlaced(path, { ...load, slots, contextLength, signal: AbortSignal.any([this.signal, ended]) }, (note) =>
+        loadWithOffload(path, { ...load, slots, contextLength, signal: AbortSignal.any([this.signal, ended]) }, (note) =>
           process.stderr.write(`Note: ${note}\n`),
         ),
       host,

@@ -164,7 +164,7 @@ export {
   speedEstimateText,
 } from './doctor/index.js'
 export { generate } from './generate.js'
-export { loadPlaced, type Placing, placeModel } from './load-placed.js'
+export { chooseOffload, loadWithOffload, type Offload } from './load-with-offload.js'
 export { type LocateOptions, locateModel } from './locate-model.js'
 export {
   type Generated,

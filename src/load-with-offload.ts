@@ -4,11 +4,11 @@ import { buffersOf, type CacheType, cacheTypes, modelShape, placeOnGpu } from '.
 import { makeBlueprint } from './model/index.js'
 import { type Device, findLibraries, type LlamaModel, type LoadOptions, listDevices, loadModel } from './runner/index.js'
 
-/** Memory of a GPU that is left to others: the driver, the display, the difference between what is estimated and what is taken. */
+/** GPU memory that stays free, in bytes: for the driver, the display, and the error of the estimate. */
 const leftFree = 512 * 2 ** 20
 
-/** Which layers go to the GPU, and which routed experts stay behind. */
-export interface Placing {
+/** Number of layers on the GPU, and of layers whose routed experts stay in main memory. */
+export interface Offload {
   readonly gpuLayers: number
   readonly cpuExpertLayers: number
   /** The GPU it was fitted to. */
@@ -16,25 +16,25 @@ export interface Placing {
 }
 
 /**
- * Loads a model with its layers and experts where they fit: where `gpuLayers` is not given, as many as the free memory of the GPU holds, by
- * the figures of `mq plan`. Without a GPU, or a build of llama.cpp for one, all stays on the processor.
+ * Loads a model with GPU offload: where `gpuLayers` is not given, as many layers as the free memory of the GPU holds, by the estimates of
+ * `mq plan`. Without a GPU, or a build of llama.cpp for one, all stays on the processor.
  * @param onNote is told where layers were asked for on a GPU and there is none.
  * @throws MqError as loadModel.
  */
-export async function loadPlaced(
+export async function loadWithOffload(
   path: string,
   options: LoadOptions = {},
   onNote: (note: string) => void = () => undefined,
 ): Promise<LlamaModel> {
-  const { gpuLayers, cpuExpertLayers } = await placeModel(path, options)
+  const { gpuLayers, cpuExpertLayers } = await chooseOffload(path, options)
   const model = await loadModel(path, { ...options, gpuLayers, cpuExpertLayers })
   if (gpuLayers !== 0 && model.info.gpus.length === 0)
     onNote('llama.cpp finds no GPU, so all layers stay on the processor; `mq doctor` shows what is installed.')
   return model
 }
 
-/** Where a model's parts go with these options. @throws MqError LLAMA_MISSING, LLAMA_VERSION, FILE_MISSING. */
-export async function placeModel(path: string, options: LoadOptions): Promise<Placing> {
+/** Chooses the GPU offload of a model. @throws MqError LLAMA_MISSING, LLAMA_VERSION, FILE_MISSING. */
+export async function chooseOffload(path: string, options: LoadOptions): Promise<Offload> {
   const { gpuLayers, cpuExpertLayers, libraries = findLibraries(), signal } = options
   if (gpuLayers !== undefined) return { gpuLayers, cpuExpertLayers: cpuExpertLayers ?? 0 }
   const none = { gpuLayers: 0, cpuExpertLayers: cpuExpertLayers ?? 0 }
@@ -49,7 +49,7 @@ export async function placeModel(path: string, options: LoadOptions): Promise<Pl
   return { gpuLayers: fitted.gpuLayers, cpuExpertLayers: cpuExpertLayers ?? fitted.cpuExpertLayers, device }
 }
 
-async function fit(path: string, options: LoadOptions, bytes: number): Promise<Omit<Placing, 'device'>> {
+async function fit(path: string, options: LoadOptions, bytes: number): Promise<Omit<Offload, 'device'>> {
   const { contextLength = 4096, slots = 1, keyType = 'f16' } = options
   const file = await openGguf(path)
   const sizes = new Map(file.tensors.map(({ name, start, end }) => [name, end - start]))
