@@ -1,6 +1,6 @@
 /**
- * Reusable buffers: a task takes buffers, releases single ones, and all of them when it ends. So the memory of a thread stays at what its
- * largest tasks need, without garbage collection.
+ * Reusable buffers: a task takes buffers, and releases them one by one or all at its end. The memory of a thread stays at what its largest tasks
+ * need, without garbage collection.
  */
 export interface BufferPool {
   /** A buffer of `length` bytes with undefined content. */
@@ -13,11 +13,11 @@ export interface BufferPool {
   reset(): void
 }
 
-/** Sizes are rounded up to this, so that tasks of nearly one size share their buffers. */
+/** Sizes are rounded up to a multiple of this, in bytes, so that tasks of similar sizes share buffers. */
 const step = 64 * 2 ** 10
-/** Larger buffers are not kept for the next task: most tasks need none, and every thread would come to hold some. */
+/** Larger buffers, in bytes, are not kept for the next task: few tasks need them, and every thread would hold some. */
 const largestKept = 4 * 2 ** 20
-/** A free buffer serves a request of at least this share of it; smaller ones would hold too much. */
+/** A free buffer is reused for requests of at least this share of its size. */
 const minUse = 0.5
 
 /** An empty pool. */
@@ -32,7 +32,7 @@ export function newBufferPool(): BufferPool {
       if (fits && (best === undefined || buffer.byteLength < best.byteLength)) best = buffer
     }
     if (best === undefined) {
-      // What did not fit a request is dropped, or sizes that change from tensor to tensor would pile up.
+      // Buffers that did not fit are dropped, or sizes that change from tensor to tensor would accumulate.
       free = free.filter(({ byteLength }) => byteLength > length || byteLength < minUse * length)
       best = new ArrayBuffer(Math.max(1, Math.ceil(length / step)) * step)
     } else {

@@ -7,7 +7,7 @@ import { memoryShare, taskBytesOf } from './memory.js'
 import { rowRangesOf } from './row-ranges.js'
 import type { PreparedKey, RowRun, WorkerTask } from './task.js'
 
-/** Steps of a quantization that take memory of their own. */
+/** Steps of a quantization that need memory of their own. */
 export interface MemorySteps {
   /** Errors of types are measured. */
   readonly measures: boolean
@@ -15,16 +15,16 @@ export interface MemorySteps {
   readonly dampings: boolean
 }
 
-/** Values of a task, where rows can be cut so small. */
+/** Values of a task, where rows can be split that small. */
 const taskElements = { quantize: 2 ** 18, measure: 2 ** 17 } as const
 
-/** One type of each layout of feedback. */
+/** One type for each layout of error feedback. */
 const ofEachLayout = ['Q2_K', 'Q4_K', 'IQ2_XXS', 'IQ2_XS'] as const
 const ofOneLayout = ['Q4_K'] as const
 
 /**
- * Refuses a limit on memory that some step of a quantization could not keep, before any of them begins. Which types tensors will have is
- * not known yet: what is asked for is enough for any.
+ * Checks a memory limit against the needs of all steps of a quantization, before the first begins. The types of tensors are not known yet: the
+ * limit has to be enough for any types.
  * @throws MqError MEMORY_TOO_SMALL, with a limit that is enough for all steps.
  */
 export function checkMemory(
@@ -55,7 +55,7 @@ export function checkMemory(
   if (memoryBytes < most) throw MqError.of('MEMORY_TOO_SMALL', { asked: memoryBytes, least: most })
 }
 
-/** More than any matrix has. */
+/** More elements than any matrix has. */
 const wholeMatrix = 2 ** 50
 
 function maxElements({ recipe, start, end }: RowRun, elements: number): number {

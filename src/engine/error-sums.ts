@@ -16,7 +16,7 @@ export interface ErrorSums {
   readonly weightedError: number
   /** Sum of w x^2. */
   readonly weightedNorm: number
-  /** Values beyond the reach of their block: see clippedCount. */
+  /** Clipped values: see clippedCount. */
   readonly clipped: number
   /** Sum over rows e of x - x' of e H e^T, H the covariance of the inputs; 0 where that is not known. May be over fewer rows than the rest. */
   readonly outputError: number
@@ -27,7 +27,7 @@ export interface ErrorSums {
 /** Sums of outputs where no input covariance is known. */
 export const noOutputs = { outputError: 0, outputNorm: 0 }
 
-/** Sums of nothing: where adding up begins. */
+/** Sums of no values. */
 export const noErrorSums: ErrorSums = {
   count: 0,
   squaredError: 0,
@@ -131,9 +131,8 @@ function weightedSums(
 const groupSize = 32
 
 /**
- * Counts values that are farther out than their block reaches: outside of what is stored for their group of 32, by more than half of the
- * step that the type's bits would allow between the group's extremes. Rounding leaves no value so far out; a scale that is too small
- * does.
+ * Counts clipped values: outside of the range that is stored for their group of 32, by more than half of the quantization step between the
+ * group's extremes. Rounding alone leaves no value that far out; a scale that is too small does.
  * @param bitsPerWeight of the type; its whole part is taken for the bits of a code.
  */
 export function clippedCount(values: Float32Array, stored: Float32Array, bitsPerWeight: number): number {

@@ -2,41 +2,41 @@ import type { CovarianceSource } from '../covariance/index.js'
 import type { PreparedKey, TaskResult, WorkerTask } from './task.js'
 
 /**
- * Where tasks are done: threads of this process (thread-executor.ts); a queue to other processes and machines would be another. All that
- * goes in and comes out is data, and what several tasks need is made once and named by its content.
+ * Runs tasks: on threads of this process (thread-executor.ts), in the calling thread (inline-executor.ts), or elsewhere. Tasks and results are
+ * plain data. Data that several tasks need is prepared once and identified by a content key.
  */
 export interface Executor {
-  /** So many tasks are worth handing over at a time; more would only wait. */
+  /** Number of tasks to run at a time; further tasks would only wait. */
   readonly capacity: number
   /**
-   * Makes what tasks need of a covariance and keeps it under its content key.
-   * @param origin the covariance that it is made from, where that is kept already; else `source` says what to read.
-   * @returns the bytes that it takes.
+   * Computes data that tasks need from a covariance, and stores it under its content key.
+   * @param from `origin`: the prepared covariance to compute it from; `source`: the covariance to read.
+   * @returns its size in bytes.
    * @throws MqError, FormatError: what reading it throws.
    */
   prepare(key: PreparedKey, from: { readonly source: CovarianceSource } | { readonly origin: PreparedKey }): Promise<number>
-  /** No task to come needs this any more, unless it is prepared again. */
+  /** Discards prepared data: no later task needs it, unless it is prepared again. */
   forget(key: PreparedKey): void
-  /** Does a task, whose needs are all kept. @throws MqError, FormatError: what went wrong in the task; INTERNAL where the executor did. */
+  /** Runs a task whose prepared data is stored. @throws MqError, FormatError: errors of the task; INTERNAL for a failure of the executor. */
   run(task: WorkerTask): Promise<TaskResult>
-  /** Is told of a failure that belongs to no task. */
+  /** Calls the listener for a failure outside of any task. */
   onFailure(listener: (error: Error) => void): void
-  /** Ends all that is under way. */
+  /** Stops all running tasks. */
   close(): Promise<void>
 }
 
-/** Where tasks put their blocks: places in files (file-access.ts); an upload would be another. */
+/** Where tasks write their blocks: files (file-access.ts); an upload would be another. */
 export interface Sink {
-  /** Puts the blocks of a task at its place. Places of two tasks never overlap, and come in any order. */
-  put(place: { readonly output: string; readonly offset: number }, blocks: Uint8Array): Promise<void>
+  /** Writes the blocks of a task at its offset. Ranges of two tasks never overlap, and come in any order. */
+  put(target: { readonly output: string; readonly offset: number }, blocks: Uint8Array): Promise<void>
 }
 
-/** What names prepared data by its content: the calibration, the input, the form and its damping. */
+/** Content key of prepared data: digest of the calibration, input, form and damping. */
 export function contentKey(calibration: string, key: PreparedKey): string {
   return `${calibration} ${keyText(key)}`
 }
 
-/** What tells keys of one calibration apart. */
+/** The key within one calibration. */
 export function keyText({ input, form, damping }: PreparedKey): string {
   return `${form} ${damping} ${input}`
 }

@@ -1,7 +1,7 @@
 import { keyText } from './executor.js'
 import { defaultDamping, heldOutRows, type InputCovariances } from './input-covariances.js'
 import type { FeedbackMemory } from './memory.js'
-import { makingBytes, threadBytes } from './prepared-bytes.js'
+import { preparationBytes, threadBytes } from './prepared-bytes.js'
 import { originOf } from './prepared-cache.js'
 import type { RunOptions } from './run-tasks.js'
 import type { PreparedKey, WorkerTask } from './task.js'
@@ -32,7 +32,7 @@ export interface NeedsMemory {
   readonly bytesOf: (key: PreparedKey) => number
 }
 
-/** What running tasks reads of a calibration. */
+/** The part of a calibration that running tasks needs. */
 export function inputsOf(calibration: InputCovariances, { bytesOf }: NeedsMemory): NonNullable<RunOptions['inputs']> {
   return {
     digest: calibration.digest,
@@ -47,9 +47,9 @@ export function inputsOf(calibration: InputCovariances, { bytesOf }: NeedsMemory
   }
 }
 
-/** What is needed in each thread, and at most for a task. */
+/** Memory for prepared data in each thread, and the largest of a task. */
 export function memoryOfNeeds(calibration: InputCovariances, tasks: Iterable<Pick<WorkerTask, 'needs'>>): NeedsMemory {
-  const bytesOf = (key: PreparedKey): number => makingBytes(key, calibration.rankOf(key.input))
+  const bytesOf = (key: PreparedKey): number => preparationBytes(key, calibration.rankOf(key.input))
   const memory = { threadBytes: 0, sharedBytes: 0 }
   const seen = new Set<string>()
   for (const { needs = [] } of tasks) {

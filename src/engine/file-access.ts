@@ -17,8 +17,8 @@ interface OpenFile {
 }
 
 /**
- * A blueprint's files and the files that are written, each opened when it is first used. Blocks go to their places in files that are there
- * at their full size already: several threads write one file at once.
+ * A blueprint's files and the files that are written, each opened when it is first used. Output files exist at their full
+ * size already, so that several threads write to one file at once.
  */
 export interface OpenFiles extends Sink {
   /**

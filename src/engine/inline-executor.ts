@@ -1,5 +1,5 @@
 import type { Executor } from './executor.js'
-import { sendingTasks } from './sending-tasks.js'
+import { messageExecutor } from './message-executor.js'
 import type { PrepareReply, WorkerReply, WorkerSetup } from './task.js'
 import { newTaskRunner } from './task-runner.js'
 
@@ -7,26 +7,26 @@ import { newTaskRunner } from './task-runner.js'
 const capacity = 3
 
 /**
- * Does tasks in this thread, with the same bytes as threads would write: for work that takes less time than a thread needs to start
+ * Runs tasks in the calling thread, with the same bytes as worker threads write: for work that takes less time than the start of a thread
  * (small-work.ts). Between tasks, which read and write their files asynchronously, progress and signals are served.
  */
 export async function inlineExecutor(setup: WorkerSetup): Promise<Executor> {
   const runner = await newTaskRunner(setup)
-  const underWay = new Set<Promise<WorkerReply | PrepareReply>>()
+  const running = new Set<Promise<WorkerReply | PrepareReply>>()
   let isClosed = false
   return {
-    ...sendingTasks(setup, async (message, what) => {
+    ...messageExecutor(setup, async (message, what) => {
       if (isClosed) throw new RangeError(`${what} comes after the end of the work`)
       const reply = runner.run(message)
-      underWay.add(reply)
-      return await reply.finally(() => underWay.delete(reply))
+      running.add(reply)
+      return await reply.finally(() => running.delete(reply))
     }),
     capacity,
-    // Nothing runs here but tasks.
+    // Nothing but tasks runs here, so there are no other failures.
     onFailure: () => {},
     async close() {
       isClosed = true
-      await Promise.allSettled(underWay)
+      await Promise.allSettled(running)
       runner.close()
     },
   }

@@ -3,7 +3,7 @@ import type { GgmlTypeName } from '../../formats/ggml/types.js'
 import type { CovarianceSource } from '../covariance/index.js'
 import { rowLength } from '../recipe/index.js'
 import type { Importance } from './row-ranges.js'
-import { spreadRows } from './spread-rows.js'
+import { sampleRows } from './sample-rows.js'
 import type { PreparedKey, RowRun } from './task.js'
 
 /** Covariances of the inputs of a model's weight matrices, from a calibration file or from the weights alone. */
@@ -60,5 +60,5 @@ export const heldOutBytes = 4 * 4 * heldOutValues
 /** Held-out rows of an input, up to the limit, evenly spaced over all. */
 export async function heldOutRows(calibration: InputCovariances, input: string, columns: number): Promise<Float32Array> {
   const rows = await calibration.heldOut(input)
-  return spreadRows(rows, columns, Math.floor(Math.min(512, heldOutValues / columns)))
+  return sampleRows(rows, columns, Math.floor(Math.min(512, heldOutValues / columns)))
 }

@@ -7,6 +7,6 @@ export function isCopy(recipe: Recipe, type: GgmlTypeName): boolean {
 }
 
 /** Whether a type stores every value of a recipe without loss, so that there is no error to measure. */
-export function storesExactly(type: GgmlTypeName, recipe: Recipe): boolean {
+export function isLossless(type: GgmlTypeName, recipe: Recipe): boolean {
   return type === 'F32' || ((type === 'F16' || type === 'BF16') && onlyMoves(type, recipe))
 }

@@ -22,7 +22,7 @@ export interface HeldOutRequest {
   readonly dampings: readonly number[]
 }
 
-/** What is measured on held-out rows, and with which means. */
+/** What to measure on held-out rows, and the threads, memory and calibration to use. */
 export interface HeldOutOptions {
   readonly blueprint: Blueprint
   readonly requests: readonly HeldOutRequest[]
@@ -35,13 +35,14 @@ export interface HeldOutOptions {
 const sampledRows = 64
 
 /**
- * Output errors of sampled weight rows on held-out activations: group -> damping -> relative error, summed over the group's matrices. The same for any number of threads.
+ * Measures output errors of sampled weight rows on held-out activations: group -> damping -> relative error, summed over the group's matrices. The
+ * same for any number of threads.
  * @throws as `measure`.
  */
 export async function* measureHeldOut(options: HeldOutOptions): WithProgress<Map<string, Map<number, number>>> {
   const { blueprint, requests, calibration } = options
   const tensors = new Map(blueprint.tensors.map((tensor) => [tensor.name, tensor]))
-  // What has one input comes together, since it shares what is made of it.
+  // Requests with the same input are adjacent, since they share prepared data.
   const inputName = ({ tensor, matrix }: HeldOutRequest): string => calibration.inputOf(tensor, matrix) ?? ''
   const together = requests.toSorted((a, b) => (inputName(a) < inputName(b) ? -1 : inputName(a) > inputName(b) ? 1 : 0))
   const trials = together.flatMap(({ group, tensor: name, matrix, type, dampings }) => {

@@ -38,7 +38,7 @@ export interface MeasureRequest {
   readonly rows?: number
 }
 
-/** What is measured, and with which means. */
+/** What to measure, and the threads, memory and calibration to use. */
 export interface MeasureOptions {
   readonly blueprint: Blueprint
   readonly requests: readonly MeasureRequest[]

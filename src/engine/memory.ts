@@ -3,15 +3,15 @@ import { MqError } from '../errors/index.js'
 import { runElements, type WorkerTask } from './task.js'
 
 // Measured on Linux with Node 20; npm run bench -- pipeline --memory shows whether they hold.
-/** Growth of the process besides tasks: journal, messages to threads, garbage. */
+/** Growth of the process apart from tasks: journal, messages to threads, garbage. */
 const growthBytes = 40 * 2 ** 20
 /** A thread: its JavaScript heap, and the kernels' memory. */
 const threadBytes = 20 * 2 ** 20
 /** Memory of most tasks; a few have rows that cannot be split so small. */
 const ordinaryTaskBytes = 3 * 2 ** 20
-/** The limit where none is given, and where so much is enough for all threads. */
+/** Default memory limit, where it is enough for all threads. */
 const defaultMemoryBytes = 600e6
-/** Tasks of each thread for which there is room where no limit is given. */
+/** Tasks for each thread that fit where no limit is given. */
 const ordinaryTasksEach = 2
 
 /** Memory for prepared covariances, besides tasks. */
@@ -23,17 +23,17 @@ export interface FeedbackMemory {
 }
 
 /**
- * Prepared data that is freed stays with the process: the C library keeps a thread's memory for that thread, and each step of a run has
- * threads of its own. Measured on one layer of a model with rows of 14,336, planned and quantized, beside what is in use.
+ * Freed prepared data is not returned to the system: the C library keeps a thread's memory for that thread, and each step of a run has threads of
+ * its own. Relative to the data in use; measured on one layer of a model with rows of 14,336, planned and quantized.
  */
-const keptOfShared = 1.5
+const retainedFactor = 1.5
 
-/** How a limit on memory is shared out. */
+/** Distribution of a memory limit. */
 export interface MemoryShare {
   readonly threads: number
-  /** Bytes for all tasks in flight together. */
+  /** Bytes for all running tasks together. */
   readonly taskBytes: number
-  /** Whether small work may be done without threads: where nobody asked for several. */
+  /** Whether small work may run without worker threads: true unless several were requested. */
   readonly mayRunInline: boolean
 }
 
@@ -55,7 +55,7 @@ export function memoryShare(
   const { sharedBytes } = feedback
   const threads = askedThreads ?? availableParallelism()
   const mayRunInline = (askedThreads ?? 1) === 1
-  const heldBytes = residentBytes() + growthBytes + Math.ceil(keptOfShared * sharedBytes)
+  const heldBytes = residentBytes() + growthBytes + Math.ceil(retainedFactor * sharedBytes)
   const eachBytes = threadBytes + feedback.threadBytes
   const ordinary = Math.min(largestTask, ordinaryTaskBytes)
   if (memoryBytes === undefined) {
@@ -64,7 +64,7 @@ export function memoryShare(
     return { threads, taskBytes, mayRunInline }
   }
   const least = heldBytes + sharedBytes + eachBytes + largestTask
-  // Rounded up: what the process holds differs a little from one run to the next.
+  // Rounded up: resident memory differs a little from one run to the next.
   if (memoryBytes < least) throw MqError.of('MEMORY_TOO_SMALL', { asked: memoryBytes, least: roundedUp(least) })
   const room = memoryBytes - heldBytes
   const fitting = Math.max(1, Math.floor((room - sharedBytes - (largestTask - ordinary)) / (eachBytes + ordinary)))
@@ -75,8 +75,8 @@ export function memoryShare(
 let start: { readonly rss: number; readonly used: number } | undefined
 
 /**
- * What the process holds, without what an earlier step has given back: threads that have ended leave memory with the process that the next
- * step's threads take again. So every step of a run, planning first, is measured from the same place.
+ * Resident memory without what an earlier step has freed: threads that have ended leave memory with the process, which the threads of the next
+ * step reuse. So every step of a run, planning first, has the same baseline.
  */
 function residentBytes(): number {
   const { rss, heapUsed, external } = process.memoryUsage()
@@ -85,20 +85,20 @@ function residentBytes(): number {
   return Math.min(rss, start.rss + Math.max(0, used - start.used))
 }
 
-/** What the process holds when a step begins differs from one run to the next by as much as 70 MB: garbage that is not collected yet. */
+/** Resident memory at the start of a step varies from one run to the next by up to 70 MB of garbage that is not collected yet. */
 const spareBytes = 8e7
 
-/** Whole tens of megabytes, with as much to spare. */
+/** Rounded up to tens of megabytes, with `spareBytes` added. */
 function roundedUp(bytes: number): number {
   return 1e7 * Math.ceil((bytes + spareBytes) / 1e7)
 }
 
-/** For each f32 byte of rows: the rows, the source's bytes or the rows they are picked from, the blocks. */
+/** Bytes of a task for each f32 byte of its rows: the rows, the source's bytes or the rows before a permutation, the blocks. */
 const quantizeFactor = 3
 /** The same with a type's values read back, and garbage of many types. */
 const measureFactor = 5
 
-/** About what a task holds in memory. */
+/** Estimated bytes that a task holds in memory. */
 export function taskBytes(task: WorkerTask): number {
   const elements = task.kind === 'quantize' ? runElements(task.run) : task.runs.reduce((sum, run) => sum + runElements(run), 0)
   return taskBytesOf(task.kind, elements)

@@ -1,7 +1,7 @@
 import { heldOutBytes } from './input-covariances.js'
 import type { Prepared, PreparedKey } from './task.js'
 
-// Bytes of data prepared from covariances, by rank, or 'whole' for a full covariance.
+// Sizes of data prepared from covariances, by rank, or 'whole' for a full covariance.
 
 /** Bytes of prepared data. */
 export function sizeOf(prepared: Prepared): number {
@@ -13,7 +13,7 @@ export function sizeOf(prepared: Prepared): number {
 }
 
 /** Estimated bytes to prepare data: input, working memory and result. */
-export function makingBytes({ form, columns }: PreparedKey, rank: number | 'whole'): number {
+export function preparationBytes({ form, columns }: PreparedKey, rank: number | 'whole'): number {
   switch (form) {
     case 'held-out':
       return heldOutBytes

@@ -1,16 +1,16 @@
 import { keyText } from './executor.js'
 import type { PreparedKey } from './task.js'
 
-/** What tasks under way need that is made of covariances, and as much of what was needed before as there is room for. */
+/** Cache of data prepared from covariances: what running tasks need, and as much of what earlier tasks needed as fits. */
 export interface PreparedCache {
-  /** Bytes of what is in use, or being made. */
+  /** Bytes in use or in preparation. */
   readonly usedBytes: number
   has(key: PreparedKey): boolean
   /** Additional bytes in use with these keys. */
   missingBytes(keys: readonly PreparedKey[]): number
   /** Evicts unused data, least recently used first, until at most `bytes` are held or only data in use is left. */
   shrinkTo(bytes: number): void
-  /** Makes what is not there, and holds it all until it is released. */
+  /** Prepares what is missing, and keeps it all until it is released. */
   take(keys: readonly PreparedKey[]): Promise<void>
   release(keys: readonly PreparedKey[]): void
 }
@@ -24,10 +24,10 @@ interface Kept {
 
 /**
  * An empty cache.
- * @param make has the executor prepare one, of the input's covariance what is made of that: it comes from the cache, too, so that it is made
- *   once. Resolves to the bytes that it takes.
- * @param bytesOf about what it takes to make one.
- * @param forget has the executor forget one.
+ * @param make prepares data with the executor. `origin`: the cached covariance to compute it from, so that it is prepared once. Resolves to
+ *   the size in bytes.
+ * @param bytesOf estimated bytes to prepare one.
+ * @param forget discards it in the executor.
  */
 export function newPreparedCache(
   make: (key: PreparedKey, origin?: PreparedKey) => Promise<number>,
@@ -102,7 +102,7 @@ export function newPreparedCache(
   }
 }
 
-/** What a thing is made from; undefined where that is not kept. */
+/** The covariance that prepared data is computed from; undefined for data that is computed from the source. */
 export function originOf({ input, form, columns }: PreparedKey): PreparedKey | undefined {
   return form === 'covariance' || form === 'held-out' ? undefined : { input, form: 'covariance', damping: 0, columns }
 }

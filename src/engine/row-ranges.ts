@@ -7,10 +7,10 @@ import type { RowRun } from './task.js'
 /** Importance of a tensor's columns: one weight for each column, or for each column of each matrix (expert) one after the other. */
 export type Importance = (tensorName: string) => Float32Array | undefined
 
-/** Rows that kernels of error feedback take at a time: where there is a choice, none of their lanes is left empty. */
-const rowsInLanes = 16
+/** Rows that the error feedback kernels process at a time: ranges are multiples of it where possible, so that no SIMD lane is empty. */
+const laneRows = 16
 
-/** One matrix of a tensor: an expert, a head, or the whole of it. Rows of a task never come from two. */
+/** One matrix of a tensor: an expert, a head, or the whole of it. A task has rows of one matrix only. */
 interface Matrix {
   readonly recipe: Recipe
   /** First row of the matrix in its recipe. */
@@ -30,14 +30,14 @@ export interface Columns {
 }
 
 /**
- * Cuts a tensor into runs of rows of at most about `elements` values, in order. A run starts and ends where its recipe likes to be cut,
- * holds at least one step of it, and never spans two experts, whose importance differs.
+ * Splits a tensor into ranges of rows of at most about `elements` values, in order. Ranges start and end at multiples of the recipe's row step,
+ * contain at least one step, and never span two experts, whose importance differs.
  */
 export function* rowRangesOf(tensor: BlueprintTensor, elements: number, known: Columns = {}): Generator<RowRun> {
   for (const matrix of matricesOf(tensor, known)) {
     const step = preferredRowStep(matrix.recipe)
     const most = Math.max(1, Math.floor(elements / (rowLength(tensor) * step))) * step
-    const rows = most > rowsInLanes && rowsInLanes % step === 0 ? most - (most % rowsInLanes) : most
+    const rows = most > laneRows && laneRows % step === 0 ? most - (most % laneRows) : most
     for (let row = 0; row < matrix.rows; ) {
       // Cut at multiples of the step in the recipe, wherever the matrix begins in it.
       const start = matrix.firstRow + row
@@ -50,9 +50,9 @@ export function* rowRangesOf(tensor: BlueprintTensor, elements: number, known: C
 }
 
 /**
- * A sample of about `rows` rows: short runs, evenly spaced over every matrix of the tensor, the same ones each time. With fewer rows
- * than matrices it takes one row of every so many matrices.
- * @param options maxMatrices: so many at most, where each costs something of its own. runRows: rows that lie together.
+ * Samples about `rows` rows: short runs, evenly spaced over every matrix of the tensor; the same rows each time. With fewer rows than matrices
+ * it takes one row of evenly spaced matrices.
+ * @param options maxMatrices: limit of matrices to sample, where each needs data of its own. runRows: consecutive rows of a run.
  */
 export function sampleTensor(
   tensor: BlueprintTensor,
@@ -75,7 +75,7 @@ export function sampleMatrixOf(tensor: BlueprintTensor, matrix: number, rows: nu
 }
 
 function sampleMatrix(matrix: Matrix, rows: number, maxRunRows: number): RowRun[] {
-  if (rows >= matrix.rows) return everyRow(matrix, maxRunRows)
+  if (rows >= matrix.rows) return allRows(matrix, maxRunRows)
   const runRows = Math.min(maxRunRows, rows)
   const runs = Math.floor(rows / runRows)
   return Array.from({ length: runs }, (_, run) => {
@@ -84,7 +84,7 @@ function sampleMatrix(matrix: Matrix, rows: number, maxRunRows: number): RowRun[
   })
 }
 
-function everyRow(matrix: Matrix, together: number): RowRun[] {
+function allRows(matrix: Matrix, together: number): RowRun[] {
   return Array.from({ length: Math.ceil(matrix.rows / together) }, (_, run) =>
     runOf(matrix, run * together, Math.min(matrix.rows, (run + 1) * together)),
   )
@@ -119,7 +119,7 @@ function checkedImportance(
   const columns = rowLength(tensor)
   if (importance.length === columns) return () => importance
   if (importance.length === columns * matrices) {
-    // Copies: a view would drag the other experts' weights along to the worker.
+    // Copies: a view would send the buffer of all experts to the worker.
     return (matrix) => importance.slice(matrix * columns, (matrix + 1) * columns)
   }
   throw MqError.of('IMPORTANCE_MISMATCH', {

@@ -14,19 +14,19 @@ export interface RunOptions {
   readonly setup: WorkerSetup
   /** Worker threads; by default one for each core that this process may use. */
   readonly threads?: number
-  /** Whether work that takes less time than a thread needs to start is done in this thread, by default it is not. */
+  /** Whether work that takes less time than the start of a thread runs in the calling thread; by default it does not. */
   readonly mayRunInline?: boolean
-  /** What all tasks under way may hold in memory together; by default there is no limit: see memoryShare. */
+  /** Memory limit of all running tasks together, in bytes; by default none. See memoryShare. */
   readonly memoryBytes?: number
-  /** Where covariances come from; about what it takes to make of them what a task needs. */
+  /** Source of covariances, and the estimated bytes to prepare data from one. */
   readonly inputs?: {
-    /** Of the calibration. */
+    /** Digest of the calibration. */
     readonly digest: string
     source(key: PreparedKey): Promise<CovarianceSource>
     bytesOf(key: PreparedKey): number
   }
   readonly signal?: AbortSignal
-  /** What is being done, for INTERRUPTED. */
+  /** Name of the work, for INTERRUPTED. */
   readonly what: string
   /** The module that threads run, compiled; a test may give another. */
   readonly worker?: string
@@ -44,9 +44,9 @@ const noInputs = {
 }
 
 /**
- * Runs tasks on threads, or in this one, and yields each as it ends, in no particular order. Tasks are taken from the iterable only as their memory
- * fits, with what they need of covariances: that is made once, while tasks before them still run, and kept as there is room. Whatever ends
- * it - the last task, a failure, an abort, the consumer - no task runs on after it.
+ * Runs tasks on worker threads, or in the calling thread, and yields each as it ends, in no particular order. A task starts only when its memory
+ * and its prepared data fit the limit. Prepared data is computed once, while earlier tasks still run, and is cached as memory allows. When the
+ * generator ends - after the last task, a failure, an abort, or by its consumer - no task keeps running.
  */
 export async function* runTasks<Task extends WorkerTask>(
   tasks: Iterable<Task>,
@@ -71,7 +71,7 @@ export async function* runTasks<Task extends WorkerTask>(
   const finished: FinishedTask<Task>[] = []
   let failure: Error | undefined
   let wake = (): void => {}
-  let underWay = 0
+  let running = 0
   let heldBytes = 0
 
   const fail = (error: Error): void => {
@@ -84,14 +84,14 @@ export async function* runTasks<Task extends WorkerTask>(
     (key) => executor.forget(key),
   )
   const fits = (task: Task): boolean =>
-    underWay === 0 ||
-    (underWay < executor.capacity &&
+    running === 0 ||
+    (running < executor.capacity &&
       heldBytes + taskBytes(task) + cache.usedBytes + cache.missingBytes(task.needs ?? []) <= memoryBytes)
   const abort = (): void => fail(MqError.of('INTERRUPTED', { what }))
   const start = async (task: Task): Promise<void> => {
     const bytes = taskBytes(task)
     const { needs = [], nextNeeds = [] } = task
-    underWay += 1
+    running += 1
     heldBytes += bytes
     try {
       cache.shrinkTo(memoryBytes - heldBytes - cache.missingBytes(needs))
@@ -103,7 +103,7 @@ export async function* runTasks<Task extends WorkerTask>(
       fail(error as Error)
     }
     cache.release(needs)
-    underWay -= 1
+    running -= 1
     heldBytes -= bytes
     wake()
   }
@@ -135,7 +135,7 @@ export async function* runTasks<Task extends WorkerTask>(
         yield* finished.splice(0)
         continue
       }
-      if (underWay === 0) return
+      if (running === 0) return
       await new Promise<void>((resolve) => {
         wake = resolve
       })

@@ -2,22 +2,22 @@ import type { WorkerTask } from './task.js'
 import { runElements } from './task.js'
 
 /**
- * Work of so many encoded values is done in this thread. A worker thread takes 0.13 s of processor time to start (Node 20), the encoders
- * 0.02 to 0.16 us for a value: so it takes about as long as a thread's start, or less.
+ * Up to this many encoded values are quantized in the calling thread. A worker thread takes 0.13 s of processor time to start (Node 20), the
+ * encoders 0.02 to 0.16 us for a value: about as long as the start of a thread, or less.
  */
 const maxValues = 2 ** 20
-/** A value that is copied or converted without loss takes at most a sixteenth of the time of one that is encoded. */
+/** Time of a value that is copied or converted without loss, relative to one that is encoded, at most. */
 const plainShare = 1 / 16
-/** A value encoded with error feedback takes at most so much as four without. */
+/** Time of a value with error feedback, relative to one without, at most. */
 const feedbackFactor = 4
-/** Opening, reading and writing: what a task takes besides its values. */
+/** Overhead of a task (opening, reading, writing), in encoded values. */
 const taskValues = 512
-/** Preparing a covariance takes columns^3 multiplications, so many in the time of an encoded value. */
+/** Preparing a covariance takes columns^3 multiplications; this many take the time of one encoded value. */
 const productsPerValue = 64
 
 /**
- * Takes tasks from a list as long as they are small together.
- * @returns the same tasks, those taken first and then what is left of the list; `isSmall` where all are small together.
+ * Reads ahead in a list of tasks to decide whether all of them together are small.
+ * @returns the same tasks in the same order, and whether they are small.
  */
 export function lookAhead<Task extends WorkerTask>(tasks: Iterable<Task>): { tasks: Iterator<Task>; isSmall: boolean } {
   const left = tasks[Symbol.iterator]()
@@ -37,7 +37,7 @@ export function lookAhead<Task extends WorkerTask>(tasks: Iterable<Task>): { tas
   return { tasks: again(), isSmall: values <= maxValues }
 }
 
-/** The work of a task, in values encoded. @param prepared what tasks before it need already. */
+/** The work of a task, in encoded values. @param prepared names of data that earlier tasks need already. */
 function valuesOf(task: WorkerTask, prepared: Set<string>): number {
   const { needs = [] } = task
   let values = taskValues

@@ -15,7 +15,7 @@ import { addErrorSums, clippedCount, type ErrorSums, errorSums, noErrorSums, noO
 import { contentKey } from './executor.js'
 import { failureOf } from './failure.js'
 import { newOpenFiles, type OpenFiles } from './file-access.js'
-import { spreadRows } from './spread-rows.js'
+import { sampleRows } from './sample-rows.js'
 import type {
   MeasureTask,
   Prepared,
@@ -28,22 +28,22 @@ import type {
   WorkerSetup,
 } from './task.js'
 
-/** No type stores smaller values as infinity: the least that overflows a scale or a value of 16 bits is far above. */
+/** No type stores smaller values as infinity: F16 scales and values overflow far above. */
 const safeMagnitude = 4096
 
-/** Does tasks in the thread that made it, with a codec and open files of its own. */
+/** Runs tasks in the thread that created it, with a codec and open files of its own. */
 export interface TaskRunner {
   /**
-   * Does one task. Several may be under way: while one computes, the system reads for the next and writes for the last. Never rejects for
-   * what can be foreseen: an error that crosses from a worker thread loses its class and code.
+   * Runs one task. Several may run at once: while one computes, the system reads for the next and writes for the last. Expected errors are
+   * returned, not thrown: an error that crosses from a worker thread loses its class and code.
    */
   run(message: WorkerMessage): Promise<WorkerReply | PrepareReply>
-  /** Closes the files. No task may be under way. */
+  /** Closes the files. No task may be running. */
   close(): void
 }
 
-/** What a runner works with. */
-interface Means {
+/** Codec, files and caches of a runner. */
+interface Resources {
   readonly codec: Codec
   readonly files: OpenFiles
   readonly statistics: Statistics
@@ -53,7 +53,13 @@ interface Means {
 
 /** A runner for the tasks of a setup. */
 export async function newTaskRunner({ files: paths, calibration = '', effort }: WorkerSetup): Promise<TaskRunner> {
-  const means: Means = { codec: await openCodec(), files: newOpenFiles(paths), statistics: newStatistics(), calibration, effort }
+  const resources: Resources = {
+    codec: await openCodec(),
+    files: newOpenFiles(paths),
+    statistics: newStatistics(),
+    calibration,
+    effort,
+  }
   const pools: BufferPool[] = []
   return {
     async run(message) {
@@ -61,11 +67,11 @@ export async function newTaskRunner({ files: paths, calibration = '', effort }: 
       try {
         switch (message.kind) {
           case 'prepare':
-            return { ok: true, prepared: await prepare(message, means, buffers) }
+            return { ok: true, prepared: await prepare(message, resources, buffers) }
           case 'quantize':
-            return await quantize(message, message.prepared, means, buffers)
+            return await quantize(message, message.prepared, resources, buffers)
           case 'measure':
-            return await measure(message, message.prepared, means, buffers)
+            return await measure(message, message.prepared, resources, buffers)
         }
       } catch (error) {
         return { ok: false, failure: failureOf(error) }
@@ -74,16 +80,16 @@ export async function newTaskRunner({ files: paths, calibration = '', effort }: 
         pools.push(buffers)
       }
     },
-    close: () => means.files.close(),
+    close: () => resources.files.close(),
   }
 }
 
-/** @returns what all threads can read. */
-async function prepare({ key, source }: PrepareTask, means: Means, buffers: BufferPool): Promise<Prepared> {
-  const { calibration } = means
+/** Computes prepared data. @returns data in memory that all threads share. */
+async function prepare({ key, source }: PrepareTask, resources: Resources, buffers: BufferPool): Promise<Prepared> {
+  const { calibration } = resources
   const { form, damping } = key
   const covariance = await covarianceFrom(source, async (recipe, start, end) => {
-    const rows = await rowsOf({ recipe, start, end }, means, buffers)
+    const rows = await rowsOf({ recipe, start, end }, resources, buffers)
     const own = rows.slice()
     buffers.reset()
     return own
@@ -115,37 +121,37 @@ function sharedCovariance(covariance: Covariance): Covariance {
 async function quantize(
   task: QuantizeTask,
   prepared: readonly Prepared[] | undefined,
-  means: Means,
+  resources: Resources,
   buffers: BufferPool,
 ): Promise<WorkerReply> {
   const { tensor, run, type, method } = task
-  const values = await rowsOf(run, means, buffers)
-  const copied = method === 'copy' ? await storedBlocks(tensor, run, means, buffers) : undefined
+  const values = await rowsOf(run, resources, buffers)
+  const copied = method === 'copy' ? await storedBlocks(tensor, run, resources, buffers) : undefined
 
   // Nothing is awaited from here to the end of the computation, so that no other task's time is counted.
   const start = performance.now()
   let peak = 0
   const see = (largest: number): void => {
-    if (!Number.isFinite(largest)) checkFinite(tensor, run, values, means.codec)
+    if (!Number.isFinite(largest)) checkFinite(tensor, run, values, resources.codec)
     peak = Math.max(peak, largest)
   }
-  if (copied !== undefined) checkFinite(tensor, run, values, means.codec)
-  const blocks = copied ?? encode(type, values, run, prepared, means, buffers, see)
-  const sums = method === 'measure' ? [measuredSums(task, values, blocks, peak, prepared, means.codec, buffers)] : []
+  if (copied !== undefined) checkFinite(tensor, run, values, resources.codec)
+  const blocks = copied ?? encode(type, values, run, prepared, resources, buffers, see)
+  const sums = method === 'measure' ? [measuredSums(task, values, blocks, peak, prepared, resources.codec, buffers)] : []
   const seconds = (performance.now() - start) / 1000
 
   buffers.release(values)
-  await means.files.put(task, blocks)
+  await resources.files.put(task, blocks)
   return { ok: true, sums, seconds, checksum: crc32(blocks) }
 }
 
-/** With feedback where there is a factor for the type. @param see is told the largest magnitude before anything is done. */
+/** Quantizes rows, with error feedback where tables for the type are prepared. @param see receives the largest magnitude first. */
 function encode(
   type: GgmlTypeName,
   values: Float32Array,
   { recipe, importance }: RowRun,
   prepared: readonly Prepared[] | undefined,
-  { codec, effort }: Means,
+  { codec, effort }: Resources,
   buffers: BufferPool,
   see: (largest: number) => void,
 ): Uint8Array {
@@ -193,12 +199,12 @@ function outputsOf(prepared: readonly Prepared[] = []): OutputForm | undefined {
   return prepared.find((made) => 'panels' in made)
 }
 
-/** So many rows of a task that their products take little of its time. */
-function fewRows({ columns, depth }: OutputForm): number {
+/** Number of rows whose output error takes a small part of a task's time. */
+function outputSampleRows({ columns, depth }: OutputForm): number {
   return 4 * Math.max(1, Math.floor(2 ** 20 / (columns * (depth + 1))))
 }
 
-/** Power and error of the outputs, of rows spread over all. */
+/** Output power and output error of sampled rows. */
 function outputSums(
   values: Float32Array,
   stored: Float32Array,
@@ -206,13 +212,13 @@ function outputSums(
   codec: Codec,
   buffers: BufferPool,
 ): Pick<ErrorSums, 'outputError' | 'outputNorm'> {
-  const most = fewRows(form)
-  const spread = (rows: Float32Array): Float32Array => spreadRows(rows, form.columns, most, (length) => buffers.floats(length))
-  const [before, after] = [spread(values), spread(stored)]
+  const most = outputSampleRows(form)
+  const sample = (rows: Float32Array): Float32Array => sampleRows(rows, form.columns, most, (length) => buffers.floats(length))
+  const [before, after] = [sample(values), sample(stored)]
   return { outputError: errorOf(before, after, form, codec, buffers), outputNorm: codec.outputError(before, form) }
 }
 
-/** The differences are in a buffer: as garbage they would pile up, since a worker makes few objects that let it be collected. */
+/** Output error. The differences are in a pooled buffer: workers allocate few objects, so that garbage would accumulate uncollected. */
 function errorOf(before: Float32Array, after: Float32Array, form: OutputForm, codec: Codec, buffers: BufferPool): number {
   const errors = buffers.floats(before.length)
   for (let i = 0; i < errors.length; i++) errors[i] = (before[i] as number) - (after[i] as number)
@@ -224,13 +230,13 @@ function errorOf(before: Float32Array, after: Float32Array, form: OutputForm, co
 async function measure(
   { tensor, runs, types }: MeasureTask,
   prepared: readonly Prepared[] | undefined,
-  means: Means,
+  resources: Resources,
   buffers: BufferPool,
 ): Promise<WorkerReply> {
-  const { codec } = means
+  const { codec } = resources
   const form = outputsOf(prepared)
   const rows: Float32Array[] = []
-  for (const run of runs) rows.push(await rowsOf(run, means, buffers))
+  for (const run of runs) rows.push(await rowsOf(run, resources, buffers))
   const start = performance.now()
   const norms = rows.map((values) => (form === undefined ? 0 : codec.outputError(values, form)))
   const sumsOf = (type: GgmlTypeName): ErrorSums => {
@@ -238,9 +244,9 @@ async function measure(
     for (const [index, run] of runs.entries()) {
       const values = rows[index] as Float32Array
       const see = (largest: number): void => {
-        if (!Number.isFinite(largest)) checkFinite(tensor, run, values, means.codec)
+        if (!Number.isFinite(largest)) checkFinite(tensor, run, values, resources.codec)
       }
-      const blocks = encode(type, values, run, prepared, means, buffers, see)
+      const blocks = encode(type, values, run, prepared, resources, buffers, see)
       const stored = codec.dequantize(type, blocks, values.length, buffers.floats(values.length))
       const sums = errorSums(values, stored, run.importance)
       const outputs = form && { outputError: errorOf(values, stored, form, codec, buffers), outputNorm: norms[index] as number }
@@ -262,7 +268,7 @@ function byLayout(a: GgmlTypeName, b: GgmlTypeName): number {
 
 function rowsOf(
   { recipe, start, end }: Pick<RowRun, 'recipe' | 'start' | 'end'>,
-  { codec, files, statistics }: Means,
+  { codec, files, statistics }: Resources,
   buffers: BufferPool,
 ): Promise<Float32Array> {
   return evaluateRows(recipe, start, end, (range) => files.read(range, buffers), codec, buffers, statistics)
@@ -275,17 +281,17 @@ function checkFinite(tensor: string, { recipe, tensorRow }: RowRun, values: Floa
   throw MqError.of('TENSOR_NOT_FINITE', { tensor, row: tensorRow + Math.floor(found / rowLength(recipe)) })
 }
 
-/** The bytes of rows as their file has them. @throws MqError STORAGE_UNSUPPORTED where a block cannot hold what the file has. */
+/** Blocks of rows as they are stored in the source. @throws MqError STORAGE_UNSUPPORTED where a block cannot hold what the file has. */
 async function storedBlocks(
   tensor: string,
   { recipe, start, end }: RowRun,
-  means: Means,
+  resources: Resources,
   buffers: BufferPool,
 ): Promise<Uint8Array> {
   if (recipe.op !== 'ggml') {
     const stored = blocksOf(recipe)
     if (stored === undefined) throw new RangeError(`nothing to copy in ${recipe.op}`)
-    const values = await rowsOf({ recipe: stored.bytes, start, end }, means, buffers)
+    const values = await rowsOf({ recipe: stored.bytes, start, end }, resources, buffers)
     if (values.some(Number.isNaN)) {
       throw MqError.of('STORAGE_UNSUPPORTED', {
         file: `The tensor ${tensor}`,
@@ -299,5 +305,5 @@ async function storedBlocks(
   }
   const { file, start: first } = recipe.range
   const rowBytes = ggmlBytes(recipe.type, rowLength(recipe))
-  return means.files.read({ file, start: first + start * rowBytes, end: first + end * rowBytes }, buffers)
+  return resources.files.read({ file, start: first + start * rowBytes, end: first + end * rowBytes }, buffers)
 }

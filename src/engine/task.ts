@@ -16,7 +16,7 @@ export interface RowRun {
   readonly start: number
   /** One past the last row, of the recipe. */
   readonly end: number
-  /** The number of `start` among the rows of the whole tensor: what a message names. */
+  /** The row of the whole tensor that `start` is, for messages. */
   readonly tensorRow: number
   /** One weight for each column; without it every column counts the same. */
   readonly importance?: Float32Array
@@ -28,8 +28,8 @@ export interface RowRun {
 export interface PreparedKey {
   readonly input: string
   /**
-   * For error feedback in types of a layout; for errors in the outputs; for the same on inputs that were held out. The covariance itself
-   * is what the first two are made from.
+   * Tables for error feedback in the types of a layout; data for output errors, on the covariance or on held-out activations; or the
+   * covariance itself, which tables and `outputs` are computed from.
    */
   readonly form: FeedbackLayout | 'outputs' | 'held-out' | 'covariance'
   /** Damping of error feedback. */
@@ -44,7 +44,7 @@ export type Prepared = FeedbackFactor | OutputForm | { readonly covariance: Cova
 /** Rows to quantize and write: everything that a worker needs, as data. */
 export interface QuantizeTask {
   readonly kind: 'quantize'
-  /** Its number among all tasks of the output, counted from 0: what a journal knows it by. */
+  /** Number among all tasks of the output, counted from 0: its key in the journal. */
   readonly number: number
   readonly tensor: string
   /** Which of the tensor's tasks this is, counted from 0. */
@@ -55,9 +55,9 @@ export interface QuantizeTask {
   readonly output: string
   readonly offset: number
   /**
-   * `copy`: the source holds these blocks already. `exact`: the type holds every value of the source, so there is no error to measure.
+   * `copy`: the source has these blocks. `lossless`: the type stores every value without loss, so there is no error to measure.
    */
-  readonly method: 'copy' | 'exact' | 'measure'
+  readonly method: 'copy' | 'lossless' | 'measure'
   /** Rows of the run, counted from its first, whose errors are measured. */
   readonly measured: { readonly start: number; readonly end: number }
   /** Prepared data for error feedback and output errors; without it each weight gets its nearest code. */
@@ -66,18 +66,18 @@ export interface QuantizeTask {
   readonly nextNeeds?: readonly PreparedKey[]
 }
 
-/** Rows of one input to be quantized in several types, for their errors alone. */
+/** Rows with one input to quantize in several types, to measure their errors. */
 export interface MeasureTask {
   readonly kind: 'measure'
   readonly tensor: string
   readonly runs: readonly RowRun[]
   readonly types: readonly GgmlTypeName[]
-  /** For errors in the outputs, and for types that are chosen with feedback one of each of their layouts. */
+  /** Prepared data for output errors, and for error feedback in each layout of the types. */
   readonly needs?: readonly PreparedKey[]
   readonly nextNeeds?: readonly PreparedKey[]
 }
 
-/** Work whose parts are reported one by one. */
+/** A task that produces a result of its own. */
 export type WorkerTask = QuantizeTask | MeasureTask
 
 /** Prepares a covariance. */
@@ -87,13 +87,13 @@ export interface PrepareTask {
   readonly source: CovarianceSource
 }
 
-/** What goes to a worker: a task with what it needs, in the same order. */
+/** Message to a worker: a task with its prepared data, in the order of `needs`. */
 export type WorkerMessage = PrepareTask | (WorkerTask & { readonly prepared?: readonly Prepared[] })
 
 /** Result of a PrepareTask. */
 export type PrepareReply = { readonly ok: true; readonly prepared: Prepared } | { readonly ok: false; readonly failure: Failure }
 
-/** What a task came to; see WorkerReply. */
+/** Results of a task; see WorkerReply. */
 export interface TaskResult {
   readonly sums: readonly ErrorSums[]
   readonly seconds: number

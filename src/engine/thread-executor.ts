@@ -1,12 +1,12 @@
 import { createRequire } from 'node:module'
 import { MqError } from '../errors/index.js'
 import type { Executor } from './executor.js'
-import { sendingTasks } from './sending-tasks.js'
+import { messageExecutor } from './message-executor.js'
 import type { PrepareReply, WorkerMessage, WorkerReply, WorkerSetup } from './task.js'
 
 const require = createRequire(import.meta.url)
 
-/** Of a thread's JavaScript heap. Workers make few objects; where more is allowed, blocks that are written already wait for a collection. */
+/** Young generation of a thread's JavaScript heap. Workers allocate few objects; with a larger one, blocks that are already written stay in memory until a collection. */
 const maxYoungGenerationSizeMb = 1
 
 /** Tasks of a thread at a time: one computes while another's rows are read and a third's blocks are written. */
@@ -20,7 +20,7 @@ export interface ThreadOptions {
   readonly worker?: string
 }
 
-/** Does tasks on threads of this process, which share the memory of what is prepared. */
+/** Runs tasks on worker threads, which share the memory of prepared data. */
 export async function threadExecutor({ setup, threads, worker }: ThreadOptions): Promise<Executor> {
   const { Piscina } = await import('piscina')
   const pool = new Piscina<WorkerMessage, WorkerReply | PrepareReply>({
@@ -36,7 +36,7 @@ export async function threadExecutor({ setup, threads, worker }: ThreadOptions):
       throw crashOf(error, ` at ${what}`)
     })
   return {
-    ...sendingTasks(setup, send),
+    ...messageExecutor(setup, send),
     capacity: tasksEach * threads,
     // A thread that does not even start belongs to no task.
     onFailure: (listener) => void pool.on('error', (error: Error) => listener(crashOf(error))),

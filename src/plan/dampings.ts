@@ -6,8 +6,8 @@ import {
   heldOutRows,
   type InputCovariances,
   isCopy,
+  isLossless,
   measureHeldOut,
-  storesExactly,
   takesFeedback,
 } from '../engine/index.js'
 import type { Blueprint, BlueprintTensor } from '../model/index.js'
@@ -104,7 +104,7 @@ function groupsOf({ tensors, layers }: Blueprint, plan: Plan, calibration: Input
   const lines = new Map(plan.tensors.map((line) => [line.name, line]))
   const open = tensors.filter(({ name, recipe, ...tensor }) => {
     const { type, damping } = lines.get(name) as PlanTensor
-    if (damping !== undefined || isCopy(recipe, type) || storesExactly(type, recipe)) return false
+    if (damping !== undefined || isCopy(recipe, type) || isLossless(type, recipe)) return false
     return takesFeedback(type, rowLength(tensor)) && calibration.inputOf(name, 0) !== undefined
   })
   return groupBy(open, ({ name, role, layer = 0 }) => {

@@ -10,13 +10,13 @@ import { modelOfPlan } from './widths.js'
 /** One file of the output: the only one, or a shard. */
 export interface OutputPart {
   readonly path: string
-  /** The front of the file, padded up to the data. */
+  /** Header of the file, padded up to the data. */
   readonly header: Uint8Array
   readonly fileBytes: number
 }
 
-/** Where a tensor's blocks go. */
-export interface PlacedTensor {
+/** Location of a tensor's blocks in the output files. */
+export interface TensorLocation {
   readonly name: string
   readonly type: GgmlTypeName
   /** Index into the parts. */
@@ -25,11 +25,11 @@ export interface PlacedTensor {
   readonly offset: number
 }
 
-/** Everything about the files to be, before the first byte of them is written. */
+/** Headers, offsets and sizes of the output files, known before the first byte is written. */
 export interface OutputLayout {
   readonly parts: readonly OutputPart[]
   /** In the order of the plan. */
-  readonly tensors: readonly PlacedTensor[]
+  readonly tensors: readonly TensorLocation[]
   /** Of all files together. */
   readonly sizeBytes: number
 }

@@ -1,7 +1,7 @@
 import { ggmlBytes } from '../../formats/ggml/types.js'
-import { type Columns, isCopy, needsOf, type QuantizeTask, type RowRun, rowRangesOf, storesExactly } from '../engine/index.js'
+import { type Columns, isCopy, isLossless, needsOf, type QuantizeTask, type RowRun, rowRangesOf } from '../engine/index.js'
 import type { BlueprintTensor } from '../model/index.js'
-import type { PlacedTensor } from '../plan/index.js'
+import type { TensorLocation } from '../plan/index.js'
 import { elementCount, rowLength } from '../recipe/index.js'
 
 /** Values of a task: enough that the overhead is small, few enough that many fit in memory and a kill loses little. */
@@ -15,7 +15,7 @@ const sampledShare = 16
 export interface TaskSource {
   readonly tensors: readonly BlueprintTensor[]
   /** One for each tensor. */
-  readonly places: readonly PlacedTensor[]
+  readonly locations: readonly TensorLocation[]
   /** Where each part of the output is written. */
   readonly paths: readonly string[]
   readonly known: Columns
@@ -53,10 +53,10 @@ export function countTensorTasks({ tensors }: TaskSource, index: number): number
 
 /** The tasks of one tensor. @param first the number of the first of them. */
 export function* tensorTasks(source: TaskSource, index: number, first: number): Generator<QuantizeTask> {
-  const { places, paths, known, dampingOf } = source
+  const { locations, paths, known, dampingOf } = source
   const tensor = source.tensors[index] as BlueprintTensor
-  const { name, type, part: file, offset } = places[index] as PlacedTensor
-  const method = isCopy(tensor.recipe, type) ? 'copy' : storesExactly(type, tensor.recipe) ? 'exact' : 'measure'
+  const { name, type, part: file, offset } = locations[index] as TensorLocation
+  const method = isCopy(tensor.recipe, type) ? 'copy' : isLossless(type, tensor.recipe) ? 'lossless' : 'measure'
   const damping = dampingOf(name)
   const whole = elementCount(tensor.shape) <= measuredWhole
   const rowBytes = ggmlBytes(type, rowLength(tensor))

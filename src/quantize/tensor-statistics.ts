@@ -1,6 +1,6 @@
 import { type GgmlTypeName, ggmlType } from '../../formats/ggml/types.js'
 import { type ErrorSums, OrderedSums, type QuantizeTask } from '../engine/index.js'
-import type { PlacedTensor } from '../plan/index.js'
+import type { TensorLocation } from '../plan/index.js'
 
 /**
  * Statistics of a quantized tensor. Errors are over all weights of a tensor with up to a million, over one row in 16 of a larger one, always
@@ -35,9 +35,9 @@ export interface TensorStatistics {
 }
 
 /** Starts empty. */
-export function newTensorStatistics(places: readonly PlacedTensor[]): TensorStatistics {
+export function newTensorStatistics(locations: readonly TensorLocation[]): TensorStatistics {
   const works = new Map(
-    places.map(({ name, type }) => [name, { name, type, sums: new OrderedSums(), seconds: 0, weighted: false }]),
+    locations.map(({ name, type }) => [name, { name, type, sums: new OrderedSums(), seconds: 0, weighted: false }]),
   )
   return {
     add({ tensor, part, run }, sums, seconds) {

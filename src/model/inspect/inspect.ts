@@ -68,20 +68,20 @@ export interface Inspection {
 }
 
 /** A model of a hub, whose headers are read over HTTP. */
-export type RemotePlace =
+export type RemoteModelFiles =
   | { readonly kind: 'checkpoint'; readonly folder: CheckpointFolder }
   | { readonly kind: 'gguf'; readonly path: string; readonly open: (path: string) => Promise<ByteSource> }
 
 /**
  * Reads the headers of a model, and none of its weights.
- * @param place a .gguf file, any shard of a split one, a .safetensors file, or the folder of a checkpoint.
+ * @param source a .gguf file, any shard of a split one, a .safetensors file, or the folder of a checkpoint.
  * @throws MqError CHECKPOINT_EMPTY, CONFIG_INVALID; FormatError as the readers do; Node's ENOENT.
  */
-export async function inspectModel(place: string | RemotePlace): Promise<Inspection> {
-  if (typeof place !== 'string') {
-    return place.kind === 'gguf' ? inspectGguf(place.path, place.open) : inspectCheckpoint(place.folder)
+export async function inspectModel(source: string | RemoteModelFiles): Promise<Inspection> {
+  if (typeof source !== 'string') {
+    return source.kind === 'gguf' ? inspectGguf(source.path, source.open) : inspectCheckpoint(source.folder)
   }
-  const path = place
+  const path = source
   if ((await stat(path)).isDirectory()) return inspectCheckpoint(localFolder(path))
   return path.endsWith('.safetensors') ? inspectSafetensors(path) : inspectGguf(path)
 }

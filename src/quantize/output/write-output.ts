@@ -179,7 +179,7 @@ export function sourceOf(
 ): TaskSource {
   const inputOf = feedback && ((tensor: string, matrix: number) => feedback.calibration.inputOf(tensor, matrix))
   const dampingOf = feedback?.dampingOf ?? (() => 0)
-  return { tensors: blueprint.tensors, places: layout.tensors, paths, known: { importance, inputOf }, dampingOf }
+  return { tensors: blueprint.tensors, locations: layout.tensors, paths, known: { importance, inputOf }, dampingOf }
 }
 
 function count(work: Work, task: QuantizeTask, sums: ErrorSums | undefined, seconds: number): void {

@@ -15,8 +15,8 @@ function sourceWith(known: TaskSource['known']): TaskSource {
     const recipe = plain('F32', { file: 0, start: 0, end: 4 * shape.reduce((product, size) => product * size, 1) }, shape)
     return { name, shape, role: 'ffn-up' as const, layer: 0, keepF32: false, recipe }
   })
-  const places = shapes.map(([name]) => ({ name, type: 'Q4_K' as const, part: 0, offset: 0 }))
-  return { tensors, places, paths: ['model.gguf.partial'], known, dampingOf: () => 0.3 }
+  const locations = shapes.map(([name]) => ({ name, type: 'Q4_K' as const, part: 0, offset: 0 }))
+  return { tensors, locations, paths: ['model.gguf.partial'], known, dampingOf: () => 0.3 }
 }
 
 test.each<[string, TaskSource['known']]>([

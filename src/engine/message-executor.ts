@@ -4,17 +4,17 @@ import { sizeOf } from './prepared-bytes.js'
 import type { Prepared, PreparedKey, PrepareReply, WorkerMessage, WorkerReply, WorkerSetup } from './task.js'
 
 /**
- * What executors of this process share: keeps what is prepared, and sends tasks with what they need to a TaskRunner.
- * @param send hands a message to a runner. `what`: what it is about, for an error of the way there.
+ * The part that executors of this process share: stores prepared data, and sends tasks with their prepared data to a TaskRunner.
+ * @param send sends a message to a runner. `what` names its subject, for errors of the transport.
  */
-export function sendingTasks(
+export function messageExecutor(
   { calibration = '' }: WorkerSetup,
   send: (message: WorkerMessage, what: string) => Promise<WorkerReply | PrepareReply>,
 ): Pick<Executor, 'prepare' | 'forget' | 'run'> {
-  const kept = new Map<string, Prepared>()
+  const stored = new Map<string, Prepared>()
   const keyOf = (key: PreparedKey): string => contentKey(calibration, key)
-  const keptAt = (key: PreparedKey): Prepared => {
-    const found = kept.get(keyOf(key))
+  const storedAt = (key: PreparedKey): Prepared => {
+    const found = stored.get(keyOf(key))
     if (found === undefined) throw new RangeError(`${keyOf(key)} is not prepared`)
     return found
   }
@@ -28,7 +28,7 @@ export function sendingTasks(
   }
   return {
     async prepare(key, from) {
-      const origin = 'origin' in from ? keptAt(from.origin) : undefined
+      const origin = 'origin' in from ? storedAt(from.origin) : undefined
       const source = origin !== undefined && 'covariance' in origin ? ({ kind: 'known', ...origin } as const) : undefined
       const message = {
         kind: 'prepare',
@@ -36,13 +36,13 @@ export function sendingTasks(
         source: source ?? (from as Extract<typeof from, { source: unknown }>).source,
       } as const
       const { prepared } = await replyTo<PrepareReply>(message, `the inputs ${key.input}`)
-      kept.set(keyOf(key), prepared)
+      stored.set(keyOf(key), prepared)
       return sizeOf(prepared)
     },
-    forget: (key) => void kept.delete(keyOf(key)),
+    forget: (key) => void stored.delete(keyOf(key)),
     async run(task) {
-      const prepared = (task.needs ?? []).map(keptAt)
-      // A runner has no use for the names of what it gets.
+      const prepared = (task.needs ?? []).map(storedAt)
+      // A runner needs the data, not its keys.
       const { sums, seconds, checksum } = await replyTo<WorkerReply>({ ...task, needs: [], nextNeeds: [], prepared }, task.tensor)
       return { sums, seconds, checksum }
     },
