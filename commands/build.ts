@@ -20,9 +20,9 @@ import { workFlags } from './shared/work-flags.js'
 const eventEveryMs = 1000
 
 export default class Build extends MqCommand {
-  static override summary = 'Build what a YAML file says: calibrate, quantize, measure, check gates, publish; resumable.'
+  static override summary = 'Run a pipeline from a YAML file: calibrate, quantize, measure, check gates, publish; resumable.'
   static override description =
-    `One file lists models with their sources, calibration texts, outputs, gates and publications (docs/ci.md; docs/build.schema.json for editors). Steps that are done are not done again, whatever stopped the run: results are kept by the digests of all that they depend on, in the work folder.
+    `One file lists models with their sources, calibration texts, outputs, gates and publications (docs/ci.md; docs/build.schema.json for editors). Completed steps are not repeated, whatever stopped the run: results are cached in the work folder by the digests of all their inputs.
 Nothing is published unless every gate has passed; a failed gate ends with exit status 5. A summary is written to the work folder as Markdown, HTML and JSON, and appended to $GITHUB_STEP_SUMMARY.
 With --json each event is one line of JSON on stdout, and the last line is the report.`
   static override examples = [
@@ -40,13 +40,13 @@ With --json each event is one line of JSON on stdout, and the last line is the r
     queue: Flags.string({
       helpValue: 'redis://HOST',
       description:
-        'Hand the work out to `mq worker` processes, on this and other machines, through Redis or Valkey (docs/farm.md). The work folder and the sources have to be there for all of them. [default: this process does it]',
+        'Distribute the work to `mq worker` processes, on this and other machines, through Redis or Valkey (docs/farm.md). All of them need access to the work folder and the sources. [default: none, all work is done by this process]',
     }),
     'check-every': Flags.integer({
       helpValue: 'N',
       min: 1,
       dependsOn: ['queue'],
-      description: 'Compute one in so many units twice, on two workers, and compare the bytes. [default: none]',
+      description: 'Compute every Nth work unit twice, on two workers, and compare the bytes. [default: none]',
     }),
     work: Flags.string({
       helpValue: 'DIR',
@@ -55,7 +55,8 @@ With --json each event is one line of JSON on stdout, and the last line is the r
     threads: workFlags.threads,
     memory: workFlags.memory,
     'dry-run': Flags.boolean({
-      description: 'Show the steps with size, memory and time, and which are done already; nothing is pulled, run or written.',
+      description:
+        'Show the steps with their estimated size, memory and time, and which are complete; nothing is pulled, run or written.',
       exclusive: ['prune', 'queue'],
     }),
     prune: Flags.boolean({

@@ -24,13 +24,16 @@ The output is written as NAME.partial and renamed when it is complete. An interr
   }
 
   static override flags = {
-    type: Flags.option({ options: [...Object.keys(types), 'auto'] as (keyof typeof types | 'auto')[] })({
+    type: Flags.option({
+      options: [...Object.keys(types), 'auto'] as (keyof typeof types | 'auto')[],
+      helpValue: 'f32|f16|bf16|q8_0|auto',
+    })({
       description:
         'Type of the weight matrices; auto is the type that most weights of the source have. Norms, routers and biases stay f32. [default: auto]',
     }),
-    widen: widenFlag('none'),
+    widen: widenFlag('none', 'none|always|WIDTH=N'),
     narrow: Flags.boolean({
-      description: 'Take the zeros of a widened GGUF file out again: the model with its own widths.',
+      description: 'Remove the zeros of a widened GGUF file again: restores the original widths.',
       exclusive: ['widen'],
     }),
     'lora-gguf': Flags.string({

@@ -51,7 +51,7 @@ The plan file holds the reason for each type, can be edited, and is run with \`m
     measure: Flags.boolean({
       allowNo: true,
       default: true,
-      description: 'Measure quantization errors on the weights; --no-measure uses typical errors of each type.',
+      description: 'Measure quantization errors on the weights; --no-measure uses typical errors of each type. [default: on]',
     }),
     endpoint: Flags.string({
       helpValue: 'URL',

@@ -70,7 +70,7 @@ With --to, files go elsewhere, with a model card and SHA256SUMS: "ollama" (its r
       description: 'Base model for the model card. [default: as the source says]',
       dependsOn: ['to'],
     }),
-    check: Flags.boolean({ default: true, allowNo: true, description: 'Load a GGUF with llama.cpp first.' }),
+    check: Flags.boolean({ default: true, allowNo: true, description: 'Load a GGUF with llama.cpp first. [default: on]' }),
     force: Flags.boolean({
       description: 'Publish even if the report does not match the model, and replace a damaged list of tags or other files.',
     }),

@@ -30,7 +30,8 @@ Every file is verified by its hash. An interrupted download resumes when the sam
     include: Flags.string({
       multiple: true,
       helpValue: 'PATTERN',
-      description: "Download the files that match this pattern, such as '*.json'. [default: see above]",
+      description:
+        "Download the files that match this pattern, such as '*.json'. [default: what conversion needs, or the one GGUF file that llama.cpp would choose]",
     }),
     exclude: Flags.string({
       multiple: true,

@@ -39,6 +39,7 @@ Errors in the summary are relative squared errors: over all weights of a tensor 
       exclusive: ['tensor-type', 'floor', 'tie', 'candidate', 'widen', ...goals.filter((goal) => goal !== 'bits')],
     }),
     effort: Flags.option({
+      helpValue: 'fast|default|best',
       options: efforts,
       default: 'default' as const,
       description: 'Search effort of the encoders: best takes about three times as long for a slightly smaller error.',

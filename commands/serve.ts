@@ -51,9 +51,9 @@ Tools and JSON schemas need --engine llama-server, which hands over to the llama
       multiple: true,
       multipleNonGreedy: true,
       helpValue: 'KEY',
-      description: 'Key that requests need as a Bearer token; can be given more than once. [default: $MQ_API_KEY, else none]',
+      description: 'Key that requests need as a Bearer token; may be given several times. [default: $MQ_API_KEY, else none]',
     }),
-    'api-key-file': Flags.string({ helpValue: 'FILE', description: 'File of such keys, one a line. [default: none]' }),
+    'api-key-file': Flags.string({ helpValue: 'FILE', description: 'File with API keys, one per line. [default: none]' }),
     ctx: Flags.integer({
       char: 'c',
       min: 8,

@@ -6,9 +6,9 @@ import { parseSize } from './shared/quantities.js'
 import { workFlags } from './shared/work-flags.js'
 
 export default class Worker extends MqCommand {
-  static override summary = 'Work for builds of a farm: run units that `mq build --queue` hands out.'
+  static override summary = 'Run work units of distributed builds (`mq build --queue`).'
   static override description =
-    `Any number of workers, on any machines that see the work folder of the build and its sources, take units from Redis or Valkey (docs/farm.md). Start and stop them as you like: a unit of a worker that is killed is run by another. Ctrl-C or SIGTERM gives the unit that is running back at once.
+    `Any number of workers, on machines with access to the work folder of the build and its sources, take units from Redis or Valkey (docs/farm.md). They can be started and stopped at any time: the unit of a worker that is killed is run by another. Ctrl-C or SIGTERM returns the running unit at once.
 With --json each event is one line of JSON on stdout, and the last line is the report.`
   static override examples = [
     '<%= config.bin %> <%= command.id %> --queue redis://localhost',
@@ -17,10 +17,14 @@ With --json each event is one line of JSON on stdout, and the last line is the r
   ]
 
   static override flags = {
-    queue: Flags.string({ required: true, helpValue: 'redis://HOST', description: 'Where the build hands its units out.' }),
+    queue: Flags.string({
+      required: true,
+      helpValue: 'redis://HOST',
+      description: 'Address of the Redis or Valkey server of the build.',
+    }),
     work: Flags.string({
       helpValue: 'DIR',
-      description: 'The work folder of the build as this machine has it. [default: where the build has it]',
+      description: 'Path of the work folder of the build on this machine. [default: the path that the build has]',
     }),
     drain: Flags.boolean({ description: 'End when no build is running and no unit is left.' }),
     threads: workFlags.threads,

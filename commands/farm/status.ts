@@ -16,8 +16,12 @@ export default class FarmStatusCommand extends MqCommand {
   ]
 
   static override flags = {
-    queue: Flags.string({ required: true, helpValue: 'redis://HOST', description: 'Where builds hand their units out.' }),
-    watch: Flags.boolean({ description: 'Show it again every three seconds, until Ctrl-C.', exclusive: ['json', 'metrics'] }),
+    queue: Flags.string({
+      required: true,
+      helpValue: 'redis://HOST',
+      description: 'Address of the Redis or Valkey server of the builds.',
+    }),
+    watch: Flags.boolean({ description: 'Refresh every three seconds, until Ctrl-C.', exclusive: ['json', 'metrics'] }),
     metrics: Flags.boolean({ description: 'Print metrics for Prometheus.', exclusive: ['json'] }),
   }
 

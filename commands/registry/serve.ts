@@ -39,7 +39,7 @@ Clients of OCI registries (skopeo, oras, Docker Model Runner, ollama) find the s
     }),
     quota: Flags.string({
       helpValue: 'SIZE',
-      description: 'Most bytes that all files together may have, such as 2TB; uploads beyond are refused. [default: none]',
+      description: 'Maximum size of all files together, such as 2TB; uploads beyond it are refused. [default: none]',
     }),
     private: Flags.boolean({
       description: 'Require a token for reading, too; a token of a namespace reads that namespace only.',

@@ -14,6 +14,7 @@ export const runFlags = {
     description: 'Context length for the memory estimate, in tokens. [default: 8192]',
   }),
   'cache-type': Flags.option({
+    helpValue: 'f16|q8_0|q4_0',
     options: cacheTypes.map((type) => type.toLowerCase()),
     default: 'f16',
     description: 'Type of the KV cache for the memory estimate.',

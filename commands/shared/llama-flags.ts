@@ -30,15 +30,15 @@ export const llamaFlags = {
     options: kvTypes,
     default: 'f16',
     helpValue: 'TYPE',
-    description: 'Type of keys in the KV cache (-ctk).',
+    description: `Type of keys in the KV cache (-ctk): ${kvTypes.join(', ')}.`,
   })(),
   'cache-type-v': Flags.option({
     options: kvTypes,
     default: 'f16',
     helpValue: 'TYPE',
-    description: 'Type of values in the KV cache (-ctv); quantized ones need flash attention.',
+    description: `Type of values in the KV cache (-ctv), as for keys; quantized types need flash attention.`,
   })(),
-  mmap: Flags.boolean({ allowNo: true, default: true, description: 'Memory-map the file instead of reading it.' }),
+  mmap: Flags.boolean({ allowNo: true, default: true, description: 'Memory-map the file instead of reading it. [default: on]' }),
 }
 
 interface Given {

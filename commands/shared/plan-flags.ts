@@ -26,7 +26,7 @@ export const planFlags = {
     exclusive: laterGoals('preset'),
     helpValue: 'NAME',
     description:
-      'Preset of llama-quantize, such as Q4_K_M: the same type for each tensor. `mq plan --list` shows all. [default: none]',
+      'Preset of llama-quantize, such as Q4_K_M: each tensor gets the type that llama-quantize gives it. `mq plan --list` shows all. [default: none]',
   }),
   mixture: Flags.string({
     exclusive: laterGoals('mixture'),
@@ -62,6 +62,7 @@ export const planFlags = {
       'Damping of error feedback, relative to the mean diagonal of the Hessian, from 0.0001 to 10000; 0 turns error feedback off, also for the token embedding, which needs no calibration file. [default: chosen by role, type and depth on held-out rows of the calibration file; 0.3 without them]',
   }),
   calibrate: Flags.option({
+    helpValue: 'none|fast',
     options: sensitivityEstimates,
     description:
       'How sensitivity is estimated for bit allocation. none: from role weights and the error of the weights. fast: from the error of the outputs, with --calibration. [default: fast with --calibration, else none]',

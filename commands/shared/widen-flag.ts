@@ -5,11 +5,11 @@ import { type WidenRequest, type WidthKey, widthKeyOf, widthNames } from '../../
 const words = ['auto', 'none', 'always'] as const
 
 /** The flag of commands that may widen a model, with what is done without it. */
-export const widenFlag = (fallback: string) =>
+export const widenFlag = (fallback: string, helpValue = 'auto|none|always|WIDTH=N') =>
   Flags.string({
     multiple: true,
-    helpValue: 'auto|none|always|WIDTH=N',
-    description: `Add zeros to widths that are not multiples of 256, so that their rows can have K- and IQ-types; the model computes the same function. auto, for budgets: where the estimated loss at equal bytes is lower; WIDTH: its name in config.json, such as intermediate_size=2304. [default: ${fallback}]`,
+    helpValue,
+    description: `Add zeros to widths that are not multiples of 256, so that their rows can have K- and IQ-types; the model computes the same function. ${helpValue.startsWith('auto') ? 'auto, for budgets: where the estimated loss at equal bytes is lower; always' : 'always'}: all such widths; WIDTH: its name in config.json, such as intermediate_size=2304. [default: ${fallback}]`,
   })
 
 /**

@@ -22,14 +22,14 @@ export const workFlags = {
   pre: Flags.string({
     helpValue: 'NAME',
     description:
-      'Name of the pre-tokenizer in llama.cpp, such as llama-bpe, for a checkpoint whose pre-tokenizer is not recognised. [default: detected]',
+      'Name of the pre-tokenizer in llama.cpp, such as llama-bpe, for a checkpoint whose pre-tokenizer is not recognised. [default: detected from tokenizer.json]',
   }),
   'no-mtp': Flags.boolean({
     description: 'Leave out layers for multi-token prediction (MTP, NextN), as --no-mtp of llama.cpp.',
     exclusive: ['mtp-only'],
   }),
   'mtp-only': Flags.boolean({
-    description: 'Convert only the layers for multi-token prediction, as a draft model, as --mtp of llama.cpp.',
+    description: 'Use only the layers for multi-token prediction, as a draft model, as --mtp of llama.cpp.',
   }),
   lora: loraFlag(),
   name: Flags.string({

@@ -8,6 +8,7 @@ interface ManifestFlag {
   readonly name: string
   readonly type: 'boolean' | 'option'
   readonly char?: string
+  readonly allowNo?: boolean
   readonly description?: string
   readonly default?: unknown
   readonly required?: boolean
@@ -44,13 +45,29 @@ test('a short flag has one meaning in every command, that of llama.cpp', () => {
 })
 
 test('every flag says what it does, and every optional value its default', () => {
-  for (const { command, name, type, description = '', required, default: value } of flags) {
+  for (const { command, name, type, allowNo, description = '', required, default: value } of flags) {
     expect([command, name, description]).toEqual([command, name, expect.stringMatching(/^[A-Z].*\w.*[.\])]$/s)])
     const isComplete =
-      type === 'boolean' || required === true || value !== undefined || /\[default: .+\]|Either this or/.test(description)
+      (type === 'boolean' && allowNo !== true) ||
+      required === true ||
+      value !== undefined ||
+      /\[default: .+\]|Either this or/.test(description)
     expect([command, name, isComplete]).toEqual([command, name, true])
   }
 })
+
+test.each(['bench', 'plan', 'verify', 'imatrix merge'])(
+  'the help of mq %s ends the text of every flag with its default',
+  async (command) => {
+    const { stdout } = await runMqHere([...command.split(' '), '--help'])
+    const usage = /USAGE\n {2}\$ (.+)\n/.exec(stdout)?.[1] ?? ''
+    const entries = (/\nFLAGS\n([^]+?)\nGLOBAL/.exec(stdout)?.[1] ?? '').split(/\n+ +(?=(?:-\w, )?--)/)
+    expect(usage).toMatch(new RegExp(`^mq ${command} .*\\[FLAGS\\]$`))
+    expect(entries.length).toBeGreaterThan(1)
+    for (const entry of entries)
+      expect(entry.replaceAll(/\s+/g, ' ').trim()).toMatch(/^[^[]+(?:\[no-\][^[]+|\[:SCALE\][^[]+)?(?:\[default: .+\])?$/)
+  },
+)
 
 test('mq plan --list shows types, presets, mixtures and roles', async () => {
   const { stdout } = await runCommand(PlanCommand, ['--list', '--json'])

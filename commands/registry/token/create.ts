@@ -13,14 +13,14 @@ export default class RegistryTokenCreate extends MqCommand {
   ]
 
   static override flags = {
-    name: Flags.string({ required: true, helpValue: 'TEXT', description: 'What it is for, to tell it from others.' }),
+    name: Flags.string({ required: true, helpValue: 'TEXT', description: 'Name of the token, such as ci.' }),
     write: Flags.boolean({ description: 'Allow publishing and deleting. [default: reading only]' }),
     namespace: Flags.string({
       multiple: true,
       helpValue: 'NAME',
-      description: 'Namespace it is valid for, repeatable. [default: all]',
+      description: 'Namespace that the token is valid for. May be given several times. [default: all]',
     }),
-    days: Flags.integer({ min: 1, max: 3650, helpValue: 'N', description: 'Days until it expires. [default: never]' }),
+    days: Flags.integer({ min: 1, max: 3650, helpValue: 'N', description: 'Lifetime, in days. [default: never]' }),
     ...registryFlag,
   }
 

@@ -8,7 +8,7 @@ export default class RegistryTokenRm extends MqCommand {
   static override examples = ['<%= config.bin %> registry token rm 1a2b3c4d']
 
   static override args = {
-    id: Args.string({ required: true, description: 'As `mq registry token ls` shows it.' }),
+    id: Args.string({ required: true, description: 'ID of the token, from `mq registry token ls`.' }),
   }
 
   static override flags = {
