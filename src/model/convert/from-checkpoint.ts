@@ -12,6 +12,7 @@ import { describeModel, type Model, type MtpExport, mapTensors, text, uint32 } f
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import { type Checkpoint, type CheckpointFolder, openCheckpoint } from '../checkpoint/index.js'
 import { keepsFloat32, layerOfTensor, roleOfTensor } from '../roles.js'
+import { chatTemplateNotes } from './check-chat-template.js'
 import { generalMetadata } from './general-metadata.js'
 import { readModelCard } from './model-card.js'
 
@@ -137,7 +138,8 @@ async function readTokenizer(
     },
     { vocabularySize: model.vocabularySize, pre, preNames: model.preNames, model: model.tokenizer },
   )
-  return { entries: model.adjustTokenizer?.(entries, config) ?? entries, notes }
+  const adjusted = model.adjustTokenizer?.(entries, config) ?? entries
+  return { entries: adjusted, notes: [...notes, ...(await chatTemplateNotes(adjusted))] }
 }
 
 async function readTokenRanks(checkpoint: Checkpoint): Promise<{ name: string; text: string } | undefined> {

@@ -91,19 +91,25 @@ function parentOf(checkpoint: Checkpoint, adapters: readonly Adapter[]): { reado
 }
 
 function readNames(checkpoint: Checkpoint, parameters: number, given: string | undefined): NameParts {
-  if (given !== undefined) return nameParts(given, parameters)
-  const { _name_or_path: written } = checkpoint.config
+  if (given !== undefined) return nameParts(withoutHub(given), parameters)
+  const { _name_or_path: field } = checkpoint.config
+  const written = typeof field === 'string' ? withoutHub(field) : field
   return {
     ...(checkpoint.modelId === undefined ? {} : nameParts(checkpoint.modelId, parameters)),
     ...(isModelName(written) ? nameParts(written, parameters) : {}),
   }
 }
 
-/** Whether `_name_or_path` names a model, and is not a place on the disk of whoever saved it, which is nobody's business. */
+/** A model's name without the hub that a user or a tool names before it, and the revision or tag behind it: `hf:ORG/NAME@main`. */
+function withoutHub(name: string): string {
+  const hub = /^(?:hf:(?:\/\/)?|(?:https?:\/\/)?(?:www\.)?(?:huggingface\.co|hf\.co)\/)([^/\s]+\/[^/\s@:?#]+)/i.exec(name)
+  return hub?.[1] ?? name
+}
+
+/** Whether `_name_or_path` is the name of a model. A path on the disk of whoever saved it is not: it is not published. */
 function isModelName(written: unknown): written is string {
   if (typeof written !== 'string') return false
   const parts = written.split('/')
-  const isPart = (part: string): boolean =>
-    /[\p{L}\p{N}]/u.test(part) && !/^[.~]|\\|^[A-Za-z]:|[\p{Cc}]/u.test(part) && !isHash(part)
+  const isPart = (part: string): boolean => /[\p{L}\p{N}]/u.test(part) && !/^[.~]|[\\:]|[\p{Cc}]/u.test(part) && !isHash(part)
   return parts.length <= 2 && parts.every(isPart)
 }

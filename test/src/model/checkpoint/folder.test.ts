@@ -180,12 +180,31 @@ describe('the name of a model', () => {
     '',
     'x\\y',
     `org/${hash}`,
+    's3:bucket',
+    'file:///home/someone/llama',
     3,
   ])('is not the path or hash %j of config.json', async (written) => {
     await writeTinyCheckpoint(folder, (checkpoint) => {
       checkpoint.config['_name_or_path'] = written
     })
     expect(names(await makeBlueprint(folder))).toEqual({ name: 'My Model' })
+  })
+
+  it.each([
+    'hf:me/x-chat',
+    'hf://me/x-chat',
+    'hf:me/x-chat@main',
+    'hf:me/x-chat:Q4_K_M',
+    'https://huggingface.co/me/x-chat',
+    'https://hf.co/me/x-chat/tree/main',
+    'huggingface.co/me/x-chat',
+  ])('is that of the repository %s', async (written) => {
+    await writeTinyCheckpoint(folder, (checkpoint) => {
+      checkpoint.config['_name_or_path'] = written
+    })
+    const expected = { name: 'X Chat', organization: 'Me', basename: 'x', finetune: 'chat' }
+    expect(names(await makeBlueprint(folder))).toEqual(expected)
+    expect(names(await makeBlueprint(folder, { name: written }))).toEqual(expected)
   })
 
   it('is what the user says', async () => {
