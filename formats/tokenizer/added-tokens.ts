@@ -21,7 +21,7 @@ export interface AddedTokens {
  * there, and any other gets the next one. Source: AddedVocabulary::add_tokens, tokenizers/src/tokenizer/added_vocabulary.rs, version 0.23.
  * @param vocabulary ids of the model's own tokens.
  * @param rows of the model's embedding, if known: added tokens beyond them are left out.
- * @throws FormatError TOKENIZER_INVALID where one lacks its id or content.
+ * @throws FormatError TOKENIZER_INVALID where one has no content, or no id from 0 on.
  */
 export function readAddedTokens(
   tokenizer: JsonObject,
@@ -38,7 +38,7 @@ export function readAddedTokens(
     const index = asIndex(written)
     const object = asObject(entry)
     const content = asText(object?.['content'])
-    if (index === undefined || content === undefined) throw invalid(file, 'an added token lacks its id or content')
+    if (index === undefined || content === undefined) throw invalid(file, 'an added token has no content, or no id from 0 on')
     if (!isUnicode(content)) throw invalid(file, `the added token ${index} is not Unicode text`)
     // The library ignores an empty text, and one that it has already.
     const earlier = tokens.get(content)

@@ -17,9 +17,14 @@ export async function chatTemplateNotes(entries: readonly (readonly [string, Met
       new Template(source)
       return []
     } catch (error) {
-      const message = (error instanceof Error ? error.message : String(error)).split('\n', 1)[0]?.slice(0, maxMessage)
       const which = name === undefined ? 'The chat template' : `The chat template "${name}"`
-      return [`${which} cannot be parsed as Jinja (${message}): it is kept as it is, and chats with the model may fail.`]
+      return [`${which} cannot be parsed as Jinja (${problemOf(error)}): it is kept as it is, and chats with the model may fail.`]
     }
   })
+}
+
+/** The parser reads on behind the last token of a template that is cut off, and fails with an error of JavaScript's. */
+function problemOf(error: unknown): string {
+  if (error instanceof TypeError) return 'it ends where more is expected'
+  return (error instanceof Error ? error.message : String(error)).split('\n', 1).join('').slice(0, maxMessage)
 }

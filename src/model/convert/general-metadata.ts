@@ -103,13 +103,15 @@ function readNames(checkpoint: Checkpoint, parameters: number, given: string | u
 /** A model's name without the hub that a user or a tool names before it, and the revision or tag behind it: `hf:ORG/NAME@main`. */
 function withoutHub(name: string): string {
   const hub = /^(?:hf:(?:\/\/)?|(?:https?:\/\/)?(?:www\.)?(?:huggingface\.co|hf\.co)\/)([^/\s]+\/[^/\s@:?#]+)/i.exec(name)
-  return hub?.[1] ?? name
+  const cached = /^models--(.+?)--(.+)$/.exec(name)
+  if (cached !== null) return `${cached[1]}/${cached[2]}`
+  return hub?.[1] ?? name.replace(/^([\w.-]+\/[\w.-]+)[@:][\w.-]+$/, '$1')
 }
 
 /** Whether `_name_or_path` is the name of a model. A path on the disk of whoever saved it is not: it is not published. */
 function isModelName(written: unknown): written is string {
   if (typeof written !== 'string') return false
   const parts = written.split('/')
-  const isPart = (part: string): boolean => /[\p{L}\p{N}]/u.test(part) && !/^[.~]|[\\:]|[\p{Cc}]/u.test(part) && !isHash(part)
+  const isPart = (part: string): boolean => /[\p{L}\p{N}]/u.test(part) && !/^[.~]|[\\:"'<>]|[\p{Cc}]/u.test(part) && !isHash(part)
   return parts.length <= 2 && parts.every(isPart)
 }

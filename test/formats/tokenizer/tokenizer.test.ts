@@ -206,7 +206,7 @@ describe('the vocabulary', () => {
     ['a merge of a text that is no token', { model: { ...tokenizer.model, merges: ['a b', 'a c'] } }, {}, '"c"'],
     ['a merge into a text that is no token', { model: { ...tokenizer.model, merges: [['b', 'a']] } }, {}, '"ba"'],
     ['a merge of three', { model: { ...tokenizer.model, merges: [['a', 'b', 'c']] } }, {}, 'not a pair'],
-    ['an added token without text', { added_tokens: [{ id: 4 }] }, {}, 'lacks its id or content'],
+    ['an added token without text', { added_tokens: [{ id: 4 }] }, {}, 'has no content, or no id from 0 on'],
     ['an id far beyond any vocabulary', { model: { ...tokenizer.model, vocab: { a: 2 ** 40 } } }, {}, 'tokens'],
     ['half of a surrogate pair', { added_tokens: [added(4, '\ud800')] }, {}, 'not Unicode'],
   ])('is refused with %s', (_, change, options, words) => {

@@ -181,6 +181,7 @@ describe('the name of a model', () => {
     'x\\y',
     `org/${hash}`,
     's3:bucket',
+    'org/"name"',
     'file:///home/someone/llama',
     3,
   ])('is not the path or hash %j of config.json', async (written) => {
@@ -198,6 +199,8 @@ describe('the name of a model', () => {
     'https://huggingface.co/me/x-chat',
     'https://hf.co/me/x-chat/tree/main',
     'huggingface.co/me/x-chat',
+    'me/x-chat@main',
+    'models--me--x-chat',
   ])('is that of the repository %s', async (written) => {
     await writeTinyCheckpoint(folder, (checkpoint) => {
       checkpoint.config['_name_or_path'] = written
