@@ -18,7 +18,11 @@ export async function configNames(): Promise<readonly string[]> {
  * and no tokenizer.
  */
 export async function blueprintOfConfig(name: string): Promise<Blueprint> {
-  const config = JSON.parse(await readFile(`${folder}/${name}.json`, 'utf8')) as Record<string, unknown>
+  return await blueprintOf(name, JSON.parse(await readFile(`${folder}/${name}.json`, 'utf8')) as Record<string, unknown>)
+}
+
+/** The same of a config.json that is given. */
+export async function blueprintOf(name: string, config: Record<string, unknown>): Promise<Blueprint> {
   // Families count the tensors that there are before they ask for one of each expert.
   const uncounted = Array.from({ length: 100_000 }, (_, index) => `model.unknown.${index}`)
   const { expected } = await describeModel(withoutWeights(name, config, uncounted))

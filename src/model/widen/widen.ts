@@ -59,6 +59,8 @@ export interface RowChange {
   /** As config.json calls it. */
   readonly name: string
   readonly to: Size
+  /** The new row length relative to the old one. */
+  readonly growth: number
 }
 
 /** Which width makes the rows of a tensor whole blocks of 256 when it grows; undefined for rows that no width can help. */
@@ -72,7 +74,9 @@ export function rowChanges(
     const axis = axesOf(name, shape, traitsOf(layer))?.at(-1)
     const key = axis && keyOfAxis(blueprint, axis)
     const to = key && useful[key]
-    return key === undefined || to === undefined ? undefined : { name: configNameOf(key), to }
+    const from = sizeOf(blueprint.metadata, blueprint.architecture, key ?? '')
+    if (key === undefined || to === undefined || from === undefined) return undefined
+    return { name: configNameOf(key), to, growth: sizeAt(to, layer) / sizeAt(from, layer) }
   }
 }
 
