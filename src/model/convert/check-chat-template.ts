@@ -12,9 +12,10 @@ export async function chatTemplateNotes(entries: readonly (readonly [string, Met
   if (templates.length === 0) return []
   // Loaded only where there is a template.
   const { Template } = await import('@huggingface/jinja')
+  const parse = (source: string): unknown => new Template(source)
   return templates.flatMap(({ name, source }) => {
     try {
-      new Template(source)
+      parse(source)
       return []
     } catch (error) {
       const which = name === undefined ? 'The chat template' : `The chat template "${name}"`
