@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { readFully } from './file-bytes.js'
 import { FormatError } from './format-error.js'
 
@@ -32,12 +32,10 @@ export function bufferSource(bytes: Uint8Array, name = 'buffer'): ByteSource {
 /** Opens a local file. @throws Node's own ENOENT, EACCES, EISDIR, which src/errors makes errors of the table. */
 export async function fileSource(path: string): Promise<ByteSource> {
   const handle = await open(path, 'r')
-  const found = await handle.stat()
-  if (found.isDirectory()) {
+  const size = await sizeOfFile(handle, path).catch(async (error: unknown) => {
     await handle.close()
-    throw Object.assign(new Error(`${path} is a folder`), { code: 'EISDIR', path })
-  }
-  const { size } = found
+    throw error
+  })
   return {
     name: path,
     byteLength: size,
@@ -50,6 +48,12 @@ export async function fileSource(path: string): Promise<ByteSource> {
     },
     close: () => handle.close(),
   }
+}
+
+async function sizeOfFile(handle: FileHandle, path: string): Promise<number> {
+  const found = await handle.stat()
+  if (found.isDirectory()) throw Object.assign(new Error(`${path} is a folder`), { code: 'EISDIR', path })
+  return found.size
 }
 
 function checkRange(name: string, start: number, end: number, byteLength: number): void {

@@ -1,4 +1,4 @@
-import { fileSource } from '../../formats/byte-source.js'
+import { type ByteSource, fileSource } from '../../formats/byte-source.js'
 import {
   type CollectedCovariance,
   type CollectedImportance,
@@ -69,10 +69,12 @@ export async function mergeMatrices(
 async function covarianceOf(
   files: readonly string[],
 ): Promise<{ readonly covariance?: CollectedCovariance; readonly withoutCovariance: number }> {
-  const sources = await Promise.all(files.map((file) => fileSource(file)))
+  const sources: ByteSource[] = []
   try {
     const found: [string, CovarianceFile][] = []
-    for (const source of sources) {
+    for (const path of files) {
+      const source = await fileSource(path)
+      sources.push(source)
       const file = await readCovariance(source)
       if (file !== undefined) found.push([source.name, file])
     }

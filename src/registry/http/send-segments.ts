@@ -132,7 +132,13 @@ async function openFile(segment: Exclude<Segment, { bytes: Uint8Array }>): Promi
   const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
     throw error.code === 'ENOENT' ? corrupt(`the blob ${digest} is missing`) : error
   })
-  const { size } = await handle.stat()
+  const size = await handle.stat().then(
+    ({ size }) => size,
+    async (error: unknown) => {
+      await handle.close()
+      throw error
+    },
+  )
   if (size === fileBytes) return handle
   await handle.close()
   throw corrupt(`the blob ${digest} has ${size} bytes where ${fileBytes} are expected`)

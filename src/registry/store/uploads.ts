@@ -70,13 +70,20 @@ export function createUploads(store: Store, { maxBytes, quotaBytes, idleForMs = 
   }
   const timer = setInterval(() => void sweep(idleForMs).catch(() => undefined), Math.min(idleForMs, 300_000))
   timer.unref()
+  let isClosed = false
+  /** An upload that was being opened while the server closed is ended here, since nobody else would close its file. */
+  const unlessClosed = async <Begun extends { cancel(): Promise<void> }>(upload: Begun): Promise<Begun> => {
+    if (!isClosed) return upload
+    await upload.cancel()
+    throw MqError.of('UPLOAD_REFUSED', { problem: 'the server is closing' })
+  }
   return {
     async begin(repository, bytes = 0) {
       await sweep(idleForMs)
       await checkLimits(bytes)
       const upload = await openUpload(store, repository, maxBytes, room, (id) => uploads.delete(id))
       uploads.set(upload.id, upload)
-      return upload
+      return await unlessClosed(upload)
     },
     find(id, repository) {
       const upload = uploads.get(id)
@@ -88,12 +95,13 @@ export function createUploads(store: Store, { maxBytes, quotaBytes, idleForMs = 
       if (running?.sizeBytes === sizeBytes && running.partBytes === partBytes) return running
       await running?.cancel()
       await checkLimits(sizeBytes)
-      return parts.begin({ repository, digest, sizeBytes, partBytes })
+      return await unlessClosed(await parts.begin({ repository, digest, sizeBytes, partBytes }))
     },
     findParts: (repository, digest) => parts.find(repository, digest),
     checkRoom: (bytes) => room.check(bytes),
     sweep: () => sweep(idleForMs),
     async close() {
+      isClosed = true
       clearInterval(timer)
       await sweep(Number.NEGATIVE_INFINITY)
     },
