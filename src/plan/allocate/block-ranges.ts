@@ -1,15 +1,15 @@
-/** Where a tensor stands: its block, and which one that is among the blocks that are asked about. */
-export interface BlockPlace {
+/** Position of a tensor's block among the blocks in question. */
+export interface BlockPosition {
   /** Block number in the model. */
   readonly layer: number
-  /** Place of the block among those counted, from 0. */
+  /** Index of the block among those in question, from 0. */
   readonly index: number
-  /** How many are counted. */
+  /** Number of blocks in question. */
   readonly count: number
 }
 
 /** Whether a block belongs to a range of blocks. */
-export type BlockRange = (place: BlockPlace) => boolean
+export type BlockRange = (position: BlockPosition) => boolean
 
 const numbers = /^(\d{1,6})(?:-(\d{1,6}))?$/
 const ends = /^(first|last) (\d{1,6})(?:\/(\d{1,6}))?$/
@@ -22,7 +22,7 @@ const ends = /^(first|last) (\d{1,6})(?:\/(\d{1,6}))?$/
 export function parseBlockRange(text: string): BlockRange | undefined {
   const parts = text.split(',').map((part) => parsePart(part.trim()))
   if (!parts.every((part) => part !== undefined)) return undefined
-  return (place) => parts.some((holds) => holds(place))
+  return (position) => parts.some((holds) => holds(position))
 }
 
 function parsePart(part: string): BlockRange | undefined {

@@ -3,14 +3,15 @@ import { groupBy } from '../../collections/index.js'
 import { MqError } from '../../errors/index.js'
 import { type Blueprint, type TensorRole, tensorRoles } from '../../model/index.js'
 import { isFloatType, quantizedCandidates, type Writable } from './candidates.js'
+import { unknownType } from './tensor-types.js'
 
-/** What a user demands of a budget's choice, besides its size. */
+/** Constraints of the user on the types that a budget chooses. */
 export interface Constraints {
-  /** Role -> the least type. */
+  /** Role -> lowest type. */
   readonly floors: Partial<Record<TensorRole, GgmlTypeName>>
   /** Names of tensors that get one type together. */
   readonly ties: readonly (readonly string[])[]
-  /** Types that may be chosen beyond the usual ones. */
+  /** Candidate types besides `quantizedCandidates`. */
   readonly candidates: readonly GgmlTypeName[]
 }
 
@@ -26,7 +27,7 @@ export const roleGroups: Readonly<Record<string, (role: TensorRole) => boolean>>
 const parts = ['gate', 'up', 'down'] as const
 const families = ['ffn', 'shared-expert', 'expert'] as const
 
-/** The same as they are written. */
+/** The same as text, as the user writes them. */
 interface Bounds {
   readonly floors?: readonly string[]
   readonly ties?: readonly string[]
@@ -66,7 +67,7 @@ function readFloor(spec: string, present: readonly TensorRole[], writable: Writa
   if (type === undefined || more.length > 0) throw invalid('it is not ROLE=TYPE, such as attention=Q5_K')
   const found = findGgmlType(type)?.name
   if (found === undefined || !(isFloatType(found) || writable(found))) {
-    throw invalid(`there is no type ${type || '""'} for weights; there are Q2_K, IQ3_S, Q4_K, Q6_K, Q8_0 and others`)
+    throw invalid(unknownType(type, writable))
   }
   const roles = rolesOf(name, present, invalid)
   return Object.fromEntries(roles.map((role) => [role, found]))

@@ -231,7 +231,13 @@ function planAtCeilings(
   const plan = assemblePlan(blueprint, (tensor) => fixed.get(tensor.name) ?? ceilingOf(tensor), { goal, notes: [] })
   const limited = ceilingNotes(groups, (name) => ceilings.get(name))
   const end = limited.length > 0 ? '' : ', without loss'
-  return { ...plan, notes: [`The types end at ${plan.bitsPerWeight.toFixed(3)} bits per weight${end}.`, ...limited] }
+  return {
+    ...plan,
+    notes: [
+      `Every tensor has the highest type that adds precision: ${plan.bitsPerWeight.toFixed(3)} bits per weight${end}.`,
+      ...limited,
+    ],
+  }
 }
 
 function roomNote(

@@ -4,7 +4,7 @@ import type { Plan } from '../plan.js'
 import { assemblePlan } from './assemble.js'
 import { fixedType, storedOrFallback } from './assignment.js'
 import { isFloatType, type Writable } from './candidates.js'
-import { matchTensorTypes, specsOf, type TensorTypeOverride, weightType } from './tensor-types.js'
+import { matchTensorTypes, specsOf, type TensorTypeOverride, unknownType, weightType } from './tensor-types.js'
 
 /** Exceptions to a type for all tensors. */
 export interface PlanTypeOptions {
@@ -23,7 +23,7 @@ export function planType(blueprint: Blueprint, type: string, options: PlanTypeOp
   const { overrides = [], writable = () => true } = options
   const asked = weightType(type)
   if (asked === undefined || !(isFloatType(asked) || writable(asked))) {
-    throw MqError.of('OPTION_INVALID', { option: 'type', value: type, problem: 'it is not a type for weights' })
+    throw MqError.of('OPTION_INVALID', { option: 'type', value: type, problem: unknownType(type, writable) })
   }
   const matches = matchTensorTypes(blueprint, overrides, writable)
   return assemblePlan(

@@ -1,8 +1,8 @@
 import type { GgmlTypeName } from '../../../formats/ggml/types.js'
 
 /** Position of a tensor among those of its kind, as llama-quantize counts, and the other inputs of its rules. */
-export interface Place {
-  /** Which one of its kind it is; in a model with experts, which block it belongs to. */
+export interface TensorPosition {
+  /** Index among tensors of its kind; in a model with experts, index of its layer. */
   readonly index: number
   /** How many of its kind, or blocks, there are. */
   readonly count: number
@@ -10,29 +10,29 @@ export interface Place {
   readonly headsPerGroup: number
   /** Routed experts; 0 for a dense model. */
   readonly experts: number
-  /** Whether an importance matrix is at hand. */
+  /** Whether there is an importance matrix. */
   readonly importance: boolean
 }
 
-/** The type of a tensor in its place; undefined where the rule does not apply. */
-export type PresetRule = (place: Place) => GgmlTypeName | undefined
+/** The type of a tensor at its position; undefined where the rule does not apply. */
+export type PresetRule = (position: TensorPosition) => GgmlTypeName | undefined
 
 /** The first rule that applies. */
 export const either =
   (...rules: readonly PresetRule[]): PresetRule =>
-  (place) => {
+  (position) => {
     for (const rule of rules) {
-      const type = rule(place)
+      const type = rule(position)
       if (type !== undefined) return type
     }
     return undefined
   }
 
 const where =
-  (applies: (place: Place) => boolean) =>
+  (applies: (position: TensorPosition) => boolean) =>
   (type: GgmlTypeName): PresetRule =>
-  (place) =>
-    applies(place) ? type : undefined
+  (position) =>
+    applies(position) ? type : undefined
 
 export const always = where(() => true)
 export const firstTwo = where(({ index }) => index < 2)
@@ -44,21 +44,21 @@ export const middle = where(({ index, count }) => index >= Math.floor(count / 8)
 /** The first and last eighth, and every third of those between. */
 export const moreBits = where(isMoreBits)
 export const eightExperts = where(({ experts }) => experts === 8)
-export const eightExpertsMoreBits = where((place) => place.experts === 8 && isMoreBits(place))
-/** Where four query heads or more share what is stored. */
+export const eightExpertsMoreBits = where((position) => position.experts === 8 && isMoreBits(position))
+/** Where four or more query heads share a key-value head. */
 export const shared = where(({ headsPerGroup }) => headsPerGroup >= 4)
 export const sharedOrFourExperts = where(({ headsPerGroup, experts }) => headsPerGroup >= 4 || experts >= 4)
 
 export const withImportance =
   (rule: PresetRule): PresetRule =>
-  (place) =>
-    place.importance ? rule(place) : undefined
+  (position) =>
+    position.importance ? rule(position) : undefined
 export const withoutImportance =
   (rule: PresetRule): PresetRule =>
-  (place) =>
-    place.importance ? undefined : rule(place)
+  (position) =>
+    position.importance ? undefined : rule(position)
 
-function isMoreBits({ index, count }: Place): boolean {
+function isMoreBits({ index, count }: TensorPosition): boolean {
   const eighth = Math.floor(count / 8)
   return index < eighth || index >= Math.floor((7 * count) / 8) || (index - eighth) % 3 === 2
 }

@@ -3,10 +3,10 @@ import type { Metadata } from '../../../formats/gguf/index.js'
 import { type Blueprint, type BlueprintTensor, familyOfArchitecture } from '../../model/index.js'
 import { rowLength } from '../../recipe/index.js'
 import { isFloatType } from './candidates.js'
-import type { Place } from './preset-rules.js'
+import type { TensorPosition } from './preset-rules.js'
 import type { Preset } from './presets.js'
 
-/** What llama-quantize sees in a name. The first that matches holds. */
+/** Kinds of tensors that llama-quantize recognises by name. The first that matches applies. */
 const kinds = {
   output: { words: 'the output matrix', matches: (name: string) => name === 'output.weight' },
   embedding: {
@@ -27,7 +27,7 @@ const kinds = {
 
 type Kind = keyof typeof kinds
 
-/** What llama-quantize leaves as the converter wrote it, besides vectors and norms: small, or read in other ways than by products. */
+/** Tensors that llama-quantize does not quantize, besides vectors and norms: small ones, or ones that are not used in matrix products. */
 const neverQuantized: readonly RegExp[] = [
   /_norm\.weight/,
   /ffn_gate_(inp|tid2eid)\.weight/,
@@ -41,7 +41,7 @@ const neverQuantized: readonly RegExp[] = [
   /a\.rvq\.codebook|mm\.a\.code_embd/,
 ]
 
-/** A tensor's type under a preset, before its rows are looked at, and where the type comes from. */
+/** A tensor's type under a preset, before any fallback, and the rule that it comes from. */
 export interface PresetChoice {
   readonly type: GgmlTypeName
   /** What kind of tensor a rule of the preset was made for; absent for the preset's main type. */
@@ -51,7 +51,7 @@ export interface PresetChoice {
 /**
  * The type of every tensor under a preset, by name; those that are not quantized are left out. In the order of blocks and names, in
  * which llama-quantize counts.
- * @param taken tensors whose type the user sets: they are not counted.
+ * @param taken whether the user sets the type of a tensor: it is not counted.
  */
 export function presetTypes(
   blueprint: Blueprint,
@@ -68,8 +68,8 @@ export function presetTypes(
   const values = sorted.filter(({ name }) => kindOf(name) === 'value').length
   const tied = !sorted.some(({ name }) => name === 'output.weight')
 
-  /** Counts a tensor and says where it stands; in models with experts feed-forward tensors are told apart by their block. */
-  const place = (tensor: BlueprintTensor, kind: 'value' | 'gate' | 'up' | 'down'): Place => {
+  /** Counts a tensor and returns its position; in models with experts that of a feed-forward tensor is its layer. */
+  const positionOf = (tensor: BlueprintTensor, kind: 'value' | 'gate' | 'up' | 'down'): TensorPosition => {
     const order = count[kind]++
     if (kind === 'value') return { ...facts, index: order, count: values }
     return { ...facts, index: experts > 1 && preset.lowBits !== true ? (tensor.layer ?? 0) : order, count: layers }
@@ -77,7 +77,7 @@ export function presetTypes(
 
   const ruled = (tensor: BlueprintTensor): { type: GgmlTypeName | undefined; rule: string } | undefined => {
     const kind = kindOf(tensor.name)
-    const nowhere: Place = { ...facts, index: 0, count: 0 }
+    const nowhere: TensorPosition = { ...facts, index: 0, count: 0 }
     const words = kind === undefined ? '' : kinds[kind].words
     if (kind === 'output' || (kind === 'embedding' && tied)) return { type: outputType(tensor, preset), rule: kinds.output.words }
     if (preset.stacked !== undefined)
@@ -88,14 +88,14 @@ export function presetTypes(
       case 'embedding':
         return { type: preset.embedding, rule: words }
       case 'value':
-        return { type: valueType(preset, place(tensor, kind), large), rule: words }
+        return { type: valueType(preset, positionOf(tensor, kind), large), rule: words }
       case 'key':
         return { type: preset.lowBits !== true && experts === 8 ? 'Q8_0' : preset.key?.(nowhere), rule: words }
       case 'query':
       case 'attentionOutput':
         return { type: preset[kind]?.(nowhere), rule: words }
       default:
-        return { type: preset[kind]?.(place(tensor, kind)), rule: words }
+        return { type: preset[kind]?.(positionOf(tensor, kind)), rule: words }
     }
   }
 
@@ -112,10 +112,10 @@ function outputType(tensor: BlueprintTensor, preset: Preset): GgmlTypeName {
   return fitsRow(preset.type, rowLength(tensor)) ? (preset.output ?? 'Q6_K') : 'Q8_0'
 }
 
-function valueType(preset: Preset, place: Place, large: boolean): GgmlTypeName {
-  const type = preset.value?.(place) ?? preset.type
+function valueType(preset: Preset, position: TensorPosition, large: boolean): GgmlTypeName {
+  const type = preset.value?.(position) ?? preset.type
   if (preset.lowBits === true) return type
-  if (place.experts === 8) return 'Q8_0'
+  if (position.experts === 8) return 'Q8_0'
   // The 70B Llamas share each value head among 8 query heads, so that their value matrices are small.
   return large && (type === 'Q3_K' || type === 'Q4_K') ? 'Q5_K' : type
 }

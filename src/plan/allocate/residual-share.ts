@@ -1,21 +1,21 @@
 import type { Blueprint, BlueprintTensor, TensorRole } from '../../model/index.js'
 import { elementCount } from '../../recipe/index.js'
 
-/** The part, 0 to 1, of the residual stream's power after a tensor's block that the block itself has added. */
+/** Residual stream share of a tensor's layer part: the power that it adds, relative to the stream's power after it, from 0 to 1. */
 export type ResidualShare = (tensor: BlueprintTensor) => number
 
-/** For each tensor, the mean over weights of the power of its outputs: sum of its elements times this is that of one output vector. */
+/** Output power of a tensor divided by its number of weights: times the weights, it is the mean of |W x|^2. */
 export type OutputPower = (tensor: string) => number | undefined
 
-/** Growth of the residual stream's power from one sub-block to the next, 4.5 % a layer in norm: Heimersheim and Turner 2023, for GPT-2 XL. */
+/** Growth of the residual stream's power from one layer part to the next, 4.5 % for each layer in norm: Heimersheim and Turner 2023, for GPT-2 XL. */
 const growth = 1.045
 
-/** Of what a block of experts writes where nothing is measured, the shared expert's part. */
+/** Part of the shared expert in the power that a mixture-of-experts layer adds, where nothing is measured. */
 const sharedExpertPart = 0.3
 
 /**
- * The shares that a model of this depth has if each sub-block adds as much as makes the residual stream grow evenly: all of it for the first
- * (the embedding is small beside what blocks add), and ever less.
+ * Expected shares of a model of this depth, if the residual stream grows by the same factor in each layer part: 1 for the first (the embedding is
+ * small compared with what layers add), and decreasing.
  */
 export function expectedShares({ tensors }: Pick<Blueprint, 'tensors'>): ResidualShare {
   const routed = new Set(tensors.filter(({ role }) => role.startsWith('expert-')).map(({ layer }) => layer))
@@ -30,8 +30,8 @@ export function expectedShares({ tensors }: Pick<Blueprint, 'tensors'>): Residua
 }
 
 /**
- * The shares that a model has, from the power of its blocks' outputs; undefined where that is not known of every block.
- * @param power as `measure` has it from a calibration.
+ * Measured shares, from the power that each layer part adds; undefined where that is not known of every layer.
+ * @param power as `measure` computes it from a calibration.
  */
 export function measuredShares({ tensors, metadata, architecture }: Blueprint, power: OutputPower): ResidualShare | undefined {
   const used = metadata.get(`${architecture}.expert_used_count`)?.value

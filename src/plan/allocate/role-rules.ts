@@ -5,25 +5,25 @@ import { expectedShares, type ResidualShare } from './residual-share.js'
 
 interface RoleRule {
   /**
-   * KL divergence that a relative error of 1 in one such matrix would add, if the divergence went on growing in proportion and if its block
-   * had written all of the residual stream: compared with each other only.
+   * KL divergence for each unit of relative error of such a matrix, extrapolated linearly, in a layer whose residual stream share is 1. Only
+   * ratios of weights matter.
    */
   readonly weight: number
-  /** The least type (by bits per weight) that a budget may choose. */
+  /** Lowest type, by bits per weight, that a budget may choose. */
   readonly floor: GgmlTypeName
-  /** What the matrix does, as the beginning of a sentence. */
+  /** What the matrix is, as the beginning of a sentence. */
   readonly why: string
 }
 
 /**
- * How much each role matters, and what must not be crushed.
+ * Sensitivity weight and type floor of each role.
  *
- * A matrix adds noise to its layer's output in proportion to its own relative error, whatever its size: so the damage is relative error
- * times weight, summed over matrices, not over weights (the linearity of Malinovskii et al. 2024, arXiv:2411.17525), and small matrices
- * earn many bits. Stacked experts are one matrix: every token passes through some of them, and meets their mean error.
- * The weights are what probes found, over the tensor's relative error and the root of its share of the residual stream (residual-share.ts), by
- * and large over blocks and models: samples/, of four blocks, all in Q2_K, one tensor at a time given back its full precision. In a deep model
- * they are multiplied by `deepRatios`. See docs/experiments.md.
+ * The noise that a matrix adds to its layer's output is proportional to its relative error, whatever its size. So the expected KL divergence is
+ * the sum of weight times relative error over matrices, not over weights (linearity: Malinovskii et al. 2024, arXiv:2411.17525), and small
+ * matrices get many bits. Stacked experts count as one matrix: every token is routed to some of them, with their mean error.
+ * The weights were measured on samples/ (four layers): everything in Q2_K, one tensor at a time restored to full precision; the decrease of KL
+ * divergence is divided by the tensor's relative error and by the square root of its residual stream share (residual-share.ts), and averaged over
+ * layers and models. In deeper models they are multiplied by `deepRatios`. See docs/experiments.md.
  */
 export const roleRules: Readonly<Record<TensorRole, RoleRule>> = {
   output: { weight: embeddingWeights.output, floor: 'Q3_K', why: 'output projection (lm_head), whose error reaches every logit' },
@@ -56,11 +56,11 @@ export const roleRules: Readonly<Record<TensorRole, RoleRule>> = {
   'expert-gate': { weight: 0.05, floor: 'IQ1_S', why: 'gate projections of the routed experts, most of the weights' },
   'expert-up': { weight: 0.03, floor: 'IQ1_S', why: 'up-projections of the routed experts, most of the weights' },
   'expert-down': { weight: 0.08, floor: 'IQ1_S', why: 'down-projections of the routed experts, most of the weights' },
-  // State-space matrices, convolutions, n-gram tables: few weights, and ruined by few bits.
+  // State-space matrices, convolutions, n-gram tables: few weights, and sensitive to low bit widths.
   other: { weight: 0.1, floor: 'Q8_0', why: 'matrix of unknown role, kept at Q8_0 or above' },
 }
 
-/** What planning has to know about one tensor. */
+/** Sensitivity and type floor of one tensor. */
 export interface TensorRule {
   /** KL divergence for each unit of relative error, up to a factor that is the same for the whole model. */
   readonly sensitivity: number
@@ -68,17 +68,17 @@ export interface TensorRule {
   readonly why: string
 }
 
-/** Says of a tensor how much it matters. */
+/** The rule of each tensor. */
 export type RuleOf = (tensor: BlueprintTensor) => TensorRule
 
-/** A block that writes next to nothing may still steer the others. */
+/** Lower limit of the residual stream share: a layer that adds little may still matter. */
 const minShare = 0.01
 
 /**
- * In a deep model one block's noise counts for less beside that of the embedding and the output projection, and not by the same factor for
- * each role: about what SmolLM2, of 30 blocks, has in place of 1, measured with one role at a time quantized and drawn a little to the
- * mean of all roles. Between 4 blocks and 30, factors are interpolated geometrically over the logarithm of the depth. One trained network
- * is all that this rests on: docs/experiments.md.
+ * In a deep model the noise of one layer counts for less relative to that of the embedding and the output projection, by a different factor for
+ * each role. These are factors of SmolLM2 (30 layers), measured with one role at a time quantized, shrunk slightly towards the mean of all
+ * roles. Between 4 and 30 layers, factors are interpolated geometrically over the logarithm of the depth. They rest on one trained network:
+ * docs/experiments.md.
  */
 const deepRatios: Partial<Record<TensorRole, number>> = {
   'attention-q': 0.22,
@@ -89,23 +89,22 @@ const deepRatios: Partial<Record<TensorRole, number>> = {
   'ffn-up': 0.74,
   'ffn-down': 0.32,
 }
-/** The geometric mean of the others, for roles that SmolLM2 does not have. */
+/** Geometric mean of the above, for roles that SmolLM2 does not have. */
 const deepRatioOfOthers = 0.47
 const shallow = 4
 const deep = 30
 
 /**
- * The least type of an embedding that is the output projection too. It is a larger part of its model than an output matrix beside an
- * embedding, so that at 2.5 bits IQ3_XXS is better than IQ3_S; below that its damage grows faster than its error. See docs/experiments.md.
+ * Type floor of a tied embedding. It is a larger part of its model than a separate output matrix, so that at 2.5 bits IQ3_XXS is better than
+ * IQ3_S; in lower types the KL divergence grows faster than its error. See docs/experiments.md.
  */
 const tiedFloor: GgmlTypeName = 'IQ3_XXS'
 
 /**
  * The rules of a model's tensors.
- * A block's noise counts by the share of the residual stream that the block has written: that is how loud it is where the next one reads. Probes
- * fall off less than in proportion, by about the root.
- * Every logit is read off by the output matrix; where there is none, the embedding stands in for it too, and both its uses add up.
- * @param shareOf by default what a model of this depth may be expected to have.
+ * The noise of a layer is weighted by the square root of its residual stream share: measured sensitivities decrease less than in proportion to
+ * the share. The sensitivity of a tied embedding is the sum of those of its two uses.
+ * @param shareOf by default the shares expected for a model of this depth.
  */
 export function rulesOf(blueprint: Blueprint, shareOf: ResidualShare = expectedShares(blueprint)): RuleOf {
   const { output } = roleRules

@@ -1,11 +1,11 @@
 import { type BoundedPattern, boundedPattern, PatternTooSlow } from '../../../formats/bounded-pattern.js'
-import { findGgmlType, fitsRow, type GgmlTypeName } from '../../../formats/ggml/types.js'
+import { findGgmlType, fitsRow, type GgmlTypeName, ggmlTypes } from '../../../formats/ggml/types.js'
 import { MqError } from '../../errors/index.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
 import { rowLength } from '../../recipe/index.js'
 import { isFloatType, type Writable } from './candidates.js'
 
-/** A type that the user sets for every tensor whose name the regular expression is found in. */
+/** A type that the user sets for every tensor whose name the regular expression matches. */
 export interface TensorTypeOverride {
   readonly pattern: BoundedPattern
   readonly type: GgmlTypeName
@@ -13,13 +13,19 @@ export interface TensorTypeOverride {
   readonly spec: string
 }
 
-/** Types of ggml that hold other things than a model's weights. */
+/** ggml types that are not used for weights. */
 const notForWeights = new Set<GgmlTypeName>(['Q8_1', 'I8', 'I16', 'I32', 'I64', 'F64'])
 
 /** A type of weights by its name, in any case; undefined where there is none. */
 export function weightType(name: string): GgmlTypeName | undefined {
   const type = findGgmlType(name)?.name
   return type === undefined || notForWeights.has(type) ? undefined : type
+}
+
+/** What is wrong with a name that is no type for weights, with all that are. */
+export function unknownType(name: string, writable: Writable = () => true): string {
+  const known = ggmlTypes.filter(({ name }) => !notForWeights.has(name) && (isFloatType(name) || writable(name)))
+  return `there is no type ${name || '""'} for weights; there are ${known.map(({ name }) => name).join(', ')}`
 }
 
 /**
@@ -31,7 +37,7 @@ export function parseTensorTypes(specs: readonly string[]): TensorTypeOverride[]
     const cut = spec.lastIndexOf('=')
     if (cut <= 0) throw invalid(spec, 'it is not REGEX=TYPE')
     const type = weightType(spec.slice(cut + 1))
-    if (type === undefined) throw invalid(spec, `there is no type ${spec.slice(cut + 1) || '""'}`)
+    if (type === undefined) throw invalid(spec, unknownType(spec.slice(cut + 1)))
     return { pattern: compile(spec, spec.slice(0, cut)), type, spec }
   })
 }
@@ -49,7 +55,7 @@ function compile(spec: string, source: string): BoundedPattern {
 }
 
 /**
- * Which override holds for which tensor, by name: the first that matches, as in llama-quantize. What always stays F32 is left out.
+ * The override of each tensor, by name: the first that matches, as in llama-quantize. Tensors that are always F32 are left out.
  * @throws MqError OPTION_INVALID for an override that no tensor takes, or whose type no kernel writes.
  */
 export function matchTensorTypes(
@@ -82,12 +88,12 @@ function matchingNames(pattern: BoundedPattern, tensors: Blueprint['tensors'], s
   }
 }
 
-/** What of a goal says which types were set by name; nothing where none were. */
+/** The part of a goal that has the types set by name; empty where there are none. */
 export function specsOf(overrides: readonly TensorTypeOverride[]): { readonly tensorTypes?: readonly string[] } {
   return overrides.length === 0 ? {} : { tensorTypes: overrides.map(({ spec }) => spec) }
 }
 
-/** What llama-quantize takes where a row does not consist of whole blocks of the type; F16 where that does not fit either. */
+/** llama-quantize's fallback types for rows that are not whole blocks of a type; F16 where the fallback does not fit either. */
 const fallbacks: Partial<Record<GgmlTypeName, GgmlTypeName>> = {
   IQ1_S: 'IQ4_NL',
   IQ1_M: 'IQ4_NL',
@@ -108,7 +114,7 @@ const fallbacks: Partial<Record<GgmlTypeName, GgmlTypeName>> = {
   Q6_K: 'Q8_0',
 }
 
-/** The type itself where the tensor's rows fit it, else the nearest that they fit. */
+/** The type itself where the tensor's rows are whole blocks of it, else its fallback. */
 export function typeOrFallback(type: GgmlTypeName, tensor: BlueprintTensor): GgmlTypeName {
   const length = rowLength(tensor)
   if (fitsRow(type, length)) return type

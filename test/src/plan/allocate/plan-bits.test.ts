@@ -100,7 +100,9 @@ describe('planBits', () => {
     const { tensors, notes, fileType } = await plan(small(), { bits: 20 })
     expect(new Set(tensors.map(({ type }) => type))).toEqual(new Set(['BF16', 'F32']))
     expect(fileType).toBe(32)
-    expect(notes).toEqual([expect.stringMatching(/^The types end at 16\.0\d+ bits per weight/)])
+    expect(notes).toEqual([
+      expect.stringMatching(/^Every tensor has the highest type that adds precision: 16\.0\d+ bits per weight/),
+    ])
   })
 
   it('says what the least is where the budget is impossible', async () => {
