@@ -10,7 +10,7 @@ const root = resolve(import.meta.dirname ?? dirname(new URL(import.meta.url).pat
 const layers = [
   ['formats'],
   ['src/errors', 'src/collections'],
-  ['src/progress'],
+  ['src/progress', 'src/http'],
   ['src/files'],
   ['src/terminal'],
   ['src/report'],

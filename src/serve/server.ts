@@ -1,11 +1,10 @@
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { MqError } from '../errors/index.js'
+import { closeServer } from '../http/index.js'
 import { ModelPool } from './pool.js'
 import { availableMemory, type Load, registryModels, singleModel } from './sources.js'
 
-/** Time that running answers get to end when the server is closed. */
-const graceMs = 1000
 /** How long a request may take to arrive, body included. */
 const arrivesWithinMs = 60_000
 
@@ -89,14 +88,4 @@ export async function startEndpoint(options: EndpointOptions): Promise<RunningEn
     await pool.close()
     throw error
   }
-}
-
-async function closeServer(server: Server): Promise<void> {
-  const closed = new Promise<void>((resolve) => {
-    server.close(() => resolve())
-  })
-  server.closeIdleConnections()
-  const timer = setTimeout(() => server.closeAllConnections(), graceMs)
-  await closed
-  clearTimeout(timer)
 }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openGguf } from '../../formats/gguf/index.js'
 import type { Plan } from '../../src/plan/plan.js'
 import type { QuantizeReport } from '../../src/quantize/index.js'
+import { fileSha256 } from '../support/digests.js'
 import { writeOneLayerSample } from '../support/one-layer-sample.js'
 import { runMqHere } from '../support/run-mq-here.js'
 
@@ -35,11 +35,6 @@ async function bitsOf(path: string): Promise<number> {
   return (8 * bytes) / gguf.tensors.reduce((sum, { dimensions }) => sum + count(dimensions), 0)
 }
 
-const sha256 = async (path: string): Promise<string> =>
-  createHash('sha256')
-    .update(await readFile(path))
-    .digest('hex')
-
 describe('a budget', () => {
   test('is never exceeded, and its plan, which `mq plan` makes too, gives the same file again', async () => {
     const model = join(await mkdtemp(join(folder, 'source-')), 'Llama-Kjv')
@@ -53,7 +48,7 @@ describe('a budget', () => {
     expect(report.bitsPerWeight).toBeCloseTo(bits, 9)
 
     await quantize(model, '--plan', 'plan.json', '-o', 'again.gguf', '--threads', '1')
-    expect(await sha256(join(folder, 'again.gguf'))).toBe(await sha256(join(folder, file)))
+    expect(await fileSha256(join(folder, 'again.gguf'))).toBe(await fileSha256(join(folder, file)))
 
     const { stdout } = await runMqHere(['plan', model, '--bits', '4.5', '-o', 'own.json', '--json'], { cwd: folder, env })
     expect((JSON.parse(stdout) as { fileBytes: number }).fileBytes).toBe(report.sizeBytes)
@@ -106,12 +101,12 @@ test('a GGUF source gives what the checkpoint gives, and one that is quantized a
   await runMqHere(['convert', sample('llama-kjv'), '-o', 'source.gguf'], { cwd: folder, env })
   await quantize(sample('llama-kjv'), '--type', 'q8_0', '-o', 'direct.gguf')
   await quantize('source.gguf', '--type', 'q8_0', '-o', 'detour.gguf')
-  expect(await sha256(join(folder, 'detour.gguf'))).toBe(await sha256(join(folder, 'direct.gguf')))
+  expect(await fileSha256(join(folder, 'detour.gguf'))).toBe(await fileSha256(join(folder, 'direct.gguf')))
 
   // The same type again is a copy.
   const again = await quantize('direct.gguf', '--type', 'q8_0', '-o', 'again.gguf')
   expect(again.notes).toEqual([expect.stringContaining('already quantized')])
-  expect(await sha256(join(folder, 'again.gguf'))).toBe(await sha256(join(folder, 'direct.gguf')))
+  expect(await fileSha256(join(folder, 'again.gguf'))).toBe(await fileSha256(join(folder, 'direct.gguf')))
 })
 
 describe('the command line', () => {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,6 +9,7 @@ import Inspect from '../../commands/inspect.js'
 import PlanCommand from '../../commands/plan.js'
 import Quantize from '../../commands/quantize.js'
 import { loadModel } from '../../src/runner/index.js'
+import { fileSha256 } from '../support/digests.js'
 import { runCommand } from '../support/run-command.js'
 import { llama } from '../support/sample-models.js'
 
@@ -39,11 +39,6 @@ async function json(command: Parameters<typeof runCommand>[0], ...args: string[]
   return JSON.parse(stdout) as Report
 }
 
-const sha256 = async (path: string): Promise<string> =>
-  createHash('sha256')
-    .update(await readFile(path))
-    .digest('hex')
-
 describe('a model of odd widths', () => {
   test('is quantized, the same by any number of threads', async () => {
     // Of 64 columns in 256 the zeros take the most bytes.
@@ -54,7 +49,7 @@ describe('a model of odd widths', () => {
     const report = await json(Quantize, source, ...options, '--threads', '1', '-o', one)
     expect(report.notes.join('\n')).toMatch(/Widened with zeros.*embedding_length from 64 to 256/)
     await json(Quantize, source, ...options, '--threads', '2', '-o', two)
-    expect(await sha256(two)).toBe(await sha256(one))
+    expect(await fileSha256(two)).toBe(await fileSha256(one))
     // Bits are those of the model's own weights.
     const inspected = await json(Inspect, one)
     const own = await json(Inspect, source)
@@ -86,7 +81,7 @@ describe('a model of odd widths', () => {
     await json(Quantize, source, '--bits', '14', '--widen', 'intermediate_size=256', '-o', first, '--save-plan', plan)
     expect(JSON.parse(await readFile(plan, 'utf8'))).toMatchObject({ widths: { feed_forward_length: 256 } })
     await json(Quantize, source, '--plan', plan, '-o', again)
-    expect(await sha256(again)).toBe(await sha256(first))
+    expect(await fileSha256(again)).toBe(await fileSha256(first))
   })
 
   test('is converted wide and back', async () => {
@@ -95,7 +90,7 @@ describe('a model of odd widths', () => {
     await json(Convert, wide, '--type', 'f32', '--narrow', '-o', back)
     await json(Convert, source, '--type', 'f32', '--name', 'a', '-o', plain)
     // No norm was scaled, so that nothing was rounded.
-    expect(await sha256(back)).toBe(await sha256(plain))
+    expect(await fileSha256(back)).toBe(await fileSha256(plain))
   })
 
   test.each([

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openGguf } from '../../formats/gguf/index.js'
 import { finish } from '../../src/progress/index.js'
 import { createToken, publishToTarget } from '../../src/registry/index.js'
+import { sha256 } from '../support/digests.js'
 import { foreign } from '../support/foreign.js'
 import { runMqHere } from '../support/run-mq-here.js'
 import { runningRegistry, type TestRegistry } from '../support/running-registry.js'
@@ -299,10 +299,6 @@ print(json.dumps([before, sorted(api.list_repo_files("kjv/python")), hf_hub_down
     )
   })
 })
-
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
-}
 
 /** Newer versions of huggingface_hub name subclasses, such as RemoteEntryNotFoundError. */
 function isKindOf(name: string): unknown {

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
+import { sha256 } from './digests.js'
 
 /** `sha256:HEX` of bytes. */
 export function digestOf(bytes: Uint8Array): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+  return `sha256:${sha256(bytes)}`
 }
 
 export const ociManifest = 'application/vnd.oci.image.manifest.v1+json'

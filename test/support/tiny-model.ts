@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { sha256 } from './digests.js'
 import { concat, ggufBytes } from './gguf-bytes.js'
 
 const { u32, text, tensor, header } = ggufBytes()
@@ -62,8 +62,4 @@ export function tinyReport(files: readonly Uint8Array[]): object {
     passed: true,
     llamaCpp: 'b1',
   }
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
 }

@@ -1,10 +1,9 @@
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { MqError } from '../../errors/index.js'
+import { closeServer } from '../../http/index.js'
 import { listRepositories, openStore } from '../store/index.js'
 
-/** Time that running downloads get to end when the server is closed. */
-const graceMs = 1000
 /** A connection on which nothing moves for so long, such as that of a reader who has stalled, is closed. */
 const idleMs = 120_000
 
@@ -91,14 +90,4 @@ export async function startRegistry(options: RegistryOptions): Promise<RunningRe
     port: bound,
     close: () => closeServer(server).then(() => services.close()),
   }
-}
-
-async function closeServer(server: Server): Promise<void> {
-  const closed = new Promise<void>((resolve) => {
-    server.close(() => resolve())
-  })
-  server.closeIdleConnections()
-  const timer = setTimeout(() => server.closeAllConnections(), graceMs)
-  await closed
-  clearTimeout(timer)
 }

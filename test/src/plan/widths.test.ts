@@ -2,7 +2,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { checkpointSpecs, writeCheckpointOf } from '../../../bench/coverage/checkpoints/index.js'
 import type { Importance } from '../../../src/engine/index.js'
 import { makeBlueprint, smooth, smoothable, widen } from '../../../src/model/index.js'
 import { planUniform } from '../../../src/plan/index.js'
@@ -10,6 +9,7 @@ import { inputsOfPlan } from '../../../src/plan/widths.js'
 import { finish } from '../../../src/progress/index.js'
 import { quantize } from '../../../src/quantize/index.js'
 import { rowLength } from '../../../src/recipe/index.js'
+import { coverageBlueprint } from '../../support/coverage-checkpoints.js'
 
 let folder = ''
 beforeAll(async () => {
@@ -18,9 +18,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 test('what was measured of a file that is widened already keeps its columns where scales are moved', async () => {
-  const spec = checkpointSpecs.find(({ name }) => name === 'llama')
-  if (spec === undefined) throw new Error('there is no llama')
-  const narrow = await makeBlueprint(await writeCheckpointOf(spec, join(folder, 'llama'), spec.classes[0]), { pre: spec.pre })
+  const narrow = await coverageBlueprint(folder, 'llama')
   const output = join(folder, 'wide.gguf')
   const grown = widen(narrow, { feed_forward_length: 256 })
   await finish(quantize({ blueprint: grown, plan: planUniform(grown, 'F16'), output, threads: 1 }))

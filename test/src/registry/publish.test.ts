@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { finish } from '../../../src/progress/index.js'
 import { listModels, type Published, type PublishOptions, publish } from '../../../src/registry/index.js'
+import { digestOf } from '../../support/push.js'
 import { temporaryFolder, tinyReport, writeTinyGguf } from '../../support/tiny-model.js'
 
 const sample = 'samples/llama-kjv'
@@ -164,8 +164,4 @@ function run(options: PublishOptions): Promise<Published> {
 
 function blob(registry: string, digest: string | undefined): string {
   return join(registry, 'blobs', 'sha256', digest?.slice('sha256:'.length) ?? '')
-}
-
-function digestOf(bytes: Uint8Array): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 }

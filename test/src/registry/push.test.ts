@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { request } from 'node:http'
 import { join } from 'node:path'
@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { urlSigner } from '../../../src/registry/access/index.js'
 import { createToken, findLocalModel, listRegistry, listTokens, removeToken } from '../../../src/registry/index.js'
 import { openStore } from '../../../src/registry/store/index.js'
+import { digestOf } from '../../support/push.js'
 import { runningRegistry, type TestRegistry } from '../../support/running-registry.js'
 import { tinyGguf } from '../../support/tiny-model.js'
 
@@ -23,7 +24,6 @@ afterAll(async () => {
   await registry[Symbol.asyncDispose]()
 })
 
-const digestOf = (bytes: Uint8Array): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 const ociManifest = 'application/vnd.oci.image.manifest.v1+json'
 
 interface Sent {

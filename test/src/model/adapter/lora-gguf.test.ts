@@ -2,11 +2,9 @@ import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Codec } from '../../../../formats/ggml/codec.js'
-import { type Blueprint, blueprintOfAdapter, makeBlueprint } from '../../../../src/model/index.js'
-import { evaluateRows, rowCount } from '../../../../src/recipe/index.js'
+import { blueprintOfAdapter, makeBlueprint } from '../../../../src/model/index.js'
 import { product, writeAdapter } from '../../../support/adapters.js'
-import { openBlueprintFiles } from '../../../support/blueprint-files.js'
+import { valuesOf } from '../../../support/blueprint-files.js'
 import { deepseekV2Lite, mistralLinear } from '../../../support/checkpoint-variants.js'
 import { writeCheckpoint } from '../../../support/checkpoints.js'
 
@@ -19,13 +17,6 @@ beforeAll(async () => {
   experts = await writeCheckpoint(join(folder, 'experts'), deepseekV2Lite)
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
-
-async function valuesOf({ tensors, files: paths }: Blueprint, name: string): Promise<Float32Array> {
-  const recipe = tensors.find((tensor) => tensor.name === name)?.recipe
-  if (recipe === undefined) throw new Error(`no ${name}`)
-  await using files = await openBlueprintFiles({ files: paths })
-  return await evaluateRows(recipe, 0, rowCount(recipe), files.read, {} as Codec)
-}
 
 const pair = (module: string, outputs: number, inputs: number, rank = 4): Record<string, number[]> => ({
   [`${module}.lora_A.weight`]: [rank, inputs],

@@ -12,7 +12,7 @@ import { checkPlan } from '../../../../src/plan/check-plan.js'
 import { planUniform } from '../../../../src/plan/plan-uniform.js'
 import { evaluateRows, readRecipe, rowCount } from '../../../../src/recipe/index.js'
 import { adapterValues, product, writeAdapter } from '../../../support/adapters.js'
-import { openBlueprintFiles } from '../../../support/blueprint-files.js'
+import { openBlueprintFiles, valuesOf } from '../../../support/blueprint-files.js'
 import { llama3Rope, mistralLinear } from '../../../support/checkpoint-variants.js'
 import { writeCheckpoint } from '../../../support/checkpoints.js'
 
@@ -25,13 +25,6 @@ beforeAll(async () => {
   tied = await writeCheckpoint(join(folder, 'tied'), llama3Rope)
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
-
-async function valuesOf({ tensors, files: paths }: Blueprint, name: string): Promise<Float32Array> {
-  const recipe = tensors.find((tensor) => tensor.name === name)?.recipe
-  if (recipe === undefined) throw new Error(`no ${name}`)
-  await using files = await openBlueprintFiles({ files: paths })
-  return await evaluateRows(readRecipe(JSON.parse(JSON.stringify(recipe))), 0, rowCount(recipe), files.read, {} as Codec)
-}
 
 /** Each value is that of the base plus the change, rounded to F32 twice at most. */
 function expectSum(found: Float32Array, before: Float32Array, change: Float64Array): void {

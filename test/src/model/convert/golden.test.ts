@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { type ByteSource, fileSource } from '../../../../formats/byte-source.js'
@@ -10,6 +9,7 @@ import { makeBlueprint } from '../../../../src/model/convert/index.js'
 import { withPlanMetadata } from '../../../../src/plan/plan-metadata.js'
 import { planUniform, type UniformType } from '../../../../src/plan/plan-uniform.js'
 import { evaluateRows, rowCount, rowLength } from '../../../../src/recipe/index.js'
+import { sha256 } from '../../../support/digests.js'
 
 // What llama.cpp's own converter makes of the samples: samples/README.md says how it was asked.
 
@@ -21,7 +21,6 @@ interface Golden {
 }
 
 const root = new URL('../../../../', import.meta.url).pathname
-const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex')
 
 /** As Python's json.dumps(list, ensure_ascii=False) writes it. */
 const pythonJson = (items: readonly unknown[]): string => `[${items.map((item) => JSON.stringify(item)).join(', ')}]`

@@ -2,13 +2,13 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { checkpointSpecs, writeCheckpointOf } from '../../../../bench/coverage/checkpoints/index.js'
-import { type Blueprint, makeBlueprint, type Smoothing, smooth, smoothable } from '../../../../src/model/index.js'
+import { type Blueprint, type Smoothing, smooth, smoothable } from '../../../../src/model/index.js'
 import { planUniform } from '../../../../src/plan/index.js'
 import { finish } from '../../../../src/progress/index.js'
 import { quantize } from '../../../../src/quantize/index.js'
 import { powersText, rowLength } from '../../../../src/recipe/index.js'
 import { loadModel } from '../../../../src/runner/index.js'
+import { coverageBlueprint } from '../../../support/coverage-checkpoints.js'
 import { llama, samplePath } from '../../../support/sample-models.js'
 
 let folder = ''
@@ -18,11 +18,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 /** A tiny checkpoint of a family. */
-async function tiny(name: string): Promise<Blueprint> {
-  const spec = checkpointSpecs.find((known) => known.name === name)
-  if (spec === undefined) throw new Error(`there is no ${name}`)
-  return makeBlueprint(await writeCheckpointOf(spec, join(folder, name), spec.classes[0]), { pre: spec.pre })
-}
+const tiny = (name: string): Promise<Blueprint> => coverageBlueprint(folder, name)
 
 /** Powers from 2^-4 to 2^4 for all that can be scaled. */
 function anySmoothing(blueprint: Blueprint): Smoothing {

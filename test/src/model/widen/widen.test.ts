@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type CheckpointSpec, checkpointSpecs, writeCheckpointOf } from '../../../../bench/coverage/checkpoints/index.js'
 import { digestGguf } from '../../../../bench/coverage/digest.js'
 import { exactnessOf, widthOptions } from '../../../../bench/widening/exactness.js'
 import { isCopy } from '../../../../src/engine/index.js'
@@ -14,6 +13,7 @@ import { placementOf, reversed } from '../../../../src/model/widen/placement.js'
 import { planUniform } from '../../../../src/plan/index.js'
 import { finish } from '../../../../src/progress/index.js'
 import { quantize } from '../../../../src/quantize/index.js'
+import { coverageBlueprint, specOf } from '../../../support/coverage-checkpoints.js'
 import { llama } from '../../../support/sample-models.js'
 
 let folder = ''
@@ -22,13 +22,8 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-const specOf = (name: string): CheckpointSpec => checkpointSpecs.find((spec) => spec.name === name) as CheckpointSpec
-
 /** A tiny checkpoint of a family, with widths of 32 to 96. */
-async function tiny(name: string): Promise<Blueprint> {
-  const spec = specOf(name)
-  return makeBlueprint(await writeCheckpointOf(spec, join(folder, name), spec.classes[0]), { pre: spec.pre })
-}
+const tiny = (name: string): Promise<Blueprint> => coverageBlueprint(folder, name)
 
 async function written(blueprint: Blueprint, name: string): Promise<string> {
   const path = join(folder, name)

@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, open, readdir, readFile, rename, rm, stat, truncate, utimes, watch, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -13,6 +12,7 @@ import { makeBlueprint } from '../../../../src/model/convert/index.js'
 import type { Plan } from '../../../../src/plan/plan.js'
 import { finish, type Progress } from '../../../../src/progress/index.js'
 import { type QuantizeOptions, type QuantizeResult, quantize } from '../../../../src/quantize/quantize.js'
+import { fileSha256 } from '../../../support/digests.js'
 import { madeUpInputs } from '../../../support/input-covariances.js'
 import { runMqHere } from '../../../support/run-mq-here.js'
 import { samplePath } from '../../../support/sample-models.js'
@@ -49,12 +49,6 @@ afterEach(() => rm(folder, { recursive: true, force: true }))
 const left = async (): Promise<string[]> => (await readdir(folder)).filter((name) => name.startsWith('model')).toSorted()
 const unfinished = ['model.gguf.partial', 'model.gguf.partial.journal']
 
-async function sha256(path: string): Promise<string> {
-  return createHash('sha256')
-    .update(await readFile(path))
-    .digest('hex')
-}
-
 /** Everything of a result that has to be the same after a resumption. */
 function lasting({ tensors, sizeBytes, bitsPerWeight }: QuantizeResult): unknown {
   return { tensors: tensors.map((tensor) => ({ ...tensor, seconds: 0 })), sizeBytes, bitsPerWeight }
@@ -85,7 +79,7 @@ function finishWork(options: Partial<QuantizeOptions> = {}, onProgress?: (progre
 
 async function whole(options: Partial<QuantizeOptions> = {}): Promise<Outcome> {
   const result = await finishWork({ ...options, output: join(folder, 'whole.gguf') })
-  return { hash: await sha256(result.path), result }
+  return { hash: await fileSha256(result.path), result }
 }
 
 describe('after an interruption', () => {
@@ -100,7 +94,7 @@ describe('after an interruption', () => {
     expect(result.resumedBytes).toBeLessThan(result.dataBytes)
     expect(result.notes).toEqual([expect.stringMatching(/^\d+\.\d % was written by an earlier run/)])
     expect(lasting(result)).toEqual(lasting(undisturbed.result))
-    expect(await sha256(output)).toBe(undisturbed.hash)
+    expect(await fileSha256(output)).toBe(undisturbed.hash)
     expect(await left()).toEqual(['model.gguf'])
   })
 
@@ -112,7 +106,7 @@ describe('after an interruption', () => {
     await interruptAt(0.8, { calibration })
     const result = await finishWork({ calibration })
     expect(result.resumedBytes).toBeGreaterThan(0.75 * result.dataBytes)
-    expect(await sha256(output)).toBe(expected.hash)
+    expect(await fileSha256(output)).toBe(expected.hash)
   })
 
   test('a consumer that stops listening leaves what is done, too', async () => {
@@ -128,7 +122,7 @@ describe('after an interruption', () => {
     await partial.write(new Uint8Array(1000).fill(0xaa), 0, 1000, Math.floor(byteLength / 5))
     await partial.close()
     await finishWork()
-    expect(await sha256(output)).toBe(undisturbed.hash)
+    expect(await fileSha256(output)).toBe(undisturbed.hash)
   })
 
   test.each([
@@ -147,7 +141,7 @@ describe('after an interruption', () => {
     await spoil(path, (await stat(path)).size)
     const { resumedBytes, dataBytes } = await finishWork()
     expect(resumedBytes).toBeGreaterThan(0.5 * dataBytes)
-    expect(await sha256(output)).toBe(undisturbed.hash)
+    expect(await fileSha256(output)).toBe(undisturbed.hash)
   })
 
   test.each<[string, () => Promise<Partial<QuantizeOptions>>]>([
@@ -176,8 +170,8 @@ describe('after an interruption', () => {
     const spokenOf = what !== 'the wish to begin anew' && what !== 'a journal that is none'
     expect(result.notes).toEqual(spokenOf ? [expect.stringMatching(/was discarded/)] : [])
     const otherBytes = 'plan' in options || 'importance' in options
-    expect(await sha256(output)).toBe((otherBytes ? await whole(options) : undisturbed).hash)
-    if (otherBytes) expect(await sha256(output)).not.toBe(undisturbed.hash)
+    expect(await fileSha256(output)).toBe((otherBytes ? await whole(options) : undisturbed).hash)
+    if (otherBytes) expect(await fileSha256(output)).not.toBe(undisturbed.hash)
     expect(await left()).toEqual(['model.gguf'])
   })
 
@@ -214,7 +208,7 @@ describe('shards', () => {
     expect(result.resumedBytes).toBe(result.dataBytes)
     expect(result.files).toEqual(names)
     for (const [index, file] of result.files.entries()) {
-      expect(await sha256(file)).toBe(await sha256(undisturbed.result.files[index] as string))
+      expect(await fileSha256(file)).toBe(await fileSha256(undisturbed.result.files[index] as string))
     }
     expect((await left()).length).toBe(names.length)
   })
@@ -326,7 +320,7 @@ describe('after kill -9', () => {
     const { exitCode, stdout } = await runMqHere(commandLine(path, more))
     expect(exitCode).toBe(0)
     const report = JSON.parse(stdout) as { path: string; files?: string[]; resumedBytes: number }
-    return { hashes: await Promise.all((report.files ?? [report.path]).map(sha256)), resumedBytes: report.resumedBytes }
+    return { hashes: await Promise.all((report.files ?? [report.path]).map(fileSha256)), resumedBytes: report.resumedBytes }
   }
 
   /** Inputs of all matrices of the layers, made up: each column goes a little with each other. */
