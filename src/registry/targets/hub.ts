@@ -4,7 +4,7 @@ import { findToken, hubEndpoint } from '../../hub/index.js'
 import type { WithProgress } from '../../progress/index.js'
 import type { Bundle } from './bundle.js'
 import { cardMark } from './card.js'
-import { type Placed, sumsWith } from './place.js'
+import { type CopiedFiles, sumsWith } from './copy-files.js'
 
 /**
  * Uploads a model to a repository of a Hugging Face hub, or of another registry ($HF_ENDPOINT), in one commit. The repository is made where
@@ -19,7 +19,7 @@ export async function* publishToHub(
     endpoint = hubEndpoint(),
     signal,
   }: { readonly endpoint?: string | undefined; readonly signal?: AbortSignal | undefined } = {},
-): WithProgress<Placed> {
+): WithProgress<CopiedFiles> {
   const { createRepo, downloadFile, uploadFilesWithProgress } = await import('@huggingface/hub')
   const hubUrl = endpoint.replace(/\/+$/, '')
   const refused = (problem: string): MqError => MqError.of('TARGET_REFUSED', { target: `${hubUrl}/${repository}`, problem })

@@ -13,7 +13,7 @@ import { digestOf, layoutMerged, lengthOf, type MergedPart, readParts } from '..
 import { makeOllamaManifest } from '../ollama-manifest.js'
 import { repositoryOf } from '../store/index.js'
 import type { Bundle } from './bundle.js'
-import type { Placed } from './place.js'
+import type { CopiedFiles } from './copy-files.js'
 
 const answersWithinMs = 2000
 
@@ -48,7 +48,7 @@ export async function* publishToOllama(
   bundle: Bundle,
   { url, folder }: OllamaPlace,
   { directory, signal }: { readonly directory?: string | undefined; readonly signal?: AbortSignal | undefined } = {},
-): WithProgress<Placed> {
+): WithProgress<CopiedFiles> {
   const model = await modelOf(bundle)
   yield { stage: 'publish', done: 0, total: model.sizeBytes, unit: 'bytes' }
   const name = `${repositoryOf(bundle.model)}:${bundle.model.tag}`

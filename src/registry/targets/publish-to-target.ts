@@ -68,12 +68,12 @@ export async function* publishToTarget(options: PublishToTargetOptions): WithPro
     const isOther = report.content.files.some(({ sha256 }) => !hashes.has(sha256))
     if (isOther) throw mismatch(report.path)
   }
-  const placed = yield* publishTo(target, bundle, options)
+  const copied = yield* publishTo(target, bundle, options)
   return {
     name: `${repositoryOf(bundle.model)}:${bundle.model.tag}`,
     to: options.to,
-    place: placed.folder,
-    files: placed.files,
+    place: copied.folder,
+    files: copied.files,
     sizeBytes: bundle.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     provenance: bundle.provenance,
   }

@@ -7,9 +7,9 @@ import { writeWhole } from '../../files/index.js'
 import type { WithProgress } from '../../progress/index.js'
 import { parseModelName, repositoryOf } from '../store/index.js'
 import type { Bundle } from './bundle.js'
+import { type CopiedFiles, copyFiles, textOr } from './copy-files.js'
 import { publishToHub } from './hub.js'
 import { ollamaPlace, publishToOllama } from './ollama.js'
-import { type Placed, placeFiles, textOr } from './place.js'
 
 /** Where a model is published to, beside the registry. */
 export type Target =
@@ -40,25 +40,25 @@ export interface TargetOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Publishes a bundle. @throws MqError TARGET_MISSING, TARGET_REFUSED, and those of {@link placeFiles}. */
-export async function* publishTo(target: Target, bundle: Bundle, options: TargetOptions = {}): WithProgress<Placed> {
+/** Publishes a bundle. @throws MqError TARGET_MISSING, TARGET_REFUSED, and those of {@link copyFiles}. */
+export async function* publishTo(target: Target, bundle: Bundle, options: TargetOptions = {}): WithProgress<CopiedFiles> {
   const { directory, force, signal } = options
   const { namespace, name, tag } = bundle.model
-  const place = (folder: string): WithProgress<Placed> =>
-    placeFiles(bundle, folder, { signal, ...(force !== undefined && { force }) })
+  const copyTo = (folder: string): WithProgress<CopiedFiles> =>
+    copyFiles(bundle, folder, { signal, ...(force !== undefined && { force }) })
   switch (target.kind) {
     case 'folder':
-      return yield* place(target.path)
+      return yield* copyTo(target.path)
     case 'hub':
       return yield* publishToHub(bundle, target.repository, { signal })
     case 'ollama':
       return yield* publishToOllama(bundle, ollamaPlace(), { directory, signal })
     case 'lmstudio':
-      return yield* place(join(directory ?? (await lmStudioModels()), namespace, name))
+      return yield* copyTo(join(directory ?? (await lmStudioModels()), namespace, name))
     case 'text-generation-webui':
-      return yield* place(join(directory ?? (await webuiModels()), `${name}-${tag}`))
+      return yield* copyTo(join(directory ?? (await webuiModels()), `${name}-${tag}`))
     case 'llama-server':
-      return yield* placeForRouter(directory ?? process.env['LLAMA_ARG_MODELS_DIR'], bundle, place)
+      return yield* copyForRouter(directory ?? process.env['LLAMA_ARG_MODELS_DIR'], bundle, copyTo)
   }
 }
 
@@ -85,11 +85,11 @@ async function existing(target: string, folders: readonly string[], pick: (folde
  * A folder of its router (`--models-dir`), where each folder is a model; or a file of presets (`--models-preset FILE.ini`), whose section
  * names the model beside it.
  */
-async function* placeForRouter(
+async function* copyForRouter(
   directory: string | undefined,
   bundle: Bundle,
-  place: (folder: string) => WithProgress<Placed>,
-): WithProgress<Placed> {
+  copyTo: (folder: string) => WithProgress<CopiedFiles>,
+): WithProgress<CopiedFiles> {
   const { model, files } = bundle
   if (directory === undefined) {
     const problem = 'its router has no usual folder; $LLAMA_ARG_MODELS_DIR is not set'
@@ -97,15 +97,15 @@ async function* placeForRouter(
   }
   const isPreset = directory.endsWith('.ini')
   const root = resolve(isPreset ? dirname(directory) : directory)
-  const placed = yield* place(join(root, `${model.name}-${model.tag}`))
-  if (!isPreset) return placed
+  const copied = yield* copyTo(join(root, `${model.name}-${model.tag}`))
+  if (!isPreset) return copied
   await mkdir(root, { recursive: true })
   const before = await textOr(directory, 'version = 1\n')
   const section = `[${repositoryOf(model)}:${model.tag}]`
   const kept = withoutSection(before, section).trimEnd()
-  const lines = `${kept}\n\n${section}\nmodel = ${join(placed.folder, files[0]?.name ?? '')}\n`
+  const lines = `${kept}\n\n${section}\nmodel = ${join(copied.folder, files[0]?.name ?? '')}\n`
   await writeWhole(directory, lines.trimStart())
-  return { folder: placed.folder, files: [...placed.files, resolve(directory)] }
+  return { folder: copied.folder, files: [...copied.files, resolve(directory)] }
 }
 
 function withoutSection(text: string, section: string): string {

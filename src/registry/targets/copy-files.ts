@@ -6,8 +6,8 @@ import type { WithProgress } from '../../progress/index.js'
 import type { Bundle, BundleFile } from './bundle.js'
 import { cardMark } from './card.js'
 
-/** Where files went. */
-export interface Placed {
+/** The folder that files were copied to, and their names. */
+export interface CopiedFiles {
   readonly folder: string
   readonly files: readonly string[]
 }
@@ -17,11 +17,11 @@ export interface Placed {
  * its hash, and then gets its name; one that is there already with its size and hash stays. A card of the user's own stays, too.
  * @throws MqError OUTPUT_EXISTS where a file of another content is there and `force` is not set; DISK_FULL, FILE_UNWRITABLE, INTERRUPTED.
  */
-export async function* placeFiles(
+export async function* copyFiles(
   bundle: Bundle,
   folder: string,
   { force = false, signal }: { readonly force?: boolean; readonly signal?: AbortSignal | undefined } = {},
-): WithProgress<Placed> {
+): WithProgress<CopiedFiles> {
   const all: BundleFile[] = [...bundle.files, ...bundle.attachments]
   const total = all.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   await mkdir(folder, { recursive: true }).catch((error: unknown) => {
@@ -30,7 +30,7 @@ export async function* placeFiles(
   let done = 0
   for (const file of all) {
     yield { stage: 'publish', done, total, unit: 'bytes', item: file.name }
-    await placeFile(join(folder, file.name), file, force, signal)
+    await copyInto(join(folder, file.name), file, force, signal)
     done += file.sizeBytes
   }
   const card = join(folder, 'README.md')
@@ -41,7 +41,7 @@ export async function* placeFiles(
   return { folder, files: [...all.map(({ name }) => join(folder, name)), card, sums] }
 }
 
-async function placeFile(path: string, file: BundleFile, force: boolean, signal: AbortSignal | undefined): Promise<void> {
+async function copyInto(path: string, file: BundleFile, force: boolean, signal: AbortSignal | undefined): Promise<void> {
   const present = await stat(path).catch(() => undefined)
   const isSame = present?.size === file.sizeBytes && (await hashFile(path, signal)).sha256 === file.sha256
   if (isSame) return
