@@ -4,8 +4,7 @@ import { calibrationOf, type PlanningOptions } from './make-plan.js'
 import type { PlanRequest } from './plan-request.js'
 
 /**
- * Refuses a limit on memory that planning or quantizing could not keep, before either begins: call it where a plan is to be carried out
- * with the same limit.
+ * Checks a memory limit against the needs of planning and quantizing, before either begins: call it where a plan will be run with the same limit.
  * @throws MqError MEMORY_TOO_SMALL.
  */
 export function checkPlanMemory(blueprint: Blueprint, request: PlanRequest, options: PlanningOptions): void {

@@ -6,11 +6,11 @@ import { knownMixtures, knownPresets, readMixture, writableTypes } from './alloc
 import { presetAliases, presets } from './allocate/presets.js'
 import { roleRules } from './allocate/role-rules.js'
 
-/** What a plan can be asked for by name. */
+/** Types, presets, mixtures, roles and architectures that a plan can use, by name. */
 export interface PlanChoices {
   /** Types, from few bits per weight to many. */
   readonly types: readonly (Pick<GgmlType, 'name' | 'bitsPerWeight' | 'blockSize'> & {
-    /** Whether a budget chooses it: by itself, on demand as a candidate, or where Q8_0 does not do for values one by one. */
+    /** Whether a budget chooses it: by default, as an additional candidate, or only where rows do not fit Q8_0. */
     readonly budget: 'chosen' | 'candidate' | 'source'
   })[]
   /** Presets of llama-quantize, with their other names, and the type of most tensors. */

@@ -15,50 +15,50 @@ import type { WithProgress } from '../progress/index.js'
 import { elementCount, rowLength } from '../recipe/index.js'
 import type { Plan, PlanTensor } from './plan.js'
 
-/** What is tried, in units of the covariance's mean diagonal; 0 is no feedback. */
+/** Candidate dampings, relative to the covariance's mean diagonal; 0 is no error feedback. */
 const candidates: readonly number[] = [0, 0.1, 0.3, 0.9]
 
 /**
- * Text unlike that of the calibration wants more damping than its held-out part shows: the strongest is taken that leaves at most so
- * much more error than the best. docs/decisions/0009-error-feedback.md.
+ * Out-of-domain text needs more damping than held-out rows of the calibration show: the strongest damping whose error is at most this multiple of
+ * the smallest is chosen. docs/decisions/0009-error-feedback.md.
  */
 const tolerance = 1.08
 
-/** Tensors of a role are looked at in so many parts of the model's depth, */
+/** Number of parts of the model's depth that have dampings of their own. */
 const depthParts = 3
-/** so many of each part, */
+/** Tensors to measure of each role, type and part. */
 const tensorsEach = 2
-/** and so many matrices of each, of which so many are asked for held-out rows. */
+/** Matrices to measure of each tensor. */
 const matricesEach = 2
-const matricesAsked = 8
-/** With fewer rows held out than this nothing is chosen by a matrix. */
+/** Matrices to search for held-out rows. */
+const matricesSearched = 8
+/** Matrices with fewer held-out rows are not measured. */
 const minRows = 16
 
-/** What dampings are chosen by. */
+/** Calibration, threads and memory for the choice of dampings. */
 export interface DampingOptions {
   readonly calibration: InputCovariances
-  /** For all tensors, instead of choosing; 0 is no feedback. */
+  /** Damping of all tensors, instead of a choice; 0 is no error feedback. */
   readonly damping?: number
   readonly threads?: number
   readonly memoryBytes?: number
-  /** What plans of the same model and calibration have tried before; what is tried now is added. */
+  /** Measurements of earlier plans of the same model and calibration; new ones are added. */
   readonly trials?: DampingTrials
   readonly signal?: AbortSignal
 }
 
-/** Relative errors of the outputs by damping, of matrices in a type. */
+/** Matrix and type -> damping -> relative output error. */
 export type DampingTrials = Map<string, ReadonlyMap<number, number>>
 
 /**
- * Says in a plan with how much damping the codes of each tensor are chosen: for tensors of one role and type, in one part of the model's
- * depth, the strongest that is nearly the best on inputs that the covariance has not seen. What a plan says already stays, but for a
- * damping that is given.
+ * Sets the damping of each tensor in a plan: for tensors of one role and type in one part of the model's depth, the strongest damping that is
+ * nearly the best on held-out inputs. Dampings that the plan has already stay, unless one is given.
  * @throws what `measure` throws.
  */
 export async function* chooseDampings(blueprint: Blueprint, plan: Plan, options: DampingOptions): WithProgress<Plan> {
   const { calibration, damping } = options
-  const settled = damping === undefined ? plan : withoutDampings(plan)
-  const groups = groupsOf(blueprint, settled, calibration)
+  const base = damping === undefined ? plan : withoutDampings(plan)
+  const groups = groupsOf(blueprint, base, calibration)
   const chosen = new Map<string, number>()
   if (damping === undefined) {
     const { trials = new Map() } = options
@@ -75,39 +75,39 @@ export async function* chooseDampings(blueprint: Blueprint, plan: Plan, options:
   for (const [group, tensors] of groups) {
     for (const { name } of tensors) ofTensor.set(name, damping ?? chosen.get(group) ?? defaultDamping)
   }
-  const tensors = settled.tensors.map((line): PlanTensor => {
+  const tensors = base.tensors.map((line): PlanTensor => {
     const own = line.damping ?? ofTensor.get(line.name)
     return own === undefined ? line : { ...line, damping: own }
   })
   if (calibration.fromWeights === true) return { ...plan, tensors }
-  return { ...plan, calibration: settled.calibration ?? calibration.digest, tensors }
+  return { ...plan, calibration: base.calibration ?? calibration.digest, tensors }
 }
 
 function withoutDampings({ calibration: _, ...plan }: Plan): Plan {
   return { ...plan, tensors: plan.tensors.map(({ damping: __, ...line }) => line) }
 }
 
-/** Errors of several matrices together, damping by damping. */
+/** Sums of the errors of several matrices, by damping. */
 function sumOf(trials: readonly (ReadonlyMap<number, number> | undefined)[]): ReadonlyMap<number, number> {
   return new Map(candidates.map((damping) => [damping, trials.reduce((sum, trial) => sum + (trial?.get(damping) ?? 0), 0)]))
 }
 
-/** Of dampings and their errors: the strongest with nearly the least error; none at all counts as the strongest. */
+/** The strongest damping whose error is nearly the smallest; no error feedback (0) counts as the strongest. */
 export function strongestNearBest(errors: ReadonlyMap<number, number>): number {
   const least = Math.min(...errors.values())
   const near = [...errors].filter(([, error]) => error <= tolerance * least).map(([damping]) => damping)
   return near.includes(0) ? 0 : Math.max(...near)
 }
 
-/** Tensors that can take feedback and have no damping yet, by role, type and depth. */
+/** Tensors that support error feedback and have no damping yet, by role, type and depth. */
 function groupsOf({ tensors, layers }: Blueprint, plan: Plan, calibration: InputCovariances): Map<string, BlueprintTensor[]> {
   const lines = new Map(plan.tensors.map((line) => [line.name, line]))
-  const open = tensors.filter(({ name, recipe, ...tensor }) => {
+  const undamped = tensors.filter(({ name, recipe, ...tensor }) => {
     const { type, damping } = lines.get(name) as PlanTensor
     if (damping !== undefined || isCopy(recipe, type) || isLossless(type, recipe)) return false
     return takesFeedback(type, rowLength(tensor)) && calibration.inputOf(name, 0) !== undefined
   })
-  return groupBy(open, ({ name, role, layer = 0 }) => {
+  return groupBy(undamped, ({ name, role, layer = 0 }) => {
     const depth = Math.floor((layer * depthParts) / Math.max(1, layers))
     return `${role} ${lines.get(name)?.type} ${depth}`
   })
@@ -133,7 +133,7 @@ async function requestsOf(
 async function matricesWithRows(tensor: BlueprintTensor, calibration: InputCovariances): Promise<number[]> {
   const count = elementCount(tensor.shape.slice(0, -2))
   const found: number[] = []
-  for (const matrix of evenlySpaced([...Array(count).keys()], matricesAsked)) {
+  for (const matrix of evenlySpaced([...Array(count).keys()], matricesSearched)) {
     const input = calibration.inputOf(tensor.name, matrix)
     const rows = input === undefined ? 0 : (await heldOutRows(calibration, input, rowLength(tensor))).length / rowLength(tensor)
     if (rows >= minRows) found.push(matrix)

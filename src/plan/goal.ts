@@ -1,6 +1,6 @@
 import type { CacheType } from '../footprint/index.js'
 
-/** What was asked of a plan, as data. */
+/** The goal of a plan, as data. */
 export type PlanGoal = (
   | { readonly kind: 'bits'; readonly bits: number }
   /** `size`: as it was written, such as `212GB`. */
@@ -12,11 +12,11 @@ export type PlanGoal = (
 ) & {
   /** `REGEX=TYPE`: exceptions by name. */
   readonly tensorTypes?: readonly string[]
-  /** `ROLE=TYPE`: the least type of a role. */
+  /** `ROLE=TYPE`: lowest type of a role. */
   readonly floors?: readonly string[]
   /** `ROLE,ROLE`: roles that have one type within a layer. */
   readonly ties?: readonly string[]
-  /** Types that may be chosen beyond the usual ones. */
+  /** Candidate types besides the default ones. */
   readonly candidates?: readonly string[]
 }
 

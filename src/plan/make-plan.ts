@@ -14,40 +14,40 @@ import { sharedMeasure } from './shared-measure.js'
 import { chooseSmoothing } from './smoothing.js'
 import { chooseWidths, inputsOfPlan, modelOfPlan } from './widths.js'
 
-/** What planning knows of the model besides its headers, and its means. */
+/** Calibration, settings and limits of planning. */
 export interface PlanningOptions {
   readonly threads?: number
   readonly memoryBytes?: number
   readonly importance?: Importance
   /**
-   * Input covariances: the plan says how error feedback is damped. By default those that follow from the weights: of the token embedding,
-   * unless `measure` is given.
+   * Input covariances: the plan sets the damping of error feedback. By default those computed from the weights, for the token embedding, unless
+   * `measure` is given.
    */
   readonly calibration?: InputCovariances
-  /** For all tensors, instead of choosing on what the calibration holds out; 0 is no feedback. */
+  /** Damping of all tensors, instead of a choice on held-out rows; 0 is no error feedback. */
   readonly damping?: number
-  /** How errors are found; by default on the weights themselves. */
+  /** Measures errors; by default on sampled rows of the weights. */
   readonly measure?: Measure
   /** How sensitivity is estimated for bit allocation: see sensitivityEstimates. By default `fast`. */
   readonly calibrate?: SensitivityEstimate
-  /** Whether widths grow: by default `auto` under a budget, else `none`. */
+  /** Whether to widen the model: by default `auto` under a budget, else `none`. */
   readonly widen?: WidenRequest
-  /** Whether scales are moved from norms to matrices, so that inputs become more even (smooth): by default under a budget with an importance matrix. */
+  /** Whether to smooth activations (move scales from norms to weights): by default under a budget with an importance matrix. */
   readonly smooth?: boolean
-  /** Dampings that plans of the same model and calibration have tried. */
+  /** Damping measurements of earlier plans of the same model and calibration. */
   readonly trials?: DampingTrials
   readonly signal?: AbortSignal
 }
 
 /**
  * How sensitivity is estimated for bit allocation. none: from role weights and the error of the weights alone. fast: from the error of the
- * outputs and each block's share of the residual stream, which a calibration file holds.
+ * outputs and each layer's residual stream share, from a calibration file.
  */
 export type SensitivityEstimate = (typeof sensitivityEstimates)[number]
 export const sensitivityEstimates = ['none', 'fast'] as const
 
 /**
- * The plan that a user asks for; only a budget and a calibration measure, the rest is there at once.
+ * Makes the requested plan. Only budgets and calibrations need measurements; presets, mixtures and types do not.
  * @throws MqError OPTION_INVALID, PLAN_MISMATCH, PRESET_UNKNOWN, MIXTURE_INVALID, BUDGET_IMPOSSIBLE, FOOTPRINT_UNKNOWN, and what
  *   measuring throws.
  */
@@ -75,7 +75,7 @@ export async function* makePlan(blueprint: Blueprint, request: PlanRequest, opti
   return yield* withInputs(model, noted, inputsOf(model))
 }
 
-/** @throws MqError OPTION_INVALID where widths are asked for and the request leaves nothing to decide. */
+/** @throws MqError OPTION_INVALID where `widen` contradicts the request. */
 function checkWiden(request: PlanRequest, widen: WidenRequest | undefined): void {
   if (widen === undefined || widen === 'none') return
   if (request.kind === 'plan') {
@@ -85,7 +85,7 @@ function checkWiden(request: PlanRequest, widen: WidenRequest | undefined): void
   if (widen === 'auto' && !isBudget(request)) throw nothingToCompare()
 }
 
-/** The model with scales moved, as far as its inputs are known. */
+/** The smoothed model, if its importance is known. */
 function smoothed(model: Blueprint, { importance, calibration }: PlanningOptions): Blueprint {
   const known = importance ?? calibration?.importance
   const smoothing = known && chooseSmoothing(model, known)
@@ -97,7 +97,7 @@ function isBudget({ kind }: PlanRequest): boolean {
   return kind === 'bits' || kind === 'size' || kind === 'fit'
 }
 
-/** The plan with dampings, and with notes on what is known of the inputs. */
+/** The plan with dampings, and with notes on calibration and low-bit types. */
 async function* withInputs(blueprint: Blueprint, typed: Plan, options: PlanningOptions): WithProgress<Plan> {
   const { calibration } = options
   const lowNotes = lowTypeNotes(blueprint, typed, options.importance !== undefined)
@@ -108,7 +108,7 @@ async function* withInputs(blueprint: Blueprint, typed: Plan, options: PlanningO
   return others ? { ...damped, notes: [...damped.notes, othersNote] } : damped
 }
 
-/** What is known of inputs: without a calibration what the weights say, unless weights are not to be read. */
+/** Input covariances: those of the calibration, else those computed from the weights, unless weights are not read. */
 export function calibrationOf(
   blueprint: Blueprint,
   { calibration, measure }: Pick<PlanningOptions, 'calibration' | 'measure'>,
@@ -116,7 +116,7 @@ export function calibrationOf(
   return calibration ?? (measure === undefined ? embeddingCovariances(blueprint) : undefined)
 }
 
-/** @throws MqError OPTION_INVALID for what a caller without types, or a damping of a file, may have got wrong. */
+/** @throws MqError OPTION_INVALID for invalid values from untyped callers or plan files. */
 function checkOptions({ calibrate, calibration, damping }: PlanningOptions): void {
   if (calibrate !== undefined && !sensitivityEstimates.includes(calibrate)) {
     const problem = `it is none of ${sensitivityEstimates.join(', ')}`
@@ -131,7 +131,7 @@ function checkOptions({ calibrate, calibration, damping }: PlanningOptions): voi
   }
 }
 
-/** What leaves types to choose. */
+/** Requests other than a finished plan. */
 type TypesRequest = Exclude<PlanRequest, { readonly kind: 'plan' }>
 
 const othersNote = 'The plan was made with another calibration file: its types and dampings may not be the best for this one.'
@@ -164,9 +164,9 @@ async function* withTypes(blueprint: Blueprint, request: TypesRequest, options: 
   }
 }
 
-/** Below so many bits per weight the usual types lose much without importance; llama-quantize refuses most of them. */
+/** Below this many bits per weight types lose much quality without an importance matrix; llama-quantize refuses most of them. */
 const fewBits = 3
-/** Types of models that were trained in them. */
+/** Types for models that were trained in them. */
 const trainedTypes: ReadonlySet<GgmlTypeName> = new Set(['TQ1_0', 'TQ2_0', 'Q1_0', 'Q2_0'])
 
 /** Tensors with types of 1 and 2 bits, but for the source's own blocks, which are copied. */
@@ -177,7 +177,7 @@ function lowTensors({ tensors: sources }: Blueprint, { tensors }: Plan): Plan['t
   )
 }
 
-/** Says that types of 1 and 2 bits want importance, unless there is some, or models that were trained in them. */
+/** Notes that types of 1 and 2 bits need an importance matrix, or a model that was trained in them. */
 function lowTypeNotes(blueprint: Blueprint, plan: Plan, hasImportance: boolean): string[] {
   const low = lowTensors(blueprint, plan)
   const asked = new Set((plan.request?.candidates ?? []).map((name) => name.toUpperCase()))

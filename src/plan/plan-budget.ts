@@ -15,7 +15,7 @@ import type { PlanGoal } from './goal.js'
 import type { Plan } from './plan.js'
 import type { BudgetRequest } from './plan-request.js'
 
-/** What planning has at hand besides the request. */
+/** Options of a budget besides the request. */
 export interface BudgetOptions extends ChoiceOptions {
   readonly overrides: readonly TensorTypeOverride[]
   readonly writable: Writable
@@ -40,7 +40,7 @@ export async function* planBudget(blueprint: Blueprint, request: BudgetRequest, 
   }
 }
 
-/** What is left of the memory for weights, once cache and buffers have theirs. */
+/** The memory that remains for weights after KV cache and compute buffers. */
 function fitBudget(
   blueprint: Blueprint,
   { memory: { bytes, text }, run }: Extract<BudgetRequest, { kind: 'fit' }>,

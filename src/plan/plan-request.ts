@@ -3,30 +3,30 @@ import type { RunOptions } from '../footprint/index.js'
 import type { Mixture } from './allocate/index.js'
 import type { Plan } from './plan.js'
 
-/** A size with the words that it was asked for in. */
+/** A size in bytes, and as the user wrote it. */
 export interface AskedSize {
   readonly bytes: number
   /** As it was written, such as `212GB`. */
   readonly text: string
 }
 
-/** Exceptions to what a request says of all tensors. */
+/** Types set by tensor name. */
 interface Exceptions {
   /** `REGEX=TYPE`: exceptions by name. */
   readonly tensorTypes?: readonly string[]
 }
 
-/** What bounds the choice of a budget. */
+/** Constraints on the types that a budget chooses. */
 interface Bounds extends Exceptions {
-  /** `ROLE=TYPE`: the least type of a role. */
+  /** `ROLE=TYPE`: lowest type of a role. */
   readonly floors?: readonly string[]
   /** `ROLE,ROLE`: roles that have one type within a layer. */
   readonly ties?: readonly string[]
-  /** Types that may be chosen beyond the usual ones, such as `Q2_0`. */
+  /** Candidate types besides the default ones, such as `Q2_0`. */
   readonly candidates?: readonly string[]
 }
 
-/** How small a model is to be, whatever types that takes. */
+/** A budget: bits per weight, file size or memory. */
 export type BudgetRequest = Bounds &
   (
     | {
@@ -50,18 +50,18 @@ export type BudgetRequest = Bounds &
       }
   )
 
-/** What a user asks of a plan: a budget, a mix of types, or a plan made before. */
+/** Request for a plan: a budget, a preset, mixture or type, or an existing plan. */
 export type PlanRequest =
   | BudgetRequest
-  /** A mixture of llama.cpp, such as `Q4_K_M`. */
+  /** A preset of llama-quantize, such as `Q4_K_M`. */
   | (Exceptions & { readonly kind: 'preset'; readonly preset: string })
-  /** A mixture written down in a file. */
+  /** A mixture from a JSON file. */
   | (Exceptions & { readonly kind: 'mixture'; readonly mixture: Mixture })
-  /** One type for all, such as `Q4_K`. */
+  /** One type for all tensors, such as `Q4_K`. */
   | (Exceptions & { readonly kind: 'type'; readonly type: string })
   | { readonly kind: 'plan'; readonly plan: Plan }
 
-/** What to call the mix of types in a file's name: `Q4_K_M`, `2.51bpw`, `212GB`. */
+/** Name of the quantization for file names: `Q4_K_M`, `2.51bpw`, `212GB`. */
 export function encodingOf(request: PlanRequest): string {
   switch (request.kind) {
     case 'bits':
@@ -83,7 +83,7 @@ export function encodingOf(request: PlanRequest): string {
   }
 }
 
-/** The error of a request that is of no kind there is: a caller in plain JavaScript. */
+/** The error of a request of an unknown kind, from a caller in plain JavaScript. */
 export function unknownKind(request: never): MqError {
   const { kind } = request as { readonly kind?: unknown }
   const problem = 'a plan is asked for by kind: bits, size, fit, preset, mixture, type or plan'

@@ -12,7 +12,7 @@ export function tensorProblem(shape: readonly number[], type: GgmlTypeName): str
     : `rows of ${rowLength} values cannot be stored as ${type}, whose blocks hold ${ggmlType(type).blockSize}`
 }
 
-/** The one constructor of plans: sizes and bits per weight follow from shapes and types, which tensorProblem has found good. */
+/** The only constructor of plans: computes sizes and bits per weight from shapes and types, which tensorProblem has checked. */
 export function planOf(head: Omit<Plan, 'bitsPerWeight' | 'dataBytes' | 'tensors'>, tensors: readonly PlanLine[]): Plan {
   const { version, architecture, goal, request, fileType, widths, smoothing, adapters, calibration, notes } = head
   const sized = tensors.map(sizedTensor)

@@ -15,7 +15,7 @@ export interface PlanTensor {
   readonly sizeBytes: number
   /** Measured on sampled rows: sum of (w - w')^2 over sum of w^2 at `type`; absent for F32 and where nothing was measured. */
   readonly relativeError?: number
-  /** Of error feedback, in units of the covariance's mean diagonal; 0 for none. Absent where nothing is known of the inputs. */
+  /** Damping of error feedback, relative to the covariance's mean diagonal; 0 for no feedback. Absent without an input covariance. */
   readonly damping?: number
   /** Why this type: a sentence for the user. */
   readonly reason: string
@@ -28,17 +28,17 @@ export interface PlanTensor {
 export interface Plan {
   readonly version: 1
   readonly architecture: string
-  /** What was asked for, in words: see goalText. */
+  /** The goal in words: see goalText. */
   readonly goal: string
   /** The same as data; absent from plans of older versions. */
   readonly request?: PlanGoal
-  /** general.file_type: llama.cpp's number (enum llama_ftype) that names the mix best. */
+  /** general.file_type: llama.cpp's number (enum llama_ftype) of the closest preset. */
   readonly fileType: number
   /** 8 * sum of sizeBytes / sum of elements; zeros that were added do not count. */
   readonly bitsPerWeight: number
   /** Widths to which the model is widened with zeros: see widen. */
   readonly widths?: Widths
-  /** Scales that are moved between norms and matrices: see smooth. */
+  /** Smoothing scales: see smooth. */
   readonly smoothing?: Smoothing
   /** Sum of the tensors' sizes, without header and padding. */
   readonly dataBytes: number
@@ -46,7 +46,7 @@ export interface Plan {
   readonly adapters?: readonly MergedAdapter[]
   /** Digest of the calibration that dampings were chosen with. */
   readonly calibration?: string
-  /** Estimated loss under a budget, in the planner's own unit; not in the file. */
+  /** Expected KL divergence under a budget, up to a constant factor; not in the file. */
   readonly estimatedLoss?: number
   readonly tensors: readonly PlanTensor[]
   readonly notes: readonly string[]

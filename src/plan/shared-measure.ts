@@ -3,8 +3,8 @@ import type { BlueprintTensor } from '../model/index.js'
 import type { Measure, TypeErrors } from './allocate/index.js'
 
 /**
- * Measures each tensor and type once for several forms of one model, such as with larger widths, which have many tensors in common.
- * @param measure measures what is not known.
+ * Measures each tensor and type once for several forms of one model, such as widened ones, which share many tensors.
+ * @param measure measures the missing ones.
  */
 export function sharedMeasure(measure: Measure = measureTypes): Measure {
   const known = new Map<string, Map<string, ErrorOfType>>()
@@ -30,7 +30,7 @@ export function sharedMeasure(measure: Measure = measureTypes): Measure {
 
 type ErrorOfType = NonNullable<ReturnType<NonNullable<ReturnType<TypeErrors['get']>>['get']>>
 
-/** What a tensor's errors depend on, beside what is known of its inputs, which is the same wherever its columns are. */
+/** Key of the errors of a tensor; the importance and covariance of its inputs are the same in all forms. */
 function keyOf({ name, recipe }: BlueprintTensor): string {
   return `${name} ${JSON.stringify(recipe)}`
 }

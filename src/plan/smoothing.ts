@@ -3,22 +3,22 @@ import { type Blueprint, type Smoothing, smoothable } from '../model/index.js'
 import { maxPower, powersText, rowLength } from '../recipe/index.js'
 
 /**
- * How much of a column's strength is moved into the weights, 0 to 1 of its logarithm, as in SmoothQuant and AWQ. More evens inputs further, but
- * makes the weights' columns uneven: at 0.5 their error is up to 8 % larger, at 0.15 to 0.33 some 5 % smaller. docs/decisions/0019-smoothing.md.
+ * Exponent of the scales, from 0 to 1, as in SmoothQuant and AWQ (alpha). A larger one makes inputs more even and the weights' columns less even:
+ * at 0.5 the error of the weights is up to 8 % larger, at 0.15 to 0.33 some 5 % smaller. docs/decisions/0019-smoothing.md.
  */
 const strength = 0.3
 /**
- * A vector is left as it is where its strongest column has less than so many times the root mean square of all: rounding to 8 bits in blocks then
- * costs (5 / 127)^2 / 12 = 1.3e-4 of its power, a tenth of what Q5_K costs.
+ * A vector is scaled only if its largest column is at least this multiple of the root mean square of all: below it, rounding to 8 bits in blocks has a
+ * relative error of (5 / 127)^2 / 12 = 1.3e-4, a tenth of that of Q5_K.
  */
 const minOutlier = 5
 
 /**
- * The scales that make inputs more even: columns whose values are large are divided by a power of two, and the weights that read
- * them multiplied. llama.cpp rounds inputs to 8 bits in blocks with one step each, 256 values long for K- and IQ-types:
- * a few strong columns make the step coarse for all others.
+ * Chooses smoothing scales: large activation columns are divided by a power of two, and the weights that read them are multiplied by it.
+ * llama.cpp rounds activations to 8 bits with one scale for each block, of 256 values for K- and IQ-types: a few large columns make the step coarse
+ * for all others.
  * @param importance mean squares of inputs by column.
- * @returns undefined where nothing is known, or nothing would change.
+ * @returns undefined without importance, or if nothing would change.
  */
 export function chooseSmoothing(
   model: Pick<Blueprint, 'architecture' | 'tensors'>,

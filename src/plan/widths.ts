@@ -15,34 +15,34 @@ import {
 import type { WithProgress } from '../progress/index.js'
 import type { Plan } from './plan.js'
 
-/** A wider model has to be better by so much to be worth its larger activations. */
-const worthwhile = 0.97
+/** Expected loss of a widened model, relative to the narrower one, above which it is not chosen: its activations are larger. */
+const maxLossRatio = 0.97
 
-/** A plan, and what it is expected to cost the model. */
+/** A plan with its expected loss. */
 export interface CostedPlan {
   readonly plan: Plan
-  /** In the planner's own unit: comparable between plans of one model. */
+  /** Expected KL divergence up to a constant factor: comparable between plans of one model. */
   readonly loss: number
 }
 
-/** What planning and quantizing know of inputs. */
+/** Importance matrix and input covariances, for planning and quantizing. */
 export interface Inputs {
   readonly importance?: Importance
   readonly calibration?: InputCovariances
 }
 
-/** The model that a plan is of: widened, and with scales moved, where the plan says so. @throws MqError WIDTH_FIXED, OPTION_INVALID, PLAN_MISMATCH. */
+/** The model that a plan is for: widened and smoothed as the plan says. @throws MqError WIDTH_FIXED, OPTION_INVALID, PLAN_MISMATCH. */
 export function modelOfPlan(blueprint: Blueprint, { widths, smoothing }: Pick<Plan, 'widths' | 'smoothing'>): Blueprint {
   const wide = widths === undefined || blueprint.widened !== undefined ? blueprint : widen(blueprint, widths)
   return smoothing === undefined || wide.smoothing !== undefined ? wide : smooth(wide, smoothing)
 }
 
-/** What is known of a model's inputs, for the same model with wider rows and scales moved. @param model what modelOfPlan made of it. */
+/** Importance and covariances of a model, converted for its widened and smoothed form. @param model the result of modelOfPlan. */
 export function inputsOfPlan<Given extends Inputs>(inputs: Given, blueprint: Blueprint, model: Blueprint): Given {
   if (model === blueprint) return inputs
   const { smoothing } = model
   const { importance, calibration } = inputs
-  // What was measured of a file that is widened already is read with its widths.
+  // Measurements of a file that is already widened have its widths.
   const isAsWide = model.widened === blueprint.widened
   const wide = isAsWide
     ? { importance, calibration }
@@ -59,8 +59,8 @@ export function inputsOfPlan<Given extends Inputs>(inputs: Given, blueprint: Blu
 }
 
 /**
- * Plans the model with the widths that are asked for; with `auto` the best of the model as it is, with wider feed-forward blocks, with a
- * wider residual stream too, and with more heads too: the expected loss at equal bytes decides (docs/experiments.md, 9).
+ * Plans the model with the requested widths; with `auto`, plans the original model, and forms with wider feed-forward layers, with a wider residual
+ * stream, and with more heads, and returns the plan with the lowest expected loss at equal bytes (docs/experiments.md, 9).
  * @param planOf plans one of them.
  * @throws MqError WIDTH_FIXED, OPTION_INVALID, and what planOf throws for the model as it is.
  */
@@ -91,7 +91,7 @@ export async function* chooseWidths(
   }
   const [first, ...others] = tried
   if (first === undefined) throw impossible
-  const best = others.reduce((least, other) => (other.result.loss < worthwhile * least.result.loss ? other : least), first)
+  const best = others.reduce((least, other) => (other.result.loss < maxLossRatio * least.result.loss ? other : least), first)
   const { plan } = best.result
   const narrow = tried.find(isNarrow)
   const noted = isNarrow(best) ? plan : { ...plan, notes: [...plan.notes, gainNote(best.result, narrow?.result)] }
@@ -116,20 +116,20 @@ function candidatesOf(blueprint: Blueprint): readonly Widths[] {
   return [...sizes.values()]
 }
 
-/** From so many bits per weight on, no other type would gain anything. */
-const enoughBits = 8
+/** At this many bits per weight other types gain nothing. */
+const losslessBits = 8
 
-/** Whether rows that a larger width would help have types that leave something to gain. */
+/** Whether tensors whose rows widening would change have types with a measurable error. */
 function mayGain(blueprint: Blueprint, { widths, result: { plan } }: Tried): boolean {
   if (!isNarrow({ widths })) return true
   const changeOf = rowChanges(blueprint)
   return plan.tensors.some(
     (planned, index) =>
-      ggmlType(planned.type).bitsPerWeight < enoughBits && changeOf(blueprint.tensors[index] as BlueprintTensor) !== undefined,
+      ggmlType(planned.type).bitsPerWeight < losslessBits && changeOf(blueprint.tensors[index] as BlueprintTensor) !== undefined,
   )
 }
 
-/** A budget that one of the models cannot meet, or a tensor that does not let it grow, leaves the others. */
+/** Whether an error excludes one of the widened models only: its budget is impossible, or a width is fixed. */
 function isObstacle(error: unknown): boolean {
   return error instanceof MqError && (error.code === 'BUDGET_IMPOSSIBLE' || error.code === 'WIDTH_FIXED')
 }

@@ -22,7 +22,7 @@ import { earlierTasks } from './resume.js'
 import { phasesOf, type ShardWindow, shardWindow } from './shard-window.js'
 import { newTaskSet, type TaskSet } from './task-set.js'
 
-/** What quantize has settled before the first byte is written. */
+/** Everything that quantize determines before the first byte is written. */
 export interface WriteOptions {
   readonly blueprint: Blueprint
   readonly layout: OutputLayout
@@ -36,7 +36,7 @@ export interface WriteOptions {
   readonly threads: number
   /** Whether small work may be done without threads. */
   readonly mayRunInline: boolean
-  /** Memory for all tasks in flight together, in bytes. */
+  /** Memory for all running tasks together, in bytes. */
   readonly taskBytes: number
   readonly importance: Importance | undefined
   readonly feedback: Feedback | undefined
