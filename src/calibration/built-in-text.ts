@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 
 /**
- * The text that comes with the package, to calibrate on where there is none of one's own: prose, reference works, dialogue, mathematics, code
+ * The built-in calibration text, for users without one of their own: prose, reference works, dialogue, mathematics, code
  * in several languages, and some thirty natural languages. See samples/calibration/README.md.
  */
 export const builtInText = join(

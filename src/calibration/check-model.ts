@@ -1,16 +1,16 @@
 import { MqError } from '../errors/index.js'
 import { type Blueprint, layerOfTensor, roleOfTensor } from '../model/index.js'
 
-/** Of the weights that a calibration knows, at least so many must be in a model that it is used for. */
+/** Minimum share of a calibration's weights that a model must have. */
 const minShare = 0.9
 
 /** Keys and values of multi-head latent attention, which a model keeps in one matrix or apart. */
 const latentParts: readonly string[] = ['attention-k-b', 'attention-v-b']
 
 /**
- * Refuses a calibration of another model, whose names and widths may agree with this one's here and there. Layers that the model lacks at
- * its end count for nothing: it may be a shorter one of its kind.
- * @param weights that the calibration knows.
+ * Refuses a calibration of another model, some of whose names and widths may agree with this one's. Missing layers at the end do not count: the
+ * model may be a shorter one of the same kind.
+ * @param weights names of the weights in the calibration.
  * @throws MqError CALIBRATION_MISMATCH.
  */
 export function checkModel(

@@ -2,8 +2,8 @@ import type { CovarianceFile, InputShape } from '../../formats/imatrix/index.js'
 import { diagonalOf, type Expansion } from '../covariance/index.js'
 
 /**
- * Tokens that a matrix's siblings together count as, beside those that it has seen itself: an expert of few tokens is known by its
- * diagonal alone, and that is its siblings'.
+ * Weight, in tokens, of the pooled diagonal of all experts, added to an expert's own tokens: the covariance of an expert with few tokens is shrunk
+ * towards the pooled diagonal.
  */
 const siblingTokens = 16
 

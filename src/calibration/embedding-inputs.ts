@@ -4,23 +4,23 @@ import type { Blueprint } from '../model/index.js'
 import { rowLength } from '../recipe/index.js'
 import { embeddingReaders, type ReadEmbedding } from './embedding-readers.js'
 
-/** Names what stands for the embedding's input. */
+/** Key of the embedding's input covariance. */
 export const embeddingKey = 'readers of the embedding'
 
-/** What a calibration knows of one input. */
+/** The covariance of one input, and its rank. */
 export interface KnownInput {
   readonly source: () => Promise<CovarianceSource>
   readonly rank: number | 'whole'
 }
 
 /**
- * What is known of an embedding that is the output matrix too: its uses added up, what the first block reads and what the logits are made
- * of. No rows are held out, since these would be inputs of one use alone.
+ * The covariance of a tied embedding: the sum of those of its two uses, by the matrices that read it in the first layer and by the logits. There are
+ * no held-out rows, since these would be inputs of one use only.
  *
- * The first attention reads the embedding; the first feed-forward part reads the sum of the embedding and of what that attention writes.
- * The input's weight is split between the two as the power of that sum is: where attention writes over the embedding (the samples, 0.9995 of
- * the power), errors pass through attention; where it does not (SmolLM2, 0.42), the feed-forward part meets them. What the residual stream
- * carries on to later blocks is left out: 0.003 of its power in SmolLM2, and 0.006 of the effect by gradients. See docs/experiments.md.
+ * The first attention reads the embedding; the first feed-forward part reads the sum of the embedding and of that attention's
+ * output. The input's weight is split between the two by their parts in the power of that sum: where attention dominates (the samples, 0.9995 of the
+ * power), errors act through attention; where it does not (SmolLM2, 0.42), they act through the feed-forward part. The effect on later layers is
+ * neglected: 0.003 of the residual stream's power in SmolLM2, and 0.006 of the effect by gradients. See docs/experiments.md.
  * @param attention the input of the matrix by which the first attention writes; without it, all is read by attention.
  */
 export function tiedInputs(
@@ -49,8 +49,8 @@ export function tiedInputs(
 }
 
 /**
- * What is known of a model without a calibration: the embedding has no input, but its errors go together as the first block reads them.
- * No weight is read here: a worker makes the covariance.
+ * Input covariances of a model without a calibration: that of the embedding, from the matrices that read it in the first layer. No weight is read
+ * here: a worker computes the covariance.
  * @returns undefined where embeddingReaders finds none, and where the embedding is the output matrix too.
  */
 export function embeddingCovariances(model: Pick<Blueprint, 'architecture' | 'tensors'>): InputCovariances | undefined {

@@ -5,13 +5,13 @@ import { type Recipe, rowLength } from '../recipe/index.js'
 const queriesInOne: readonly TensorRole[] = ['attention-q', 'attention-k', 'attention-v', 'attention-qkv']
 const queriesInTwo: readonly TensorRole[] = ['attention-q-a', 'attention-kv-a']
 
-/** An embedding and what the first block reads it with. */
+/** An embedding and the matrices that read it in the first layer. */
 export interface ReadEmbedding {
   /** Its name. */
   readonly embedding: string
   readonly recipe: Recipe
   readonly readers: EmbeddingReaders
-  /** What of the first feed-forward part reads the embedding with what attention adds; undefined where that is no dense network behind a norm. */
+  /** Matrices of the first feed-forward part, which reads the embedding plus the attention output; undefined unless it is dense, behind a norm. */
   readonly feedForward?: EmbeddingReaders | undefined
   /** The matrix by which the first attention adds to the residual stream. */
   readonly writer?: { readonly name: string; readonly recipe: Recipe } | undefined
@@ -21,7 +21,7 @@ export interface ReadEmbedding {
 
 const besideAttention: readonly TensorRole[] = ['ffn-gate', 'ffn-up']
 
-/** Tensors outside the blocks that do not change what the first block reads. */
+/** Tensors outside the layers that do not affect the input of the first layer. */
 const elsewhere: ReadonlySet<string> = new Set([
   'token_embd',
   'output',

@@ -10,9 +10,9 @@ import { readMatrix } from './read-matrix.js'
 
 /** A calibration run: the model, the text, and what is collected. */
 export interface ImatrixOptions {
-  /** A GGUF, or what `toGguf` can turn into one. */
+  /** A GGUF file, or a source that `toGguf` converts. */
   readonly model: string
-  /** Turns a checkpoint into a GGUF. */
+  /** Converts a checkpoint to GGUF. */
   readonly toGguf: ToGguf
   /** UTF-8 text to calibrate on; by default `builtInText`. */
   readonly text?: string
@@ -21,7 +21,7 @@ export interface ImatrixOptions {
   readonly lora?: readonly string[]
   /** Tokens of a chunk; by default 512, as llama-imatrix. */
   readonly contextLength?: number
-  /** At most so many chunks of the text. */
+  /** Maximum number of chunks of the text. */
   readonly chunks?: number
   /** Collects statistics for output.weight, too. */
   readonly processOutput?: boolean
@@ -34,7 +34,7 @@ export interface ImatrixOptions {
   readonly llamaDirectory?: string
   /** Limit for all covariances together, in bytes; by default 1 GiB. */
   readonly covarianceMemory?: number
-  /** Replaces a file that is there already. */
+  /** Overwrites an existing file. */
   readonly force?: boolean
   readonly threads?: number
   readonly signal?: AbortSignal
@@ -117,7 +117,7 @@ export async function* makeImatrix(options: ImatrixOptions): WithProgress<Imatri
   }
 }
 
-/** What the user's llama-imatrix has written. */
+/** The output of the user's llama-imatrix. */
 async function externalReport(output: string, text: string, contextLength: number): Promise<ImatrixReport> {
   const { entries, chunks } = await readMatrix(output)
   const unseenExperts = [...entries].flatMap(([tensor, { counts }]) => {

@@ -2,9 +2,9 @@ import type { CollectedCovariance, CollectedInput, CovarianceFile, InputShape } 
 import { MqError } from '../errors/index.js'
 
 /**
- * Adds covariances of one model up. Rows that were kept of the one stand behind those of the other; a row that one file keeps may be in
- * the sums of the other only where both were made from the same text.
- * @param files with their names. @throws MqError CALIBRATION_MISMATCH where sums are of different forms.
+ * Adds covariances of one model up, and appends their held-out rows. A held-out row of one file is part of the sums of another only if both were
+ * made from the same text.
+ * @param files with their names. @throws MqError CALIBRATION_MISMATCH for different ranks.
  */
 export async function mergeCovariances(files: readonly (readonly [string, CovarianceFile])[]): Promise<CollectedCovariance> {
   const [first, ...others] = files

@@ -12,7 +12,7 @@ import { checkTarget } from '../files/index.js'
 import { mergeCovariances } from './merge-covariance.js'
 import { readMatrix } from './read-matrix.js'
 
-/** What a merged file holds. */
+/** Report of a merge. */
 export interface MergeReport {
   readonly output: string
   readonly files: readonly string[]
@@ -25,7 +25,7 @@ export interface MergeReport {
   readonly withoutCovariance: number
 }
 
-/** Tokens of a chunk that an old file is taken to have counted. */
+/** Chunk length assumed for files in the old format, in tokens. */
 const legacyChunkLength = 512
 
 interface Sums {
@@ -34,9 +34,9 @@ interface Sums {
 }
 
 /**
- * Adds importance matrices of one model up: sums and counts, so that each text weighs as much as it has tokens. Files in the old form,
- * which count chunks, are taken to have chunks of 512 tokens, llama-imatrix's default. Covariances are added up where every file has them.
- * @throws MqError IMPORTANCE_MISMATCH where two do not belong to one model; CALIBRATION_MISMATCH where their covariances are of different forms; OUTPUT_EXISTS, FILE_UNWRITABLE; as readMatrix does.
+ * Merges importance matrices of one model: sums and counts are added, so that each text is weighted by its tokens. For files in the old format, which
+ * count chunks, chunks of 512 tokens are assumed, llama-imatrix's default. Covariances are merged where every file has them.
+ * @throws MqError IMPORTANCE_MISMATCH where two do not belong to one model; CALIBRATION_MISMATCH where their covariances have different ranks; OUTPUT_EXISTS, FILE_UNWRITABLE; as readMatrix does.
  */
 export async function mergeMatrices(
   files: readonly string[],

@@ -13,9 +13,9 @@ import { otherWidths } from './other-widths.js'
 import { checkedImportance, isWhole, readSquares, widthsNote } from './read-importance.js'
 import { narrowedInputs, widenedInputs } from './widened-inputs.js'
 
-/** What a calibration run says of the inputs of a model's weights. Open files: close it. */
+/** An open calibration file: importance and covariances of the inputs of a model's weights. Close it after use. */
 export interface Calibration {
-  /** As readImportance gives: mean squares, those of experts drawn to their siblings; of other weights the covariance's diagonal. */
+  /** Mean squares of input columns as readImportance returns them, with those of experts shrunk; for other weights the covariance's diagonal. */
   readonly importance: Importance
   /** Things the user should know. */
   readonly notes: readonly string[]
@@ -26,20 +26,20 @@ export interface Calibration {
    * undefined: only importance is known.
    */
   inputOf(tensor: string, matrix: number): string | undefined
-  /** Directions that are known of an input, beside the diagonal. */
+  /** Rank of an input's covariance, besides the diagonal. */
   rankOf(key: string): number | 'whole'
   /**
-   * What the mean of x x^T over the inputs of that key is made from, whole or as diagonal and low rank: `covarianceFrom` makes it.
+   * The data that E[x x^T] of the inputs of that key is computed from, in full or as diagonal and low rank, by `covarianceFrom`.
    * @throws FormatError IMATRIX_INVALID, INPUT_TRUNCATED.
    */
   source(key: string): Promise<CovarianceSource>
-  /** Rows of real inputs, row-major, from chunks that are not in the covariance; empty where a text had too few chunks. */
+  /** Held-out activation rows, row-major, from chunks that are not in the covariance; empty where the text had too few chunks. */
   heldOut(key: string): Promise<Float32Array>
   close(): Promise<void>
 }
 
 /**
- * Opens what `mq imatrix` wrote, or any other importance matrix, and checks it against a model before anything is made with it.
+ * Opens a calibration file of `mq imatrix`, or any other importance matrix, and checks it against a model.
  * @throws MqError IMPORTANCE_MISMATCH, CALIBRATION_MISMATCH where it is of another model, FILE_MISSING and the like; FormatError IMATRIX_INVALID, GGUF_INVALID,
  *   INPUT_TRUNCATED.
  */
@@ -55,7 +55,7 @@ export async function openCalibration(
   return { ...placed, notes: [...calibration.notes, widthsNote(path, other.way)] }
 }
 
-/** Opens a calibration of the very model. @param squares what readSquares gives of the same file. */
+/** Opens a calibration of a model with the same widths. @param squares the result of readSquares for the same file. */
 async function openMeasured(
   path: string,
   blueprint: Pick<Blueprint, 'architecture' | 'tensors'>,
@@ -152,8 +152,8 @@ function matchInputs(file: CovarianceFile, tensors: readonly BlueprintTensor[], 
 }
 
 /**
- * The weight whose inputs stand for those of one that the calibration did not have: of multi-head latent attention a model keeps keys and
- * values in one matrix, `attn_kv_b`, or apart. `attn_v_b` then takes the same latent values, averaged by attention. Queries, which
+ * The weight whose inputs are used for one that is not in the calibration: multi-head latent attention stores keys and values in one matrix,
+ * `attn_kv_b`, or in two. `attn_v_b` then takes the same latent values, averaged by attention. Queries, which
  * `attn_k_b` takes, go through no weight where both are one.
  */
 function kinOf(tensor: string): string {
@@ -167,7 +167,7 @@ function misfit(tensor: BlueprintTensor, { columns, matrices }: InputShape): str
   return undefined
 }
 
-/** Mean squares of weights that the importance says nothing of, such as output.weight. */
+/** Mean squares of weights that are not in the importance matrix, such as output.weight. */
 async function diagonalsOf(
   file: CovarianceFile,
   keys: ReadonlyMap<string, string>,

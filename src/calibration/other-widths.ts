@@ -4,16 +4,16 @@ import { rowLength } from '../recipe/index.js'
 /** Sums of squares of the inputs of tensors, by name. */
 export type InputSquares = ReadonlyMap<string, ArrayLike<number>>
 
-/** A model with the widths that an importance matrix was measured with, and how it leads to the model in hand. */
+/** The model with the widths that an importance matrix was measured with, and its relation to the given model. */
 export interface OtherWidths {
   readonly measured: Blueprint
-  /** widened: the model in hand has larger widths. narrowed: it has smaller ones. */
+  /** widened: the given model has larger widths. narrowed: it has smaller ones. */
   readonly way: 'widened' | 'narrowed'
 }
 
 /**
- * The model that an importance matrix was measured with, where that is the one in hand with other widths: a widened file has zeros among its
- * inputs where columns were added.
+ * The model that an importance matrix was measured with, if it is the given one with other widths: inputs of a widened file are zero in added
+ * columns.
  * @param squares values of each tensor, those of all its matrices one after the other, or of one for all.
  * @returns undefined where the widths are the same, or no widths explain the file.
  */
@@ -55,7 +55,7 @@ function fits(squares: InputSquares, { tensors }: Blueprint): boolean {
   })
 }
 
-/** Whether added columns had no inputs. What new heads put out is that of others: theirs are not looked at. */
+/** Whether the inputs of added columns are zero. Outputs of added heads equal those of others and are not checked. */
 function hasZeros(squares: InputSquares, { tensors }: Blueprint): boolean {
   return tensors.every((tensor) => {
     const values = squares.get(tensor.name)

@@ -8,7 +8,7 @@ import { readMatrix } from './read-matrix.js'
 import { shrunkMeanSquares } from './reduce-rank.js'
 import { narrowedImportance, widenedImportance } from './widened-inputs.js'
 
-/** What an importance matrix says of a model. */
+/** The importance matrix of a model. */
 export interface ModelImportance {
   readonly importance: Importance
   /** Things the user should know. */
@@ -16,8 +16,8 @@ export interface ModelImportance {
 }
 
 /**
- * Reads an importance matrix, in either of llama.cpp's forms, and checks it against a model before anything is made with it. Experts
- * that saw few tokens take after their siblings.
+ * Reads an importance matrix in either of llama.cpp's formats, and checks it against a model. Experts with few tokens are shrunk towards the mean
+ * of all experts.
  * @throws MqError IMPORTANCE_MISMATCH, CALIBRATION_MISMATCH where it is of another model, FILE_MISSING and the like; FormatError IMATRIX_INVALID, GGUF_INVALID,
  *   INPUT_TRUNCATED.
  */
@@ -36,25 +36,25 @@ export async function readImportance(
   return { importance: placed, notes: [...measured.notes, widthsNote(path, other.way)] }
 }
 
-/** Mean squares of the inputs of each tensor, those of experts drawn to their siblings. @throws as readMatrix does. */
+/** Mean squares of the inputs of each tensor, those of experts shrunk towards their mean. @throws as readMatrix does. */
 export async function readSquares(path: string): Promise<ReadonlyMap<string, Float32Array>> {
   const { entries } = await readMatrix(path)
   return new Map([...entries].map(([name, entry]) => [name, shrunkMeanSquares(entry)]))
 }
 
-/** Says that what was measured of a model serves the same model with other widths. */
+/** Note that measurements of a model are used for its widened or narrowed form. */
 export function widthsNote(path: string, way: 'widened' | 'narrowed'): string {
   const [was, is] =
     way === 'widened' ? ['as it was before it was', 'zeros are added'] : ['after it was', 'its zeros are left out']
   return `${path} was measured with the model ${was} widened: ${is}.`
 }
 
-/** Whether enough is known of a model to widen it. */
+/** Whether a blueprint has all that widening needs. */
 export function isWhole(model: Partial<Blueprint>): model is Blueprint {
   return model.metadata !== undefined && model.layers !== undefined
 }
 
-/** Checks what was read of an importance matrix against the model that it was measured with. @throws MqError IMPORTANCE_MISMATCH, CALIBRATION_MISMATCH. */
+/** Checks an importance matrix against the model that it was measured with. @throws MqError IMPORTANCE_MISMATCH, CALIBRATION_MISMATCH. */
 export function checkedImportance(
   path: string,
   importance: ReadonlyMap<string, Float32Array>,

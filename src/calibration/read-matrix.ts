@@ -2,7 +2,7 @@ import { type ByteSource, fileSource } from '../../formats/byte-source.js'
 import { type CovarianceFile, type ImportanceMatrix, readCovariance, readImportanceMatrix } from '../../formats/imatrix/index.js'
 import { MqError } from '../errors/index.js'
 
-/** Reads an importance matrix in either of its forms. @throws MqError FILE_MISSING; FormatError IMATRIX_INVALID, GGUF_INVALID. */
+/** Reads an importance matrix in either of its formats. @throws MqError FILE_MISSING; FormatError IMATRIX_INVALID, GGUF_INVALID. */
 export async function readMatrix(path: string): Promise<ImportanceMatrix> {
   return await withMatrix(path, async ({ matrix }) => matrix)
 }

@@ -1,14 +1,14 @@
 import type { ImportanceEntry } from '../../formats/imatrix/index.js'
 
 /**
- * Tokens that the experts of a weight together count as, beside those that one expert has seen itself. Measured on deepseek-kjv-moe at
+ * Weight, in tokens, of the mean of all experts, added to an expert's own tokens. Measured on deepseek-kjv-moe at
  * IQ2_XXS: with experts of 20 tokens the divergence falls by 1 %, with experts of 100 and more nothing changes.
  */
 const siblingTokens = 64
 
 /**
- * Mean squares of a weight's inputs, those of experts drawn towards the mean of all tokens of all experts: the less an expert has seen
- * itself, the more. Weights of one matrix are as they are.
+ * Mean squares of a weight's inputs; those of experts are shrunk towards the mean over all tokens of all experts, the more the fewer tokens an expert
+ * has. Weights of one matrix are unchanged.
  */
 export function shrunkMeanSquares({ meanSquares, counts }: ImportanceEntry): Float32Array {
   if (counts.length === 1) return meanSquares

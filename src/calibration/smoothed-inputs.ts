@@ -2,7 +2,7 @@ import type { Importance, InputCovariances } from '../engine/index.js'
 import { type Blueprint, type Smoothing, smoothable } from '../model/index.js'
 import { elementCount, exponentsOf } from '../recipe/index.js'
 
-/** An importance matrix of a model, for the same model with scales moved. @param model before they were moved. */
+/** The importance matrix of a model, converted for its smoothed form. @param model before smoothing. */
 export function smoothedImportance(
   importance: Importance,
   model: Pick<Blueprint, 'architecture' | 'tensors'>,
@@ -17,7 +17,7 @@ export function smoothedImportance(
   }
 }
 
-/** What a calibration of a model says of the same model with scales moved. @param model before they were moved. */
+/** The input covariances of a model, converted for its smoothed form. @param model before smoothing. */
 export function smoothedInputs<Inputs extends InputCovariances>(
   inputs: Inputs,
   model: Pick<Blueprint, 'architecture' | 'tensors'>,
@@ -58,11 +58,11 @@ export function smoothedInputs<Inputs extends InputCovariances>(
   }
 }
 
-/** What is made of an input is kept by its name: with scales it is another. */
+/** Prepared data is cached by the key of its input: smoothed inputs have keys of their own. */
 const suffix = ' scaled'
 const smoothed = (key: string): string => `${key}${suffix}`
 
-/** Exponents by the tensors that read what was scaled. */
+/** Exponents of the scales, by the tensors that read the scaled vector. */
 function powersByReader(
   model: Pick<Blueprint, 'architecture' | 'tensors'>,
   smoothing: Smoothing,

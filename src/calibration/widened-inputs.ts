@@ -3,27 +3,27 @@ import type { Importance, InputCovariances } from '../engine/index.js'
 import { type Blueprint, type BlueprintTensor, reversed } from '../model/index.js'
 import { elementCount, rowLength } from '../recipe/index.js'
 
-/** An importance matrix of a model, for the same model with wider rows: nothing depends on the columns that are added. */
+/** The importance matrix of a model, converted for its widened form: added columns have importance 0. */
 export function widenedImportance(importance: Importance, wide: Pick<Blueprint, 'tensors'>): Importance {
   return placedImportance(importance, placesOf(wide))
 }
 
-/** An importance matrix of a widened model, for the model as it was. */
+/** The importance matrix of a widened model, converted for the original one. */
 export function narrowedImportance(importance: Importance, wide: Pick<Blueprint, 'tensors'>): Importance {
   return placedImportance(importance, narrowPlacesOf(wide))
 }
 
-/** What a calibration of a model says of the same model with wider rows: covariances with zeros for the columns that are added. */
+/** The input covariances of a model, converted for its widened form, with zeros in added columns. */
 export function widenedInputs<Inputs extends InputCovariances>(inputs: Inputs, wide: Pick<Blueprint, 'tensors'>): Inputs {
   return placedInputs(inputs, wide, placesOf(wide))
 }
 
-/** What a calibration of a widened model says of the model as it was. */
+/** The input covariances of a widened model, converted for the original one. */
 export function narrowedInputs<Inputs extends InputCovariances>(inputs: Inputs, wide: Pick<Blueprint, 'tensors'>): Inputs {
   return placedInputs(inputs, wide, narrowPlacesOf(wide))
 }
 
-/** Where the columns of a tensor's inputs come to stand. */
+/** Mapping of the columns of a tensor's inputs. */
 interface Place {
   readonly runs: readonly number[]
   /** Before and after. */

@@ -13,10 +13,10 @@ import { takeColumns } from './operations/take-columns.js'
 import type { Recipe, Shape } from './recipe.js'
 import { elementCount, rowLength } from './shape.js'
 
-/** Blocks of a ggml type that a source holds of a tensor. */
+/** Blocks of a ggml type in which the source stores a tensor. */
 export interface StoredBlocks {
   readonly type: GgmlTypeName
-  /** Whether a conversion keeps them whatever type is asked for, as llama.cpp's converter does; others are kept where that type is asked for. */
+  /** Whether conversion keeps them for any output type, as llama.cpp's converter does; others are kept if their type is requested. */
   readonly always: boolean
   /** Evaluates to their bytes as numbers, row by row: rows of the tensor are rows of it. */
   readonly bytes: Recipe
@@ -24,7 +24,7 @@ export interface StoredBlocks {
 
 const numbers: ReadonlySet<GgmlTypeName> = new Set(['F32', 'F16', 'BF16', 'F64', 'I8', 'I16', 'I64'])
 
-/** The blocks that a source holds of a tensor, where a recipe does no more than put whole rows of them elsewhere; undefined for all others. */
+/** The source's blocks of a tensor, if its recipe only reorders whole rows of them; undefined for all other recipes. */
 export function blocksOf(recipe: Recipe): StoredBlocks | undefined {
   switch (recipe.op) {
     case 'ggml': {

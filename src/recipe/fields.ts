@@ -1,6 +1,6 @@
 import type { FileRange, Recipe, Shape } from './recipe.js'
 
-/** Fields of a node that came from elsewhere. Each function throws a RangeError where the field is not of its kind. */
+/** Fields of an untrusted node. Each function throws a RangeError if the field is not of its kind. */
 export interface Fields {
   recipe(name: string): Recipe
   /** Undefined where the node has none of that name. */
@@ -20,7 +20,7 @@ export interface Fields {
   shape(name: string): Shape
 }
 
-/** So many dimensions at most, twice what GGUF has. */
+/** Maximum number of dimensions, twice that of GGUF. */
 const maxDimensions = 8
 
 /** @param readOperand reads an operand of the node. */

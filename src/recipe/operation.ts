@@ -8,10 +8,10 @@ import type { Statistics } from './statistics.js'
 /** Reads exactly the bytes of a range. */
 export type ReadRange = (range: FileRange) => Promise<Uint8Array>
 
-/** Where evaluation takes its buffers from and gives them back to; what it takes may hold anything. */
+/** Buffer pool of an evaluation; buffers have undefined content. */
 export interface Buffers {
   floats(length: number): Float32Array
-  /** Gives back a buffer, or the bytes of a range that was read. */
+  /** Releases a buffer, or the bytes of a range that was read. */
   release(view: ArrayBufferView): void
 }
 
@@ -32,15 +32,15 @@ export interface Source {
 }
 
 /**
- * All that is known of one kind of node in a recipe. `Node` is plain data that JSON can hold, with `op`, the operation's name in the table, and
+ * Definition of one kind of recipe node. `Node` is plain data that JSON can hold, with `op`, the operation's name in the table, and
  * `shape`, the shape of its values; its constructor throws a RangeError for shapes that do not fit.
  */
 export interface Operation<Node> {
   /** The recipes that a node is computed from, in order. */
   operands(node: Node): readonly Recipe[]
-  /** What a node reads from a file itself; undefined where it reads only its operands. */
+  /** The file range that a node reads; undefined if it reads only its operands. */
   source(node: Node): Source | undefined
-  /** Whether the values are those of the operands, unchanged, at other places. */
+  /** Whether the node only moves the values of its operands. */
   readonly lossless: boolean
   /** Rows at whose multiples a range of rows should start and end so that little is read or computed twice. `stepOf` gives an operand's. */
   rowStep(node: Node, stepOf: (operand: Recipe) => number): number

@@ -28,8 +28,8 @@ import { unpackOperation } from './operations/unpack.js'
 import type { Recipe, RecipeNodes } from './recipe.js'
 
 /**
- * Every operation of recipes, by name. A new one is a file in operations/ (its node, its constructor, its entry) and a line here; all that
- * goes through recipes asks this table.
+ * All recipe operations, by name. A new one is a file in operations/ (its node, its constructor, its entry) and a line here; all code that traverses
+ * recipes uses this table.
  */
 export const operations: { readonly [Op in keyof RecipeNodes]: Operation<RecipeNodes[Op]> } = {
   plain: plainOperation,

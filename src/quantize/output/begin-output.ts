@@ -9,18 +9,18 @@ import { partsInPlace } from './parts-in-place.js'
 
 /** An output in progress: its parts, and the journal of finished tasks. */
 export interface Output {
-  /** Where tasks put the blocks of each part; if an earlier run got so far, the finished file itself. */
+  /** Paths that tasks write the blocks of each part to; the finished file if an earlier run has renamed it. */
   readonly paths: readonly string[]
-  /** Indices of parts that have their names already. */
+  /** Indices of parts that are renamed already. */
   readonly named: ReadonlySet<number>
   readonly journal: Journal
-  /** What an earlier run of the same work has left. */
+  /** Finished tasks of an earlier run of the same work. */
   readonly earlier: RecordIndex | undefined
   /** Notes for the user. */
   readonly notes: readonly string[]
-  /** Flushes data, then the journal, so that a power cut costs no more than what came after. @throws MqError OUTPUT_BUSY. */
+  /** Flushes data, then the journal, so that a power cut loses only later tasks. @throws MqError OUTPUT_BUSY. */
   sync(): Promise<void>
-  /** Flushes everything to the disk and gives the files their names. @throws MqError OUTPUT_BUSY where another process has taken over. */
+  /** Flushes everything to the disk and renames the files. @throws MqError OUTPUT_BUSY where another process has taken over. */
   commit(): Promise<void>
   /** Keeps the partial output for a later run. */
   keep(): Promise<void>
@@ -36,9 +36,9 @@ function discarded(isSameWork: boolean): string {
     : 'The partial output of an earlier run, of another model, plan or version, was discarded.'
 }
 
-/** What is written, and what may be replaced for it. */
+/** The output to write, and whether existing files are overwritten. */
 export interface OutputOptions {
-  /** The path that was asked for: shards have other names, journal and lock go by this one. */
+  /** The requested path: shards have names derived from it; journal and lock are named after it. */
   readonly path: string
   readonly lock: HeldLock
   readonly layout: OutputLayout
@@ -47,7 +47,7 @@ export interface OutputOptions {
   readonly taskCount: number
   /** Files that are read while these are written. */
   readonly inputs: readonly string[]
-  /** Replaces files that are there already. */
+  /** Overwrites existing files. */
   readonly force: boolean
   /** Discards the partial output of an earlier run. */
   readonly fresh: boolean

@@ -4,7 +4,7 @@ import { type ErrorSums, listOfSums, noErrorSums, sumsLength, sumsOfList } from 
 
 /** Record of a finished task. */
 export interface JournalRecord {
-  /** The task's number among all of the output. */
+  /** Number of the task among all tasks of the output. */
   readonly task: number
   /** CRC-32 of the bytes written. */
   readonly checksum: number
@@ -17,21 +17,21 @@ export interface JournalRecord {
 export interface JournalHead {
   /** Digest of everything that the bytes depend on: see identity.ts. */
   readonly identity: string
-  /** Names of the unfinished files, which lie beside the journal. */
+  /** Names of the unfinished files, in the folder of the journal. */
   readonly partials: readonly string[]
 }
 
 // The file: 8 bytes of magic; length and CRC-32 of the head, u32 each; the head as JSON; records of one size. A record: task number and
 // checksum, u32; seconds and the sums, f64; 1 where there are sums, u32; CRC-32 of all before it in the record, u32. Little-endian.
 const magic = 'mqjrnl1\n'
-/** Of what comes before the head. */
+/** Size of the part before the head, in bytes. */
 export const frontBytes = magic.length + 8
-/** Of each record. */
+/** Size of each record, in bytes. */
 export const recordBytes = 8 + 8 * (1 + sumsLength) + 8
 
 const headSchema = v.object({ identity: v.string(), partials: v.array(v.string()) })
 
-/** The front and the head. */
+/** Encodes the front and the head. */
 export function encodeHead({ identity, partials }: JournalHead): Uint8Array {
   const json = Buffer.from(JSON.stringify({ identity, partials }))
   const front = Buffer.alloc(frontBytes)
@@ -41,13 +41,13 @@ export function encodeHead({ identity, partials }: JournalHead): Uint8Array {
   return Buffer.concat([front, json])
 }
 
-/** What a front says of the head behind it; undefined where it is none. */
+/** Size and checksum of the head, from the front; undefined if the bytes are no front. */
 export function readFront(front: Buffer): { readonly headBytes: number; readonly checksum: number } | undefined {
   if (front.toString('latin1', 0, magic.length) !== magic) return undefined
   return { headBytes: front.readUInt32LE(magic.length), checksum: front.readUInt32LE(magic.length + 4) }
 }
 
-/** A head; undefined where the bytes are none. */
+/** Decodes a head; undefined if the bytes are no head. */
 export function decodeHead(bytes: Uint8Array, checksum: number): JournalHead | undefined {
   if (crc32(bytes) !== checksum) return undefined
   try {
@@ -69,13 +69,13 @@ export function encodeRecord({ task, checksum, seconds, sums }: JournalRecord): 
   return bytes
 }
 
-/** The number of the task whose record stands at `at`; undefined where the record is torn or damaged. */
+/** Task number of the record at `at`; undefined if the record is incomplete or damaged. */
 export function taskOfRecord(bytes: Buffer, at: number): number | undefined {
   const end = at + recordBytes - 4
   return crc32(bytes.subarray(at, end)) === bytes.readUInt32LE(end) ? bytes.readUInt32LE(at) : undefined
 }
 
-/** The record at `at`, which is whole. */
+/** Decodes the record at `at`, which is intact. */
 export function decodeRecord(bytes: Buffer, at: number): JournalRecord {
   const list = Array.from({ length: sumsLength }, (_, index) => bytes.readDoubleLE(at + 16 + 8 * index))
   return {

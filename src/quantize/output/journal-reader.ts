@@ -14,12 +14,12 @@ import {
 // A journal of a model of 671 billion weights has 2.6 million records, 290 MB. What is held of it is where each task's record stands, in
 // 4 bytes; the records are read when their tasks are looked at, which come in nearly the same order.
 
-/** The journal that an earlier run has left. */
+/** Journal of an earlier run. */
 export interface FoundJournal extends JournalHead {
   readonly path: string
   /** First byte of the records. */
   readonly start: number
-  /** Bytes up to the end of the last record that is not cut off. */
+  /** Bytes up to the end of the last complete record. */
   readonly byteLength: number
 }
 
@@ -27,7 +27,7 @@ export interface FoundJournal extends JournalHead {
 export interface RecordIndex extends FoundJournal {
   /** How many tasks have a record. */
   readonly size: number
-  /** By task: 1 + the place of its latest record among all, 0 where there is none. */
+  /** By task: 1 + the index of its latest record, 0 where there is none. */
   readonly places: Uint32Array
 }
 
@@ -38,7 +38,7 @@ export interface RecordReader {
   close(): Promise<void>
 }
 
-/** A record stands for at least some 100 KB of output: this is a journal of more than any disk holds. */
+/** Upper limit of a journal, in bytes: with at least 100 KB of output for each record, more than any disk holds. */
 const maxJournalBytes = 2 ** 30
 /** Records read at a time: 57 KB. */
 const recordsAtOnce = 512
@@ -62,8 +62,8 @@ export async function findJournal(path: string): Promise<FoundJournal | undefine
 }
 
 /**
- * Reads all records of a journal for where they are. A torn or damaged record counts for nothing.
- * @param taskCount of the work; a record of a task beyond counts for nothing.
+ * Reads the positions of all records of a journal. Incomplete and damaged records are ignored.
+ * @param taskCount number of tasks; records of tasks beyond are ignored.
  * @throws Node's own errors.
  */
 export async function indexRecords(journal: FoundJournal, taskCount: number): Promise<RecordIndex> {
@@ -88,7 +88,7 @@ export async function indexRecords(journal: FoundJournal, taskCount: number): Pr
   return { ...journal, size, places }
 }
 
-/** Opens the records of a journal, of which a few are held at a time: ask for them in about the order in which they were written. */
+/** Opens the records of a journal. A few are in memory at a time: read them in about the order in which they were written. */
 export async function openRecords(index: RecordIndex): Promise<RecordReader> {
   const file = await open(index.path, 'r')
   const buffer = Buffer.alloc(recordsAtOnce * recordBytes)
@@ -120,7 +120,7 @@ async function readRecords(
   return readBytes(file, from, buffer.subarray(0, Math.min(byteLength - from, buffer.length)))
 }
 
-/** Fills `bytes`: nobody else writes here while the lock is held. */
+/** Fills `bytes`; no other process writes while the lock is held. */
 async function readBytes(file: FileHandle, position: number, bytes: Buffer<ArrayBuffer>): Promise<Buffer<ArrayBuffer>> {
   const filled = await readFully(file, bytes, position)
   if (filled < bytes.length)

@@ -5,9 +5,9 @@ import type { RecordIndex } from './journal-reader.js'
 
 /** A journal that is being written. */
 export interface Journal {
-  /** Adds a record, which is on its way to the file when this returns. @throws what an earlier write has failed with. */
+  /** Appends a record; it is written asynchronously. @throws the error of an earlier write. */
   append(record: JournalRecord): void
-  /** Resolves when every record so far is in the file; rejects with what a write has failed with. */
+  /** Resolves when all records so far are written; rejects with the error of a write. */
   written(): Promise<void>
   /** Flushes the file to the disk. */
   sync(): Promise<void>
@@ -15,7 +15,7 @@ export interface Journal {
 }
 
 /**
- * Opens a journal for writing: a new one, or, with `after`, one that was read, behind its last whole record.
+ * Opens a journal for writing: a new one, or, with `after`, an existing one after its last complete record.
  * @throws Node's own errors.
  */
 export async function writeJournal(path: string, head: JournalHead, after?: RecordIndex): Promise<Journal> {

@@ -5,29 +5,29 @@ import { checkSpace, checkTarget, partialName, withFile } from '../../files/inde
 import type { OutputPart } from '../../plan/index.js'
 
 /**
- * Where the parts of an output are put together. Worker threads put blocks there through a Sink (src/engine/executor.ts); here is what
- * comes before and after. Files in place are one such, the parts of an upload would be another.
+ * The files of an output: creation, renaming and removal. Worker threads write blocks through a Sink (src/engine/executor.ts). Files in place are one
+ * implementation, the parts of an upload would be another.
  */
 export interface OutputParts {
-  /** Where tasks put the blocks of each part. */
+  /** Paths that tasks write the blocks of each part to. */
   readonly places: readonly string[]
   /** Indices of parts that are finished already, by an earlier run. */
   readonly finished: ReadonlySet<number>
-  /** What an interrupted run leaves behind, by name, for a later run to continue or to remove. */
+  /** Names of the files that an interrupted run leaves, for a later run to resume or to remove. */
   readonly names: readonly string[]
   /** Files that only this work writes. */
   readonly own: readonly string[]
-  /** Checks that the parts may get their names. @throws MqError OUTPUT_EXISTS, FILE_UNWRITABLE. */
+  /** Checks that the final names are free. @throws MqError OUTPUT_EXISTS, FILE_UNWRITABLE. */
   check(inputs: readonly string[], force: boolean): Promise<void>
-  /** Makes each part at its full size with its header. @param keep whether blocks of an earlier run stay. @throws MqError DISK_FULL. */
+  /** Creates each part at its full size with its header. @param keep whether blocks of an earlier run stay. @throws MqError DISK_FULL. */
   prepare(keep: boolean): Promise<void>
-  /** Bytes that have no room on the disk yet. */
+  /** Bytes that are not allocated on the disk yet. */
   missingBytes(): Promise<number>
   /** Flushes the blocks to the disk. */
   sync(): Promise<void>
-  /** Flushes everything and gives the parts their names: the first shard last, since it stands for all of them. */
+  /** Flushes everything and renames the parts, the first shard last, since programs open a split model by it. */
   finish(): Promise<void>
-  /** Removes what is unfinished. */
+  /** Removes unfinished files. */
   remove(): Promise<void>
 }
 

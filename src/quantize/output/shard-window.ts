@@ -2,7 +2,7 @@ import type { PreparedKey, QuantizeTask } from '../../engine/index.js'
 import type { RemoteShards } from '../../model/index.js'
 import { finish, type WithProgress } from '../../progress/index.js'
 
-/** Shards that may lie on the disk at a time, where no tensor needs more of them at once. */
+/** Maximum number of shards on the disk at a time, unless a tensor needs more of them at once. */
 const room = 2
 
 /** Tasks that need the same weight files. */
@@ -61,11 +61,11 @@ function filesIn(value: unknown): number[] {
   return [...found]
 }
 
-/** The shards that are on the disk. */
+/** Downloads and removes the shards of a streamed model. */
 export interface ShardWindow {
-  /** Brings what a phase needs, after what it does not need has gone; where there is room, the next phase's comes while this one runs. */
+  /** Removes shards that a phase does not need and downloads those that it needs; if there is room, shards of the next phase are prefetched. */
   hold(phase: Phase, next: Phase | undefined): WithProgress<void>
-  /** Ends downloads, and removes all where the output is whole. */
+  /** Stops downloads, and removes all shards if the output is complete. */
   close(whole: boolean): Promise<void>
 }
 
