@@ -1,7 +1,7 @@
 import type { Covariance } from '../../formats/ggml/covariance.js'
 
 /**
- * The covariance of inputs whose columns stand at other places among zeros, as in a widened model.
+ * The covariance of the inputs of a widened model: columns are moved to their new positions, with zeros between them.
  * @param runs `[from, to, count, ...]`: see the recipe operation `place`.
  * @param columns of the result.
  */

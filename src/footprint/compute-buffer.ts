@@ -19,7 +19,7 @@ export interface ComputeOptions {
 export const defaultBatch = 512
 
 /**
- * Bytes of llama.cpp's compute buffer: what lives between the weights and the logits while a batch is computed. The graph is built as
+ * Bytes of llama.cpp's compute buffer: intermediate results of the graph while a batch is computed. The graph is built as
  * llama.cpp v0.5.0 builds it for prompt processing, with logits for every token, and its allocator is run on it.
  */
 export function computeBufferBytes(shape: ModelShape, options: ComputeOptions): number {

@@ -35,7 +35,7 @@ export const tensorAlignment = 32
 
 /**
  * The shape that memory is worked out from.
- * @throws MqError FOOTPRINT_UNKNOWN where the metadata do not say what the attention keeps.
+ * @throws MqError FOOTPRINT_UNKNOWN where the size of the KV cache does not follow from the metadata.
  */
 export function shapeOrRefuse(blueprint: Blueprint): ModelShape {
   const shape = modelShape(blueprint)
@@ -43,7 +43,7 @@ export function shapeOrRefuse(blueprint: Blueprint): ModelShape {
   return shape
 }
 
-/** What a model of this shape needs besides its weights. */
+/** Memory of a model of this shape besides its weights. */
 export function buffersOf(shape: ModelShape, { context, cacheType = 'F16', flashAttention = true, batch }: RunOptions): Buffers {
   const padded = paddedContext(context)
   const compute: ComputeOptions = {
@@ -60,7 +60,7 @@ export function buffersOf(shape: ModelShape, { context, cacheType = 'F16', flash
   }
 }
 
-/** One tensor as it is stored. */
+/** Size of a stored tensor. */
 export interface TensorSize {
   readonly name: string
   readonly role: TensorRole

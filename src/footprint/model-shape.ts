@@ -41,7 +41,7 @@ export interface ExpertLayers {
   readonly scaled: boolean
 }
 
-/** What the memory of a running model depends on, besides its weights. */
+/** Dimensions of a model that its memory depends on, besides its weights. */
 export interface ModelShape {
   readonly layers: number
   readonly hidden: number
@@ -49,13 +49,13 @@ export interface ModelShape {
   readonly attention: GroupedAttention | LatentAttention
   /** Width of dense layers. */
   readonly feedForward: number
-  /** How dense layers make their inner values: a gate beside the up-projection, both in one matrix, or no gate. */
+  /** Kind of dense feed-forward layers: gate and up-projection, both in one matrix, or no gate. */
   readonly gating: 'apart' | 'fused' | 'none'
   /** Whether queries, keys and values are projected by one matrix. */
   readonly fusedQueries: boolean
   /** Steps of a norm after values are normalized: multiplied by a weight, a bias added. LayerNorm needs memory of its own, RMSNorm none. */
   readonly norm: { readonly kind: 'rms' | 'layer'; readonly steps: number }
-  /** Whether the feed-forward part reads what attention reads: both are added to the residual stream together. */
+  /** Whether attention and feed-forward part are parallel: both read the same input. */
   readonly parallel: boolean
   readonly experts?: ExpertLayers
   /** Whether a layer has routed experts. */

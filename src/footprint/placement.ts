@@ -2,14 +2,14 @@ import type { Blueprint } from '../model/index.js'
 import { type Buffers, type TensorSize, weightsBytes } from './footprint.js'
 import type { ModelShape } from './model-shape.js'
 
-/** Which part of a model goes to the GPU, and how llama.cpp is told so. */
+/** GPU offload of a model, with llama.cpp's options for it. */
 export interface Placement {
   /** Flags of llama-server and llama-cli. */
   readonly flags: string
   /** The same experts by name, for tools that know only --override-tensor; absent where none stay behind. */
   readonly override?: string
   readonly gpuBytes: number
-  /** What stays in the machine's own memory. */
+  /** Bytes that stay in main memory. */
   readonly cpuBytes: number
   /** Layers of which everything but routed experts left behind is on the GPU; the output counts as one. */
   readonly gpuLayers: number
@@ -17,7 +17,7 @@ export interface Placement {
   readonly cpuExpertLayers: number
 }
 
-/** One way to place a model, by what llama.cpp counts. */
+/** One offload of a model, by llama.cpp's options. */
 interface Way {
   readonly gpuLayers: number
   readonly cpuExpertLayers: number

@@ -44,7 +44,7 @@ export interface InspectedType {
   readonly bitsPerWeight: number
 }
 
-/** What the headers of a model say. */
+/** Contents of the headers of a model. */
 export interface Inspection {
   readonly path: string
   readonly format: 'GGUF' | 'safetensors'

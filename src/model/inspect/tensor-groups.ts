@@ -1,6 +1,6 @@
 import { groupBy } from '../../collections/index.js'
 
-/** What tensors of one group have in common. */
+/** Common properties of the tensors of a group. */
 interface Groupable {
   readonly name: string
   readonly shape: readonly number[]

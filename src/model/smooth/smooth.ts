@@ -9,13 +9,13 @@ import type { Blueprint, BlueprintTensor } from '../blueprint.js'
  */
 export type Smoothing = Readonly<Record<string, string>>
 
-/** A vector whose entries can be scaled: what writes it, and all that reads it. */
+/** A vector whose entries can be scaled: the tensor that writes it, and all matrices that read it. */
 export interface Smoothable {
   readonly writer: BlueprintTensor
   readonly readers: readonly BlueprintTensor[]
 }
 
-/** Architectures of which it is known what reads a norm: nothing but the matrices below. */
+/** Architectures whose norms are read by the matrices below only. */
 const architectures: ReadonlySet<string> = new Set(['llama', 'qwen2', 'qwen3', 'qwen3moe', 'deepseek2'])
 
 const ofAttention: ReadonlySet<string> = new Set(['attn_q', 'attn_k', 'attn_v', 'attn_q_a', 'attn_kv_a_mqa'])
@@ -28,7 +28,7 @@ const ofFeedForward: ReadonlySet<string> = new Set([
   'ffn_gate_shexp',
   'ffn_up_shexp',
 ])
-/** What reads neither norm of a block. A block with any other tensor is left as it is. */
+/** Tensors that read neither norm of a layer. A layer with any other tensor is not smoothed. */
 const others: ReadonlySet<string> = new Set([
   'attn_norm',
   'ffn_norm',
@@ -46,12 +46,12 @@ const others: ReadonlySet<string> = new Set([
   'ffn_down_shexp',
   'exp_probs_b',
 ])
-/** Biases that are added to what a matrix has read. */
+/** Biases of matrices that read a norm. */
 const biases: ReadonlySet<string> = new Set(['attn_q', 'attn_k', 'attn_v', 'attn_output', 'exp_probs_b', 'ffn_down'])
 
 /**
- * The vectors of a model whose entries can be scaled without changing what it computes: what a norm writes, and the product of gate and up in
- * a dense feed-forward part. Not what the last norm writes, which llama.cpp gives out as the embedding of a text. None of matrices that the source holds in fewer than 16 bits, whose blocks may be copied.
+ * The vectors of a model whose entries can be scaled without changing its function: outputs of norms, and the product of gate and up in a dense
+ * feed-forward part. Not the output of the last norm, which llama.cpp returns as the embedding of a text. None of matrices that the source holds in fewer than 16 bits, whose blocks may be copied.
  */
 export function smoothable({ architecture, tensors }: Pick<Blueprint, 'architecture' | 'tensors'>): Smoothable[] {
   if (!architectures.has(architecture)) return []

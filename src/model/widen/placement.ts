@@ -5,16 +5,16 @@ export const superBlock = 256
 export const subBlock = 32
 
 /**
- * How many entries stay together where zeros come between them; all of them where it is 0, so that zeros stand at the end. 1 spreads zeros
- * evenly, so that each scale serves fewer of the model's columns: see docs/experiments.md.
+ * Number of consecutive original entries between added zeros; 0: all, so that zeros are at the end. 1 interleaves zeros evenly, so that each scale
+ * covers fewer of the model's columns: see docs/experiments.md.
  */
 export type Grain = number
 
-/** Those that files of mq have. */
+/** Grains of files that mq writes. */
 export const grains: readonly Grain[] = [1, subBlock]
 
 /**
- * Where the entries of a width stand in a larger one: `[from, to, count, ...]`, see the recipe operation `place`.
+ * Positions of the entries of a width in a larger one: `[from, to, count, ...]`, see the recipe operation `place`.
  * @param size entries of the width, one part after the other.
  * @param parts equal parts that the width consists of, each of which grows alike.
  * @param grain where it does not divide a part before and after, all zeros of the part stand at its end.
@@ -40,7 +40,7 @@ function runsOfPart(size: number, wider: number, grain: Grain): number[] {
   return runs
 }
 
-/** The placement back: what stood at `to` goes to `from`. */
+/** The inverse placement: from `to` to `from`. */
 export function reversed(runs: readonly number[]): readonly number[] {
   return runs.map((_, at) => runs[at % 3 === 0 ? at + 1 : at % 3 === 1 ? at - 1 : at] as number)
 }

@@ -10,7 +10,7 @@ import { type ScaleOf, scalesOf } from './scales.js'
 import { axesOf, type BlockTraits } from './tensor-axes.js'
 import { headsOf, sizeAt, sizeOf, sizeText, type Widening, type WidthChanges } from './widths.js'
 
-/** Whether a model grows, or becomes again what it was. */
+/** Whether to widen a model or to restore the original widths. */
 export type Way = 'widen' | 'narrow'
 
 /** What dimensions and values become. */

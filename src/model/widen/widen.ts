@@ -27,10 +27,10 @@ import {
 } from './widths.js'
 
 /**
- * The same model with larger widths: zeros are added such that every output stays what it was, so that rows become whole blocks of 256.
- * Feed-forward widths get zero rows in gate and up, and zero columns in down. The residual stream gets zero columns in what reads it and
- * zero rows in what writes it; norms, which divide by the root of the mean square, are multiplied by sqrt(old / new), and their epsilon
- * by old / new; or, where other norms share the epsilon, what writes the stream is multiplied by sqrt(new / old) instead. Where llama.cpp
+ * Widens a model: adds zeros such that its function stays the same and rows become whole blocks of 256.
+ * Feed-forward widths get zero rows in gate and up, and zero columns in down. The residual stream gets zero columns in matrices that read it and
+ * zero rows in those that write to it; norms, which divide by the root of the mean square, are multiplied by sqrt(old / new), and their epsilon
+ * by old / new; or, where other norms share the epsilon, the matrices that write to it are multiplied by sqrt(new / old) instead. Where llama.cpp
  * multiplies the embedding by the root of the width (Gemma), it does that itself. Query heads of zeros join the groups of their key-value
  * heads, and cost no cache.
  * @param targets the new sizes. No tensor is read.
@@ -63,7 +63,7 @@ export interface RowChange {
   readonly growth: number
 }
 
-/** Which width makes the rows of a tensor whole blocks of 256 when it grows; undefined for rows that no width can help. */
+/** The width that makes the rows of a tensor whole blocks of 256 when widened; undefined where none does. */
 export function rowChanges(
   blueprint: Blueprint,
 ): (tensor: Pick<BlueprintTensor, 'name' | 'shape' | 'layer'>) => RowChange | undefined {
@@ -81,7 +81,7 @@ export function rowChanges(
 }
 
 /**
- * The widths with which a model has rows of these lengths; undefined where it has them as it is, or no widths explain them.
+ * The widths that give a model rows of these lengths; undefined if it has them already, or if no widths do.
  * @param lengths by the names of tensors.
  */
 export function widthsOfRows(blueprint: Blueprint, lengths: ReadonlyMap<string, number>): Widths | undefined {
@@ -103,11 +103,11 @@ export function widthsOfRows(blueprint: Blueprint, lengths: ReadonlyMap<string, 
   return Object.keys(found).length === 0 ? undefined : found
 }
 
-/** Whether widths grow: none; always, where it helps rows and the family allows it; auto, where it pays; or to given sizes. */
+/** Whether to widen: none; always, for all rows that are no whole blocks, as far as the family allows; auto, where the expected loss is lower; or to given sizes. */
 export type WidenRequest = 'none' | 'always' | 'auto' | Widths
 
 /**
- * The model with the widths that are asked for; where nothing grows, a note of it says so.
+ * The model with the requested widths; if nothing is widened, with a note.
  * @throws as widen; OPTION_INVALID for `auto`: without a budget there is nothing to compare.
  */
 export function widenedBy(blueprint: Blueprint, request: WidenRequest = 'none'): Blueprint {
@@ -130,7 +130,7 @@ export function notWidenedNote(blueprint: Blueprint): string {
 }
 
 /**
- * The model that a widened GGUF file was made of: zeros are taken out, norms and their epsilon are what they were up to rounding.
+ * The original model of a widened GGUF file: zeros are removed; norms and their epsilon are restored up to rounding.
  * @throws MqError OPTION_INVALID where the file was not widened by mq; WIDTH_FIXED where it holds a tensor that is not known.
  */
 export function narrow(blueprint: Blueprint): Blueprint {
@@ -147,7 +147,7 @@ export function narrow(blueprint: Blueprint): Blueprint {
 }
 
 /**
- * The blueprint of a GGUF file with what its metadata say of its widths: which of its elements were added.
+ * The blueprint of a GGUF file with the widening that its metadata describe: which of its elements were added.
  * @throws RangeError where the metadata are not what mq writes.
  */
 export function withChanges(blueprint: Blueprint): Blueprint {

@@ -14,7 +14,7 @@ export const widthKeys = [
 
 export type WidthKey = (typeof widthKeys)[number]
 
-/** What config.json calls them. */
+/** Names of the widths in config.json. */
 const configNames: Readonly<Record<string, WidthKey>> = {
   hidden_size: 'embedding_length',
   intermediate_size: 'feed_forward_length',
@@ -28,7 +28,7 @@ export function widthKeyOf(name: string): WidthKey | undefined {
   return widthKeys.find((key) => key === name) ?? (Object.hasOwn(configNames, name) ? configNames[name] : undefined)
 }
 
-/** What config.json calls a width. */
+/** Name of a width in config.json. */
 export function configNameOf(key: WidthKey): string {
   return Object.keys(configNames).find((name) => configNames[name] === key) ?? key
 }
@@ -57,14 +57,14 @@ export interface WidthChange {
 /** The sizes that a model is, or was, widened to. */
 export type WidthChanges = Partial<Readonly<Record<WidthKey, WidthChange>>>
 
-/** What a model was widened by. */
+/** The widening of a model. */
 export interface Widening {
   readonly widths: WidthChanges
   /** How many entries stay together where zeros come between them: see placementOf. */
   readonly grain: Grain
 }
 
-/** The widths that a model has and that its family lets grow without a change of what it computes; none where nothing is known of it. */
+/** The widths of a model that its family allows to widen; none for unknown families. */
 export function widenableWidths({ architecture, metadata }: Pick<Blueprint, 'architecture' | 'metadata'>): readonly Width[] {
   const widths = familyOfArchitecture(architecture)?.widths
   if (widths === undefined) return []
