@@ -1,3 +1,4 @@
+export { chunksOfTokens, countChunks } from './count-chunks.js'
 export { type ExternalPerplexity, externalPerplexity, findProgram } from './external.js'
 export { externalImatrix } from './external-imatrix.js'
 export { architecturesOf, compareVersions, knownSince } from './known-architectures.js'
@@ -9,6 +10,7 @@ export type { GenerateOptions, LoadOptions, PerplexityOptions } from './options.
 export type { Perplexity } from './perplexity.js'
 export type {
   ChatMessage,
+  ChunkRange,
   CompletionStep,
   CovarianceGroup,
   CovarianceRequest,

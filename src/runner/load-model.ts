@@ -22,7 +22,7 @@ const memoryWords = /cannot allocate memory|failed to allocate|unable to allocat
 export async function loadModel(path: string, options: LoadOptions = {}): Promise<LlamaModel> {
   const { threads = availableParallelism(), exactThreads = false, contextLength, batch = 2048, mmap = true, signal } = options
   const { gpuLayers = 0, cpuExpertLayers = 0, slots = 1, flashAttention = 'auto', keyType = 'f16', valueType = 'f16' } = options
-  const { libraries = findLibraries() } = options
+  const { libraries = findLibraries(), vocabularyOnly = false } = options
   await access(path, constants.R_OK).catch((error: unknown) => {
     throw MqError.from(error, path)
   })
@@ -43,6 +43,7 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
     flashAttention,
     keyType,
     valueType,
+    vocabularyOnly,
     ...(contextLength !== undefined && { contextLength }),
     ...(pooling !== undefined && { pooling }),
   }

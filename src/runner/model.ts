@@ -48,8 +48,8 @@ export class LlamaModel implements AsyncDisposable {
    * @throws MqError TEXT_TOO_SHORT below two chunks; LLAMA_CRASHED; INTERRUPTED.
    */
   perplexity(text: string, options: PerplexityOptions = {}): WithProgress<Perplexity> {
-    const { contextLength = 512, chunks } = options
-    const request = { text, contextLength, chunks }
+    const { contextLength = 512, chunks, range } = options
+    const request = { text, contextLength, chunks, range }
     return collectPerplexity(
       this.#call('perplexity', request, { did: 'measured', what: `the perplexity of ${this.path}` }),
       contextLength,
@@ -62,8 +62,8 @@ export class LlamaModel implements AsyncDisposable {
    * @throws MqError as perplexity does; DISK_FULL.
    */
   saveLogits(path: string, text: string, options: PerplexityOptions = {}): WithProgress<Perplexity> {
-    const { contextLength = 512, chunks } = options
-    const request = { path: resolve(path), text, contextLength, chunks }
+    const { contextLength = 512, chunks, range } = options
+    const request = { path: resolve(path), text, contextLength, chunks, range }
     return collectPerplexity(
       this.#call('saveLogits', request, { did: 'saved', what: `the logits of ${this.path}` }),
       contextLength,
@@ -79,9 +79,9 @@ export class LlamaModel implements AsyncDisposable {
   compareLogits(
     path: string,
     text: string,
-    { chunks, name = path }: { readonly chunks?: number; readonly name?: string } = {},
+    { chunks, range, name = path }: Omit<PerplexityOptions, 'contextLength'> & { readonly name?: string } = {},
   ): WithProgress<LogitsComparison> {
-    const request = { path: resolve(path), name, text, chunks }
+    const request = { path: resolve(path), name, text, chunks, range }
     return inChunks(this.#call('compareLogits', request, { did: 'measured', what: `the divergence of ${this.path}` }))
   }
 
@@ -91,8 +91,8 @@ export class LlamaModel implements AsyncDisposable {
    * @throws MqError as perplexity does; ACTIVATIONS_NOT_FINITE.
    */
   imatrix(path: string, text: string, options: PerplexityOptions & ImatrixOptions): WithProgress<ImatrixResult> {
-    const { contextLength = 512, chunks, dataset, output = false, covariance } = options
-    const optional = { chunks, covariance }
+    const { contextLength = 512, chunks, range, dataset, output = false, covariance } = options
+    const optional = { chunks, range, covariance }
     const request = { path: resolve(path), text, dataset, output, contextLength, ...optional }
     return inChunks(
       this.#call('imatrix', request, { did: 'collected', what: `the importance matrix of ${this.path}` }),

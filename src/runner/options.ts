@@ -1,4 +1,4 @@
-import type { ChatMessage, CovarianceRequest, KvType, Pooling, Sampling } from './protocol.js'
+import type { ChatMessage, ChunkRange, CovarianceRequest, KvType, Pooling, Sampling } from './protocol.js'
 
 /** How llama.cpp loads a model. */
 export interface LoadOptions {
@@ -24,6 +24,8 @@ export interface LoadOptions {
   readonly valueType?: KvType
   /** How vectors of tokens become one embedding; by default as the model says. */
   readonly pooling?: Pooling
+  /** Loads no weights, whatever their size: the model can tokenize, and nothing else. */
+  readonly vocabularyOnly?: boolean
   /** Folder of llama.cpp's libraries; by default those of the best package that is installed. */
   readonly libraries?: string
   /** Ends llama.cpp at once, whatever it does. */
@@ -36,6 +38,8 @@ export interface PerplexityOptions {
   readonly contextLength?: number
   /** At most so many chunks of the text; by default all. */
   readonly chunks?: number
+  /** Only these of the chunks: results are of them alone. */
+  readonly range?: ChunkRange
 }
 
 /** What is collected of activations. */

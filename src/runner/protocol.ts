@@ -85,6 +85,8 @@ export interface LoadRequest {
   readonly valueType: KvType
   /** In place of the model's own for embeddings. */
   readonly pooling?: Pooling
+  /** Loads no weights: for tokenizing alone. */
+  readonly vocabularyOnly: boolean
 }
 
 /** Types of the KV cache that llama.cpp's programs offer. */
@@ -140,11 +142,20 @@ export interface ChatMessage {
   readonly content: string
 }
 
+/** Consecutive chunks of a text, by their numbers. */
+export interface ChunkRange {
+  readonly first: number
+  /** One past the last. */
+  readonly end: number
+}
+
 export interface PerplexityRequest {
   readonly text: string
   readonly contextLength: number
   /** At most so many chunks of the text. */
   readonly chunks?: number
+  /** Only these of them. */
+  readonly range?: ChunkRange
 }
 
 export interface PerplexityStep {
@@ -174,6 +185,8 @@ export interface CompareLogitsRequest {
   readonly text: string
   /** At most so many chunks of the file. */
   readonly chunks?: number
+  /** Only these of them. */
+  readonly range?: ChunkRange
 }
 
 /** Figures of each scored token of a model against saved base logits, in the order of the text. */

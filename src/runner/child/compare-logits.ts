@@ -4,7 +4,7 @@ import { MqError } from '../../errors/index.js'
 import type { CompareLogitsRequest, LogitsComparison, PerplexityStep } from '../protocol.js'
 import { compareRows } from './compare-rows.js'
 import { type LoadedModel, tokenize } from './model.js'
-import { aNumber, type ScoredRows, scoreChunks } from './perplexity.js'
+import { aNumber, type ScoredRows, scoreChunks, within } from './perplexity.js'
 
 /** Rows that are read together: 16 MB of a vocabulary of 128 k. */
 const rowsTogether = 64
@@ -24,11 +24,17 @@ export async function* compareLogits(
       throw MqError.of('REFERENCE_MISMATCH', { file: model.options.path, reference: request.name })
     }
     const { contextLength, vocabulary, tokens } = header
-    const count = Math.min(header.chunks, request.chunks ?? header.chunks)
+    const { first, count } = within(request.range, Math.min(header.chunks, request.chunks ?? header.chunks))
+    const firstRow = first * scoredOfChunk(contextLength)
     const comparison = emptyComparison(contextLength, count)
     const score = async ({ logits, targets, index }: ScoredRows): Promise<void> => {
       for (let start = 0; start < targets.length; start += rowsTogether) {
-        const rows = await readLogitsRows(source, header, index + start, Math.min(rowsTogether, targets.length - start))
+        const rows = await readLogitsRows(
+          source,
+          header,
+          firstRow + index + start,
+          Math.min(rowsTogether, targets.length - start),
+        )
         for (const [row, stored] of rows.entries()) {
           const at = start + row
           const rowLogits = logits.subarray(at * vocabulary, (at + 1) * vocabulary)
@@ -41,7 +47,7 @@ export async function* compareLogits(
         }
       }
     }
-    for await (const chunksDone of scoreChunks(model, { tokens, contextLength, count }, score))
+    for await (const chunksDone of scoreChunks(model, { tokens, contextLength, first, count }, score))
       yield { chunksDone, chunks: count }
     return comparison
   } finally {

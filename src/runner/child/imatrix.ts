@@ -31,7 +31,7 @@ const seed = 1
  */
 export async function* imatrix(model: LoadedModel, request: ImatrixRequest): AsyncGenerator<PerplexityStep, ImatrixResult, void> {
   const chunks = cutText(model, request)
-  const { contextLength, count } = chunks
+  const { contextLength, first: firstChunk, count } = chunks
   const sums = new Map<string, InputSums>()
   let covariance: Covariances | undefined
   let leftOut = false
@@ -70,12 +70,13 @@ export async function* imatrix(model: LoadedModel, request: ImatrixRequest): Asy
       watch.wants = wants
       covariance = await startCovariances(survey, request.covariance)
     }
-    for (let first = 0; first < count; first += sequences) {
-      const together = Math.min(sequences, count - first)
+    for (let done = 0; done < count; done += sequences) {
+      const together = Math.min(sequences, count - done)
+      const first = firstChunk + done
       leftOut = (first / sequences) % leaveOutEvery === 1
       chunksLeftOut += leftOut && covariance !== undefined ? together : 0
       await callback.guard(decodeChunks(model, context, chunks, { first, together }))
-      yield { chunksDone: first + together, chunks: count }
+      yield { chunksDone: done + together, chunks: count }
     }
   } finally {
     context.free()

@@ -27,6 +27,7 @@ export async function load(options: LoadRequest): Promise<LoadedModel> {
   const params = setFields(llama.modelDefaultParams(), modelFields, {
     n_gpu_layers: options.gpuLayers,
     load_mode: options.mmap ? loadMode.mmap : loadMode.none,
+    vocab_only: options.vocabularyOnly,
     use_extra_bufts: options.extraBuffers,
     tensor_buft_overrides: expertsOnProcessor(llama, options.cpuExpertLayers),
   })

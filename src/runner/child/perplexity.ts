@@ -1,6 +1,6 @@
 import { scoredOfChunk } from '../../../formats/logits/index.js'
 import { MqError } from '../../errors/index.js'
-import type { PerplexityRequest, PerplexityResult, PerplexityStep } from '../protocol.js'
+import type { ChunkRange, PerplexityRequest, PerplexityResult, PerplexityStep } from '../protocol.js'
 import type { Context } from './context.js'
 import { type LoadedModel, tokenize } from './model.js'
 import { planLanes } from './threads.js'
@@ -14,16 +14,20 @@ export interface ScoredRows {
   readonly logits: Float32Array
   /** The token that stands in the text after each row's position. */
   readonly targets: Int32Array
-  /** Of the first row, among all scored rows of the text. */
+  /** Of the first row, among the scored rows of the chunks that are looked at. */
   readonly index: number
 }
 
 /** Takes rows of logits; the next decode of their context waits for it. */
 export type Score = (rows: ScoredRows) => void | Promise<void>
 
+/** Chunks of a text that are looked at. */
 export interface TextChunks {
+  /** Of the whole text. */
   readonly tokens: Int32Array
   readonly contextLength: number
+  /** The number of the first. */
+  readonly first: number
   readonly count: number
 }
 
@@ -33,12 +37,19 @@ export interface TextChunks {
  */
 export function cutText(
   model: LoadedModel,
-  { text, contextLength, chunks = Number.POSITIVE_INFINITY }: PerplexityRequest,
+  { text, contextLength, chunks = Number.POSITIVE_INFINITY, range }: PerplexityRequest,
 ): TextChunks {
   const tokens = tokenize(model, { text, special: true, parseSpecial: false })
   const needed = 2 * contextLength
   if (tokens.length < needed) throw MqError.of('TEXT_TOO_SHORT', { file: 'The text', tokens: tokens.length, needed })
-  return { tokens, contextLength, count: Math.min(chunks, Math.floor(tokens.length / contextLength)) }
+  return { tokens, contextLength, ...within(range, Math.min(chunks, Math.floor(tokens.length / contextLength))) }
+}
+
+/** As much of a range as there is. @param count of all chunks. */
+export function within(range: ChunkRange | undefined, count: number): { readonly first: number; readonly count: number } {
+  const { first, end } = range ?? { first: 0, end: count }
+  if (first >= Math.min(end, count)) throw new RangeError(`chunks ${first} to ${end} of ${count}`)
+  return { first, count: Math.min(end, count) - first }
 }
 
 /**
@@ -48,11 +59,11 @@ export function cutText(
  * Source: perplexity() in tools/perplexity/perplexity.cpp of llama.cpp.
  */
 export async function* scoreChunks(model: LoadedModel, chunks: TextChunks, score: Score): AsyncGenerator<number, void, void> {
-  const { contextLength, count } = chunks
+  const { contextLength, first: firstChunk, count } = chunks
   const sequences = Math.max(1, Math.min(maxSequences, Math.floor(model.options.batch / contextLength)))
   const batch = Math.min(model.options.batch, sequences * contextLength)
   const groups = Array.from({ length: Math.ceil(count / sequences) }, (_, group) => ({
-    firstChunk: group * sequences,
+    firstChunk: firstChunk + group * sequences,
     together: Math.min(sequences, count - group * sequences),
   }))
   const { lanes, threads } = planLanes(model, { groups: groups.length, outputs: Math.ceil(batch / 2) })
@@ -143,7 +154,7 @@ async function scoreGroup(
 async function scorePart(
   model: LoadedModel,
   context: Context,
-  { tokens, contextLength }: TextChunks,
+  { tokens, contextLength, first: firstOfAll }: TextChunks,
   { firstChunk, together }: Group,
   { start, end }: Part,
   score: Score,
@@ -170,7 +181,7 @@ async function scorePart(
     await score({
       logits: context.logits(batchIndex, rows),
       targets: tokens.subarray(next, next + rows),
-      index: chunk * scoredOfChunk(contextLength) + first - firstScored,
+      index: (chunk - firstOfAll) * scoredOfChunk(contextLength) + first - firstScored,
     })
   }
 }

@@ -14,9 +14,14 @@ export async function* saveLogits(
   request: SaveLogitsRequest,
 ): AsyncGenerator<PerplexityStep, PerplexityResult, void> {
   const chunks = cutText(model, request)
-  const { contextLength, count } = chunks
+  const { contextLength, first, count } = chunks
   const { vocabulary } = model.info
-  const header = { contextLength, vocabulary, chunks: count, tokens: chunks.tokens.slice(0, count * contextLength) }
+  const header = {
+    contextLength,
+    vocabulary,
+    chunks: count,
+    tokens: chunks.tokens.slice(first * contextLength, (first + count) * contextLength),
+  }
   await checkSpace(dirname(request.path), logitsFileBytes(header), request.path)
   const file = await createLogitsFile(request.path, header)
   const negativeLogLikelihoods = new Float64Array(count * scoredOfChunk(contextLength))

@@ -22,6 +22,7 @@ export const modelFields = {
   tensor_buft_overrides: { offset: 8, kind: 'pointer' },
   n_gpu_layers: { offset: 16, kind: 'int32' },
   load_mode: { offset: 24, kind: 'int32' },
+  vocab_only: { offset: 72, kind: 'bool' },
   use_extra_bufts: { offset: 74, kind: 'bool' },
 } as const satisfies Record<string, Field>
 
