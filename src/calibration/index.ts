@@ -1,6 +1,7 @@
+export { chunkGroups, groupBatchesOf } from './chunk-groups.js'
 export { embeddingCovariances } from './embedding-inputs.js'
 export { type ImatrixOptions, type ImatrixReport, imatrixText, makeImatrix } from './make-imatrix.js'
-export { type MergeReport, mergeMatrices, mergeText } from './merge.js'
+export { type MergeReport, mergeGroups, mergeMatrices, mergeText } from './merge.js'
 export { type Calibration, openCalibration } from './open-calibration.js'
 export { type ModelImportance, readImportance } from './read-importance.js'
 export { shrunkMeanSquares } from './reduce-rank.js'

@@ -1,11 +1,13 @@
 import { rm } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { checkTarget, readText } from '../files/index.js'
+import { checkTarget, partialName, readText } from '../files/index.js'
 import type { ToGguf } from '../model/index.js'
 import type { WithProgress } from '../progress/index.js'
-import type { CovarianceGroup } from '../runner/index.js'
+import type { ChunkRange, CovarianceGroup, ImatrixResult, LlamaModel } from '../runner/index.js'
 import { formatBytes, formatTable } from '../terminal/index.js'
 import { builtInText } from './built-in-text.js'
+import { chunkGroups, groupBatchesOf } from './chunk-groups.js'
+import { mergeGroups } from './merge.js'
 import { readMatrix } from './read-matrix.js'
 
 /** A calibration run: the model, the text, and what is collected. */
@@ -23,6 +25,10 @@ export interface ImatrixOptions {
   readonly contextLength?: number
   /** Maximum number of chunks of the text. */
   readonly chunks?: number
+  /** Collects on one of chunkGroups alone: mergeGroups adds the files of all of them up. */
+  readonly group?: ChunkRange
+  /** Batches of 512 tokens whose sums are made by themselves: by default as groupBatchesOf says of the model. */
+  readonly groupBatches?: number
   /** Collects statistics for output.weight, too. */
   readonly processOutput?: boolean
   /**
@@ -60,6 +66,7 @@ const defaultCovarianceBytes = 2 ** 30
 
 /**
  * Runs a model over a text and writes its importance matrix, equal to llama-imatrix's within rounding, and its input covariances as GGUF.
+ * Long texts are summed in groups of chunks (chunkGroups).
  * @throws MqError FILE_MISSING, OUTPUT_EXISTS, FILE_UNWRITABLE, MODEL_REJECTED, TEXT_TOO_SHORT, ACTIVATIONS_NOT_FINITE, LLAMA_MISSING,
  *   LLAMA_CRASHED, INTERRUPTED, and what a conversion of the checkpoint throws.
  */
@@ -78,7 +85,7 @@ export async function* makeImatrix(options: ImatrixOptions): WithProgress<Imatri
   } = options
   const common = { threads, signal }
   // Loaded here: who reads a calibration has no use for llama.cpp.
-  const { externalImatrix, loadModel } = await import('../runner/index.js')
+  const { chunksOfTokens, externalImatrix, loadModel } = await import('../runner/index.js')
   const { content: text } = await readText(textPath, { chunks, contextLength })
   await checkTarget(output, [options.model, textPath], force)
   const loadable = yield* options.toGguf(options.model, 'convert the checkpoint', { ...common, lora: options.lora })
@@ -87,27 +94,21 @@ export async function* makeImatrix(options: ImatrixOptions): WithProgress<Imatri
       const optional = { ...common, chunks }
       const request = { directory: options.llamaDirectory, contextLength, output: processOutput, ...optional }
       yield* externalImatrix(loadable.path, textPath, output, request)
-      return await externalReport(output, basename(textPath), contextLength)
+      return await writtenReport(output, basename(textPath), contextLength)
     }
     await using model = await loadModel(loadable.path, common)
     const dataset = basename(textPath)
     const covariance = rank === 0 ? {} : { covariance: { rank, memory } }
     const request = { dataset, contextLength, output: processOutput, chunks, ...covariance }
-    const collected = yield* model.imatrix(output, text, request)
-    const unseenExperts = collected.tensors
-      .filter(({ unseen }) => unseen > 0)
-      .map(({ name, matrices, unseen }) => ({ tensor: name, experts: matrices, unseen }))
-    const { chunks: count, tensors, covariance: groups, chunksLeftOut } = collected
-    return {
-      output,
-      text: dataset,
-      contextLength,
-      chunks: count,
-      tensors: tensors.length,
-      unseenExperts,
-      covariance: groups,
-      chunksLeftOut,
+    const { length: tokens } = await model.tokenize(text, { special: true })
+    const batches = options.groupBatches ?? (await groupBatchesOf(loadable.path))
+    const whole = chunkGroups(chunksOfTokens(tokens, contextLength, chunks), contextLength, batches)
+    const groups = options.group === undefined ? whole : [options.group]
+    if (groups.length < 2) {
+      const collected = yield* model.imatrix(output, text, { ...request, ...(groups[0] && { range: groups[0] }) })
+      return reportOf(output, dataset, contextLength, collected)
     }
+    return yield* inGroups(model, text, output, groups, request)
   } catch (error) {
     // what a process that was killed while it wrote has left
     await rm(`${output}.partial`, { force: true })
@@ -117,8 +118,54 @@ export async function* makeImatrix(options: ImatrixOptions): WithProgress<Imatri
   }
 }
 
-/** The output of the user's llama-imatrix. */
-async function externalReport(output: string, text: string, contextLength: number): Promise<ImatrixReport> {
+type CollectRequest = Parameters<LlamaModel['imatrix']>[2] & { readonly contextLength: number }
+
+/** Collects group by group, each in a file beside the output for as long as it takes, and adds these up. */
+async function* inGroups(
+  model: LlamaModel,
+  text: string,
+  output: string,
+  groups: readonly ChunkRange[],
+  request: CollectRequest,
+): WithProgress<ImatrixReport> {
+  const files = groups.map((_, index) => partialName(`${output}.group${index}`))
+  const total = groups.at(-1)?.end ?? 0
+  const collected: ImatrixResult[] = []
+  try {
+    for (const [index, range] of groups.entries()) {
+      const work = model.imatrix(files[index] as string, text, { ...request, range })
+      for (let step = await work.next(); ; step = await work.next()) {
+        if (step.done === true) {
+          collected.push(step.value)
+          break
+        }
+        yield { ...step.value, done: range.first + step.value.done, total }
+      }
+    }
+    await mergeGroups(files, output, { force: true })
+  } finally {
+    for (const file of files) for (const name of [file, partialName(file)]) await rm(name, { force: true })
+  }
+  const { contextLength, dataset } = request
+  const chunksLeftOut = collected.reduce((sum, group) => sum + group.chunksLeftOut, 0)
+  const whole = await writtenReport(output, dataset, contextLength)
+  return { ...whole, covariance: collected[0]?.covariance ?? [], chunksLeftOut }
+}
+
+function reportOf(
+  output: string,
+  text: string,
+  contextLength: number,
+  { chunks, tensors, covariance, chunksLeftOut }: ImatrixResult,
+): ImatrixReport {
+  const unseenExperts = tensors
+    .filter(({ unseen }) => unseen > 0)
+    .map(({ name, matrices, unseen }) => ({ tensor: name, experts: matrices, unseen }))
+  return { output, text, contextLength, chunks, tensors: tensors.length, unseenExperts, covariance, chunksLeftOut }
+}
+
+/** The report of a file that was written. */
+async function writtenReport(output: string, text: string, contextLength: number): Promise<ImatrixReport> {
   const { entries, chunks } = await readMatrix(output)
   const unseenExperts = [...entries].flatMap(([tensor, { counts }]) => {
     const unseen = counts.filter((count) => count === 0).length

@@ -1,12 +1,18 @@
 import type { CollectedCovariance, CollectedInput, CovarianceFile, InputShape } from '../../formats/imatrix/index.js'
+import { evenlySpaced } from '../collections/index.js'
 import { MqError } from '../errors/index.js'
 
 /**
  * Adds covariances of one model up, and appends their held-out rows. A held-out row of one file is part of the sums of another only if both were
  * made from the same text.
- * @param files with their names. @throws MqError CALIBRATION_MISMATCH for different ranks.
+ * @param files with their names.
+ * @param isOneText whether they are of groups of one text: as many held-out rows are kept as one file has at most.
+ * @throws MqError CALIBRATION_MISMATCH for different ranks.
  */
-export async function mergeCovariances(files: readonly (readonly [string, CovarianceFile])[]): Promise<CollectedCovariance> {
+export async function mergeCovariances(
+  files: readonly (readonly [string, CovarianceFile])[],
+  isOneText = false,
+): Promise<CollectedCovariance> {
   const [first, ...others] = files
   if (first === undefined) throw new RangeError('no files')
   for (const other of others) checkAlike(first, other)
@@ -14,7 +20,7 @@ export async function mergeCovariances(files: readonly (readonly [string, Covari
   const inputs = new Map<string, CollectedInput>()
   for (const key of new Set(inputOf.values())) {
     const having = files.map(([, file]) => file).filter((file) => file.inputs.has(key))
-    inputs.set(key, await addUp(key, having))
+    inputs.set(key, await addUp(key, having, isOneText))
   }
   const [, { seed, rank }] = first
   return { seed, rank, inputOf, inputs }
@@ -43,7 +49,7 @@ function describe({ columns, matrices, form, width }: InputShape): string {
   return `${form === 'sketch' ? `a sketch of ${width} columns` : form === 'whole' ? 'full' : form}, ${matrices} x ${columns} columns`
 }
 
-async function addUp(key: string, files: readonly CovarianceFile[]): Promise<CollectedInput> {
+async function addUp(key: string, files: readonly CovarianceFile[], isOneText: boolean): Promise<CollectedInput> {
   const { columns, matrices, form, width } = (files[0] as CovarianceFile).inputs.get(key) as InputShape
   const sums = (length: number, present: boolean): Float64Array | undefined =>
     present ? new Float64Array(length * matrices) : undefined
@@ -54,16 +60,18 @@ async function addUp(key: string, files: readonly CovarianceFile[]): Promise<Col
   const keptCounts = Array.from({ length: matrices }, () => 0)
   const kept: Float32Array[] = []
   for (let matrix = 0; matrix < matrices; matrix += 1) {
+    const rowsOfFiles: Float32Array[] = []
     for (const file of files) {
       const own = await file.sums(key, matrix)
       tokens[matrix] = (tokens[matrix] as number) + own.tokens
       addTo(whole, own.whole, matrix)
       addTo(squares, own.squares, matrix)
       addTo(sketch, own.sketch, matrix)
-      const rows = await file.kept(key, matrix)
-      kept.push(rows)
-      keptCounts[matrix] = (keptCounts[matrix] as number) + rows.length / columns
+      rowsOfFiles.push(await file.kept(key, matrix))
     }
+    const rows = isOneText ? thinned(rowsOfFiles, columns) : rowsOfFiles
+    kept.push(...rows)
+    keptCounts[matrix] = rows.reduce((sum, { length }) => sum + length, 0) / columns
   }
   return {
     columns,
@@ -74,6 +82,15 @@ async function addUp(key: string, files: readonly CovarianceFile[]): Promise<Col
     kept: joined(kept),
     keptCounts,
   }
+}
+
+/** Of the rows of several files, in their order, as many as the one with the most has. */
+function thinned(parts: readonly Float32Array[], columns: number): Float32Array[] {
+  const rows = parts.flatMap((part) =>
+    Array.from({ length: part.length / columns }, (_, row) => part.subarray(row * columns, (row + 1) * columns)),
+  )
+  const most = Math.max(0, ...parts.map(({ length }) => length / columns))
+  return [...evenlySpaced(rows, most)]
 }
 
 function joined(parts: readonly Float32Array[]): Float32Array {

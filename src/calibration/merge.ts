@@ -43,6 +43,27 @@ export async function mergeMatrices(
   output: string,
   { force = false }: { readonly force?: boolean } = {},
 ): Promise<MergeReport> {
+  return merge(files, output, { force, isOneText: false })
+}
+
+/**
+ * Adds up what was collected on the groups of one text, in their order: the text is named once, and of held-out rows are as many as one group
+ * keeps.
+ * @param files one for each of chunkGroups. @throws as mergeMatrices does.
+ */
+export async function mergeGroups(
+  files: readonly string[],
+  output: string,
+  { force = false }: { readonly force?: boolean } = {},
+): Promise<MergeReport> {
+  return merge(files, output, { force, isOneText: true })
+}
+
+async function merge(
+  files: readonly string[],
+  output: string,
+  { force, isOneText }: { readonly force: boolean; readonly isOneText: boolean },
+): Promise<MergeReport> {
   await checkTarget(output, [], force)
   const total = new Map<string, Sums>()
   const datasets: string[] = []
@@ -51,7 +72,7 @@ export async function mergeMatrices(
   for (const file of files) {
     const matrix = await readMatrix(file)
     addTo(total, matrix, file)
-    datasets.push(...matrix.datasets)
+    datasets.push(...matrix.datasets.filter((name) => !isOneText || !datasets.includes(name)))
     const length = matrix.chunkLength ?? legacyChunkLength
     tokens += matrix.chunks * length
     chunkLength = Math.max(chunkLength, length)
@@ -60,7 +81,7 @@ export async function mergeMatrices(
   const entries: CollectedImportance['entries'] = new Map(
     [...total].map(([name, { sums, counts }]) => [name, { sums: Float32Array.from(sums), counts }]),
   )
-  const { covariance, withoutCovariance } = await covarianceOf(files)
+  const { covariance, withoutCovariance } = await covarianceOf(files, isOneText)
   await writeImportanceMatrix(output, { entries, datasets, chunks, chunkLength, covariance })
   const inputs = covariance?.inputs.size ?? 0
   return { output, files, tensors: entries.size, chunks, datasets, inputs, withoutCovariance }
@@ -68,6 +89,7 @@ export async function mergeMatrices(
 
 async function covarianceOf(
   files: readonly string[],
+  isOneText: boolean,
 ): Promise<{ readonly covariance?: CollectedCovariance; readonly withoutCovariance: number }> {
   const sources: ByteSource[] = []
   try {
@@ -79,7 +101,9 @@ async function covarianceOf(
       if (file !== undefined) found.push([source.name, file])
     }
     const withoutCovariance = files.length - found.length
-    return withoutCovariance > 0 ? { withoutCovariance } : { covariance: await mergeCovariances(found), withoutCovariance }
+    return withoutCovariance > 0
+      ? { withoutCovariance }
+      : { covariance: await mergeCovariances(found, isOneText), withoutCovariance }
   } finally {
     for (const source of sources) await source.close()
   }
