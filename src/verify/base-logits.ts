@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { partialName } from '../files/index.js'
 import { inStage, type WithProgress } from '../progress/index.js'
-import { loadModel } from '../runner/index.js'
+import { type ChunkRange, loadModel } from '../runner/index.js'
 import type { IdentifiedReference } from './describe-files.js'
 import type { FileIdentity } from './report.js'
 
@@ -34,6 +34,8 @@ export interface BaseLogitsOptions {
   readonly text: string
   readonly contextLength: number
   readonly chunks?: number
+  /** Only these of the chunks. */
+  readonly range?: ChunkRange | undefined
   /** Where the logits are to stay; by default they are kept in a temporary folder for as long as they are needed. */
   readonly save?: string
   /** Adapters to merge into a checkpoint. */
@@ -47,7 +49,7 @@ export interface BaseLogitsOptions {
  * @throws MqError as asGguf, loadModel and LlamaModel.saveLogits do.
  */
 export async function* makeBaseLogits(options: BaseLogitsOptions): WithProgress<BaseLogits> {
-  const { reference: against, text, contextLength, chunks, save, lora, threads, signal } = options
+  const { reference: against, text, contextLength, chunks, range, save, lora, threads, signal } = options
   const common = { threads, signal }
   // Loaded here: a comparison with base logits that are there already has no use for it.
   const { asGguf } = await import('../quantize/index.js')
@@ -59,7 +61,7 @@ export async function* makeBaseLogits(options: BaseLogitsOptions): WithProgress<
   }
   try {
     await using model = await loadModel(reference.path, common)
-    const work = model.saveLogits(path, text, { contextLength, chunks })
+    const work = model.saveLogits(path, text, { contextLength, chunks, ...(range && { range }) })
     const { negativeLogLikelihoods } = yield* inStage('perplexity of the reference', work)
     return {
       path,

@@ -20,6 +20,12 @@ export interface ModelFiles {
  * @throws MqError FILE_MISSING, GGUF_INVALID and kin, INTERRUPTED.
  */
 export async function describeModel(path: string, signal?: AbortSignal): Promise<ModelFiles> {
+  const { paths, ...described } = await describeWeights(path)
+  return { ...described, files: await identify(paths, signal) }
+}
+
+/** The same from headers alone: no file is read through. */
+export async function describeWeights(path: string): Promise<Omit<ModelFiles, 'files'> & { readonly paths: readonly string[] }> {
   const found = await stat(path).catch((error: unknown) => {
     throw MqError.from(error, path)
   })
@@ -34,7 +40,7 @@ export async function describeModel(path: string, signal?: AbortSignal): Promise
   }
   return {
     path: model.files[0] ?? path,
-    files: await identify(model.files, signal),
+    paths: model.files,
     bitsPerWeight: (8 * bytes) / (weightsOfWidened(model.metadata) ?? elements),
   }
 }

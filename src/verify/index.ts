@@ -2,6 +2,14 @@ export { type ComparedModel, type CompareOptions, type CompareReport, compareMod
 export { comparePage } from './compare-page.js'
 export { compareText } from './compare-text.js'
 export { type Divergence, divergenceOf, type Spread } from './divergence.js'
+export {
+  batchGroups,
+  chunksOfReference,
+  compareChunks,
+  comparisonName,
+  joinComparisons,
+  joinReferences,
+} from './divide.js'
 export { figures } from './figures.js'
 export {
   checkAskedGates,

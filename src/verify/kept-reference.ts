@@ -3,10 +3,11 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { readText, readWhole, writeWhole } from '../files/index.js'
 import type { WithProgress } from '../progress/index.js'
+import type { ChunkRange, LogitsComparison } from '../runner/index.js'
 import { type BaseLogits, makeBaseLogits } from './base-logits.js'
-import { describeModel } from './describe-files.js'
+import { describeModel, describeWeights } from './describe-files.js'
 import type { GateResult } from './gates.js'
-import { measureModel } from './measurement.js'
+import { measuredOf, measureModel } from './measurement.js'
 import { type CachedMeasurement, entryOf, entrySchema } from './measurement-cache.js'
 import { type FileIdentity, parseJson, reportJson, type VerifyReport } from './report.js'
 import { fileIdentity } from './schema.js'
@@ -33,6 +34,8 @@ export interface KeepReferenceOptions {
   readonly text: string
   readonly contextLength?: number
   readonly chunks?: number
+  /** Only these of the chunks: one of batchGroups. joinReferences makes the whole of all of them. */
+  readonly range?: ChunkRange | undefined
   /** Where its files go; it exists. */
   readonly folder: string
   readonly threads?: number
@@ -45,48 +48,61 @@ export interface KeepReferenceOptions {
  * @throws MqError as makeBaseLogits does.
  */
 export async function* keepReference(options: KeepReferenceOptions): WithProgress<void> {
-  const { path, name, files, folder, contextLength = 512, chunks, threads, signal } = options
+  const { path, name, files, folder, contextLength = 512, chunks, range, threads, signal } = options
   const { content } = await readText(options.text, { chunks, contextLength })
-  const described = await describeModel(path, signal)
+  const described = await describeWeights(path)
   const logits = join(folder, logitsName)
   const base = yield* makeBaseLogits({
-    reference: { ...described, path },
+    reference: { ...described, path, files: [...files] },
     text: content,
     contextLength,
     save: logits,
     chunks,
+    range,
     threads,
     signal,
   })
   const likelihoods = base.negativeLogLikelihoods ?? new Float64Array()
-  await writeFile(
-    join(folder, likelihoodsName),
-    new Uint8Array(likelihoods.buffer, likelihoods.byteOffset, likelihoods.byteLength),
-  )
+  await writeFile(join(folder, likelihoodsName), likelihoodBytes(likelihoods))
   const { bitsPerWeight, sizeBytes } = base
   await writeWhole(join(folder, describedName), reportJson({ version: 1, name, files, bitsPerWeight, sizeBytes }))
+}
+
+/** -ln p of each token as a file holds them: f64, little-endian. */
+export function likelihoodBytes({ buffer, byteOffset, byteLength }: Float64Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength)
+}
+
+/** @param folder of keepReference. */
+export async function likelihoodsOf(folder: string): Promise<Float64Array> {
+  const bytes = await readFile(join(folder, likelihoodsName))
+  return new Float64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
 }
 
 /**
  * Measures a model against a reference that was kept.
  * @param folder of keepReference.
  * @param text the same text.
+ * @param means.comparison what joinComparisons joined, where it was compared already.
  * @throws MqError as verify does; REPORT_INVALID where the folder holds something else.
  */
 export async function* measureKept(
   folder: string,
   model: string,
   text: string,
-  { contextLength, chunks, threads, signal }: Pick<KeepReferenceOptions, 'contextLength' | 'chunks' | 'threads' | 'signal'>,
+  means: Pick<KeepReferenceOptions, 'contextLength' | 'chunks' | 'threads' | 'signal'> & {
+    readonly comparison?: LogitsComparison | undefined
+  },
 ): WithProgress<CachedMeasurement> {
+  const { contextLength, chunks, threads, signal, comparison } = means
   const path = join(folder, describedName)
   const described = parseJson(describedSchema, await readWhole(path, 2 ** 24), path)
-  const bytes = await readFile(join(folder, likelihoodsName))
-  const negativeLogLikelihoods = new Float64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
+  const negativeLogLikelihoods = await likelihoodsOf(folder)
   const { version: _, ...rest } = described
   const base: BaseLogits = { path: join(folder, logitsName), ...rest, negativeLogLikelihoods, dispose: async () => {} }
   const read = await readText(text, { chunks, contextLength })
   const file = await describeModel(model, signal)
+  if (comparison !== undefined) return entryOf(read, base, measuredOf(file, base, comparison))
   return entryOf(read, base, yield* measureModel(file, read.content, base, { chunks, threads, signal }))
 }
 

@@ -1,6 +1,6 @@
 import type { Text } from '../files/index.js'
 import { inStage, type WithProgress } from '../progress/index.js'
-import { type LogitsComparison, loadModel } from '../runner/index.js'
+import { type LogitsComparison, llamaVersion, loadModel } from '../runner/index.js'
 import type { BaseLogits } from './base-logits.js'
 import type { ModelFiles } from './describe-files.js'
 import { divergenceOf } from './divergence.js'
@@ -24,24 +24,13 @@ export function textOf({ name, sha256 }: Pick<Text, 'name' | 'sha256'>, { compar
   return { name, sha256, contextLength, chunks, scoredTokens: negativeLogLikelihoods.length }
 }
 
-/**
- * Runs a model over the text and sums up how far it is from the reference.
- * @throws MqError MODEL_REJECTED, LLAMA_MISSING, REFERENCE_MISMATCH, LOGITS_INVALID, ACTIVATIONS_NOT_FINITE, INTERRUPTED.
- */
-export async function* measureModel(
-  { path, files, bitsPerWeight }: ModelFiles,
-  text: string,
+/** Sums up how far a model is from the reference that it was compared with. */
+export function measuredOf(
+  { files, bitsPerWeight }: ModelFiles,
   base: BaseLogits,
-  {
-    chunks,
-    threads,
-    signal,
-  }: { readonly chunks?: number | undefined; readonly threads?: number | undefined; readonly signal?: AbortSignal | undefined },
-): WithProgress<Measured> {
-  const common = { threads, signal }
-  await using model = await loadModel(path, common)
-  const work = model.compareLogits(base.path, text, { name: base.name, chunks })
-  const comparison = yield* inStage(`perplexity of ${files[0]?.name ?? path}`, work)
+  comparison: LogitsComparison,
+  version = llamaVersion,
+): Measured {
   const reference = base.negativeLogLikelihoods ?? comparison.baseNegativeLogLikelihoods
   return {
     measurement: {
@@ -54,6 +43,27 @@ export async function* measureModel(
     },
     comparison,
     reference,
-    llamaVersion: model.info.llamaVersion,
+    llamaVersion: version,
   }
+}
+
+/**
+ * Runs a model over the text and sums up how far it is from the reference.
+ * @throws MqError MODEL_REJECTED, LLAMA_MISSING, REFERENCE_MISMATCH, LOGITS_INVALID, ACTIVATIONS_NOT_FINITE, INTERRUPTED.
+ */
+export async function* measureModel(
+  model: ModelFiles,
+  text: string,
+  base: BaseLogits,
+  {
+    chunks,
+    threads,
+    signal,
+  }: { readonly chunks?: number | undefined; readonly threads?: number | undefined; readonly signal?: AbortSignal | undefined },
+): WithProgress<Measured> {
+  const { path, files } = model
+  await using loaded = await loadModel(path, { threads, signal })
+  const work = loaded.compareLogits(base.path, text, { name: base.name, chunks })
+  const comparison = yield* inStage(`perplexity of ${files[0]?.name ?? path}`, work)
+  return measuredOf(model, base, comparison, loaded.info.llamaVersion)
 }
