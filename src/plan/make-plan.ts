@@ -12,7 +12,7 @@ import { planBudget } from './plan-budget.js'
 import { type PlanRequest, unknownKind } from './plan-request.js'
 import { sharedMeasure } from './shared-measure.js'
 import { chooseSmoothing } from './smoothing.js'
-import { chooseWidths, inputsOfPlan, modelOfPlan } from './widths.js'
+import { chooseWidths, type Inputs, inputsOfPlan, modelOfPlan } from './widths.js'
 
 /** Calibration, settings and limits of planning. */
 export interface PlanningOptions {
@@ -21,13 +21,17 @@ export interface PlanningOptions {
   readonly importance?: Importance
   /**
    * Input covariances: the plan sets the damping of error feedback. By default those computed from the weights, for the token embedding, unless
-   * `measure` is given.
+   * `measure` is given without `fromWeights`.
    */
   readonly calibration?: InputCovariances
   /** Damping of all tensors, instead of a choice on held-out rows; 0 is no error feedback. */
   readonly damping?: number
   /** Measures errors; by default on sampled rows of the weights. */
   readonly measure?: Measure
+  /** Whether `measure` reads the weights, too, so that covariances computed from them are used. */
+  readonly fromWeights?: boolean
+  /** Ends once types are chosen, without dampings: the plan is not one to quantize by. */
+  readonly typesAlone?: boolean
   /** How sensitivity is estimated for bit allocation: see sensitivityEstimates. By default `fast`. */
   readonly calibrate?: SensitivityEstimate
   /** Whether to widen the model: by default `auto` under a budget, else `none`. */
@@ -86,7 +90,7 @@ function checkWiden(request: PlanRequest, widen: WidenRequest | undefined): void
 }
 
 /** The smoothed model, if its importance is known. */
-function smoothed(model: Blueprint, { importance, calibration }: PlanningOptions): Blueprint {
+export function smoothed(model: Blueprint, { importance, calibration }: Inputs): Blueprint {
   const known = importance ?? calibration?.importance
   const smoothing = known && chooseSmoothing(model, known)
   return smoothing === undefined ? model : smooth(model, smoothing)
@@ -102,7 +106,7 @@ async function* withInputs(blueprint: Blueprint, typed: Plan, options: PlanningO
   const { calibration } = options
   const lowNotes = lowTypeNotes(blueprint, typed, options.importance !== undefined)
   const plan = { ...typed, notes: [...new Set([...typed.notes, ...lowNotes])] }
-  if (calibration === undefined) return plan
+  if (calibration === undefined || options.typesAlone === true) return plan
   const others = plan.calibration !== undefined && plan.calibration !== calibration.digest && calibration.fromWeights !== true
   const damped = yield* chooseDampings(blueprint, plan, { ...options, calibration })
   return others ? { ...damped, notes: [...damped.notes, othersNote] } : damped
@@ -111,9 +115,9 @@ async function* withInputs(blueprint: Blueprint, typed: Plan, options: PlanningO
 /** Input covariances: those of the calibration, else those computed from the weights, unless weights are not read. */
 export function calibrationOf(
   blueprint: Blueprint,
-  { calibration, measure }: Pick<PlanningOptions, 'calibration' | 'measure'>,
+  { calibration, measure, fromWeights = false }: Pick<PlanningOptions, 'calibration' | 'measure' | 'fromWeights'>,
 ): InputCovariances | undefined {
-  return calibration ?? (measure === undefined ? embeddingCovariances(blueprint) : undefined)
+  return calibration ?? (measure === undefined || fromWeights ? embeddingCovariances(blueprint) : undefined)
 }
 
 /** @throws MqError OPTION_INVALID for invalid values from untyped callers or plan files. */
