@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import { type StepRecord, splitting, type UnitExecutor, type UnitTask, type WorkFolder } from '../build/index.js'
+import { type PartSizes, type StepRecord, splitting, type UnitExecutor, type UnitTask, type WorkFolder } from '../build/index.js'
 import { MqError } from '../errors/index.js'
 import { hashFile } from '../files/index.js'
 import type { Progress } from '../progress/index.js'
@@ -12,13 +12,11 @@ import { type Orders, openOrders } from './orders.js'
 import { nameFolder, writeUnit } from './unit-file.js'
 
 /** How a build hands its units out. */
-export interface FarmOptions {
+export interface FarmOptions extends PartSizes {
   /** `redis://HOST`. */
   readonly queue: string
   /** Of so many units one is computed twice, by two workers where there are two. 0: none. */
   readonly checkEvery?: number
-  /** Weights of a part of an output, at least; by default 64 Mi. */
-  readonly partWeights?: number
   readonly signal?: AbortSignal
 }
 
@@ -50,7 +48,7 @@ export async function openFarm(options: FarmOptions): Promise<Farm> {
         run: (task) => runFarmed(task, work, opened, options.checkEvery ?? 0),
         cancel: () => void opened.then((orders) => orders.cancel()),
       }
-      return splitting(whole, work, options.partWeights)
+      return splitting(whole, work, options)
     },
     async [Symbol.asyncDispose]() {
       await (await orders?.catch(() => undefined))?.close()

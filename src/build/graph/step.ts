@@ -8,7 +8,7 @@ export const stepKinds = ['convert', 'calibrate', 'merge', 'plan', 'quantize', '
 export type StepKind = (typeof stepKinds)[number]
 
 /** What units do: steps, and parts of steps (src/build/run/split). */
-export const unitKinds = [...stepKinds, 'quantize-part'] as const
+export const unitKinds = [...stepKinds, 'quantize-part', 'calibrate-part', 'plan-part', 'reference-part', 'measure-part'] as const
 export type UnitKind = (typeof unitKinds)[number]
 
 /** Where a step takes something from: from outside, by the graph's key, or from another step. */

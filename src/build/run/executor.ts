@@ -1,5 +1,4 @@
 import type { WithProgress } from '../../progress/index.js'
-import type { QuantizedRange } from '../../quantize/index.js'
 import type { Json, Unit } from '../graph/step.js'
 import type { StepRecord } from '../work/work-folder.js'
 
@@ -11,6 +10,14 @@ export interface UnitInput {
   readonly folder: string
 }
 
+/** A part of a unit that was split: which of its tasks, chunks or tensors it is, and the first file of its result. */
+export interface UnitPart {
+  readonly first: number
+  /** One past the last. */
+  readonly end: number
+  readonly path: string
+}
+
 /** A unit that is to be run, with its bytes at hand. */
 export interface UnitTask {
   readonly unit: Unit
@@ -18,7 +25,7 @@ export interface UnitTask {
   /** By role. */
   readonly inputs: Readonly<Record<string, UnitInput>>
   /** The unit's parts, in their order, where it was split (split.ts): it puts them together. */
-  readonly parts?: readonly QuantizedRange[]
+  readonly parts?: readonly UnitPart[]
   /** Where files go. It may hold what an earlier run of the same unit has left. */
   readonly folder: string
 }

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import { appendFile, mkdir, readdir, readFile } from 'node:fs/promises'
+import { appendFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { GgmlTypeName } from '../../../formats/ggml/types.js'
 import { measure as measureTypes } from '../../engine/index.js'
 import type { BlueprintTensor } from '../../model/index.js'
 import type { PlanningOptions } from '../../plan/index.js'
+import type { WithProgress } from '../../progress/index.js'
 
 type Measure = NonNullable<PlanningOptions['measure']>
 type Errors = Map<string, number>
@@ -17,10 +18,11 @@ const batch = 16
  * measured is there for the next. Each line holds the errors of one tensor in some types.
  * @param file for this model, calibration and version of mq alone: `KEY.jsonl`, or `KEY.PROCESS.jsonl` where several processes measure at a time;
  *   all that begin with KEY are read.
+ * @param parts files of `measureInto`, which are read, too.
  */
-export function keptMeasure(file: string, measure: Measure = measureTypes): Measure {
+export function keptMeasure(file: string, measure: Measure = measureTypes, parts: readonly string[] = []): Measure {
   return async function* (options) {
-    const known = await readErrors(file)
+    const known = await readErrors([...(await filesOf(file)), ...parts])
     const keys = new Map(options.blueprint.tensors.map((tensor) => [tensor.name, keyOf(tensor)]))
     const keyOfName = (name: string): string => keys.get(name) ?? ''
     const missing = options.requests
@@ -36,15 +38,41 @@ export function keptMeasure(file: string, measure: Measure = measureTypes): Meas
       }
       await write(file, requests.map(({ tensor, types }) => lineOf(keyOfName(tensor), types, known)).join(''))
     }
-    const found = options.requests.map(({ tensor, types }) => {
-      const all = known.get(keyOfName(tensor))
-      return [
-        tensor,
-        new Map(types.map((type) => [type, Object.fromEntries(all?.get(type) ?? []) as unknown as MeasuredError])),
-      ] as const
-    })
-    return new Map(found)
+    return answerOf(options, known)
   }
+}
+
+/** Measures, and writes what was found into a file: a part of what keptMeasure reads. @throws what measuring throws. */
+export async function* measureInto(file: string, options: Parameters<Measure>[0]): WithProgress<void> {
+  const found = yield* measureTypes(options)
+  const known: Known = new Map()
+  const lines = [...found].map(([name, errors]) => {
+    const key = keyOf(options.blueprint.tensors.find((tensor) => tensor.name === name) as BlueprintTensor)
+    known.set(key, new Map([...errors].map(([type, error]) => [type, new Map(Object.entries(error))])))
+    return lineOf(key, [...errors.keys()], known)
+  })
+  await writeFile(file, lines.join(''))
+}
+
+/** What files of `measureInto` say of the tensors that they are asked for. @throws RangeError where they lack one. */
+export async function readMeasured(parts: readonly string[], options: Parameters<Measure>[0]): Promise<TypeErrors> {
+  return answerOf(options, await readErrors(parts))
+}
+
+type TypeErrors = Awaited<ReturnType<Measure>> extends AsyncGenerator<unknown, infer Found> ? Found : never
+
+function answerOf({ blueprint, requests }: Parameters<Measure>[0], known: Known): TypeErrors {
+  const keys = new Map(blueprint.tensors.map((tensor) => [tensor.name, keyOf(tensor)]))
+  const found = requests.map(({ tensor, types }) => {
+    const all = known.get(keys.get(tensor) ?? '')
+    const errors = types.map((type) => {
+      const own = all?.get(type)
+      if (own === undefined) throw new RangeError(`${tensor} was not measured in ${type}`)
+      return [type, Object.fromEntries(own) as unknown as MeasuredError] as const
+    })
+    return [tensor, new Map(errors)] as const
+  })
+  return new Map(found)
 }
 
 type MeasuredError = { readonly relativeError: number }
@@ -75,10 +103,14 @@ async function write(file: string, text: string): Promise<void> {
   await appendFile(file, `\n${text}`)
 }
 
-async function readErrors(file: string): Promise<Known> {
+async function filesOf(file: string): Promise<string[]> {
   const [folder, key] = [dirname(file), basename(file).split('.')[0] ?? '']
   const names = (await readdir(folder).catch(() => [])).filter((name) => name.startsWith(`${key}.`))
-  const texts = await Promise.all(names.toSorted().map((name) => readFile(join(folder, name), 'utf8').catch(() => '')))
+  return names.toSorted().map((name) => join(folder, name))
+}
+
+async function readErrors(files: readonly string[]): Promise<Known> {
+  const texts = await Promise.all(files.map((file) => readFile(file, 'utf8').catch(() => '')))
   const text = texts.join('\n')
   const known: Known = new Map()
   for (const line of text.split('\n')) {

@@ -27,7 +27,7 @@ async function run(work: string, partWeights?: number): Promise<{ outputs: unkno
         return own.run(task)
       },
     }
-    return partWeights === undefined ? counted : splitting(counted, place, partWeights)
+    return partWeights === undefined ? counted : splitting(counted, place, { partWeights })
   }
   const { report } = await finish(build({ file: join(folder, 'build.yaml'), work: join(folder, work), executor }))
   const outputs = report.models.flatMap(({ outputs: all }) => all.map(({ name, files, notes }) => ({ name, files, notes })))

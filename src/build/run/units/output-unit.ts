@@ -23,11 +23,6 @@ const partOptions = v.object({ of: v.picklist(['convert', 'quantize']), first: v
 /** Means of a process. */
 type Means = Pick<QuantizeOptions, 'threads' | 'memoryBytes' | 'signal'>
 
-/** Units that write an output: these can be split. */
-export function isOutput(kind: UnitKind): kind is 'convert' | 'quantize' {
-  return kind === 'convert' || kind === 'quantize'
-}
-
 /** Writes a model: a conversion, or a quantized output; from its parts, where the unit was split. @throws what quantize throws. */
 export async function* runOutput(task: UnitTask, means: Means): WithProgress<UnitResult> {
   const { blueprint, plan, fileName, options } = await describe(task, task.unit.kind)
