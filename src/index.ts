@@ -99,12 +99,17 @@ export {
 
 export { type Effort, efforts } from '../formats/ggml/effort.js'
 export {
+  type ArrayPart,
+  type AssembledParts,
+  assembleParts,
   type QuantizeOptions,
   type QuantizeReport,
   type QuantizeResult,
   quantize,
+  quantizePart,
   reportOf as quantizeReport,
   reportText as quantizeText,
+  type WrittenPart,
 } from './quantize/index.js'
 
 // 6. Verify: perplexity, KL divergence, gates, reports

@@ -147,6 +147,11 @@ export const toolErrors = {
     message: '{path} is being written by another process.',
     suggestion: 'Wait for it to finish. If it ran on another machine and has ended, remove {lock}.',
   },
+  PARTS_UNUSABLE: {
+    exit: 'input',
+    message: 'Of the {of} parts of {path} some cannot be used: {problem}.',
+    suggestion: 'Make these parts again with the plan, source and calibration of the others; the first is {first}.',
+  },
   DISK_FULL: {
     exit: 'environment',
     message: '{path} needs {needed} bytes of disk space, and {available} are free.',

@@ -1,3 +1,4 @@
+export { type ArrayPart, type AssembledParts, assembleParts, quantizePart, type WrittenPart } from './array-parts.js'
 export { asGguf } from './as-gguf.js'
 export { assembleRanges, type OutputRange, outputRanges, type QuantizedRange, quantizeRange } from './parts.js'
 export { type QuantizeOptions, type QuantizeResult, quantize } from './quantize.js'

@@ -22,6 +22,8 @@ export async function identityOf(
     readonly feedback: Feedback | undefined
     readonly effort: Effort
     readonly taskElements: number
+    /** Whether other machines are to find the same: source files are told apart by name instead of path. */
+    readonly isPortable?: boolean
   },
 ): Promise<string> {
   const hash = createHash('sha256')
@@ -36,7 +38,7 @@ export async function identityOf(
       continue
     }
     const { size, mtimeNs } = await stat(file, { bigint: true })
-    add([file, String(size), String(mtimeNs)])
+    add([options.isPortable === true ? basename(file) : file, String(size), String(mtimeNs)])
   }
   for (const { path, header, fileBytes } of layout.parts) {
     add([basename(path), fileBytes])
