@@ -16,15 +16,13 @@ import { type KeepReferenceOptions, keptReferenceFiles, likelihoodBytes, likelih
 
 /** Tokens that llama.cpp decodes at a time while logits are compared: the default of LoadOptions. */
 const batchTokens = 2048
-/** Batches of a group, unless it is said otherwise: 32768 tokens, minutes of work. */
-const groupBatches = 16
 
 /**
  * Groups of chunks that can be run through a model by themselves: whole batches, so that each chunk is decoded together with the same others
  * as where all are run at once, and every figure is the same.
  * @param count chunks of the text. @param batches of a group.
  */
-export function batchGroups(count: number, contextLength: number, batches = groupBatches): ChunkRange[] {
+export function batchGroups(count: number, contextLength: number, batches: number): ChunkRange[] {
   const chunks = batches * Math.max(1, Math.floor(batchTokens / contextLength))
   return Array.from({ length: Math.ceil(count / chunks) }, (_, group) => ({
     first: group * chunks,

@@ -17,7 +17,7 @@ export interface PartSizes {
   readonly partWeights?: number
   /** Tensors that are measured by one unit; by default 16. */
   readonly partTensors?: number
-  /** Batches of 2048 tokens that logits are made of, or compared, by one unit; by default 16. */
+  /** Batches of 2048 tokens that logits are made of, or compared, by one unit; by default 2 to 16, by the size of the model. */
   readonly partBatches?: number
 }
 

@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
+import { groupBatchesOf } from '../../../calibration/index.js'
 import { writeWhole } from '../../../files/index.js'
 import type { WithProgress } from '../../../progress/index.js'
 import type { ChunkRange } from '../../../runner/index.js'
@@ -52,8 +53,14 @@ async function* keep({ unit, inputs, folder }: UnitTask, means: Means, range?: C
 }
 
 /** The groups of chunks that base logits are made of. @throws what textGroups throws. */
-export function groupsOfReference(task: UnitTask, batches?: number): Promise<ChunkRange[]> {
+export async function groupsOfReference(task: UnitTask, asked?: number): Promise<ChunkRange[]> {
+  const batches = asked ?? (await batchesOf(task))
   return textGroups(task, (count, contextLength) => batchGroups(count, contextLength, batches))
+}
+
+/** Batches of 2048 tokens of a group: half as many tokens as a group of calibration has. */
+async function batchesOf({ inputs }: UnitTask): Promise<number> {
+  return (await groupBatchesOf(inputs['model']?.path ?? '')) / 8
 }
 
 /** How far a model is from its reference; from its groups of chunks, where the unit was split. @throws what measureKept throws. */
@@ -82,7 +89,8 @@ export async function* runMeasurePart({ unit, inputs, folder }: UnitTask, { thre
 }
 
 /** The groups of chunks that a model is measured on. @throws FormatError LOGITS_INVALID. */
-export async function groupsOfMeasure(task: UnitTask, batches?: number): Promise<ChunkRange[]> {
+export async function groupsOfMeasure(task: UnitTask, asked?: number): Promise<ChunkRange[]> {
+  const batches = asked ?? (await batchesOf(task))
   const { chunks, contextLength } = await chunksMeasured(task)
   return batchGroups(chunks, contextLength, batches)
 }
