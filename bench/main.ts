@@ -5,6 +5,7 @@ import { positiveOf, sizeOf } from './arguments.js'
 import { benchBuildKills } from './build-kills.js'
 import { coverage } from './coverage/command.js'
 import { benchFarm, faults as farmFaults } from './farm.js'
+import { farmSimulation } from './farm-simulation/command.js'
 import { benchFeedback, type FeedbackMeasurement, type Rank } from './feedback.js'
 import { benchKernels, type KernelMeasurement } from './kernels.js'
 import { benchKills } from './kills.js'
@@ -20,6 +21,7 @@ const benches: Record<string, (args: string[]) => Promise<void>> = {
   'build-kills': buildKills,
   coverage,
   farm,
+  'farm-simulation': farmSimulation,
   feedback,
   kernels,
   kills,

@@ -41,7 +41,8 @@ export async function estimateDuration(plan: Plan, sourceBytes: number, threads 
   }
 }
 
-function secondsPerWeight(codec: Codec, type: GgmlTypeName): number {
+/** Processor time that encoding a weight takes, timed in this process; 0 of types that are copied. */
+export function secondsPerWeight(codec: Codec, type: GgmlTypeName): number {
   const known = timed.get(type)
   if (known !== undefined) return known
   if (ggmlType(type).blockSize === 1 || !codec.canQuantize(type)) return 0

@@ -1,5 +1,6 @@
 import { cp, mkdir, open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { repositoryPath } from './quality-subject.js'
 
 /** config.json of DeepSeek-R1, as far as it says what its tensors are. */
 const config = {
@@ -100,7 +101,7 @@ function layerTensors(layer: number): Tensor[] {
  */
 export async function writeDeepseekR1(folder: string): Promise<string> {
   await mkdir(folder, { recursive: true })
-  const sample = new URL('../../samples/deepseek-kjv-moe/', import.meta.url).pathname
+  const sample = repositoryPath('samples/deepseek-kjv-moe')
   for (const name of ['tokenizer.json', 'tokenizer_config.json']) await cp(join(sample, name), join(folder, name))
   await writeFile(join(folder, 'config.json'), JSON.stringify(config))
   const outside: Tensor[] = [
