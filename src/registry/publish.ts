@@ -1,8 +1,8 @@
-import { readFile, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { MqError } from '../errors/index.js'
 import type { WithProgress } from '../progress/index.js'
 import type { VerifyReport } from '../verify/index.js'
+import { type Attachments, findAttachments, mismatch, planPath } from './attachments.js'
 import { addManifest, fileLayer, planLayer, reportLayer } from './model-manifest.js'
 import { digestOfFiles, digestOfSource, provenanceNotes, provenanceOf } from './provenance.js'
 import { inspectSource, type Source } from './source.js'
@@ -12,7 +12,6 @@ import {
   annotations,
   checkIndexLimits,
   type Descriptor,
-  digestOf,
   encodeJson,
   findRepository,
   limits,
@@ -84,10 +83,7 @@ export async function* publish(options: PublishOptions): WithProgress<Published>
   const asked = parseModelName(options.name)
   const source = await inspectSource(options.source)
   const model = parseModelName(`${repositoryOf(asked)}:${asked.tag ?? source.defaultTag}`)
-  const report = await findReport(options.report, source)
-  if (report !== undefined && !report.content.passed && !force) throw mismatch(report.path, source)
-  const plan = await findPlan(options.plan, source)
-  if (options.check === true) await checkLoads(source, options.signal)
+  const { report, plan } = await findAttachments(source, options)
 
   const store = openStore(registry)
   await checkLimits(store, model, source, [report, plan].filter((extra) => extra !== undefined).length, force)
@@ -106,8 +102,8 @@ interface Publication {
   readonly source: Source
   /** With its tag. */
   readonly model: ModelName
-  readonly report: Awaited<ReturnType<typeof findReport>>
-  readonly plan: Awaited<ReturnType<typeof findPlan>>
+  readonly report: Attachments['report']
+  readonly plan: Attachments['plan']
   readonly pin: Pin
 }
 
@@ -201,48 +197,6 @@ async function checkLimits(store: Store, model: ModelName, source: Source, extra
   checkIndexLimits(model, others.length + 1)
 }
 
-/** Loads the model, since what no program can run should not be published. @throws MqError MODEL_REJECTED, LLAMA_CRASHED, LLAMA_MISSING. */
-export async function checkLoads({ format, files }: Source, signal: AbortSignal | undefined): Promise<void> {
-  const [first] = files
-  if (format !== 'gguf' || first === undefined) return
-  const { loadModel } = await import('../runner/index.js')
-  const model = await loadModel(first.source, signal === undefined ? {} : { signal })
-  await model[Symbol.asyncDispose]()
-}
-
-/** The plan's place beside a model: `model.gguf.plan.json`. */
-export function planPath(model: string): string {
-  return `${model}.plan.json`
-}
-
-/** The plan of a model: the one that is given, or the one beside it. @throws MqError PLAN_INVALID, FILE_MISSING. */
-export async function findPlan(
-  given: string | undefined,
-  source: Source,
-): Promise<{ goal: string; calibration?: string | undefined; bytes: Buffer; digest: string } | undefined> {
-  const beside = source.format === 'gguf' ? planPath(source.files[0]?.source ?? '') : undefined
-  const path = given ?? ((await stat(beside ?? '').catch(() => undefined))?.isFile() === true ? beside : undefined)
-  if (path === undefined) return undefined
-  const { readPlan } = await import('../plan/index.js')
-  const { goal, calibration } = await readPlan(path)
-  const bytes = await readFile(path)
-  return { goal, calibration, bytes, digest: digestOf(bytes) }
-}
-
-/** The report of a model: the one that is given, or the one beside it. @throws MqError REPORT_INVALID, FILE_MISSING. */
-export async function findReport(
-  given: string | undefined,
-  source: Source,
-): Promise<{ path: string; content: VerifyReport } | undefined> {
-  // Loaded here, since other work with a registry has no use for it.
-  const { readReport, reportPath } = await import('../verify/index.js')
-  const first = source.files[0]?.source
-  const beside = first !== undefined && source.format === 'gguf' ? reportPath(first) : undefined
-  if (given !== undefined) return { path: given, content: await readReport(given) }
-  const there = beside !== undefined && (await stat(beside).catch(() => undefined))?.isFile() === true
-  return there ? { path: beside, content: await readReport(beside) } : undefined
-}
-
 /** Whether a report was made for these weights, all of them. */
 function describes(report: VerifyReport, layers: readonly Descriptor[]): boolean {
   const weights: readonly string[] = [mediaTypes.gguf, mediaTypes.safetensors]
@@ -252,10 +206,6 @@ function describes(report: VerifyReport, layers: readonly Descriptor[]): boolean
     [...measured].every((digest) => published.has(digest)) &&
     layers.every(({ mediaType, digest }) => !weights.includes(mediaType) || measured.has(digest))
   )
-}
-
-function mismatch(report: string, source: Source): MqError {
-  return MqError.of('REPORT_MISMATCH', { report, file: source.files[0]?.source ?? 'the model' })
 }
 
 /** The tag goes to the end: the order of index.json is the order of publishing. */

@@ -1,7 +1,6 @@
-import { MqError } from '../../errors/index.js'
 import type { WithProgress } from '../../progress/index.js'
+import { findAttachments, mismatch } from '../attachments.js'
 import type { Provenance } from '../provenance.js'
-import { checkLoads, findPlan, findReport } from '../publish.js'
 import { inspectSource } from '../source.js'
 import { encodeJson, repositoryOf } from '../store/index.js'
 import { bundleModel } from './bundle.js'
@@ -47,11 +46,7 @@ export async function* publishToTarget(options: PublishToTargetOptions): WithPro
   const { signal, force = false } = options
   const target = parseTarget(options.to)
   const source = await inspectSource(options.source)
-  const report = await findReport(options.report, source)
-  const mismatch = (path: string): MqError => MqError.of('REPORT_MISMATCH', { report: path, file: options.source })
-  if (report !== undefined && !report.content.passed && !force) throw mismatch(report.path)
-  const plan = await findPlan(options.plan, source)
-  if (options.check === true) await checkLoads(source, signal)
+  const { report, plan } = await findAttachments(source, options)
   const bundle = yield* bundleModel({
     source: options.source,
     name: options.name,
@@ -66,7 +61,7 @@ export async function* publishToTarget(options: PublishToTargetOptions): WithPro
   if (report !== undefined && !force) {
     const hashes = new Set(bundle.files.map(({ sha256 }) => sha256))
     const isOther = report.content.files.some(({ sha256 }) => !hashes.has(sha256))
-    if (isOther) throw mismatch(report.path)
+    if (isOther) throw mismatch(report.path, source)
   }
   const copied = yield* publishTo(target, bundle, options)
   return {
