@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { digestsOfBuild } from './build-kills.js'
+import { makeNetworkNamespace, type NetworkNamespace } from './network-namespace.js'
 import { mqEntry } from './pipeline.js'
 import { cpuSecondsOfTree, runWatched } from './process-tree.js'
 import { uniforms } from './random.js'
@@ -43,18 +44,20 @@ export interface FarmBenchOptions {
   /** Numbers of workers, each with `threads` threads, for the runs without faults. */
   readonly workers: readonly number[]
   readonly threads: number
-  /** Runs of each fault, with two workers. */
+  /** Runs of each fault, and with how many workers. */
   readonly runs: number
+  readonly faultWorkers: number
   readonly seed: number
 }
 
 /**
  * Builds a file alone and on farms of a Redis server and worker processes on this machine, undisturbed and with faults at random moments, and
- * compares the bytes of all outputs. Linux, with redis-server among the foreign programs.
+ * compares the bytes of all outputs. Each worker is in a network namespace of its own, where that is allowed, and a cut takes its link down;
+ * elsewhere a relay stands still. Linux, with redis-server among the foreign programs.
  */
 export async function benchFarm(options: FarmBenchOptions, say: (text: string) => void): Promise<FarmMeasurement> {
   if (!redisServer.available) throw new Error('There is no redis-server: .ci/foreign-root installs it.')
-  const { file, workers, threads, runs, seed } = options
+  const { file, workers, threads, runs, faultWorkers, seed } = options
   const folder = await mkdtemp(join(tmpdir(), 'mq-bench-farm-'))
   const env = { ...process.env, NODE_ENV: 'production', MQ_REGISTRY: join(folder, 'registry') }
   const build = [mqEntry(), 'build', file]
@@ -68,7 +71,7 @@ export async function benchFarm(options: FarmBenchOptions, say: (text: string) =
     const found: FarmRun[] = []
     const plan = [
       ...workers.map((count) => ({ count, fault: 'none' as const })),
-      ...faults.slice(1).flatMap((fault) => Array.from({ length: runs }, () => ({ count: 2, fault }))),
+      ...faults.slice(1).flatMap((fault) => Array.from({ length: runs }, () => ({ count: faultWorkers, fault }))),
     ]
     for (const [index, { count, fault }] of plan.entries()) {
       const work = join(folder, `farm${index}`)
@@ -129,15 +132,26 @@ async function startFarm({
   readonly remembers: boolean
 }): Promise<RunningFarm> {
   const redis = await runRedis({ remembers })
+  const places = Array.from({ length: count }, (_, index) => makeNetworkNamespace(index))
   const cable = await layCable(redis)
-  const start = (): ChildProcess =>
-    spawn(process.execPath, [mqEntry(), 'worker', '--queue', cable.url, '--threads', `${threads}`], { env, stdio: 'ignore' })
-  const workers = Array.from({ length: count }, start)
+  const start = (index: number): ChildProcess => {
+    const place = places[index]
+    const queue = `redis://${place?.host ?? '127.0.0.1'}:${cable.port}`
+    const worker = [mqEntry(), 'worker', '--queue', queue, '--threads', `${threads}`]
+    if (place === undefined) return spawn(process.execPath, worker, { env, stdio: 'ignore' })
+    return spawn(place.enter[0], [...place.enter.slice(1), process.execPath, ...worker], { env, stdio: 'ignore' })
+  }
+  const workers = Array.from({ length: count }, (_, index) => start(index))
   const kill = async (worker: ChildProcess | undefined): Promise<void> => {
     if (worker === undefined || worker.exitCode !== null) return
     const gone = once(worker, 'exit')
     worker.kill('SIGKILL')
     await gone
+  }
+  const links = places.filter((place): place is NetworkNamespace => place !== undefined)
+  const cut = async (forMs: number): Promise<void> => {
+    if (links.length < places.length) await cable.cut(forMs)
+    else await Promise.all(links.map((link) => link.cut(forMs)))
   }
   return {
     url: redis.url,
@@ -146,13 +160,14 @@ async function startFarm({
       if (fault === 'worker-killed') {
         const index = Math.floor(chance * workers.length)
         await kill(workers[index])
-        workers[index] = start()
-      } else if (fault === 'network-cut') await cable.cut(1000 + 9000 * chance)
+        workers[index] = start(index)
+      } else if (fault === 'network-cut') await cut(1000 + 9000 * chance)
       else await redis.restart()
     },
     async [Symbol.asyncDispose]() {
       for (const worker of workers) await kill(worker)
       await cable.close()
+      for (const link of links) link.remove()
       await redis[Symbol.asyncDispose]()
     },
   }
@@ -161,7 +176,7 @@ async function startFarm({
 /** The way from the workers to the broker, which can be cut: no byte passes and no connection ends, as where a cable is pulled. */
 async function layCable({
   port,
-}: RunningRedis): Promise<{ url: string; cut(forMs: number): Promise<void>; close(): Promise<void> }> {
+}: RunningRedis): Promise<{ port: number; cut(forMs: number): Promise<void>; close(): Promise<void> }> {
   const sockets = new Set<Socket>()
   let isCut = false
   const server = createServer((near) => {
@@ -180,11 +195,11 @@ async function layCable({
       if (isCut) from.pause()
     }
   })
-  server.listen(0, '127.0.0.1')
+  server.listen(0)
   await once(server, 'listening')
   const address = server.address() as { port: number }
   return {
-    url: `redis://127.0.0.1:${address.port}`,
+    port: address.port,
     async cut(forMs) {
       isCut = true
       for (const socket of sockets) socket.pause()

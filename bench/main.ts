@@ -179,6 +179,7 @@ async function farm(args: string[]): Promise<void> {
     workers: { type: 'string', default: '1,2' },
     threads: { type: 'string', default: '2' },
     runs: { type: 'string', default: '1' },
+    'fault-workers': { type: 'string', default: '2' },
     seed: { type: 'string', default: '1' },
   } as const
   const { values } = parseArgs({ args, options })
@@ -188,6 +189,7 @@ async function farm(args: string[]): Promise<void> {
       workers: values.workers.split(',').map((text) => positiveOf('workers', text)),
       threads: positiveOf('threads', values.threads),
       runs: Number(values.runs),
+      faultWorkers: positiveOf('fault-workers', values['fault-workers']),
       seed: positiveOf('seed', values.seed),
     },
     (text) => console.error(text),
