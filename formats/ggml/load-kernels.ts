@@ -23,6 +23,14 @@ function builtModule(): Promise<WebAssembly.Module> {
   return built
 }
 
+/**
+ * Compiles the kernels and keeps them. Threads of a process share what V8 compiles of a module as long as one of them holds it: held here,
+ * the next threads need not compile it again.
+ */
+export async function holdKernels(): Promise<void> {
+  await builtModule()
+}
+
 /** Whether the kernels that `npm run build` made have a function of this name. Takes no memory for them. */
 export async function kernelNames(): Promise<ReadonlySet<string>> {
   return new Set(WebAssembly.Module.exports(await builtModule()).map(({ name }) => name))

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import { holdKernels } from '../../formats/ggml/load-kernels.js'
 import { MqError } from '../errors/index.js'
 import type { Executor } from './executor.js'
 import { messageExecutor } from './message-executor.js'
@@ -22,7 +23,7 @@ export interface ThreadOptions {
 
 /** Runs tasks on worker threads, which share the memory of prepared data. */
 export async function threadExecutor({ setup, threads, worker }: ThreadOptions): Promise<Executor> {
-  const { Piscina } = await import('piscina')
+  const [{ Piscina }] = await Promise.all([import('piscina'), holdKernels()])
   const pool = new Piscina<WorkerMessage, WorkerReply | PrepareReply>({
     filename: worker ?? require.resolve('#quantize-worker'),
     minThreads: threads,
