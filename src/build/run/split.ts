@@ -15,7 +15,7 @@ import { dividePlan } from './units/plan-unit.js'
 export interface PartSizes {
   /** Weights of a part of an output, at least; by default 64 Mi. */
   readonly partWeights?: number
-  /** Tensors that are measured by one unit; by default 16. */
+  /** Tensors that are measured by one unit; by default 16, and all of a model of fewer than 64 Mi weights. */
   readonly partTensors?: number
   /** Batches of 2048 tokens that logits are made of, or compared, by one unit; by default 2 to 16, by the size of the model. */
   readonly partBatches?: number

@@ -4,6 +4,7 @@ import * as v from 'valibot'
 import { ggmlTypes } from '../../../../formats/ggml/types.js'
 import { checkPlanMemory, formOf, madeForm, makePlan, type PlanningOptions, writePlan } from '../../../plan/index.js'
 import type { WithProgress } from '../../../progress/index.js'
+import { elementCount } from '../../../recipe/index.js'
 import { budgetGoals } from '../../file/output-fields.js'
 import type { Json } from '../../graph/step.js'
 import type { UnitPart, UnitResult, UnitTask } from '../executor.js'
@@ -18,6 +19,8 @@ const planName = 'plan.json'
 const errorsName = 'errors.jsonl'
 /** Tensors that are measured by one unit: seconds to a minute of work. */
 const partTensors = 16
+/** Weights of a model that is measured in parts, at least: of a smaller one the parts would cost as much as they spare. */
+const minWeights = 2 ** 26
 
 type Measure = NonNullable<PlanningOptions['measure']>
 type Means = Pick<InProcessOptions, 'threads' | 'memoryBytes' | 'signal' | 'measured' | 'measuredBy'>
@@ -28,7 +31,7 @@ export async function* runPlan(
   { threads, memoryBytes, signal, measured, measuredBy }: Means,
 ): WithProgress<UnitResult> {
   const { folder, parts = [] } = task
-  const { blueprint, request, options } = await asked(task)
+  const { blueprint, request, options } = await askedOf(task)
   await using known = await openInputs(task, blueprint)
   const means = { threads, memoryBytes, signal }
   checkPlanMemory(blueprint, request, { ...known.options, ...means })
@@ -42,7 +45,7 @@ export async function* runPlan(
   return { files: [planName], result: { goal, bitsPerWeight, dataBytes, notes } }
 }
 
-async function asked(task: UnitTask) {
+async function askedOf(task: UnitTask) {
   const { unit, inputs } = task
   const files = { mixture: inputs['mixture']?.path, plan: inputs['plan']?.path }
   return { blueprint: await blueprintOf(task), ...(await readPlanRequest(unit.options['request'], files)) }
@@ -70,10 +73,13 @@ export async function* runPlanPart(task: UnitTask, { threads, memoryBytes, signa
  * Has the errors measured that the plan of a budget asks about, in groups of tensors: types are chosen here to know which, for one form of
  * the model after the other; the unit then does the rest.
  */
-export async function* dividePlan(task: UnitTask, { partTensors: most = partTensors }: PartSizes, hand: Hand): ReturnType<Hand> {
+export async function* dividePlan(task: UnitTask, { partTensors: asked }: PartSizes, hand: Hand): ReturnType<Hand> {
   const request = task.unit.options['request'] as Readonly<Record<string, Json>>
   if (budgetGoals.every((goal) => request[goal] === undefined)) return []
-  const { blueprint, request: budget, options } = await asked(task)
+  const { blueprint, request: budget, options } = await askedOf(task)
+  const weights = blueprint.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0)
+  if (asked === undefined && weights < minWeights) return []
+  const most = asked ?? partTensors
   await using known = await openInputs(task, blueprint)
   const parts: UnitPart[] = []
   const measure: Measure = async function* (wanted) {
