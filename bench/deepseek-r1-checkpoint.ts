@@ -1,9 +1,10 @@
-import { cp, mkdir, open, writeFile } from 'node:fs/promises'
+import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { repositoryPath } from './quality-subject.js'
+import { type SparseTensor, writeSparseSafetensors } from './sparse-safetensors.js'
 
 /** config.json of DeepSeek-R1, as far as it says what its tensors are. */
-const config = {
+export const config = {
   architectures: ['DeepseekV3ForCausalLM'],
   model_type: 'deepseek_v3',
   vocab_size: 129_280,
@@ -50,9 +51,7 @@ const config = {
   quantization_config: { quant_method: 'fp8', fmt: 'e4m3', activation_scheme: 'dynamic', weight_block_size: [128, 128] },
 } as const
 
-type Tensor = readonly [name: string, dtype: 'BF16' | 'F32' | 'F8_E4M3', ...shape: number[]]
-
-const bytesOf = { BF16: 2, F32: 4, F8_E4M3: 1 } as const
+type Tensor = readonly [name: string, dtype: SparseTensor['dtype'], ...shape: number[]]
 
 /** A weight of 8 bits with a multiplier for each block. */
 function fp8(name: string, rows: number, columns: number): Tensor[] {
@@ -114,30 +113,12 @@ export async function writeDeepseekR1(folder: string): Promise<string> {
   const weightMap: Record<string, string> = {}
   for (const [index, tensors] of shards.entries()) {
     const file = `model-${String(index + 1).padStart(5, '0')}-of-${total}.safetensors`
-    await writeShard(join(folder, file), tensors)
+    await writeSparseSafetensors(
+      join(folder, file),
+      tensors.map(([name, dtype, ...shape]) => ({ name, dtype, shape })),
+    )
     for (const [name] of tensors) weightMap[name] = file
   }
   await writeFile(join(folder, 'model.safetensors.index.json'), JSON.stringify({ metadata: {}, weight_map: weightMap }))
   return folder
-}
-
-async function writeShard(path: string, tensors: readonly Tensor[]): Promise<void> {
-  let offset = 0
-  const entries = tensors.map(([name, dtype, ...shape]) => {
-    const start = offset
-    offset += bytesOf[dtype] * shape.reduce((product, size) => product * size, 1)
-    return [name, { dtype, shape, data_offsets: [start, offset] }]
-  })
-  const text = JSON.stringify(Object.fromEntries(entries))
-  const header = Buffer.from(text.padEnd(Math.ceil(text.length / 8) * 8))
-  const length = Buffer.alloc(8)
-  length.writeBigUInt64LE(BigInt(header.byteLength))
-  const file = await open(path, 'w')
-  try {
-    await file.write(length)
-    await file.write(header)
-    await file.truncate(8 + header.byteLength + offset)
-  } finally {
-    await file.close()
-  }
 }

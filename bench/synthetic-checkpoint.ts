@@ -1,9 +1,10 @@
-import { copyFile, mkdir, open, readFile, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type CollectedInput, randomSigns, writeImportanceMatrix } from '../formats/imatrix/index.js'
 import { writeSafetensors } from '../formats/safetensors/index.js'
 import { samplePath } from './data.js'
 import { gaussian, integers, studentT4 } from './random.js'
+import { writeSparseSafetensors } from './sparse-safetensors.js'
 
 // A Llama of any size, with the sample's tokenizer.
 const smallSizes: ModelSizes = { hidden: 2048, intermediate: 5632 }
@@ -140,30 +141,14 @@ function bfloat16(values: Float32Array): Uint8Array {
 }
 
 /** A safetensors file that is a hole but for its header and the first rows of every tensor. */
-async function writeSparse(path: string, tensors: readonly SyntheticTensor[]): Promise<void> {
-  let end = 0
-  const entries = tensors.map(({ name, shape }) => {
-    const start = end
-    end += 2 * count(shape)
-    return [name, { dtype: 'BF16', shape, data_offsets: [start, end] }] as const
-  })
-  const json = JSON.stringify(Object.fromEntries(entries))
-  const header = Buffer.from(json.padEnd(Math.ceil(json.length / 8) * 8))
-  const front = Buffer.alloc(8)
-  front.writeBigUInt64LE(BigInt(header.length))
-  const file = await open(path, 'w')
-  try {
-    await file.writev([front, header])
-    await file.truncate(8 + header.length + end)
-    for (const [seed, [, { shape, data_offsets }]] of entries.entries()) {
+function writeSparse(path: string, tensors: readonly SyntheticTensor[]): Promise<void> {
+  const typed = tensors.map(({ name, shape }) => ({ name, dtype: 'BF16' as const, shape }))
+  return writeSparseSafetensors(path, typed, async (file, starts) => {
+    for (const [seed, { shape }] of tensors.entries()) {
       const real = [...shape.slice(0, -1).map(() => 4), shape.at(-1) ?? 1]
-      for await (const bytes of weightsOf(real, seed)) {
-        await file.write(bytes, 0, bytes.length, 8 + header.length + (data_offsets[0] ?? 0))
-      }
+      for await (const bytes of weightsOf(real, seed)) await file.write(bytes, 0, bytes.length, starts[seed])
     }
-  } finally {
-    await file.close()
-  }
+  })
 }
 
 const tokens = 51_200

@@ -29,7 +29,7 @@ export async function writeSafetensors(
       dtypeOrder.indexOf(b.dtype) - dtypeOrder.indexOf(a.dtype) || Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)),
   )
   const sizes = sorted.map(sizeOf)
-  const header = encodeHeader(sorted, sizes, metadata)
+  const header = safetensorsHeader(sorted, sizes, metadata)
   await writeWholeFile(path, async (append) => {
     await append(header)
     for (const [index, { name, data }] of sorted.entries()) await appendTensorData(append, name, data, sizes[index] as number)
@@ -44,12 +44,16 @@ function sizeOf({ name, dtype, shape }: SafetensorsInput): number {
   return bytes
 }
 
-/** The text is put together by hand: an object would move names that look like numbers to the front. */
-function encodeHeader(
-  tensors: readonly SafetensorsInput[],
+/**
+ * What stands before the values: the header's length and the header, for tensors that follow one another in this order.
+ * @param sizes bytes of each. @throws RangeError where two have one name.
+ */
+export function safetensorsHeader(
+  tensors: readonly Pick<SafetensorsInput, 'name' | 'dtype' | 'shape'>[],
   sizes: readonly number[],
-  metadata: ReadonlyMap<string, string>,
+  metadata: ReadonlyMap<string, string> = new Map(),
 ): Uint8Array {
+  // The text is put together by hand: an object would move names that look like numbers to the front.
   const entries = metadata.size === 0 ? [] : [`"__metadata__":${JSON.stringify(Object.fromEntries(metadata))}`]
   const names = new Set(['__metadata__'])
   let offset = 0
