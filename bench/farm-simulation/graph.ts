@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Codec, openCodec } from '../../formats/ggml/codec.js'
 import type { GgmlTypeName } from '../../formats/ggml/types.js'
+import { partTensors } from '../../src/build/run/units/plan-unit.js'
 import { chunkGroups } from '../../src/calibration/index.js'
+import { rangesOf } from '../../src/collections/index.js'
 import { runElements } from '../../src/engine/index.js'
 import { makeBlueprint } from '../../src/model/index.js'
 import { secondsPerWeight } from '../../src/plan/dry-run/duration.js'
@@ -13,7 +15,7 @@ import { outputRanges } from '../../src/quantize/index.js'
 import { sourceOf } from '../../src/quantize/output/write-output.js'
 import { tasksOf, writtenBytes } from '../../src/quantize/tasks.js'
 import { batchGroups } from '../../src/verify/index.js'
-import { writeDeepseekR1 } from '../deepseek-r1-checkpoint.js'
+import { config, writeDeepseekR1 } from '../deepseek-r1-checkpoint.js'
 
 /** A unit as the simulation has it: what it reads, computes and writes, one after the other. */
 export interface SimulatedUnit {
@@ -47,13 +49,10 @@ export interface Texts {
 }
 
 const contextLength = 512
-/** Tensors of a unit that measures errors, as src/build has it. */
-const partTensors = 16
 /** Weights of a tensor that are sampled. */
 const sampledWeights = 2 ** 18
 /** Of importance of all experts, and of covariances. */
 const calibrationBytes = 2e9
-const vocabulary = 129_280
 /** Weights that a token meets. */
 const activeWeights = 37e9
 
@@ -78,7 +77,7 @@ export async function deepseekGraph(bits: number, rates: Rates, { calibrationTok
       cut(Math.floor(tokens / contextLength)).map(chunkTokens)
     const calibrated = groups((count) => chunkGroups(count, contextLength, 16), calibrationTokens)
     const tested = groups((count) => batchGroups(count, contextLength, 2), testTokens)
-    const logitBytes = (tokens: number): number => tokens * vocabulary
+    const logitBytes = (tokens: number): number => tokens * config.vocab_size
     const copy = (bytes: number): SimulatedUnit => ({ readBytes: bytes, cpuSeconds: 0, writtenBytes: bytes })
     const parts = (made: Plan, factor: number): SimulatedUnit[] => unitsOfOutput(blueprint, made, codec, factor)
     const fed = rates.overhead * rates.feedbackFactor
@@ -112,8 +111,8 @@ export async function deepseekGraph(bits: number, rates: Rates, { calibrationTok
       {
         name: 'plan: errors',
         after: ['calibrate: merge'],
-        units: Array.from({ length: Math.ceil(requests.length / partTensors) }, (_, group) => {
-          const own = requests.slice(group * partTensors, (group + 1) * partTensors)
+        units: rangesOf(requests.length, partTensors).map(({ first, end }) => {
+          const own = requests.slice(first, end)
           const cpuSeconds = own.reduce(
             (sum, { types }) => sum + fed * sampledWeights * types.reduce((all, type) => all + secondsPerWeight(codec, type), 0),
             0,

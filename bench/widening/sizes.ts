@@ -3,7 +3,7 @@ import type { Blueprint } from '../../src/model/index.js'
 import { sizeText, usefulChanges, type Widths, widen } from '../../src/model/widen/index.js'
 import { candidatesFor } from '../../src/plan/allocate/candidates.js'
 import { planPreset, writableTypes } from '../../src/plan/allocate/index.js'
-import { elementCount, rowLength } from '../../src/recipe/index.js'
+import { elementCount, parameterCount, rowLength } from '../../src/recipe/index.js'
 import { blueprintOfConfig } from './config-blueprint.js'
 
 /** Sizes of one file, in bits per weight of the model: added zeros are no weights. */
@@ -35,7 +35,7 @@ export interface WideningSizes {
 export async function wideningSizes(name: string, choose: (model: Blueprint) => Widths = usefulChanges): Promise<WideningSizes> {
   const narrow = await blueprintOfConfig(name)
   const wide = widen(narrow, choose(narrow))
-  const weights = elementsOf(narrow)
+  const weights = parameterCount(narrow.tensors)
   return {
     name,
     weights,
@@ -44,7 +44,7 @@ export async function wideningSizes(name: string, choose: (model: Blueprint) => 
     ),
     narrow: await bitsOf(narrow, weights),
     wide: await bitsOf(wide, weights),
-    elements: elementsOf(wide) / weights,
+    elements: parameterCount(wide.tensors) / weights,
     activeElements: activeOf(wide) / activeOf(narrow),
     cache: [cacheOf(narrow), cacheOf(wide)],
   }
@@ -59,10 +59,6 @@ async function bitsOf(blueprint: Blueprint, weights: number): Promise<FileBits> 
   const preset = (name: string): number =>
     (8 * planPreset(blueprint, name, { importance: true, writable, overrides: [] }).dataBytes) / weights
   return { least: (8 * minBytes) / weights, Q4_K_M: preset('Q4_K_M'), IQ2_M: preset('IQ2_M') }
-}
-
-function elementsOf({ tensors }: Blueprint): number {
-  return tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0)
 }
 
 /** Elements of matrices that are multiplied for each token; the embedding is looked up. */

@@ -1,4 +1,5 @@
 import { openGguf } from '../../formats/gguf/index.js'
+import { rangesOf } from '../collections/index.js'
 import type { ChunkRange } from '../runner/index.js'
 
 /** Tokens that llama.cpp decodes at a time while statistics are collected: see src/runner/child/imatrix.ts. */
@@ -30,9 +31,5 @@ export async function groupBatchesOf(model: string): Promise<number> {
  */
 export function chunkGroups(count: number, contextLength: number, batches: number): ChunkRange[] {
   if (batches % leastBatches !== 0) throw new RangeError(`groups of ${batches} batches`)
-  const chunks = batches * Math.max(1, Math.floor(batchTokens / contextLength))
-  return Array.from({ length: Math.ceil(count / chunks) }, (_, group) => ({
-    first: group * chunks,
-    end: Math.min(count, (group + 1) * chunks),
-  }))
+  return rangesOf(count, batches * Math.max(1, Math.floor(batchTokens / contextLength)))
 }

@@ -13,6 +13,14 @@ export function groupBy<Item, Key>(items: Iterable<Item>, keyOf: (item: Item) =>
   return groups
 }
 
+/** Consecutive ranges of `size` numbers from 0 to `count`; the last may be shorter. */
+export function rangesOf(count: number, size: number): { readonly first: number; readonly end: number }[] {
+  return Array.from({ length: Math.ceil(count / size) }, (_, index) => ({
+    first: index * size,
+    end: Math.min(count, (index + 1) * size),
+  }))
+}
+
 /** At most `most` items, evenly spaced over all, the same ones each time; all of them where there are no more. */
 export function evenlySpaced<Item>(items: readonly Item[], most: number): readonly Item[] {
   if (items.length <= most) return items

@@ -5,6 +5,11 @@ export function elementCount(shape: Shape): number {
   return shape.reduce((product, size) => product * size, 1)
 }
 
+/** Values of all tensors together. */
+export function parameterCount(tensors: readonly { readonly shape: Shape }[]): number {
+  return tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0)
+}
+
 /** Values in a row: the last dimension; 1 for a scalar. */
 export function rowLength({ shape }: { readonly shape: Shape }): number {
   return shape.at(-1) ?? 1

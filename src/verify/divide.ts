@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileSource } from '../../formats/byte-source.js'
+import { type ByteSource, fileSource } from '../../formats/byte-source.js'
 import {
   createLogitsFile,
   type LogitsHeader,
@@ -8,6 +8,7 @@ import {
   readLogitsRows,
   scoredOfChunk,
 } from '../../formats/logits/index.js'
+import { rangesOf } from '../collections/index.js'
 import { MqError } from '../errors/index.js'
 import { readText } from '../files/index.js'
 import type { WithProgress } from '../progress/index.js'
@@ -23,11 +24,7 @@ const batchTokens = 2048
  * @param count chunks of the text. @param batches of a group.
  */
 export function batchGroups(count: number, contextLength: number, batches: number): ChunkRange[] {
-  const chunks = batches * Math.max(1, Math.floor(batchTokens / contextLength))
-  return Array.from({ length: Math.ceil(count / chunks) }, (_, group) => ({
-    first: group * chunks,
-    end: Math.min(count, (group + 1) * chunks),
-  }))
+  return rangesOf(count, batches * Math.max(1, Math.floor(batchTokens / contextLength)))
 }
 
 /** The chunks that measurements against a kept reference are made on. @param folder of keepReference. @throws FormatError LOGITS_INVALID. */
@@ -122,10 +119,14 @@ const copiedBytes = 2 ** 26
 /** Joins the folders that keepReference wrote of all groups, in their order, to that of the whole text. @throws FormatError LOGITS_INVALID. */
 export async function joinReferences(folders: readonly string[], folder: string): Promise<void> {
   const [logitsName, likelihoodsName, describedName] = keptReferenceFiles
-  const sources = await Promise.all(folders.map((part) => fileSource(join(part, logitsName))))
+  const sources: ByteSource[] = []
   try {
     const headers: LogitsHeader[] = []
-    for (const source of sources) headers.push(await readLogitsHeader(source))
+    for (const part of folders) {
+      const source = await fileSource(join(part, logitsName))
+      sources.push(source)
+      headers.push(await readLogitsHeader(source))
+    }
     const [{ contextLength, vocabulary }] = headers as [LogitsHeader]
     const chunks = headers.reduce((sum, header) => sum + header.chunks, 0)
     const tokens = new Int32Array(chunks * contextLength)
@@ -141,12 +142,7 @@ export async function joinReferences(folders: readonly string[], folder: string)
         const rows = header.chunks * scoredOfChunk(contextLength)
         const together = Math.max(1, Math.floor(copiedBytes / (2 * vocabulary)))
         for (let start = 0; start < rows; start += together) {
-          const own = await readLogitsRows(
-            sources[index] as (typeof sources)[number],
-            header,
-            start,
-            Math.min(together, rows - start),
-          )
+          const own = await readLogitsRows(sources[index] as ByteSource, header, start, Math.min(together, rows - start))
           for (const one of own) {
             await file.writeRows(row, one)
             row += 1

@@ -1,11 +1,11 @@
 import type { MetadataValue } from '../../../formats/gguf/index.js'
-import type { Shape } from '../../recipe/index.js'
+import { parameterCount, type Shape } from '../../recipe/index.js'
 import type { Adapter } from '../adapter/index.js'
 import { float32, text } from '../architectures/index.js'
 import { type Checkpoint, isHash } from '../checkpoint/index.js'
 import { cardMetadata } from './model-card.js'
 import { type NameParts, nameParts, titleOf } from './model-name.js'
-import { parameterCount, sizeLabel } from './size-label.js'
+import { sizeLabel } from './size-label.js'
 
 const int32 = (value: number): MetadataValue => ({ type: 'int32', value: Math.trunc(value) })
 

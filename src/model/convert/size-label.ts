@@ -1,13 +1,8 @@
-import { elementCount, type Shape } from '../../recipe/index.js'
+import { elementCount, parameterCount, type Shape } from '../../recipe/index.js'
 
 interface Sized {
   readonly name: string
   readonly shape: Shape
-}
-
-/** Values of all tensors together. */
-export function parameterCount(tensors: readonly Sized[]): number {
-  return tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0)
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Metadata, MetadataValue } from '../../../formats/gguf/types.js'
 import { type Widened, widenedKey } from '../../../formats/gguf/widened.js'
 import { MqError } from '../../errors/index.js'
-import { elementCount, multiply, place, type Recipe } from '../../recipe/index.js'
+import { elementCount, multiply, parameterCount, place, type Recipe } from '../../recipe/index.js'
 import { familyOfArchitecture } from '../architectures/index.js'
 import type { Blueprint, BlueprintTensor } from '../blueprint.js'
 import { changesByAxis } from './changes-by-axis.js'
@@ -112,7 +112,7 @@ function resizeMetadata(blueprint: Blueprint, widening: Widening, way: Way): Met
     return changed
   }
   if (embedding !== undefined || changes['attention.head_count'] !== undefined) addHeadLengths(changed, key, blueprint)
-  const weights = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0)
+  const weights = parameterCount(tensors)
   changed.set(widenedKey, { type: 'string', value: JSON.stringify({ weights, grain, widths: changes } satisfies Widened) })
   return changed
 }

@@ -1,5 +1,5 @@
 import { groupBy } from '../../collections/index.js'
-import { elementCount } from '../../recipe/index.js'
+import { parameterCount } from '../../recipe/index.js'
 import { formatBytes, formatCount, formatTable } from '../../terminal/index.js'
 import type { Plan, PlanTensor } from '../plan.js'
 
@@ -30,7 +30,7 @@ const sizeColumns = [
 ] as const
 
 function sizeCells(tensors: readonly PlanTensor[]): string[] {
-  const weights = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0)
+  const weights = parameterCount(tensors)
   const bytes = tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   return [formatCount(weights), formatBytes(bytes), ((8 * bytes) / weights).toFixed(2), typeCounts(tensors)]
 }

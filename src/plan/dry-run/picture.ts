@@ -1,7 +1,7 @@
 import { type GgmlTypeName, ggmlType } from '../../../formats/ggml/types.js'
 import { groupBy } from '../../collections/index.js'
 import { type TensorRole, tensorRoles } from '../../model/index.js'
-import { elementCount } from '../../recipe/index.js'
+import { parameterCount } from '../../recipe/index.js'
 import { type Markup, markup, page, section, table } from '../../report/index.js'
 import { formatBytes } from '../../terminal/index.js'
 import type { PlanTensor } from '../plan.js'
@@ -75,7 +75,7 @@ function isShown({ role, shape }: Pick<PlanTensor, 'role' | 'shape'>): boolean {
 }
 
 function cellMarkup(tensors: DrawnPlan['tensors'], x: number, y: number): Markup {
-  const elements = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0)
+  const elements = parameterCount(tensors)
   const bytes = tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   const bits = (8 * bytes) / elements
   const types = [...new Set(tensors.map(({ type }) => type))].join(', ')

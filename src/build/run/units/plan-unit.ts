@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { ggmlTypes } from '../../../../formats/ggml/types.js'
+import { rangesOf } from '../../../collections/index.js'
 import { checkPlanMemory, formOf, madeForm, makePlan, type PlanningOptions, writePlan } from '../../../plan/index.js'
 import type { WithProgress } from '../../../progress/index.js'
-import { elementCount } from '../../../recipe/index.js'
+import { parameterCount } from '../../../recipe/index.js'
 import { budgetGoals } from '../../file/output-fields.js'
 import type { Json } from '../../graph/step.js'
 import type { UnitPart, UnitResult, UnitTask } from '../executor.js'
@@ -18,7 +19,7 @@ const planName = 'plan.json'
 /** What measureInto writes. */
 const errorsName = 'errors.jsonl'
 /** Tensors that are measured by one unit: seconds to a minute of work. */
-const partTensors = 16
+export const partTensors = 16
 /** Weights of a model that is measured in parts, at least: of a smaller one the parts would cost as much as they spare. */
 const minWeights = 2 ** 26
 
@@ -77,25 +78,22 @@ export async function* dividePlan(task: UnitTask, { partTensors: asked }: PartSi
   const request = task.unit.options['request'] as Readonly<Record<string, Json>>
   if (budgetGoals.every((goal) => request[goal] === undefined)) return []
   const { blueprint, request: budget, options } = await askedOf(task)
-  const weights = blueprint.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0)
-  if (asked === undefined && weights < minWeights) return []
+  if (asked === undefined && parameterCount(blueprint.tensors) < minWeights) return []
   const most = asked ?? partTensors
   await using known = await openInputs(task, blueprint)
   const parts: UnitPart[] = []
   const measure: Measure = async function* (wanted) {
-    // One group: the unit may as well measure itself.
-    if (parts.length === 0 && wanted.requests.length <= most) throw inOnePiece
     const form = { ...formOf(blueprint, wanted) } as unknown as Json
     const first = parts.length
-    const groups = Array.from({ length: Math.ceil(wanted.requests.length / most) }, (_, group) =>
-      wanted.requests.slice(group * most, (group + 1) * most),
-    )
     const made = yield* hand(
-      groups.map((requests, index) => ({
+      rangesOf(wanted.requests.length, most).map((range, index) => ({
         kind: 'plan-part' as const,
         first: first + index,
         end: first + index + 1,
-        options: { form, requests: requests.map(({ tensor, types }) => [tensor, [...types]]) },
+        options: {
+          form,
+          requests: wanted.requests.slice(range.first, range.end).map(({ tensor, types }) => [tensor, [...types]]),
+        },
       })),
     )
     parts.push(...made)
@@ -104,16 +102,9 @@ export async function* dividePlan(task: UnitTask, { partTensors: asked }: PartSi
       wanted,
     )
   }
-  try {
-    yield* makePlan(blueprint, budget, { ...known.options, ...options, measure, fromWeights: true, typesAlone: true })
-  } catch (error) {
-    if (error !== inOnePiece) throw error
-  }
+  yield* makePlan(blueprint, budget, { ...known.options, ...options, measure, fromWeights: true, typesAlone: true })
   return parts
 }
-
-/** Ends the planning of a model that is too small to be measured in parts. */
-const inOnePiece = new Error('the plan is measured in one piece')
 
 /** What quantization errors depend on beside a tensor's own form. */
 function measuredKey({ unit: { version, options, inputs } }: UnitTask): string {
