@@ -100,10 +100,12 @@ export async function* makeImatrix(options: ImatrixOptions): WithProgress<Imatri
     const dataset = basename(textPath)
     const covariance = rank === 0 ? {} : { covariance: { rank, memory } }
     const request = { dataset, contextLength, output: processOutput, chunks, ...covariance }
-    const { length: tokens } = await model.tokenize(text, { special: true })
-    const batches = options.groupBatches ?? (await groupBatchesOf(loadable.path))
-    const whole = chunkGroups(chunksOfTokens(tokens, contextLength, chunks), contextLength, batches)
-    const groups = options.group === undefined ? whole : [options.group]
+    const groupsOfText = async (): Promise<ChunkRange[]> => {
+      const { length: tokens } = await model.tokenize(text, { special: true })
+      const batches = options.groupBatches ?? (await groupBatchesOf(loadable.path))
+      return chunkGroups(chunksOfTokens(tokens, contextLength, chunks), contextLength, batches)
+    }
+    const groups = options.group === undefined ? await groupsOfText() : [options.group]
     if (groups.length < 2) {
       const collected = yield* model.imatrix(output, text, { ...request, ...(groups[0] && { range: groups[0] }) })
       return reportOf(output, dataset, contextLength, collected)
