@@ -5,6 +5,7 @@ import { foreign } from '../foreign.js'
 import { checkpointSpecs } from './checkpoints/index.js'
 import { benchCoverage, type CoverageRow } from './coverage.js'
 import { coverageDocument } from './document.js'
+import { recordPerplexities } from './recorded.js'
 
 /** `npm run bench -- coverage`: takes its arguments and prints its results. */
 export async function coverage(args: string[]): Promise<void> {
@@ -18,6 +19,8 @@ export async function coverage(args: string[]): Promise<void> {
     'load-only': flag,
     update: flag,
     document: text,
+    python: text,
+    record: flag,
   }
   const { values } = parseArgs({ args, options })
   const wanted = values.family?.split(',')
@@ -33,8 +36,10 @@ export async function coverage(args: string[]): Promise<void> {
     measure: values['load-only'] !== true,
     update: values.update === true,
     folder: values.folder === undefined ? undefined : resolve(values.folder),
+    python: values.python,
     say: (text) => console.error(text),
   })
+  if (values.record === true) await recordPerplexities(rows)
   if (values.document !== undefined) await writeFile(values.document, await coverageDocument(rows))
   console.log(values.json === true ? JSON.stringify(rows, null, 2) : coverageText(rows))
 }

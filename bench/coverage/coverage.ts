@@ -6,6 +6,7 @@ import { betterReason, comparable } from './better.js'
 import { type CheckpointSpec, writeCheckpointOf } from './checkpoints/index.js'
 import { digestGguf, firstDifference, type GgufDigest } from './digest.js'
 import { goldenTypes, readGolden, writeGolden } from './golden.js'
+import { kinCases } from './kin.js'
 import { convertOurs } from './ours.js'
 import { forwardPasses, type Loaded, loadAndMeasure } from './perplexity.js'
 import { projectRoot } from './root.js'
@@ -29,6 +30,7 @@ export interface CoverageRow {
   readonly ppl?: number
   readonly upstreamPpl?: number
   readonly transformersPpl?: number
+  readonly transformersVersion?: string
   /** What transformers finds odd in the checkpoint, or why it has no perplexity. */
   readonly transformers?: string
 }
@@ -45,6 +47,8 @@ export interface CoverageOptions {
   readonly update: boolean
   /** Keeps the checkpoints and GGUF files here. */
   readonly folder?: string
+  /** Python whose transformers to compare with; by default the foreign root's. */
+  readonly python?: string
   readonly say: (text: string) => void
 }
 
@@ -76,7 +80,7 @@ export async function benchCoverage(options: CoverageOptions): Promise<CoverageR
       if (of !== undefined) loaded.set(item, of)
       rows.push(measured)
     }
-    return options.load && options.measure ? await addForward(parent, cases, rows, loaded) : rows
+    return options.load && options.measure ? await addForward(parent, cases, rows, loaded, options.python) : rows
   } finally {
     if (options.folder === undefined) await rm(parent, { recursive: true, force: true })
   }
@@ -193,20 +197,22 @@ async function addForward(
   cases: readonly Case[],
   rows: readonly CoverageRow[],
   loaded: ReadonlyMap<Case, Loaded>,
+  python: string | undefined,
 ): Promise<CoverageRow[]> {
-  if (!foreign.available) return [...rows]
-  const known = cases.filter(({ spec }) => spec.withoutTransformers === undefined)
+  if (!foreign.available && python === undefined) return [...rows]
+  const known = cases.filter(({ spec }) => spec.withoutTransformers === undefined || kinCases.includes(spec.name))
   const jobs = known.map((item) => {
     const { ids = [], bos = null } = loaded.get(item) ?? {}
-    return { folder: item.folder, className: item.className, ids, bos }
+    return { folder: item.folder, name: item.spec.name, className: item.className, ids, bos }
   })
-  const found = await forwardPasses(parent, jobs)
+  const found = await forwardPasses(parent, jobs, python)
   return rows.map((row, index) => {
     const forward = found.get((cases[index] as Case).folder)
     const odd = [forward?.loading, forward?.failure].filter((text) => text !== undefined).join('; ')
     return {
       ...row,
       transformersPpl: forward?.perplexity,
+      transformersVersion: forward?.version,
       transformers: odd === '' ? undefined : odd,
     }
   })

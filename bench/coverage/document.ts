@@ -1,6 +1,7 @@
 import { planChoices } from '../../src/index.js'
 import { converterClasses } from './classes.js'
 import type { CoverageRow } from './coverage.js'
+import { type RecordedPerplexity, recordedPerplexities } from './recorded.js'
 
 /** docs/coverage.md: what becomes of every class name that llama.cpp's converter takes. */
 export async function coverageDocument(rows: readonly CoverageRow[]): Promise<string> {
@@ -23,6 +24,24 @@ with the converter's own: every key, and every tensor's name, shape, type and di
 | class | architecture | state | loads in llama.cpp |
 |---|---|---|---|
 ${lines.map(({ name, arch, state, loads }) => `| ${name} | ${arch} | ${state} | ${loads} |`).join('\n')}
+
+${perplexityTable(await recordedPerplexities())}`
+}
+
+function perplexityTable(recorded: Readonly<Record<string, RecordedPerplexity>>): string {
+  const lines = Object.entries(recorded).map(
+    ([name, { ppl, transformersPpl, transformers }]) =>
+      `| ${name} | ${ppl.toFixed(3)} | ${transformersPpl.toFixed(3)} | ${transformers} |`,
+  )
+  return `## Perplexity against transformers
+
+Our file in llama.cpp, and the checkpoint in transformers' own forward pass, both at f32. The weights are random: only whether the two agree says
+something. Written by \`npm run bench -- coverage --family NAME --record\`, with \`--python PATH\` where another transformers than the foreign
+root's is to be asked.
+
+| checkpoint | mq, llama.cpp | transformers | version |
+|---|---|---|---|
+${lines.join('\n')}
 `
 }
 

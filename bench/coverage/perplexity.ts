@@ -1,7 +1,9 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { execa } from 'execa'
 import { finish, loadModel } from '../../src/index.js'
 import { foreign } from '../foreign.js'
+import { kinScript } from './kin.js'
 
 /** Tokens of a chunk; the second half is scored. */
 export const contextLength = 64
@@ -74,6 +76,8 @@ export interface Forward {
   readonly perplexity?: number
   readonly failure?: string
   readonly loading?: string
+  /** Of transformers. */
+  readonly version?: string
 }
 
 const script = `
@@ -82,16 +86,20 @@ import torch, transformers
 import transformers.models.auto.modeling_auto, transformers.generation
 torch.set_num_threads(1)
 transformers.logging.set_verbosity_error()
+${kinScript}
 context, chunks = int(sys.argv[1]), int(sys.argv[2])
 for case in json.load(open('forward.json')):
     child = os.fork()
     if child == 0:
         log = os.open(case['folder'] + '.forward.log', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1); os.dup2(log, 2)
-        out = {}
+        out = {'version': transformers.__version__}
         try:
-            cls = getattr(transformers, case['className'], None) or transformers.AutoModelForCausalLM
-            model, info = cls.from_pretrained(case['folder'], dtype=torch.float32, output_loading_info=True, attn_implementation='eager')
+            if case['name'] in kin:
+                model, info = load_kin(case['name'], case['folder'])
+            else:
+                cls = getattr(transformers, case['className'], None) or transformers.AutoModelForCausalLM
+                model, info = cls.from_pretrained(case['folder'], dtype=torch.float32, output_loading_info=True, attn_implementation='eager', ignore_mismatched_sizes=True)
             odd = [f"{kind} {sorted(map(str, info[kind]))[:3]}" for kind in ('missing_keys', 'unexpected_keys', 'mismatched_keys') if info[kind]]
             if odd: out['loading'] = '; '.join(odd)
             ids = case['ids']
@@ -115,15 +123,21 @@ for case in json.load(open('forward.json')):
     os.waitpid(child, 0)
 `
 
-/** Runs transformers' own forward pass, at f32, over token ids as llama-perplexity does. @returns the outcome by folder. */
+/**
+ * Runs transformers' own forward pass, at f32, over token ids as llama-perplexity does.
+ * @param python that has transformers; by default the foreign root's.
+ * @returns the outcome by folder.
+ */
 export async function forwardPasses(
   folder: string,
-  cases: readonly { folder: string; className: string; ids: readonly number[]; bos: number | null }[],
+  cases: readonly { folder: string; name: string; className: string; ids: readonly number[]; bos: number | null }[],
+  python?: string,
 ): Promise<ReadonlyMap<string, Forward>> {
   await writeFile(join(folder, 'forward.json'), JSON.stringify(cases))
   await writeFile(join(folder, 'forward.py'), script)
   const args = ['forward.py', `${contextLength}`, `${chunks}`]
-  await foreign.run('python3', args, { cwd: folder, timeout: (2 + cases.length) * 60_000, env: { OMP_NUM_THREADS: '1' } })
+  const options = { cwd: folder, timeout: (2 + cases.length) * 60_000, env: { OMP_NUM_THREADS: '1' } }
+  await (python === undefined ? foreign.run('python3', args, options) : execa(python, args, options))
   const found = new Map<string, Forward>()
   for (const { folder: name } of cases) {
     const text = await readFile(`${name}.forward.json`, 'utf8').catch(() => undefined)

@@ -36,7 +36,6 @@ export const moreDecoderSpecs: readonly CheckpointSpec[] = [
     classes: ['BitnetForCausalLM', 'BitNetForCausalLM'],
     arch: 'bitnet',
     dtype: 'F16',
-    withoutTransformers: remote,
     ...llama2,
   },
   { name: 'gpt-bigcode', classes: ['GPTBigCodeForCausalLM'], arch: 'starcoder', dtype: 'F32', ...byteLevelModel('starcoder') },

@@ -9,7 +9,6 @@ const llama3 = { files: llama3Files, pre: 'llama-bpe' }
 const glm = byteLevelModel('glm')
 const lfm2 = byteLevelModel('lfm2')
 const granite = byteLevelModel('granite4')
-const unknown = 'it does not know the class'
 const remote = 'its code lies with the checkpoint'
 const sounds = 'the part that hears is cut short'
 const pictures = 'the part that sees is cut short'
@@ -94,15 +93,13 @@ export const newerDecoderSpecs: readonly CheckpointSpec[] = [
     name: 'sarvam-moe',
     classes: ['SarvamMoEForCausalLM', 'modeling_sarvam_moe.SarvamMoEForCausalLM'],
     arch: 'bailingmoe2',
-    withoutTransformers: remote,
     ...byteLevelModel('bailing2'),
   },
-  { name: 'granite-swa', classes: ['GraniteSWAForCausalLM'], arch: 'granite_swa', withoutTransformers: unknown, ...granite },
+  { name: 'granite-swa', classes: ['GraniteSWAForCausalLM'], arch: 'granite_swa', ...granite },
   {
     name: 'granite-moe-swa',
     classes: ['GraniteMoeSWAForCausalLM'],
     arch: 'granite_swa',
-    withoutTransformers: unknown,
     ...granite,
   },
   { name: 'step3-vl', classes: ['StepVLForConditionalGeneration'], arch: 'qwen3', withoutTransformers: pictures, ...qwen2 },
@@ -110,7 +107,6 @@ export const newerDecoderSpecs: readonly CheckpointSpec[] = [
     name: 'hunyuan-moe',
     classes: ['HunYuanMoEV1ForCausalLM'],
     arch: 'hunyuan-moe',
-    withoutTransformers: 'its code has no such tokenizer',
     files: codedRanksFiles(qwen2.files, 'hy.tiktoken', { model_max_length: 1048576, tokenizer_class: 'HYTokenizer' }),
     pre: 'hunyuan',
   },
@@ -126,7 +122,6 @@ export const newerDecoderSpecs: readonly CheckpointSpec[] = [
     name: 'hunyuan-ocr',
     classes: ['HunYuanVLForConditionalGeneration'],
     arch: 'hunyuan_vl',
-    withoutTransformers: pictures,
     ...byteLevelModel('hunyuan'),
   },
 ]

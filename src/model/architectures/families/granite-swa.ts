@@ -35,11 +35,15 @@ export const graniteMoeSwa: Family = {
     const [up, down] = config.hasTensor('model.layers.0.block_sparse_moe.input_linear.weight')
       ? ['input_linear.weight', 'output_linear.weight']
       : ['experts.gate_up_proj', 'experts.down_proj']
+    // transformers saves it without the name of a layer within.
+    const router = config.hasTensor('model.layers.0.block_sparse_moe.router.layer.weight')
+      ? 'router.layer.weight'
+      : 'router.weight'
     const shared = config.find(size, 'shared_intermediate_size')
     return decoderTensors(config, {
       attention: attentionTensors,
       feedForward: ({ hidden, feedForward: width }) => [
-        tensor('block_sparse_moe.router.layer.weight', 'ffn_gate_inp.weight', [experts, hidden]),
+        tensor(`block_sparse_moe.${router}`, 'ffn_gate_inp.weight', [experts, hidden]),
         tensor(`block_sparse_moe.${up}`, 'ffn_gate_up_exps.weight', [experts, 2 * width, hidden]),
         tensor(`block_sparse_moe.${down}`, 'ffn_down_exps.weight', [experts, hidden, width]),
         ...(shared === undefined
