@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { foreign } from '../foreign.js'
@@ -40,7 +40,10 @@ export async function coverage(args: string[]): Promise<void> {
     say: (text) => console.error(text),
   })
   if (values.record === true) await recordPerplexities(rows)
-  if (values.document !== undefined) await writeFile(values.document, await coverageDocument(rows))
+  if (values.document !== undefined) {
+    const before = await readFile(values.document, 'utf8').catch(() => '')
+    await writeFile(values.document, await coverageDocument(rows, before))
+  }
   console.log(values.json === true ? JSON.stringify(rows, null, 2) : coverageText(rows))
 }
 

@@ -3,11 +3,21 @@ import { converterClasses } from './classes.js'
 import type { CoverageRow } from './coverage.js'
 import { type RecordedPerplexity, recordedPerplexities } from './recorded.js'
 
-/** docs/coverage.md: what becomes of every class name that llama.cpp's converter takes. */
-export async function coverageDocument(rows: readonly CoverageRow[]): Promise<string> {
+/**
+ * docs/coverage.md: what becomes of every class name that llama.cpp's converter takes.
+ * @param before the document as it was: classes that no row is about keep their lines.
+ */
+export async function coverageDocument(rows: readonly CoverageRow[], before: string): Promise<string> {
   const { architectures } = await planChoices()
   const known = new Set(architectures)
-  const lines = converterClasses.map((name) => lineOf(name, known.has(name), rows))
+  const kept = linesOf(before)
+  const lines = converterClasses.map((name) => {
+    const line = kept.get(name)
+    const isAsked = rows.some((row) => row.class === name)
+    return isAsked || line === undefined || (line.state === 'refused') === known.has(name)
+      ? lineOf(name, known.has(name), rows)
+      : line
+  })
   const equal = lines.filter(({ state }) => state.startsWith('equal')).length
   return `# Coverage
 
@@ -50,6 +60,13 @@ interface Line {
   readonly arch: string
   readonly state: string
   readonly loads: string
+}
+
+/** The lines of a document's table, by class. */
+function linesOf(document: string): Map<string, Line> {
+  const table = document.slice(0, document.indexOf('\n## '))
+  const cells = [...table.matchAll(/^\| (.+?) \| (.*?) ?\| (.+) \| (yes|no|) ?\|$/gm)]
+  return new Map(cells.map(([, name = '', arch = '', state = '', loads = '']) => [name, { name, arch, state, loads }]))
 }
 
 function lineOf(name: string, isKnown: boolean, rows: readonly CoverageRow[]): Line {

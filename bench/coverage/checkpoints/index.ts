@@ -1,6 +1,7 @@
 import { decoderSpecs } from './decoders.js'
 import { encoderSpecs } from './encoders.js'
 import { furtherDecoderSpecs } from './further-decoders.js'
+import { latestDecoderSpecs } from './latest-decoders.js'
 import { moreDecoderSpecs } from './more-decoders.js'
 import { newerDecoderSpecs } from './newer-decoders.js'
 import type { CheckpointSpec } from './spec.js'
@@ -15,4 +16,5 @@ export const checkpointSpecs: readonly CheckpointSpec[] = [
   ...moreDecoderSpecs,
   ...furtherDecoderSpecs,
   ...newerDecoderSpecs,
+  ...latestDecoderSpecs,
 ]
