@@ -33,7 +33,7 @@ export function unitThread(means: Omit<InProcessOptions, 'signal'>): UnitThread 
   return {
     async run(task, onProgress, signal) {
       if (signal.aborted) throw MqError.of('INTERRUPTED', { what: 'the unit' })
-      const own = (thread ??= new Worker(createRequire(import.meta.url).resolve('#farm-unit')))
+      const own = (thread ??= new Worker(createRequire(import.meta.url).resolve('#farm-unit'), { execArgv: [] }))
       let resolve = (_: UnitResult): void => {}
       let reject = (_: unknown): void => {}
       const settled = new Promise<UnitResult>((yes, no) => {
