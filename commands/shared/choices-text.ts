@@ -2,7 +2,7 @@ import type { PlanChoices } from '../../src/plan/index.js'
 import { formatTable } from '../../src/terminal/index.js'
 
 /** The lists as lines for the screen. */
-export function choicesText({ types, presets, mixtures, roles, groups, architectures }: PlanChoices): string {
+export function choicesText({ types, presets, mixtures, roles, groups, architectures, otherForms }: PlanChoices): string {
   const typeTable = formatTable(
     [
       { title: 'type' },
@@ -40,6 +40,7 @@ export function choicesText({ types, presets, mixtures, roles, groups, architect
     `Roles, for --floor ROLE=TYPE and --tie ROLE,ROLE:\n${roleTable}`,
     groupTable,
     `Architectures that can be converted, by the class in config.json:\n${wrapped(architectures)}`,
+    `And without config.json: ${otherForms.join(', ')}`,
   ].join('\n\n')
 }
 

@@ -1,5 +1,5 @@
 export { filesOfAdapter } from './adapter/index.js'
-export { type Family, type FootprintTraits, familyOfArchitecture, knownClasses } from './architectures/index.js'
+export { type Family, type FootprintTraits, familyOfArchitecture, knownClasses, otherForms } from './architectures/index.js'
 export { type Blueprint, type BlueprintTensor, type MergedAdapter, type TensorRole, tensorRoles } from './blueprint.js'
 export { blueprintOfAdapter, makeBlueprint } from './convert/index.js'
 export { type LoadableModel, type ToGguf } from './loadable-model.js'

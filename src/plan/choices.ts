@@ -1,5 +1,5 @@
 import { type GgmlType, type GgmlTypeName, ggmlTypes } from '../../formats/ggml/types.js'
-import { knownClasses, type TensorRole, tensorRoles } from '../model/index.js'
+import { knownClasses, otherForms, type TensorRole, tensorRoles } from '../model/index.js'
 import { isFloatType, quantizedCandidates } from './allocate/candidates.js'
 import { roleGroups } from './allocate/constraints.js'
 import { knownMixtures, knownPresets, readMixture, writableTypes } from './allocate/index.js'
@@ -23,6 +23,8 @@ export interface PlanChoices {
   readonly groups: readonly { readonly name: string; readonly roles: readonly TensorRole[] }[]
   /** Architectures that can be converted, by the class that config.json names. */
   readonly architectures: readonly string[]
+  /** Forms of a checkpoint without config.json that can be converted. */
+  readonly otherForms: readonly string[]
 }
 
 /** Lists types, presets, mixtures, roles and architectures from the tables that planning and conversion use. */
@@ -43,6 +45,7 @@ export async function planChoices(): Promise<PlanChoices> {
     roles: tensorRoles.map((name) => ({ name, floor: roleRules[name].floor, description: roleRules[name].why })),
     groups: Object.entries(roleGroups).map(([name, has]) => ({ name, roles: tensorRoles.filter(has) })),
     architectures: knownClasses.toSorted(),
+    otherForms,
   }
 }
 

@@ -84,6 +84,12 @@ test('mq plan --list shows types, presets, mixtures and roles', async () => {
   }
   const { stdout: screen } = await runCommand(PlanCommand, ['--list'])
   for (const name of [types, presets, mixtures, roles, groups].flatMap((items) => names(items))) expect(screen).toContain(name)
+  const { architectures, otherForms } = JSON.parse(stdout) as Record<string, string[]>
+  expect(architectures).toContain('MistralForCausalLM')
+  expect(otherForms).toEqual([expect.stringContaining('params.json')])
+  expect(screen).toContain('params.json')
+  // A name of ours for models without config.json, which no config.json has.
+  expect(stdout + screen).not.toContain('MistralParams')
 })
 
 test.each([

@@ -1,6 +1,6 @@
 import { nearest } from '../../collections/index.js'
 import { MqError } from '../../errors/index.js'
-import { type Checkpoint, configFileName } from '../checkpoint/index.js'
+import { type Checkpoint, configFileName, mistralFormat } from '../checkpoint/index.js'
 import { names } from './base.js'
 import { checkConfigFields } from './check-config-fields.js'
 import { configError, count, type Fields, flatFields, type MtpExport, makeConfig, showField, size } from './config.js'
@@ -13,7 +13,18 @@ import { noteOtherHead } from './tied-output.js'
 import type { Entry, Family, FieldTable, Model } from './types.js'
 
 /** Names under `architectures` in config.json that can be converted. */
-export const knownClasses: readonly string[] = [...new Set(families.flatMap(({ classes }) => classes))]
+export const knownClasses: readonly string[] = [...new Set(families.flatMap(({ classes }) => classes))].filter(
+  (name) => name !== mistralFormat,
+)
+
+/** Forms of a checkpoint that can be converted and have no config.json, in words that a user can search for. */
+export const otherForms: readonly string[] = ["Mistral's own form (params.json, consolidated.safetensors)"]
+
+/** What messages call an architecture that is not supported: the only one without a class is Mixtral in Mistral's own form. */
+function shownArchitecture(named: unknown): string {
+  if (named === mistralFormat) return 'mixture of experts of params.json (Mixtral)'
+  return typeof named === 'string' ? named.slice(0, 100) : '(none)'
+}
 
 /**
  * What the checkpoint's architecture makes of its config.json.
@@ -28,9 +39,9 @@ export async function describeModel(checkpoint: Checkpoint, { mtp = 'with' }: { 
   if (typeof named !== 'string' || family === undefined) {
     throw MqError.of('ARCHITECTURE_UNKNOWN', {
       file: `${checkpoint.path}/${configFileName(checkpoint.config)}`,
-      architecture: typeof named === 'string' ? named.slice(0, 100) : '(none)',
+      architecture: shownArchitecture(named),
       count: knownClasses.length,
-      nearest: nearest(typeof named === 'string' ? named.slice(0, 100) : 'LlamaForCausalLM', knownClasses, 3).join(', '),
+      nearest: nearest(typeof named === 'string' ? shownArchitecture(named) : 'LlamaForCausalLM', knownClasses, 3).join(', '),
     })
   }
   checkMtp(family, mtp)

@@ -1,5 +1,5 @@
 export type { MtpExport } from './config.js'
-export { describeModel, knownClasses } from './describe.js'
+export { describeModel, knownClasses, otherForms } from './describe.js'
 export { familyOfArchitecture } from './find-family.js'
 export { type MappedTensors, mapTensors } from './map-tensors.js'
 export { float32, text, uint32 } from './metadata.js'
