@@ -8,7 +8,7 @@ const ignored = new Set(
   words(`
   architectures model_type auto_map torch_dtype dtype transformers_version _name_or_path name_or_path _commit_hash
   _attn_implementation _attn_implementation_autoset attn_implementation _experts_implementation unsloth_version
-  unsloth_fixed quantization_config compression_config task_specific_params transformers.js_config initializer_range
+  unsloth_fixed quantization quantization_config compression_config task_specific_params transformers.js_config initializer_range
   initializer_factor init_std initializer_cutoff_factor use_cache cache_dtype pretraining_tp attention_dropout
   attention_dropout_prob attn_pdrop embd_pdrop resid_pdrop hidden_dropout hidden_dropout_prob dropout dropout_rate
   resid_dropout embedding_dropout residual_dropout classifier_dropout classifier_dropout_prob

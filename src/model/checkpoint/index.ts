@@ -6,7 +6,7 @@ import { readHeaders, readJsonFile, readTemplates, readTextFile } from './files.
 import { type CheckpointFolder, checkpointFolderOf, localFolder } from './folder.js'
 import { configFileName, readModelConfig } from './mistral-format.js'
 import { type SampledRange, sampledBytesAreEqual } from './sampled-bytes.js'
-import { openStorage, type StoredTensors } from './storage/index.js'
+import { openStorage, type StorageContext, type StoredTensors } from './storage/index.js'
 
 export { readHeaders, readJsonFile, readTemplates, readTextFile } from './files.js'
 export { type CheckpointFolder, checkSmallFile, exists, isHash, localFolder } from './folder.js'
@@ -120,7 +120,7 @@ export async function openCheckpoint(place: string | CheckpointFolder): Promise<
         await source.close()
       }
     },
-    quantization: await readQuantization(folder, config),
+    ...(await readQuantization(folder, config)),
     metadata: new Map([...headers.values()].flatMap(({ metadata }) => [...metadata])),
   })
   const guess = [...located.values()].find(({ dtype, shape }) => shape.length > 1 && (dtype === 'BF16' || dtype === 'F16'))
@@ -203,17 +203,36 @@ const twoModelsNote =
 /** Tensors that describe others have some hundred bytes. */
 const maxSmallTensorBytes = 65_536
 
-/** What config.json says of a quantization, or ModelOpt's own file. */
+/** What config.json says of a quantization, or ModelOpt's own file, and which of them it is. */
 async function readQuantization(
   folder: CheckpointFolder,
   config: Readonly<Record<string, unknown>>,
-): Promise<Readonly<Record<string, unknown>> | undefined> {
-  const inConfig = config['quantization_config'] ?? config['compression_config']
-  if (typeof inConfig === 'object' && inConfig !== null) return inConfig as Readonly<Record<string, unknown>>
+): Promise<Pick<StorageContext, 'quantization' | 'sectionFile'>> {
+  const sectionFile = configFileName(config)
+  const sections = [config, ...textConfigs.map((name) => config[name])].filter(isSection)
+  const inConfig = sections
+    .flatMap((fields) => [fields['quantization_config'], fields['compression_config']])
+    .find((section) => section != null)
+  if (isSection(inConfig)) return { sectionFile, quantization: inConfig }
   // Anything else is no description, and is shown as such where it matters.
-  if (inConfig !== undefined && inConfig !== null) return { quant_method: JSON.stringify(inConfig) }
-  const modelopt = (await readJsonFile(folder, 'hf_quant_config.json'))?.['quantization']
-  return typeof modelopt === 'object' && modelopt !== null ? { quant_method: 'modelopt', ...modelopt } : undefined
+  if (inConfig !== undefined && inConfig !== null)
+    return { sectionFile, quantization: { quant_method: JSON.stringify(inConfig) } }
+  // MLX writes its section under this name; a checkpoint in Mistral's own form has one that is read already.
+  const mlx = config['quantization']
+  if (isSection(mlx)) return { sectionFile, quantization: { quant_method: 'mlx', ...mlx } }
+  const modelopt = (await readJsonFile(folder, modeloptFile))?.['quantization']
+  return isSection(modelopt)
+    ? { sectionFile: modeloptFile, quantization: { quant_method: 'modelopt', ...modelopt } }
+    : { sectionFile, quantization: undefined }
+}
+
+/** Where models of several kinds of input keep what config.json says of their text model. */
+const textConfigs = ['text_config', 'llm_config', 'lm_config', 'language_config']
+
+const modeloptFile = 'hf_quant_config.json'
+
+function isSection(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
 }
 
 const floatTypes: ReadonlySet<string> = new Set(['F64', 'F32', 'F16', 'BF16', 'F8_E4M3', 'F8_E5M2'])

@@ -105,7 +105,8 @@ export async function* writeOutput(options: WriteOptions): WithProgress<Written>
     await syncs.settled()
     await output.commit()
     whole = true
-    return { tensors: work.statistics.tensors(), resumedBytes, notes: notesOf(output, resumedBytes / dataBytes) }
+    const notes = [...work.statistics.notes(), ...notesOf(output, resumedBytes / dataBytes)]
+    return { tensors: work.statistics.tensors(), resumedBytes, notes }
   } catch (error) {
     const known = await output.errorOf(error)
     useless = !worthKeeping.has(known.code)

@@ -1,7 +1,7 @@
 import { MqError } from '../../../errors/index.js'
 import { transpose, unpack } from '../../../recipe/index.js'
-import { affine, type Module, overColumns, requireShape, shapeError, storageOfModules } from './modules.js'
-import type { StorageKind, StoredTensors } from './types.js'
+import { affine, checkGroups, type Module, overColumns, requireShape, shapeError, storageOfModules } from './modules.js'
+import type { StorageContext, StorageKind } from './types.js'
 
 const parts = ['.qweight', '.qzeros', '.scales'] as const
 const bits = 4
@@ -14,7 +14,8 @@ const order = [0, 4, 1, 5, 2, 6, 3, 7]
  */
 export const awq: StorageKind = {
   name: 'AWQ',
-  open({ stored, quantization, configFile }) {
+  open(context) {
+    const { stored, quantization, configFile } = context
     if (quantization?.['quant_method'] !== 'awq' || !stored.names.some((name) => name.endsWith('.qweight'))) return undefined
     const stated = quantization['version'] ?? 'gemm'
     const version = typeof stated === 'string' ? stated.toLowerCase() : JSON.stringify(stated)
@@ -25,7 +26,7 @@ export const awq: StorageKind = {
         advice: 'Use the checkpoint in the version "gemm" of 4 bits, or the original one, before it was quantized',
       })
     }
-    const modules = stored.names.filter((name) => name.endsWith('.qweight')).map((name) => moduleOf(stored, name))
+    const modules = stored.names.filter((name) => name.endsWith('.qweight')).map((name) => moduleOf(context, name))
     const bases = new Set(modules.map(({ anchor }) => anchor.slice(0, -'.qweight'.length)))
     return storageOfModules(stored, modules, (name) =>
       parts.some((part) => name.endsWith(part) && bases.has(name.slice(0, -part.length))),
@@ -33,12 +34,14 @@ export const awq: StorageKind = {
   },
 }
 
-function moduleOf(stored: StoredTensors, anchor: string): Module {
+function moduleOf(context: StorageContext, anchor: string): Module {
+  const { stored } = context
   const base = anchor.slice(0, -'.qweight'.length)
   const [inputs = 0, words = 0] = requireShape(stored, anchor)
   const out = (words * 32) / bits
   const [groups = 0, columns = 0] = requireShape(stored, `${base}.scales`)
   if (columns !== out) throw shapeError(`${base}.scales`, [groups, columns], `[groups, ${out}]`)
+  checkGroups(context, `${base}.scales`, groups, inputs)
   return {
     weight: `${base}.weight`,
     anchor,

@@ -1,19 +1,8 @@
 import * as v from 'valibot'
 import { JsonProblem, parseJsonText } from '../../../../formats/json-text.js'
 import { MqError } from '../../../errors/index.js'
-import {
-  add,
-  combine,
-  constant,
-  elementCount,
-  expand,
-  lookup,
-  type Recipe,
-  reshape,
-  type Shape,
-  unpack,
-} from '../../../recipe/index.js'
-import { type Module, overColumns, requireShape, storageOfModules } from './modules.js'
+import { add, combine, constant, expand, lookup, type Recipe, reshape, type Shape, unpack } from '../../../recipe/index.js'
+import { type Module, overColumns, requireCount, requireShape, storageOfModules } from './modules.js'
 import type { StorageContext, StorageKind, StoredTensors } from './types.js'
 
 const stateSuffix = /\.quant_state\.bitsandbytes__(?:nf4|fp4)$/
@@ -112,7 +101,7 @@ function fourBitValues(
     })
   }
   const codes = unpack(stored.packed(weight), { bits: 4, along: 1, packed: [blocks, blocksize / 2], values: wide, order: [1, 0] })
-  const values = lookup(codes, vector(stored, `${weight}.quant_map`))
+  const values = lookup(codes, vector(stored, `${weight}.quant_map`, 16))
   const absmax = absmaxOf(stored, weight, blocks, nested_blocksize ?? undefined, Math.fround(nested_offset ?? 0))
   return reshape(combine('product', values, expand(absmax, 1, blocksize, wide)), shape)
 }
@@ -120,28 +109,40 @@ function fourBitValues(
 /** One for each block, as a column. */
 function absmaxOf(stored: StoredTensors, weight: string, blocks: number, nested: number | undefined, offset: number): Recipe {
   const name = `${weight}.absmax`
+  requireCount(stored, name, blocks)
   if (stored.get(name)?.dtype !== 'U8') return reshape(stored.floats(name), [blocks, 1])
   if (nested === undefined) throw MqError.of('TENSOR_MISSING', { path: stored.path, tensor: `${weight}.nested_absmax` })
-  const codes = lookup(reshape(stored.as(name, 'U8'), [blocks, 1]), vector(stored, `${weight}.nested_quant_map`))
+  const codes = lookup(reshape(stored.as(name, 'U8'), [blocks, 1]), vector(stored, `${weight}.nested_quant_map`, 256))
+  requireCount(stored, `${weight}.nested_absmax`, Math.ceil(blocks / nested))
   const outer = stored.floats(`${weight}.nested_absmax`)
   const scales = expand(reshape(outer, [Math.ceil(blocks / nested), 1]), nested, 1, [blocks, 1])
   return add(combine('product', codes, scales), offset)
 }
 
-function vector(stored: StoredTensors, name: string): Recipe {
-  const table = stored.floats(name)
-  return reshape(table, [elementCount(table.shape)])
+/** A codebook. @throws MqError TENSOR_SHAPE where it has not a value for each code. */
+function vector(stored: StoredTensors, name: string, codes: number): Recipe {
+  requireCount(stored, name, codes)
+  return reshape(stored.floats(name), [codes])
 }
 
 function eightBits(stored: StoredTensors, scale: string): Module {
   const weight = `${scale.slice(0, -'.SCB'.length)}.weight`
   const shape = requireShape(stored, weight)
+  const { dtype } = stored.get(weight) ?? {}
+  if (dtype !== 'I8') {
+    throw MqError.of('STORAGE_UNSUPPORTED', {
+      file: stored.path,
+      storage: `bitsandbytes, 8 bits, and has ${scale} beside a weight of ${dtype}`,
+      advice: 'Use the original checkpoint, before it was quantized',
+    })
+  }
   return {
     weight,
     anchor: weight,
     shape,
     build() {
       const [rows = 0, columns = 0] = shape
+      requireCount(stored, scale, rows)
       const scaled = combine('product', stored.as(weight, 'I8'), overColumns(stored.floats(scale), shape, scale))
       return combine('product', scaled, expand(constant([int8Step], [1, 1]), rows, columns, shape))
     },

@@ -13,7 +13,7 @@ import {
 } from '../../../recipe/index.js'
 import { describeQuantization, originalAdvice } from './describe.js'
 import { fourBitFloats } from './four-bit-floats.js'
-import { affine, asQ40, type Module, overColumns, requireShape, shapeError, storageOfModules } from './modules.js'
+import { affine, asQ40, type Module, overColumns, requireCount, requireShape, shapeError, storageOfModules } from './modules.js'
 import type { StorageContext, StorageKind } from './types.js'
 
 /** What stands beside a weight, and what describes activations, the KV cache or a rotation that is merged already. */
@@ -40,13 +40,13 @@ export const compressedTensors: StorageKind = {
 }
 
 function moduleOf(context: StorageContext, weight: string): Module {
-  const { stored } = context
+  const { stored, quantization } = context
   const packed = stored.get(`${weight}_packed`)
   if (packed?.dtype === 'I32') return packedIntegers(context, weight, packed.shape)
   const anchor = packed === undefined ? weight : `${weight}_packed`
   const { dtype, shape } = stored.get(anchor) ?? { dtype: undefined, shape: requireShape(stored, anchor) }
   if (dtype === 'U8') return packedFloats(context, weight, anchor, shape)
-  if (dtype === 'I8') {
+  if (dtype === 'I8' && !saysFloats(quantization)) {
     return { weight, anchor, shape, build: () => integers(context, weight, shape) }
   }
   if (dtype === 'F8_E4M3' || dtype === 'F8_E5M2') {
@@ -63,9 +63,16 @@ function unsupported({ configFile, quantization }: StorageContext, what: string)
   })
 }
 
+/** Whether all weights are said to be floats: then 8-bit integers are the codes of 8-bit floats, saved in another type. */
+function saysFloats(quantization: Fields | undefined): boolean {
+  const types = groupsOf(quantization).map(({ type }) => type)
+  return types.length === 0 ? quantization?.['quant_algo'] === 'FP8' : types.every((type) => type === 'float')
+}
+
 /** (w - zero) * scale of whole numbers, by row, tensor or group. */
 function integers(context: StorageContext, weight: string, shape: Shape): Recipe {
   const { stored } = context
+  checkScales(context, weight, shape)
   const scales = overColumns(stored.floats(`${weight}_scale`), shape, `${weight}_scale`)
   const codes = stored.as(weight, 'I8')
   const zero = `${weight}_zero_point`
@@ -76,7 +83,9 @@ function integers(context: StorageContext, weight: string, shape: Shape): Recipe
 }
 
 /** Scales of a tensor, of rows, of groups of columns, or of blocks of rows and columns. */
-function scaleOf({ stored, quantization }: StorageContext, weight: string, shape: Shape): Recipe {
+function scaleOf(context: StorageContext, weight: string, shape: Shape): Recipe {
+  const { stored, quantization } = context
+  checkScales(context, weight, shape)
   const name = `${weight}_scale`
   const scale = stored.floats(name)
   const [rows = 0, columns = 0] = shape
@@ -86,6 +95,39 @@ function scaleOf({ stored, quantization }: StorageContext, weight: string, shape
     return expand(scale, blockRows, blockColumns, shape)
   }
   return overColumns(scale, shape, name)
+}
+
+/**
+ * Checks how many scales a weight has against the strategies of config_groups, where each names one that says it.
+ * @throws MqError TENSOR_SHAPE.
+ */
+function checkScales({ stored, quantization }: StorageContext, weight: string, shape: Shape): void {
+  const counts = groupsOf(quantization).map((weights) => scaleCount(weights, shape))
+  const name = `${weight}_scale`
+  const found = requireShape(stored, name)
+  if (counts.length === 0 || counts.includes(undefined) || counts.includes(elementCount(found))) return
+  throw shapeError(name, found, `${[...new Set(counts)].join(' or ')} values`)
+}
+
+/** How many scales a weight has; undefined where that is not said. */
+function scaleCount(
+  { strategy, group_size: size, block_structure: block }: Fields,
+  [rows = 0, columns = 0]: Shape,
+): number | undefined {
+  switch (strategy) {
+    case 'tensor':
+      return 1
+    case 'channel':
+      return rows
+    case 'group':
+      return typeof size === 'number' && size > 0 ? rows * Math.ceil(columns / size) : undefined
+    case 'block': {
+      const [high, wide]: unknown[] = Array.isArray(block) ? block : []
+      return typeof high === 'number' && typeof wide === 'number' ? Math.ceil(rows / high) * Math.ceil(columns / wide) : undefined
+    }
+    default:
+      return undefined
+  }
 }
 
 /** The block of the first group that names one; 128 x 128 is the only one that is used. */
@@ -138,6 +180,7 @@ function packedIntegers(context: StorageContext, weight: string, [rows = 0, word
     anchor: `${weight}_packed`,
     shape,
     build() {
+      checkScales(context, weight, shape)
       const codes = unpack(stored.packed(`${weight}_packed`), { bits, along: 1, packed: [rows, words * 4], values: shape })
       const index = `${weight}_g_idx`
       const spread = (values: Recipe, name: string): Recipe =>
@@ -145,6 +188,9 @@ function packedIntegers(context: StorageContext, weight: string, [rows = 0, word
           ? overColumns(values, shape, name)
           : takeColumns(reshape(values, [rows, groups]), stored.as(index, 'I32'))
       const stepped = stored.floats(`${weight}_scale`)
+      if (stored.get(index) !== undefined && (scaleShape[0] !== rows || !Number.isInteger(groups))) {
+        throw shapeError(`${weight}_scale`, scaleShape, `${rows} rows of groups`)
+      }
       const scales = spread(stepped, `${weight}_scale`)
       const zero = `${weight}_zero_point`
       if (isAsymmetric(context)) requireShape(stored, zero)
@@ -154,8 +200,8 @@ function packedIntegers(context: StorageContext, weight: string, [rows = 0, word
         return isPlain ? asQ40({ values, codes, scales: reshape(stepped, [rows, groups]) }) : values
       }
       const [zeroRows = 0, zeroColumns = 0] = requireShape(stored, zero)
-      if (zeroColumns !== groups || zeroRows * 32 < rows * bits)
-        throw shapeError(zero, [zeroRows, zeroColumns], `[${(rows * bits) / 32}, ${groups}]`)
+      if (zeroColumns !== groups || zeroRows !== Math.ceil((rows * bits) / 32))
+        throw shapeError(zero, [zeroRows, zeroColumns], `[${Math.ceil((rows * bits) / 32)}, ${groups}]`)
       const zeros = unpack(stored.packed(zero), { bits, along: 0, packed: [zeroRows, groups], values: [rows, groups] })
       return affine(codes, spread(zeros, zero), scales)
     },
@@ -185,8 +231,10 @@ function packedFloats(context: StorageContext, weight: string, anchor: string, p
       if (!sameShape(blocks.shape, [rows, Math.ceil((bytes * 2) / block)])) {
         throw shapeError(name, blocks.shape, `[${rows}, ${Math.ceil((bytes * 2) / block)}]`)
       }
-      const whole = (suffix: string): Recipe =>
-        expand(reshape(stored.floats(weight + suffix), [1, 1]), rows, blocks.shape[1] ?? 1, blocks.shape)
+      const whole = (suffix: string): Recipe => {
+        requireCount(stored, weight + suffix, 1)
+        return expand(reshape(stored.floats(weight + suffix), [1, 1]), rows, blocks.shape[1] ?? 1, blocks.shape)
+      }
       const has = (suffix: string): boolean => stored.get(weight + suffix) !== undefined
       const scales = has('_global_scale')
         ? combine('quotient', blocks, whole('_global_scale'))

@@ -1,5 +1,6 @@
-import { blockScale, mxfp4, reshape, type Shape, sameShape, showShape } from '../../../recipe/index.js'
-import { type Module, requireShape, shapeError, storageOfModules } from './modules.js'
+import { MqError } from '../../../errors/index.js'
+import { blockScale, mxfp4, type Recipe, reshape, type Shape, sameShape, showShape } from '../../../recipe/index.js'
+import { type Module, powersOfTwo, requireShape, shapeError, storageOfModules } from './modules.js'
 import type { StorageKind, StoredTensors } from './types.js'
 
 const scaleSuffix = '.scale'
@@ -37,16 +38,21 @@ function moduleOf(stored: StoredTensors, weight: string, isScaled: boolean): Mod
   const module = { weight, anchor: weight, shape }
   // Tables of experts by token.
   if (dtype === 'I64' || dtype === 'I32') return { ...module, build: () => stored.as(weight, dtype) }
-  if (!isScaled) return undefined
   const [rows = 0, columns = 0] = shape
   const scale = weight.replace(/\.weight$/, scaleSuffix)
+  if (!isScaled) {
+    const isCode = shape.length > 1 && weight.endsWith('.weight') && /^(?:F8_|[IU]8$)/.test(dtype ?? '')
+    if (isCode) throw MqError.of('TENSOR_MISSING', { path: stored.path, tensor: scale })
+    return undefined
+  }
+  const powers = (): Recipe => powersOfTwo(stored, scale, 'DeepSeek V4')
   if (dtype !== 'I8' && dtype !== 'U8') {
     const grid = [Math.ceil(rows / blockSide), Math.ceil(columns / blockSide)]
     return {
       ...module,
       build() {
         requireGrid(stored, scale, grid)
-        return blockScale(stored.floats(weight), reshape(stored.as(scale, 'F8_E8M0'), grid), blockSide, blockSide)
+        return blockScale(stored.floats(weight), reshape(powers(), grid), blockSide, blockSide)
       },
     }
   }
@@ -55,6 +61,7 @@ function moduleOf(stored: StoredTensors, weight: string, isScaled: boolean): Mod
     ...module,
     shape: unpacked,
     build() {
+      powers()
       requireGrid(stored, scale, [rows, (2 * columns) / groupSize])
       return mxfp4(stored.packed(weight), stored.packed(scale), unpacked)
     },

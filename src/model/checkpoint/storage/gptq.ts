@@ -1,6 +1,16 @@
 import { MqError } from '../../../errors/index.js'
 import { add, type Recipe, takeColumns, transpose, unpack } from '../../../recipe/index.js'
-import { affine, asQ40, type Module, overColumns, requireShape, shapeError, storageOfModules } from './modules.js'
+import {
+  affine,
+  asQ40,
+  checkGroups,
+  hasOverrides,
+  type Module,
+  overColumns,
+  requireShape,
+  shapeError,
+  storageOfModules,
+} from './modules.js'
 import type { StorageContext, StorageKind } from './types.js'
 
 const parts = ['.qweight', '.qzeros', '.scales', '.g_idx'] as const
@@ -34,17 +44,28 @@ export const gptq: StorageKind = {
   },
 }
 
-function moduleOf({ stored, quantization }: StorageContext, anchor: string, zerosAreLess: boolean): Module {
+function moduleOf(context: StorageContext, anchor: string, zerosAreLess: boolean): Module {
+  const { stored, quantization } = context
   const base = anchor.slice(0, -'.qweight'.length)
   const [words = 0, out = 0] = requireShape(stored, anchor)
   const scales = requireShape(stored, `${base}.scales`)
   const [groups = 0] = scales
-  const index = stored.get(`${base}.g_idx`)?.shape[0]
+  const indexShape = stored.get(`${base}.g_idx`)?.shape
+  if (indexShape !== undefined && indexShape.length !== 1)
+    throw shapeError(`${base}.g_idx`, indexShape, 'one group for each input')
+  const index = indexShape?.[0]
   const stated = quantization?.['bits']
   const inputs = index ?? (typeof stated === 'number' ? (words * 32) / stated : 0)
   const bits = (words * 32) / inputs
-  if (![2, 3, 4, 8].includes(bits)) throw shapeError(anchor, [words, out], `2, 3, 4 or 8 bits for each of ${inputs} inputs`)
+  const isStated = typeof stated !== 'number' || stated === bits || hasOverrides(quantization)
+  if (![2, 3, 4, 8].includes(bits) || !isStated)
+    throw shapeError(
+      anchor,
+      [words, out],
+      `${typeof stated === 'number' ? stated : '2, 3, 4 or 8'} bits for each of ${inputs} inputs`,
+    )
   if (scales.length !== 2 || scales[1] !== out) throw shapeError(`${base}.scales`, scales, `[groups, ${out}]`)
+  checkGroups(context, `${base}.scales`, groups, inputs)
   return {
     weight: `${base}.weight`,
     anchor,
@@ -58,8 +79,8 @@ function moduleOf({ stored, quantization }: StorageContext, anchor: string, zero
         transposed: true,
       })
       const [zeroRows = 0, zeroWords = 0] = requireShape(stored, `${base}.qzeros`)
-      if (zeroRows !== groups || zeroWords * 32 < out * bits) {
-        throw shapeError(`${base}.qzeros`, [zeroRows, zeroWords], `[${groups}, ${(out * bits) / 32}]`)
+      if (zeroRows !== groups || zeroWords !== Math.ceil((out * bits) / 32)) {
+        throw shapeError(`${base}.qzeros`, [zeroRows, zeroWords], `[${groups}, ${Math.ceil((out * bits) / 32)}]`)
       }
       const zeros = unpack(stored.packed(`${base}.qzeros`), {
         bits,

@@ -10,7 +10,7 @@ import { plain } from './plain.js'
 import type { Storage, StorageContext, StorageKind } from './types.js'
 import { unknownStorage, unsupported } from './unsupported.js'
 
-export type { Storage, StoredTensor, StoredTensors } from './types.js'
+export type { Storage, StorageContext, StoredTensor, StoredTensors } from './types.js'
 
 /** Every way in which weights are kept; the first that recognises a checkpoint reads it. */
 const storages: readonly StorageKind[] = [

@@ -1,4 +1,5 @@
 import { blockScale, reshape } from '../../../recipe/index.js'
+import { requireCount } from './modules.js'
 import type { StorageKind } from './types.js'
 
 const scaleSuffix = '.qscale_weight'
@@ -21,6 +22,7 @@ export const mistralFp8: StorageKind = {
         const scale = name.replace(/\.weight$/, scaleSuffix)
         if (stored.get(name)?.dtype.startsWith('F8_') !== true) return weight
         const [rows = 1, columns = 1] = weight.shape
+        requireCount(stored, scale, 1)
         return blockScale(weight, reshape(stored.floats(scale), [1, 1]), rows, columns)
       },
       notes: [],

@@ -1,5 +1,5 @@
 import { mxfp4 as mxfp4Recipe, sameShape, showShape } from '../../../recipe/index.js'
-import { type Module, requireShape, shapeError, storageOfModules } from './modules.js'
+import { type Module, powersOfTwo, requireShape, shapeError, storageOfModules } from './modules.js'
 import type { StorageKind, StoredTensors } from './types.js'
 
 const blocksSuffix = '_blocks'
@@ -40,6 +40,7 @@ function moduleOf(stored: StoredTensors, anchor: string): Module {
     shape,
     build() {
       const scaleShape = requireShape(stored, weight + scalesSuffix)
+      powersOfTwo(stored, weight + scalesSuffix, 'MXFP4')
       if (!sameShape(scaleShape, blocks)) throw shapeError(weight + scalesSuffix, scaleShape, showShape(blocks))
       return mxfp4Recipe(stored.packed(anchor), stored.packed(weight + scalesSuffix), shape)
     },

@@ -24,13 +24,24 @@ export const plain: StorageKind = {
 const trained: ReadonlySet<string | undefined> = new Set(['F64', 'F32', 'F16', 'BF16'])
 
 /** Undefined where config.json speaks of a quantization and not all matrices are plain. */
-function leftOverNote({ stored, quantization }: StorageContext): readonly string[] | undefined {
-  if (quantization === undefined || Object.keys(quantization).length === 0) return []
+function leftOverNote({ stored, quantization, sectionFile }: StorageContext): readonly string[] | undefined {
   const matrices = stored.names.map((name) => stored.get(name)).filter((tensor) => (tensor?.shape.length ?? 0) > 1)
+  if (quantization === undefined || Object.keys(quantization).length === 0)
+    return unscaledNotes(matrices.map((tensor) => tensor?.dtype))
   if (matrices.length === 0 || !matrices.every((tensor) => trained.has(tensor?.dtype))) return undefined
   const types = [...new Set(matrices.map((tensor) => tensor?.dtype))].join(', ')
   const said = describeQuantization(quantization)
   return [
-    `config.json says that the weights are quantized (${said}), but all of them are plain ${types}: they are taken as they are.`,
+    `${sectionFile} says that the weights are quantized (${said}), but all of them are plain ${types}: they are taken as they are.`,
+  ]
+}
+
+/** A note on 8-bit floats that nothing scales. */
+function unscaledNotes(dtypes: readonly (string | undefined)[]): readonly string[] {
+  const small = dtypes.filter((dtype) => dtype?.startsWith('F8_'))
+  if (small.length === 0) return []
+  const types = [...new Set(small)].join(', ')
+  return [
+    `${small.length} of ${dtypes.length} matrices are ${types} without scales or a quantization_config: their values are taken as they are.`,
   ]
 }

@@ -35,8 +35,13 @@ export interface StorageContext {
   readonly config: Readonly<Record<string, unknown>>
   /** The path or address of config.json, for messages. */
   readonly configFile: string
-  /** `quantization_config` or `compression_config` of config.json, or what hf_quant_config.json says; undefined for none. */
+  /**
+   * `quantization_config` or `compression_config` of config.json, its `quantization` of MLX, or what hf_quant_config.json says; undefined
+   * for none.
+   */
   readonly quantization: Readonly<Record<string, unknown>> | undefined
+  /** The name of the file that `quantization` is from, for messages. */
+  readonly sectionFile: string
   /** The bytes of a small tensor. @throws MqError TENSOR_MISSING, STORAGE_UNSUPPORTED where it is not small. */
   readonly bytesOf: (name: string) => Promise<Uint8Array>
   /** `__metadata__` of the weight files. */

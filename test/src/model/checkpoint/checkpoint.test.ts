@@ -273,12 +273,47 @@ describe('openCheckpoint', () => {
     ['bitsandbytes', { load_in_4bit: true, quant_method: 'bitsandbytes' }],
     ['fp8, e4m3', fp8],
     ['gptq, 4 bits', { quant_method: 'gptq', bits: 4 }],
+    ['awq, 4 bits', { quant_method: 'awq', bits: 4 }],
+    ['compressed-tensors, pack-quantized', { quant_method: 'compressed-tensors', format: 'pack-quantized' }],
+    ['modelopt, NVFP4', { quant_method: 'modelopt', quant_algo: 'NVFP4' }],
+    ['mxfp4', { quant_method: 'mxfp4' }],
+    ['torchao', { quant_method: 'torchao' }],
+    ['quanto', { quant_method: 'quanto' }],
+    ['hqq', { quant_method: 'hqq' }],
+    ['aqlm', { quant_method: 'aqlm' }],
+    ['exl2, 4 bits', { quant_method: 'exl2', bits: 4 }],
+    ['quark', { quant_method: 'quark' }],
+    ['auto-round, 4 bits', { quant_method: 'auto-round', bits: 4 }],
+    ['an unnamed quantization', { weights: 8 }],
+    ['"int8"', 'int8'],
   ])('takes plain weights whose quantization_config was left over, and says so: %s', async (said, quantization_config) => {
     await write({ 'config.json': { quantization_config }, 'model.safetensors': [smallTensor('w', 'BF16', [2, 2])] })
     const checkpoint = await openCheckpoint(folder)
     expect(checkpoint.tensor('w').op).toBe('plain')
     expect(checkpoint.notes).toEqual([
       `config.json says that the weights are quantized (${said}), but all of them are plain BF16: they are taken as they are.`,
+    ])
+  })
+
+  it.each([
+    ['quantization of MLX', 'mlx, 4 bits', { 'config.json': { quantization: { group_size: 64, bits: 4 } } }],
+    [
+      'quantization of MLX, written twice',
+      '4 bits',
+      { 'config.json': { quantization: { bits: 4 }, quantization_config: { bits: 4 } } },
+    ],
+    [
+      'compression_config',
+      'compressed-tensors',
+      { 'config.json': { compression_config: { quant_method: 'compressed-tensors' } } },
+    ],
+    ['section of a text model', 'fp8, e4m3', { 'config.json': { text_config: { quantization_config: fp8 } } }],
+    ['file of ModelOpt', 'modelopt, FP8', { 'config.json': {}, 'hf_quant_config.json': { quantization: { quant_algo: 'FP8' } } }],
+  ])('takes plain weights with a left-over %s, and says so', async (_, said, files) => {
+    await write({ ...files, 'model.safetensors': [smallTensor('w', 'BF16', [2, 2])] })
+    const file = 'hf_quant_config.json' in files ? 'hf_quant_config.json' : 'config.json'
+    expect((await openCheckpoint(folder)).notes).toEqual([
+      `${file} says that the weights are quantized (${said}), but all of them are plain BF16: they are taken as they are.`,
     ])
   })
 
@@ -289,7 +324,11 @@ describe('openCheckpoint', () => {
 
   it('takes FP8 without any description as it is: a plain cast', async () => {
     await write({ 'config.json': {}, 'model.safetensors': [e4m3('w', [1, 2], 0x38, 0x40)] })
-    expect(await values(await openCheckpoint(folder), 'w')).toEqual([1, 2])
+    const checkpoint = await openCheckpoint(folder)
+    expect(await values(checkpoint, 'w')).toEqual([1, 2])
+    expect(checkpoint.notes).toEqual([
+      '1 of 1 matrices are F8_E4M3 without scales or a quantization_config: their values are taken as they are.',
+    ])
   })
 
   it.each(['I8', 'U8', 'I32', 'BOOL'] as const)('refuses weights of %s, naming type and tensor', async (dtype) => {
