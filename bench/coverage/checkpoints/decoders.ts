@@ -14,7 +14,7 @@ import {
 import { rwkvWorldFiles } from './tokenizers/rwkv-world.js'
 import { tekkenFiles } from './tokenizers/tekken.js'
 import { tokenRanksFiles } from './tokenizers/token-ranks.js'
-import { gatedDelta } from './value-rules.js'
+import { gatedDelta, normsAroundZero } from './value-rules.js'
 
 const llama2 = { files: llama2Files(), pre: 'default' }
 const llama3 = { files: llama3Files, pre: 'llama-bpe' }
@@ -48,9 +48,6 @@ const qwenEmbedding = { files: qwenEmbeddingFiles(), pre: 'qwen2' }
 const qwenReranker = { files: qwenRerankerFiles(), pre: 'qwen2' }
 const internLm2 = { files: internLm2Files(), pre: 'default' }
 const phi3 = { files: phi3Files(), pre: 'default' }
-
-/** Norms that multiply by 1 + weight. */
-const normsAroundZero: readonly ValueRule[] = [[/norm\.weight$/, 0, 0.1]]
 
 const mxfp4Scales: readonly ValueRule[] = [[/_scales$/, 124, 1]]
 /** Decays are logarithms of 1 to 16, steps lie around softplus^-1 of a tenth, convolutions are short. */

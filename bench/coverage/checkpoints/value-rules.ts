@@ -7,3 +7,6 @@ export const gatedDelta: readonly ValueRule[] = [
   [/A_log$/, 1.5, 0.5],
   [/visual/, 0, 0.1],
 ]
+
+/** Of norms that multiply by 1 + weight. */
+export const normsAroundZero: readonly ValueRule[] = [[/norm\.weight$/, 0, 0.1]]

@@ -125,7 +125,9 @@ function fullKey(architecture: string, key: string): string {
 }
 
 /** The fields with what transformers fills in. */
-function filledIn(written: Fields, { defaults = {}, classDefaults = {}, derived }: FieldTable, className: string): Fields {
+function filledIn(fieldsWritten: Fields, table: FieldTable, className: string): Fields {
+  const { defaults = {}, classDefaults = {}, derived, respelled } = table
+  const written = respelled === undefined ? fieldsWritten : { ...fieldsWritten, ...respelled(fieldsWritten) }
   const own = Object.hasOwn(classDefaults, className) ? classDefaults[className] : {}
   const present = Object.fromEntries(Object.entries(written).filter(([, value]) => value !== undefined))
   const fields: Fields = { ...defaults, ...own, ...present }

@@ -68,6 +68,8 @@ export interface FieldTable {
   /** What transformers fills in where config.json is silent, for all classes of the family or for one. */
   readonly defaults?: Fields
   readonly classDefaults?: Readonly<Record<string, Fields>>
+  /** Fields of config.json in the spelling that all families share, where the published one is another. */
+  readonly respelled?: (fields: Fields) => Fields
   /** What transformers works out from other fields where one is missing or null. */
   readonly derived?: (fields: Fields, className: string) => Fields
   /** Fields that change the computation and that GGUF has no key for. */
