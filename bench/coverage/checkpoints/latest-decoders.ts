@@ -1,10 +1,11 @@
 import type { CheckpointSpec } from './spec.js'
 import { byteLevelModel } from './tokenizers/byte-level-models.js'
 import { qwenFiles } from './tokenizers/published.js'
-import { normsAroundZero } from './value-rules.js'
+import { channelDecays, normsAroundZero } from './value-rules.js'
 
 const cohere = byteLevelModel('cohere')
 const qwen2 = { files: qwenFiles(), pre: 'qwen2' }
+const remote = 'its code lies with the checkpoint'
 
 /** Models of 2026 that write text. */
 export const latestDecoderSpecs: readonly CheckpointSpec[] = [
@@ -16,7 +17,7 @@ export const latestDecoderSpecs: readonly CheckpointSpec[] = [
     classes: ['Step3p5ForCausalLM'],
     arch: 'step35',
     values: normsAroundZero,
-    withoutTransformers: 'its code lies with the checkpoint',
+    withoutTransformers: remote,
     ...qwen2,
   },
   {
@@ -25,5 +26,14 @@ export const latestDecoderSpecs: readonly CheckpointSpec[] = [
     arch: 'step35',
     values: normsAroundZero,
     ...qwen2,
+  },
+  { name: 'mimo-v2-flash', classes: ['MiMoV2FlashForCausalLM'], arch: 'mimo2', ...qwen2 },
+  { name: 'mimo-v2.5', classes: ['MiMoV2ForCausalLM'], arch: 'mimo2', withoutTransformers: remote, ...qwen2 },
+  {
+    name: 'kimi-linear',
+    classes: ['KimiLinearForCausalLM', 'KimiLinearModel'],
+    arch: 'kimi-linear',
+    values: channelDecays,
+    ...byteLevelModel('kimi'),
   },
 ]

@@ -10,3 +10,10 @@ export const gatedDelta: readonly ValueRule[] = [
 
 /** Of norms that multiply by 1 + weight. */
 export const normsAroundZero: readonly ValueRule[] = [[/norm\.weight$/, 0, 0.1]]
+
+/** Of linear attention with a decay for each channel: logarithms of decays, steps around softplus^-1 of a tenth, short convolutions. */
+export const channelDecays: readonly ValueRule[] = [
+  [/A_log$/, 1.2, 0.5],
+  [/dt_bias$/, -2, 0.5],
+  [/conv1d\.weight$/, 0, 0.4],
+]
