@@ -33,6 +33,12 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
     'blk.1.attn_q_a.weight',
     'blk.2.attn_q_a.weight',
   ],
+  ...Object.fromEntries(
+    ['nemotron-nas', 'decilm-7b'].map((name) => [
+      name,
+      ['those of tokenizer.model, where the converter has a placeholder', 'tokenizer.ggml.scores'],
+    ]),
+  ),
   minicpm3: ['config.json lists a second token that ends a text', 'tokenizer.ggml.eot_token_id'],
   camembert: [
     'its vocabulary is Unigram, which the converter writes as WordPiece, and its first positions are none',
@@ -125,10 +131,9 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
     ]),
   ),
   ...Object.fromEntries(
-    ['dots1', 'llada-moe', 'qwen3.5', 'qwen3.5-text', 'qwen3.5-moe', 'qwen3.5-moe-text', 'qwen3.5-no-mtp'].map((name) => [
-      name,
-      ['only generation_config.json names it', 'tokenizer.ggml.bos_token_id'],
-    ]),
+    ['dots1', 'llada-moe', 'qwen3.5', 'qwen3.5-text', 'qwen3.5-moe', 'qwen3.5-moe-text', 'qwen3.5-no-mtp', 'qwen3.5-bare'].map(
+      (name) => [name, ['only generation_config.json names it', 'tokenizer.ggml.bos_token_id']],
+    ),
   ),
 }
 

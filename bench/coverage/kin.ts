@@ -5,7 +5,7 @@
  * Sources: modeling_bitnet.py of 1bitLLM, modeling_baichuan.py of baichuan-inc, modeling_qwen.py of Qwen 1, modeling_bailing_moe.py of
  * inclusionAI.
  */
-export const kinCases: readonly string[] = ['baichuan', 'bailing-moe', 'bitnet', 'qwen', 'step3-vl']
+export const kinCases: readonly string[] = ['baichuan', 'bailing-moe', 'bitnet', 'decilm-7b', 'qwen', 'step3-vl']
 
 export const kinScript = `
 from safetensors.torch import load_file
@@ -27,6 +27,18 @@ def baichuan(tensors, config):
     # NormHead of Baichuan 2: rows of length 1.
     found['lm_head.weight'] = torch.nn.functional.normalize(found['lm_head.weight'])
     return found
+
+def deci(tensors, config):
+    # Each layer has key-value heads of its own number: all are repeated.
+    heads, found = config['num_attention_heads'], {}
+    for key, value in tensors.items():
+        if key.endswith(('k_proj.weight', 'v_proj.weight')):
+            groups = config['num_key_value_heads_per_layer'][int(key.split('.')[2])]
+            parts = value.reshape(groups, -1, value.shape[1])
+            value = parts.repeat_interleave(heads // groups, 0).reshape(-1, value.shape[1])
+        found[key] = value
+    return found
+def without_scaling(config): return {**config, 'rope_scaling': None}
 
 def qwen_config(config):
     return dict(
@@ -87,6 +99,7 @@ kin = {
     'baichuan': ('LlamaForCausalLM', same, baichuan, same),
     'bailing-moe': ('Qwen2MoeForCausalLM', ling_config, ling, ling_model),
     'bitnet': ('BitNetForCausalLM', same, bitnet, same),
+    'decilm-7b': ('LlamaForCausalLM', without_scaling, deci, same),
     'qwen': ('Qwen2ForCausalLM', qwen_config, qwen, same),
     'step3-vl': ('Qwen3ForCausalLM', text_config, text_tensors, same),
 }

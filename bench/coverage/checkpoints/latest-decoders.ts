@@ -1,10 +1,13 @@
 import type { CheckpointSpec } from './spec.js'
 import { byteLevelModel } from './tokenizers/byte-level-models.js'
-import { qwenFiles } from './tokenizers/published.js'
-import { channelDecays, normsAroundZero } from './value-rules.js'
+import { llama2Files, qwenFiles } from './tokenizers/published.js'
+import { channelDecays, gatedDelta, normsAroundZero } from './value-rules.js'
 
 const cohere = byteLevelModel('cohere')
 const qwen2 = { files: qwenFiles(), pre: 'qwen2' }
+const qwen35 = { files: qwenFiles('qwen35'), pre: 'qwen35' }
+const llama2 = { files: llama2Files(), pre: 'default' }
+
 const remote = 'its code lies with the checkpoint'
 
 /** Models of 2026 that write text. */
@@ -36,4 +39,24 @@ export const latestDecoderSpecs: readonly CheckpointSpec[] = [
     values: channelDecays,
     ...byteLevelModel('kimi'),
   },
+  {
+    name: 'minimax-m3',
+    classes: ['MiniMaxM3SparseForConditionalGeneration'],
+    arch: 'minimax-m3',
+    values: normsAroundZero,
+    plainConfig: 'transformers takes sparse_attention_config apart, and the converter then misses it',
+    ...byteLevelModel('miniMax'),
+  },
+  {
+    name: 'minimax-m3-text',
+    classes: ['MiniMaxM3SparseForCausalLM'],
+    arch: 'minimax-m3',
+    values: normsAroundZero,
+    plainConfig: 'transformers takes sparse_attention_config apart, and the converter then misses it',
+    withoutTransformers: 'it has another name for the class',
+    ...byteLevelModel('miniMax'),
+  },
+  { name: 'nemotron-nas', classes: ['DeciLMForCausalLM'], arch: 'deci', withoutTransformers: remote, ...llama2 },
+  { name: 'decilm-7b', classes: ['DeciLMForCausalLM'], arch: 'deci', withoutTransformers: remote, ...llama2 },
+  { name: 'qwen3.5-bare', classes: ['Qwen3_5TextModel'], arch: 'qwen35', encoder: true, values: gatedDelta, ...qwen35 },
 ]
