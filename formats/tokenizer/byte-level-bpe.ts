@@ -2,8 +2,10 @@ import { FormatError } from '../format-error.js'
 import type { MetadataValue } from '../gguf/types.js'
 import { readAddedTokens } from './added-tokens.js'
 import { chatTemplates } from './chat-template.js'
+import { coarserSplitNotes } from './coarser-split.js'
 import { mergeNotes } from './ignored-merges.js'
 import { asObject, type JsonObject } from './json.js'
+import type { KnownPreTokenizer } from './known-pre-tokenizers.js'
 import { normalizerEntries, normalizerProblem } from './normalizer.js'
 import { preTokenizerSteps, recognisePreTokenizer } from './pre-tokenizer.js'
 import { checkPreTokenizerName } from './pre-tokenizer-names.js'
@@ -48,7 +50,7 @@ function byteLevelMetadata(files: TokenizerFiles, options: TokenizerOptions): To
   const ids = readVocabularyIds(model, file)
   const added = readAddedTokens(tokenizer, config ?? {}, ids, options.vocabularySize, file)
   const addedTexts = new Set(added.tokens.map(({ content }) => content))
-  const pre = preTokenizerOf(tokenizer, addedTexts, options, file)
+  const { name: pre, alone } = preTokenizerOf(tokenizer, addedTexts, options, file)
   const { tokens, types } = buildVocabulary(ids, added.tokens, options.vocabularySize, file)
   const merges = readMerges(model, file)
   const templates = chatTemplates(files)
@@ -67,7 +69,14 @@ function byteLevelMetadata(files: TokenizerFiles, options: TokenizerOptions): To
   const own = [...ids.keys()].filter((text) => !addedTexts.has(text))
   return {
     entries,
-    notes: [...added.notes, ...splitNotes(config), ...mergeNotes(model, pre, own, merges), ...special.notes, ...templates.notes],
+    notes: [
+      ...added.notes,
+      ...splitNotes(config),
+      ...coarserSplitNotes(pre, alone, own),
+      ...mergeNotes(model, pre, own, merges),
+      ...special.notes,
+      ...templates.notes,
+    ],
   }
 }
 
@@ -77,12 +86,13 @@ function preTokenizerOf(
   texts: ReadonlySet<string>,
   { pre: given, preNames = {} }: TokenizerOptions,
   file: string,
-): string {
-  if (given !== undefined) return checkPreTokenizerName(given, file)
+): Pick<KnownPreTokenizer, 'name' | 'alone'> {
+  if (given !== undefined) return { name: checkPreTokenizerName(given, file) }
   const problem = normalizerProblem(tokenizer['normalizer']) ?? prefixProblem(tokenizer['pre_tokenizer'])
   if (problem !== undefined) throw new FormatError('PRE_TOKENIZER_UNKNOWN', { file, problem })
   const found = recognisePreTokenizer(tokenizer['pre_tokenizer'], (text) => texts.has(text), file)
-  return (Object.hasOwn(preNames, found) ? preNames[found] : undefined) ?? found
+  const { name } = found
+  return { ...found, name: (Object.hasOwn(preNames, name) ? preNames[name] : undefined) ?? name }
 }
 
 /** A split that transformers puts in the place of that of tokenizer.json. */

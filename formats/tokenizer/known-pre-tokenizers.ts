@@ -6,6 +6,8 @@ export interface KnownPreTokenizer {
   readonly regexes: readonly string[]
   /** An added token that tells it from another with the same expressions; the more particular stands first. */
   readonly token?: string
+  /** What the expressions split off alone and llama.cpp does not: tokens are the same unless one holds it with other characters. */
+  readonly alone?: RegExp
 }
 
 /** GPT-2's split: what the step ByteLevel does unless it is told not to. */
@@ -13,6 +15,9 @@ export const classicSplit = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+
 
 /** Runs of what Hugging Face tokenizers take for punctuation: Unicode's, and all of ASCII. */
 export const punctuationRuns = String.raw`[\p{P}$+<=>^~|\`]+`
+
+/** The same marks one by one. */
+export const eachPunctuation = String.raw`[\p{P}$+<=>^~|\`]`
 
 const contraction = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 const spaces = String.raw`\s*[\r\n]+|\s+(?!\S)|\s+`
@@ -103,6 +108,11 @@ export const knownPreTokenizers: readonly KnownPreTokenizer[] = [
   },
   { name: 'minicpm5', regexes: [threeDigits, words(String.raw`\p{N}+`)] },
   { name: 'falcon', regexes: [punctuationRuns, classicSplit, String.raw`\p{N}+`, '[0-9][0-9][0-9]'] },
+  {
+    name: 'falcon-h1',
+    regexes: [eachPunctuation, words(threeDigits), digit],
+    alone: /[\p{P}$+<=>^~|`\p{N}]/u,
+  },
   { name: 'starcoder', regexes: [digit, classicSplit], token: '<fim_prefix>' },
   { name: 'smollm', regexes: [digit, classicSplit] },
   { name: 'gpt-2', regexes: [classicSplit] },

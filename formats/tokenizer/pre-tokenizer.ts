@@ -1,15 +1,21 @@
 import { FormatError } from '../format-error.js'
 import { asObject, asText, type JsonObject } from './json.js'
-import { classicSplit, knownPreTokenizers, punctuationRuns } from './known-pre-tokenizers.js'
+import {
+  classicSplit,
+  eachPunctuation,
+  type KnownPreTokenizer,
+  knownPreTokenizers,
+  punctuationRuns,
+} from './known-pre-tokenizers.js'
 import { stepsOf } from './steps.js'
 
 /**
- * llama.cpp's name of the way a tokenizer cuts text before merging, recognised from the regular expressions of tokenizer.json. It
+ * The way in which a tokenizer splits text before merging, with llama.cpp's name of it, recognised from the regular expressions of tokenizer.json. It
  * depends on no vocabulary, unlike llama.cpp's converter, which compares a hash of token ids.
  * @param tokens whether a text is one of the tokenizer's own (added) tokens: some names differ in nothing else.
  * @throws FormatError PRE_TOKENIZER_UNKNOWN, saying what was found.
  */
-export function recognisePreTokenizer(preTokenizer: unknown, tokens: (text: string) => boolean, file: string): string {
+export function recognisePreTokenizer(preTokenizer: unknown, tokens: (text: string) => boolean, file: string): KnownPreTokenizer {
   const steps = preTokenizerSteps(preTokenizer).flatMap((step) => splitsOf(step, file))
   const found = knownPreTokenizers.find(
     ({ regexes, token }) =>
@@ -19,7 +25,7 @@ export function recognisePreTokenizer(preTokenizer: unknown, tokens: (text: stri
   )
   if (found === undefined)
     throw unknown(file, `it splits text by ${steps.map((step) => shorten(step)).join(', then ') || 'nothing'}`)
-  return found.name
+  return found
 }
 
 /** The steps of a pre-tokenizer in a row, however they are nested. */
@@ -44,8 +50,14 @@ function splitsOf(preTokenizer: JsonObject, file: string): string[] {
     case 'Digits':
       return [canonical(preTokenizer['individual_digits'] === true ? String.raw`\p{N}` : String.raw`\p{N}+`)]
     case 'Punctuation':
-      if (preTokenizer['behavior'] === 'Contiguous') return [canonical(punctuationRuns)]
-      throw unknown(file, `it splits punctuation with the behavior ${JSON.stringify(preTokenizer['behavior'] ?? 'Isolated')}`)
+      switch (preTokenizer['behavior'] ?? 'Isolated') {
+        case 'Contiguous':
+          return [canonical(punctuationRuns)]
+        case 'Isolated':
+          return [canonical(eachPunctuation)]
+        default:
+          throw unknown(file, `it splits punctuation with the behavior ${JSON.stringify(preTokenizer['behavior'])}`)
+      }
     case 'ByteLevel':
       return preTokenizer['use_regex'] === false ? [] : [canonical(classicSplit)]
     default:

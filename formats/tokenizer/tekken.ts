@@ -119,7 +119,7 @@ function readRanks(tekken: JsonObject, count: number, file: string): ReadonlyMap
 function preTokenizerOf(config: JsonObject, given: string | undefined, file: string): string {
   if (given !== undefined) return checkPreTokenizerName(given, file)
   const split = { type: 'Split', pattern: { Regex: asText(config['pattern']) }, behavior: 'Isolated', invert: false }
-  return recognisePreTokenizer(split, () => false, file)
+  return recognisePreTokenizer(split, () => false, file).name
 }
 
 function buildTokens(

@@ -75,6 +75,36 @@ describe('the pre-tokenizer', () => {
     expect(nameOf(preTokenizer, addedTokens)).toBe(name)
   })
 
+  describe('falcon-h1, which llama.cpp splits as Llama 3', () => {
+    const falconH1 = sequence({ type: 'Punctuation', behavior: 'Isolated' }, split(llama3), digits, byteLevel)
+    const notesOf = (tokens: readonly string[]): readonly string[] => {
+      const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]))
+      const tokenizer = {
+        model: { type: 'BPE', vocab, merges: ['a b'], ignore_merges: true },
+        pre_tokenizer: falconH1,
+        added_tokens: [],
+      }
+      const { notes } = tokenizerMetadata({ pathOf: (name) => name, tokenizer, config: { eos_token: 'a' } }, {})
+      return notes
+    }
+
+    it('is known by its expressions', () => {
+      expect(nameOf(falconH1)).toBe('falcon-h1')
+      expect(nameOf(sequence({ type: 'Punctuation' }, split(llama3), digits, byteLevel))).toBe('falcon-h1')
+    })
+
+    it('is taken without a word where no token joins a digit or a mark to another character', () => {
+      // The last is a full stop of Chinese, of three bytes.
+      expect(notesOf(['a', 'b', 'ab', '\u0120a', '1', '.', '\u00e3\u0122\u0124'])).toEqual([])
+    })
+
+    it('is noted where one does', () => {
+      expect(notesOf(['a', '1', '12', '.', '\u0120.', 'b', 'ab'])).toEqual([
+        'llama.cpp does not split off each digit and punctuation mark as tokenizer.json does (pre-tokenizer falcon-h1): 2 tokens that join one to other characters (such as "12", " .") are used where the tokenizer would not.',
+      ])
+    })
+  })
+
   it('is the same where matches are kept by removing what lies between', () => {
     expect(nameOf(sequence({ ...split(llama3), behavior: 'Removed', invert: true }, byteLevel))).toBe('llama-bpe')
   })

@@ -518,7 +518,6 @@ const models = {
   },
   falconH1: {
     pre: 'falcon-h1',
-    given: true,
     added: ['<|begin_of_text|>', '<|pad|>', '<|end_of_text|>', '<|im_start|>', '<|im_end|>'],
     config: {
       ...fast,

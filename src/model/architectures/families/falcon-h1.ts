@@ -92,7 +92,8 @@ export const falconH1: Family = {
     const keys = keyValueHeads * headLength
     const queries = heads * headLength
     const attentionIn = factor('attention_in_multiplier')
-    const key = (input: Recipe): Recipe => attentionIn(factor('key_multiplier')(input))
+    const keyFactor = factor('key_multiplier')
+    const key = (input: Recipe): Recipe => attentionIn(keyFactor(input))
     const plain = (
       from: string,
       to: string,
@@ -112,7 +113,7 @@ export const falconH1: Family = {
         ...mamba2('mamba', stateSpaceOf(config), {
           convolutionBias: true,
           norm: config.get(flag, 'mamba_rms_norm'),
-          input: (input) => scaledParts(config, input),
+          input: scaledParts(config),
           output: factor('ssm_out_multiplier'),
         }),
         ...plain('feed_forward.gate_proj', 'ffn_gate', [feedForward, hidden], scaled(gate)),
@@ -158,16 +159,20 @@ function stateSpaceOf(config: ModelConfig): Mamba2Dimensions {
 }
 
 /** Rows of the input projection: gate, inner stream, B, C and step have multipliers of their own. */
-function scaledParts(config: ModelConfig, input: Recipe): Recipe {
+function scaledParts(config: ModelConfig): (input: Recipe) => Recipe {
   const { inner, groups, state } = stateSpaceOf(config)
-  const all = scaled(config.get(finite, 'ssm_in_multiplier'))(input)
+  const whole = scaled(config.get(finite, 'ssm_in_multiplier'))
+  const multipliers = config.get(factors(5), 'ssm_multipliers')
   const lengths = [inner, inner, groups * state, groups * state, Number.POSITIVE_INFINITY]
-  let end = 0
-  return concat(
-    config.get(factors(5), 'ssm_multipliers').map((factor, part) => {
-      const start = end
-      end = Math.min(input.shape[0] as number, start + (lengths[part] as number))
-      return scaled(factor)(slice(all, 0, start, end))
-    }),
-  )
+  return (input) => {
+    const all = whole(input)
+    let end = 0
+    return concat(
+      multipliers.map((factor, part) => {
+        const start = end
+        end = Math.min(input.shape[0] as number, start + (lengths[part] as number))
+        return scaled(factor)(slice(all, 0, start, end))
+      }),
+    )
+  }
 }
