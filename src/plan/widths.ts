@@ -62,7 +62,7 @@ export function inputsOfPlan<Given extends Inputs>(inputs: Given, blueprint: Blu
  * Plans the model with the requested widths; with `auto`, plans the original model, and forms with wider feed-forward layers, with a wider residual
  * stream, and with more heads, and returns the plan with the lowest expected loss at equal bytes (docs/experiments.md, 9).
  * @param planOf plans one of them.
- * @throws MqError WIDTH_FIXED, OPTION_INVALID, and what planOf throws for the model as it is.
+ * @throws MqError WIDTH_FIXED, OPTION_INVALID, and what planOf throws: where no form fits the budget, for the form of the lowest minimum.
  */
 export async function* chooseWidths(
   blueprint: Blueprint,
@@ -78,7 +78,7 @@ export async function* chooseWidths(
   if (request === 'always') return yield* plain(usefulChanges(blueprint))
   if (request !== 'auto') return yield* plain(request)
   const tried: Tried[] = []
-  let impossible: unknown
+  let impossible: MqError | undefined
   for (const widths of candidatesOf(blueprint)) {
     if (tried[0] !== undefined && !mayGain(blueprint, tried[0])) break
     try {
@@ -86,7 +86,7 @@ export async function* chooseWidths(
       tried.push({ widths, model, result: yield* planOf(model) })
     } catch (error) {
       if (!isObstacle(error)) throw error
-      impossible = error
+      impossible = impossible === undefined || minBytesOf(error) < minBytesOf(impossible) ? error : impossible
     }
   }
   const [first, ...others] = tried
@@ -130,8 +130,13 @@ function mayGain(blueprint: Blueprint, { widths, result: { plan } }: Tried): boo
 }
 
 /** Whether an error excludes one of the widened models only: its budget is impossible, or a width is fixed. */
-function isObstacle(error: unknown): boolean {
+function isObstacle(error: unknown): error is MqError {
   return error instanceof MqError && (error.code === 'BUDGET_IMPOSSIBLE' || error.code === 'WIDTH_FIXED')
+}
+
+/** The smallest size of a form that does not fit its budget; of no use where a width is fixed. */
+function minBytesOf({ details: { minBytes } }: MqError): number {
+  return typeof minBytes === 'number' ? minBytes : Number.POSITIVE_INFINITY
 }
 
 function withWidths(plan: Plan, widths: Widths): Plan {

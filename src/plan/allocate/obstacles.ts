@@ -16,6 +16,8 @@ export interface Obstacles {
   readonly obstacles: string
   /** To end the list of what can be done: widths to grow, where rows are in the way. */
   readonly widening: string
+  /** Minimum size of all tensors, in bytes: compares forms of one model. */
+  readonly minBytes: number
 }
 
 /**
@@ -57,6 +59,7 @@ export function obstaclesOf(
   const widths = wideningAdvice(blueprint, shares.find(({ obstacle }) => obstacle === 'width')?.tensors ?? [])
   return {
     obstacles: parts.length === 0 ? 'no type has fewer bits' : parts.join(', '),
+    minBytes,
     widening: widths === '' ? '' : `; or widen ${widths} with zeros: docs/widening.md`,
   }
 }
