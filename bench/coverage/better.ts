@@ -39,6 +39,18 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
       ['those of tokenizer.model, where the converter has a placeholder', 'tokenizer.ggml.scores'],
     ]),
   ),
+  ...Object.fromEntries(
+    ['minicpm-v4.6', 'minicpm-v4.7'].map((name) => [
+      name,
+      [
+        'layers for multi-token prediction are left out and not counted; only generation_config.json names the first token',
+        'qwen35.block_count',
+        'qwen35.nextn_predict_layers',
+        'qwen35.attention.recurrent_layers',
+        'tokenizer.ggml.bos_token_id',
+      ],
+    ]),
+  ),
   minicpm3: ['config.json lists a second token that ends a text', 'tokenizer.ggml.eot_token_id'],
   camembert: [
     'its vocabulary is Unigram, which the converter writes as WordPiece, and its first positions are none',

@@ -59,4 +59,13 @@ export const latestDecoderSpecs: readonly CheckpointSpec[] = [
   { name: 'nemotron-nas', classes: ['DeciLMForCausalLM'], arch: 'deci', withoutTransformers: remote, ...llama2 },
   { name: 'decilm-7b', classes: ['DeciLMForCausalLM'], arch: 'deci', withoutTransformers: remote, ...llama2 },
   { name: 'qwen3.5-bare', classes: ['Qwen3_5TextModel'], arch: 'qwen35', encoder: true, values: gatedDelta, ...qwen35 },
+  {
+    name: 'deepseek-ocr',
+    classes: ['DeepseekOCRForCausalLM', 'UnlimitedOCRForCausalLM'],
+    arch: 'deepseek2-ocr',
+    withoutTransformers: remote,
+    ...qwen2,
+  },
+  { name: 'minicpm-v4.6', classes: ['MiniCPMV4_6ForConditionalGeneration'], arch: 'qwen35', values: gatedDelta, ...qwen35 },
+  { name: 'minicpm-v4.7', classes: ['MiniCPMV4_7ForConditionalGeneration'], arch: 'qwen35', values: gatedDelta, ...qwen35 },
 ]

@@ -4,13 +4,14 @@ import { count, listOf, type ModelConfig, size, word } from '../config.js'
 import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { gatedDelta, gatedDeltaKeys, gatedDeltaOf } from '../gated-delta.js'
-import { uint32 } from '../metadata.js'
+import { text, uint32 } from '../metadata.js'
 import { predictionLayers, predictionTensors } from '../mtp.js'
 import { poolingKeys } from '../pooling.js'
 import { qwenDefaults } from '../qwen.js'
 import { rotatedPart } from '../rope.js'
 import { blocks, norm, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family, FieldTable, Quirks } from '../types.js'
+import { words } from '../words.js'
 
 const shifted = { transform: plusOne }
 
@@ -49,6 +50,19 @@ const quirks: Quirks = {
   separableMtp: true,
   rename: (name, config) => mainName(name.replace(/^(?=(?:layers|embed_tokens|norm)\.)/, 'model.'), config),
 }
+
+const pictureFields = words(`
+  insert_layer_id image_size drop_vision_last_layer downsample_mode merge_kernel_size merger_times patch_size image_start_id image_end_id
+  slice_start_id slice_end_id newline_id
+`)
+
+const pictureQuirks: Quirks = {
+  layers: blocksOf,
+  rename: (name) => name.replace(/^(?=(?:layers|embed_tokens|norm)\.)/, 'model.'),
+  leaveOut: (name) => (/^(?:model\.)?mtp\./.test(name) ? 'of layers for multi-token prediction' : undefined),
+}
+
+const timeLast: Entry = ['rope.section_order', text('zyxt')]
 
 /** Qwen3-Next: linear attention by a gated delta rule, full attention with an output gate in each fourth layer, many experts. */
 export const qwen3next: Family = {
@@ -107,6 +121,32 @@ export const qwen35moe: Family = {
   widths: { feedForward: true, embedding: 'stream' },
 }
 
+/** MiniCPM-V 4.6: Qwen 3.5 behind an encoder of pictures. Its layers for multi-token prediction are not converted. */
+export const miniCpmV46: Family = {
+  ...qwen35,
+  classes: ['MiniCPMV4_6ForConditionalGeneration'],
+  fields: { ...qwen35.fields, ignored: [...ignored, ...pictureFields] },
+  quirks: pictureQuirks,
+}
+
+/** MiniCPM-V 4.7: the same, whose third axis of rotation is the time. */
+export const miniCpmV47: Family = {
+  ...miniCpmV46,
+  classes: ['MiniCPMV4_7ForConditionalGeneration'],
+  applies: ({ num_experts: experts }) => experts === undefined,
+  keys: async (config) => [...(await qwen35.keys(config)), timeLast],
+}
+
+/** The same with experts. */
+export const miniCpmV47Moe: Family = {
+  ...qwen35moe,
+  classes: ['MiniCPMV4_7ForConditionalGeneration'],
+  applies: ({ num_experts: experts }) => experts !== undefined,
+  fields: { ...qwen35moe.fields, ignored: [...ignored, ...pictureFields] },
+  keys: async (config) => [...(await qwen35moe.keys(config)), timeLast],
+  quirks: pictureQuirks,
+}
+
 /** transformers writes them where config.json does not. */
 function layerTypes({ num_hidden_layers: layers, full_attention_interval: interval }: FieldTable['defaults'] & object): {
   readonly layer_types?: readonly string[]
@@ -128,7 +168,9 @@ function blocksOf(config: ModelConfig): number {
 }
 
 function predictions(config: ModelConfig): number {
-  return config.className.endsWith('TextModel') ? 0 : predictionLayers(config, storedPredictions(config))
+  return config.className.endsWith('TextModel') || config.className.startsWith('MiniCPMV')
+    ? 0
+    : predictionLayers(config, storedPredictions(config))
 }
 
 const withAll = (config: ModelConfig): ModelConfig => config.with({ num_hidden_layers: blocksOf(config) })
