@@ -61,7 +61,7 @@ export { euroBert, jinaBertV2, neoBert, nomicBert, nomicBertMoe } from './more-b
 export { mpt } from './mpt.js'
 export { nanbeige } from './nanbeige.js'
 export { nemotron } from './nemotron.js'
-export { nemotronH, nemotronHMoe } from './nemotron-h.js'
+export { nemotronH, nemotronHMoe, nemotronHPuzzle } from './nemotron-h.js'
 export { olmo, olmo2, olmoe } from './olmo.js'
 export { openelm } from './openelm.js'
 export { orion } from './orion.js'

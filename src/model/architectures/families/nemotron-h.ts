@@ -1,6 +1,7 @@
+import * as v from 'valibot'
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, counts, type Dimensions, dimensionsOf, floatKey, names, present } from '../base.js'
-import { count, countOrNone, type Fields, flag, listOf, type ModelConfig, size, word } from '../config.js'
+import { count, countOrNone, type Fields, flag, isFields, listOf, type ModelConfig, size, word } from '../config.js'
 import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { boundedExperts } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
@@ -82,7 +83,7 @@ export const nemotronH: Family = {
     ...hybridKeys(config),
     ['feed_forward_length', widths(config, 'mlp', config.get(size, ...names.feedForward))],
   ],
-  tensors: tensorsOf,
+  tensors: (config) => tensorsOf(config),
   quirks,
   widths: { feedForward: true, embedding: 'stream' },
 }
@@ -99,22 +100,70 @@ export const nemotronHMoe: Family = {
     ...countKey(config, 'expert_used_count', 'num_experts_per_tok'),
     ...countKey(config, 'expert_feed_forward_length', 'moe_intermediate_size'),
     ...countKey(config, 'expert_shared_feed_forward_length', 'moe_shared_expert_intermediate_size'),
-    ...countKey(config, 'expert_count', 'n_routed_experts'),
-    ...countKey(config, 'expert_shared_count', 'n_shared_experts'),
-    ...present('expert_weights_norm', config.find(flag, 'norm_topk_prob'), bool),
-    ...floatKey(config, 'expert_weights_scale', 'routed_scaling_factor'),
-    ...countKey(config, 'expert_group_count', 'n_group'),
-    ...countKey(config, 'moe_latent_size', 'moe_latent_size'),
+    ...expertKeys(config),
     ...(predictionsOf(config) > 0 ? [['nextn_predict_layers', uint32(predictionsOf(config))] as const] : []),
   ],
-  tensors: tensorsOf,
+  tensors: (config) => tensorsOf(config),
   roles: { ffn_latent_down: 'other', ffn_latent_up: 'other' },
   quirks,
   widths: { feedForward: true, embedding: 'stream' },
 }
 
-function hasExperts({ num_experts_per_tok: used }: Fields): boolean {
-  return used !== undefined && used !== null
+/** Layers of their own widths (Puzzle) say how many experts each uses. */
+function hasExperts({ num_experts_per_tok: used, block_configs: configs }: Fields): boolean {
+  return (used !== undefined && used !== null) || Array.isArray(configs)
+}
+
+const puzzleBlock = v.looseObject({
+  block_type: word,
+  moe_intermediate_size: v.nullish(size),
+  num_experts_per_tok: v.nullish(count),
+})
+
+/** One value for each layer of what its configuration says; 0 for layers without experts. */
+function ofBlocks(config: ModelConfig, field: 'moe_intermediate_size' | 'num_experts_per_tok'): number[] {
+  return config.get(listOf(puzzleBlock), 'block_configs').map((block) => block[field] ?? 0)
+}
+
+/** Nemotron 3 Puzzle: layers with experts of several widths, of which tokens use several numbers. */
+export const nemotronHPuzzle: Family = {
+  ...nemotronHMoe,
+  classes: ['NemotronHPuzzleForCausalLM'],
+  applies: undefined,
+  fields: {
+    ...nemotronHMoe.fields,
+    // The list of blocks is what counts; its layers for multi-token prediction have a form that llama.cpp does not know.
+    respelled: ({ block_configs: configs }) => ({
+      ...(Array.isArray(configs) && {
+        layers_block_type: configs.map((block: unknown) => (isFields(block) ? block['block_type'] : undefined)),
+        num_hidden_layers: configs.length,
+      }),
+      hybrid_override_pattern: undefined,
+      num_nextn_predict_layers: 0,
+    }),
+    ignored: [...(nemotronHMoe.fields?.ignored ?? []), 'mtp_block_configs', 'num_experts_per_tok', 'moe_intermediate_size'],
+  },
+  keys: (config) => {
+    const widths = counts(ofBlocks(config, 'moe_intermediate_size'))
+    return [
+      ...hybridKeys(config),
+      ['feed_forward_length', widths],
+      ['expert_feed_forward_length', widths],
+      ['expert_used_count', counts(ofBlocks(config, 'num_experts_per_tok'))],
+      ...countKey(config, 'expert_shared_feed_forward_length', 'moe_shared_expert_intermediate_size'),
+      ...expertKeys(config),
+    ]
+  },
+  tensors: (config) => tensorsOf(config, ofBlocks(config, 'moe_intermediate_size')),
+  widths: undefined,
+  quirks: {
+    ...quirks,
+    separableMtp: false,
+    rename: (name, config) =>
+      oneName(name, config)
+        .replace(/^model\.(?=embeddings\.|norm_f\.)/, 'backbone.')
+        .replace('.e_score_correction.bias', '.e_score_correction_bias'),
+  },
 }
 
 /** Layers of the output that predict a further token. */
@@ -179,6 +228,17 @@ function stateSpaceOf(config: ModelConfig): Mamba2Dimensions {
   }
 }
 
+function expertKeys(config: ModelConfig): Entry[] {
+  return [
+    ...countKey(config, 'expert_count', 'n_routed_experts'),
+    ...countKey(config, 'expert_shared_count', 'n_shared_experts'),
+    ...present('expert_weights_norm', config.find(flag, 'norm_topk_prob'), bool),
+    ...floatKey(config, 'expert_weights_scale', 'routed_scaling_factor'),
+    ...countKey(config, 'expert_group_count', 'n_group'),
+    ...countKey(config, 'moe_latent_size', 'moe_latent_size'),
+  ]
+}
+
 /** One value for each layer: that of its kind, 0 for the others; a layer that predicts has attention and experts. */
 function widths(config: ModelConfig, kind: Kind, width: number): Entry[1] {
   const predicting = kind === 'mlp' ? [] : Array.from({ length: predictionsOf(config) }, () => width)
@@ -207,11 +267,15 @@ function hybridKeys(config: ModelConfig): Entry[] {
   ]
 }
 
-function tensorsOf(config: ModelConfig): TensorMapping[] {
+/** @param expertWidths of each layer, where they are not the same. */
+function tensorsOf(config: ModelConfig, expertWidths?: readonly number[]): TensorMapping[] {
   const all = kindsOf(config)
   const dimensions = { ...dimensionsOf(config), headLength: config.get(count, 'head_dim', 'attention_head_dim') }
   const { hidden } = dimensions
-  const moe = (experts: number): TensorMapping[] => (experts > 0 ? expertTensors(config, experts, hidden) : [])
+  const moe = (experts: number, layer?: number): TensorMapping[] => {
+    const width = expertWidths?.[layer ?? 0] ?? config.get(size, 'moe_intermediate_size')
+    return experts > 0 ? expertTensors(config, experts, hidden, width) : []
+  }
   const predicting = predictionsOf(config)
   const experts = hasExperts(config.fields)
     ? boundedExperts(config, all.filter((kind) => kind === 'moe').length + predicting, 'n_routed_experts')
@@ -220,7 +284,7 @@ function tensorsOf(config: ModelConfig): TensorMapping[] {
     mamba: () => mamba2('mixer', stateSpaceOf(config), { convolutionBias: true }),
     attention: () => attentionTensors(dimensions),
     mlp: () => plainFeedForward('mixer', hidden, config.get(size, ...names.feedForward), { bias: false }),
-    moe: () => moe(experts),
+    moe: (layer: number) => moe(experts, layer),
   }
   return [
     ...embeddingAndOutputTensors(
@@ -228,7 +292,7 @@ function tensorsOf(config: ModelConfig): TensorMapping[] {
       { hidden, vocabulary: vocabulary(config) },
       { root: 'backbone.', embedding: 'embeddings', norm: 'norm_f' },
     ),
-    ...blocks('model.layers', all.length, (layer) => [norm('norm', 'attn_norm', hidden), ...parts[all[layer] as Kind]()]),
+    ...blocks('model.layers', all.length, (layer) => [norm('norm', 'attn_norm', hidden), ...parts[all[layer] as Kind](layer)]),
     ...(predicting === 0 ? [] : predictionTensors(dimensions, all.length, moe(experts))),
   ]
 }
@@ -238,8 +302,7 @@ function attentionTensors(dimensions: Dimensions): TensorMapping[] {
 }
 
 /** Experts of two matrices with a squared ReLU between, one that every token passes, and where they are latent a way in and out. */
-function expertTensors(config: ModelConfig, experts: number, hidden: number): TensorMapping[] {
-  const width = config.get(size, 'moe_intermediate_size')
+function expertTensors(config: ModelConfig, experts: number, hidden: number, width: number): TensorMapping[] {
   const shared = config.get(size, 'moe_shared_expert_intermediate_size') * (config.find(countOrNone, 'n_shared_experts') ?? 1)
   const latent = config.find(size, 'moe_latent_size')
   const inner = latent ?? hidden
