@@ -2,10 +2,9 @@
  * Classes whose own code lies with the checkpoint, and the class of transformers that computes the same once its tensors are renamed, split or
  * prepared as that code does. By name of the case: class, what config.json becomes, what the tensors become, what is done to the model.
  *
- * Sources: modeling_bitnet.py of 1bitLLM, modeling_baichuan.py of baichuan-inc, modeling_qwen.py of Qwen 1, modeling_bailing_moe.py of
- * inclusionAI.
+ * Source of what that code does: llama.cpp's converter, v0.7.0, and the published names and shapes of tensors.
  */
-export const kinCases: readonly string[] = ['baichuan', 'bailing-moe', 'bitnet', 'decilm-7b', 'qwen', 'step3-vl']
+export const kinCases: readonly string[] = ['baichuan', 'bailing-moe', 'bitnet', 'decilm-7b', 'deepseek-ocr', 'qwen', 'step3-vl']
 
 export const kinScript = `
 from safetensors.torch import load_file
@@ -67,6 +66,26 @@ def text_config(config): return {**{key: value for key, value in config.items() 
 def text_tensors(tensors, config):
     return {key.replace('model.language_model.', 'model.'): value for key, value in tensors.items() if 'vision' not in key and 'vit_' not in key}
 
+def stack_experts(found, config):
+    for layer in range(config['num_hidden_layers']):
+        prefix = f'model.layers.{layer}.mlp.experts.'
+        if prefix + '0.up_proj.weight' not in found: continue
+        take = lambda kind: [found.pop(f'{prefix}{expert}.{kind}_proj.weight') for expert in range(config['num_experts'])]
+        found[prefix + 'gate_up_proj'] = torch.stack([torch.cat(pair) for pair in zip(take('gate'), take('up'))])
+        found[prefix + 'down_proj'] = torch.stack(take('down'))
+
+def ocr_config(config):
+    dropped = ('vision_config', 'language_config', 'projector_config')
+    return {**{key: value for key, value in config.items() if key not in dropped}, 'qkv_bias': False, 'decoder_sparse_step': 1,
+        'head_dim': config['hidden_size'] // config['num_attention_heads'], 'num_experts': config['n_routed_experts'],
+        'mlp_only_layers': list(range(config['first_k_dense_replace'])), 'norm_topk_prob': False, 'rms_norm_eps': 1e-6,
+        'shared_expert_intermediate_size': config['moe_intermediate_size'] * config['n_shared_experts']}
+def ocr(tensors, config):
+    found = {key.replace('shared_experts', 'shared_expert'): value for key, value in tensors.items()
+        if key.startswith(('model.layers', 'model.norm', 'model.embed', 'lm_head'))}
+    stack_experts(found, config)
+    return found
+
 def ling_config(config):
     return {**config, 'head_dim': config['hidden_size'] // config['num_attention_heads'], 'qkv_bias': False,
         'shared_expert_intermediate_size': config['moe_intermediate_size'] * config['num_shared_experts'], 'decoder_sparse_step': 1}
@@ -80,11 +99,7 @@ def ling(tensors, config):
             for name, part in zip('qkv', value.split(sizes, 0)):
                 found[key.replace('attention.query_key_value', 'self_attn.' + name + '_proj')] = part
         else: found[key] = value
-    for layer in range(config['num_hidden_layers']):
-        prefix = f'model.layers.{layer}.mlp.experts.'
-        take = lambda kind: [found.pop(f'{prefix}{expert}.{kind}_proj.weight') for expert in range(config['num_experts'])]
-        found[prefix + 'gate_up_proj'] = torch.stack([torch.cat(pair) for pair in zip(take('gate'), take('up'))])
-        found[prefix + 'down_proj'] = torch.stack(take('down'))
+    stack_experts(found, config)
     # norm_head: columns of length 1.
     found['lm_head.weight'] /= found['lm_head.weight'].norm(p=2, dim=0, keepdim=True) + 1e-7
     return found
@@ -92,7 +107,8 @@ class Open(torch.nn.Module):
     # The shared experts have no gate.
     def forward(self, hidden): return torch.full((*hidden.shape[:-1], 1), 1e4)
 def ling_model(model):
-    for layer in model.model.layers: layer.mlp.shared_expert_gate = Open()
+    for layer in model.model.layers:
+        if hasattr(layer.mlp, 'shared_expert_gate'): layer.mlp.shared_expert_gate = Open()
 
 same = lambda value, *rest: value
 kin = {
@@ -100,6 +116,7 @@ kin = {
     'bailing-moe': ('Qwen2MoeForCausalLM', ling_config, ling, ling_model),
     'bitnet': ('BitNetForCausalLM', same, bitnet, same),
     'decilm-7b': ('LlamaForCausalLM', without_scaling, deci, same),
+    'deepseek-ocr': ('Qwen2MoeForCausalLM', ocr_config, ocr, ling_model),
     'qwen': ('Qwen2ForCausalLM', qwen_config, qwen, same),
     'step3-vl': ('Qwen3ForCausalLM', text_config, text_tensors, same),
 }
