@@ -209,13 +209,17 @@ export {
 // 10. On many machines: see docs/farm.md
 
 export {
+  defaultFarmPort,
   type Farm,
   type FarmOptions,
+  type FarmPageOptions,
   type FarmStatus,
   farmMetrics,
   farmStatus,
   farmStatusText,
   openFarm,
+  type RunningFarmPage,
+  startFarmPage,
   type WorkEvent,
   type WorkOptions,
   type WorkReport,

@@ -9,7 +9,7 @@ import { keyPrefix, queueName } from './address.js'
 import { type Broker, brokerGone, patienceMs } from './broker.js'
 import { errorOfReason } from './failed-order.js'
 import { type Delivery, deliverySchema, type Order, orderId, progressSchema } from './message.js'
-import { isOurs, sayGone, sayPresent, whoIsThere } from './presence.js'
+import { isOurs, type KindCounts, sayGone, sayPresent, whoIsThere } from './presence.js'
 
 /** Orders of a build that are under way. */
 export interface Orders {
@@ -55,6 +55,7 @@ export async function openOrders(
   const startedAt = new Date().toISOString()
   const removals = new Set<Promise<unknown>>()
   let done = 0
+  const ended = { done: new Map<string, number>(), failed: new Map<string, number>() }
 
   const settle = (id: string, event: Event): void => pending.get(id)?.events.put(event)
   const completed = (id: string, value: unknown): void => {
@@ -91,7 +92,8 @@ export async function openOrders(
 
   const sayWhoWeAre = async (): Promise<void> => {
     const own = { version: unitVersion(), host: hostname(), pid: process.pid, startedAt }
-    await sayPresent(broker, 'build', work, { ...own, work, folder, waiting: pending.size, done })
+    const kinds = kindsOf([...pending.values()], ended)
+    await sayPresent(broker, 'build', work, { ...own, work, folder, waiting: pending.size, done, kinds })
   }
   await sayWhoWeAre()
 
@@ -149,9 +151,13 @@ export async function openOrders(
         void submit(id, order).catch((error: unknown) => settle(id, { error: MqError.from(error) }))
         for (;;) {
           const event = await channel.take()
-          if ('error' in event) throw event.error
+          if ('error' in event) {
+            if (event.error.code !== 'INTERRUPTED') addOne(ended.failed, order.kind)
+            throw event.error
+          }
           if ('delivery' in event) {
             done += 1
+            addOne(ended.done, order.kind)
             return event.delivery
           }
           yield event.progress
@@ -175,4 +181,21 @@ export async function openOrders(
       await Promise.race([Promise.allSettled([queue.disconnect(), events.disconnect()]), sleep(1000, undefined, { ref: false })])
     },
   }
+}
+
+function addOne(counts: Map<string, number>, kind: string): void {
+  counts.set(kind, (counts.get(kind) ?? 0) + 1)
+}
+
+/** Units by kind. */
+function kindsOf(
+  pending: readonly Pending[],
+  { done, failed }: { readonly done: ReadonlyMap<string, number>; readonly failed: ReadonlyMap<string, number> },
+): Record<string, KindCounts> {
+  const waiting = new Map<string, number>()
+  for (const { order } of pending) addOne(waiting, order.kind)
+  const kinds = [...new Set([...done.keys(), ...failed.keys(), ...waiting.keys()])].toSorted()
+  return Object.fromEntries(
+    kinds.map((kind) => [kind, { done: done.get(kind) ?? 0, failed: failed.get(kind) ?? 0, waiting: waiting.get(kind) ?? 0 }]),
+  )
 }

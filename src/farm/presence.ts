@@ -8,7 +8,16 @@ const livesMs = 20_000
 export const saidEveryMs = 5000
 
 const shared = { version: v.string(), host: v.string(), pid: v.number(), startedAt: v.string() }
-const buildSchema = v.object({ ...shared, work: v.string(), folder: v.string(), waiting: v.number(), done: v.number() })
+/** Units of one kind: done and failed since the build began, and those that it waits for, running ones among them. */
+const kindCounts = v.object({ done: v.number(), failed: v.number(), waiting: v.number() })
+const buildSchema = v.object({
+  ...shared,
+  work: v.string(),
+  folder: v.string(),
+  waiting: v.number(),
+  done: v.number(),
+  kinds: v.optional(v.record(v.string(), kindCounts)),
+})
 const workerSchema = v.object({
   ...shared,
   id: v.string(),
@@ -20,6 +29,7 @@ const workerSchema = v.object({
   busySeconds: v.number(),
 })
 
+export type KindCounts = v.InferOutput<typeof kindCounts>
 /** A build that hands units out, as it says itself. */
 export type PresentBuild = v.InferOutput<typeof buildSchema>
 /** A worker, as it says itself. */

@@ -1,8 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { unitVersion } from '../build/index.js'
+import { groupBy } from '../collections/index.js'
+import { MqError } from '../errors/index.js'
 import { expositionText, type MetricSample } from '../report/index.js'
 import { formatSeconds, formatTable } from '../terminal/index.js'
 import { keyPrefix, parseQueue, queueName } from './address.js'
-import { openBroker } from './broker.js'
+import { type Broker, openBroker } from './broker.js'
 import { isOurs, type PresentBuild, type PresentWorker, whoIsThere } from './presence.js'
 
 /** What a farm is doing. */
@@ -16,6 +19,14 @@ export interface FarmStatus {
   readonly workers: readonly PresentWorker[]
   /** Units in the queue: `delayed` ones wait for another attempt. */
   readonly units: { readonly waiting: number; readonly active: number; readonly delayed: number }
+  /** Units by kind (plan, quantize-part ...): what the builds that are there have done, what runs and waits for them now. */
+  readonly kinds: readonly {
+    readonly kind: string
+    readonly done: number
+    readonly failed: number
+    readonly running: number
+    readonly waiting: number
+  }[]
   /** Units that the workers which are there have done, and not. */
   readonly done: number
   readonly failed: number
@@ -25,38 +36,89 @@ export interface FarmStatus {
   readonly secondsLeft?: number
 }
 
-/** Asks a broker what its farm is doing. @throws MqError QUEUE_INVALID, BROKER_UNREACHABLE. */
-export async function farmStatus(queue: string, signal?: AbortSignal): Promise<FarmStatus> {
+/** Reads the status of a farm again and again, over one connection. */
+export interface FarmStatusReader extends AsyncDisposable {
+  /** @throws MqError BROKER_UNREACHABLE, at once where the broker is known to be away, else after five seconds. */
+  read(): Promise<FarmStatus>
+}
+
+/** Time that a broker has to answer, in milliseconds. */
+const answersWithinMs = 5000
+/** Time to take leave of it. */
+const goodbyeMs = 1000
+
+/** Connects to the broker of a farm. @throws MqError QUEUE_INVALID, BROKER_UNREACHABLE. */
+export async function openFarmStatus(queue: string, signal?: AbortSignal): Promise<FarmStatusReader> {
   const address = parseQueue(queue)
-  await using broker = await openBroker(address, signal)
+  const broker = await openBroker(address, signal)
   const units = new broker.client.Queue(queueName(address, unitVersion()), { connection: broker.connection, prefix: keyPrefix })
   units.on('error', () => {})
-  try {
-    const [builds, workers, counts] = await Promise.all([
-      whoIsThere(broker, 'build'),
-      whoIsThere(broker, 'worker'),
-      units.getJobCounts('waiting', 'active', 'delayed'),
-    ])
-    const { waiting = 0, active = 0, delayed = 0 } = counts
-    const perSecond = workers
-      .filter(isOurs)
-      .reduce((sum, { done, busySeconds }) => sum + (done === 0 ? 0 : done / busySeconds), 0)
-    const left = waiting + active + delayed
-    return {
-      broker: address.broker,
-      farm: address.farm,
-      version: unitVersion(),
-      builds,
-      workers,
-      units: { waiting, active, delayed },
-      done: workers.reduce((sum, { done }) => sum + done, 0),
-      failed: workers.reduce((sum, { failed }) => sum + failed, 0),
-      unitsPerMinute: 60 * perSecond,
-      ...(perSecond > 0 && { secondsLeft: left / perSecond }),
-    }
-  } finally {
-    await units.disconnect()
+  const gone = (problem: string): MqError => MqError.of('BROKER_UNREACHABLE', { broker: address.broker, problem })
+  return {
+    async read() {
+      if (broker.awayMs() > 0) throw gone('the connection is closed')
+      const late = new AbortController()
+      const timeout = sleep(answersWithinMs, undefined, { signal: late.signal }).then(() => {
+        throw gone(`it did not answer within ${answersWithinMs / 1000} seconds`)
+      })
+      try {
+        return await Promise.race([readStatus(broker, () => units.getJobCounts('waiting', 'active', 'delayed')), timeout])
+      } finally {
+        late.abort()
+        timeout.catch(() => {})
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      // A broker that is away would be waited for.
+      const late = new AbortController()
+      await Promise.race([units.disconnect(), sleep(goodbyeMs, undefined, { signal: late.signal }).catch(() => {})])
+      late.abort()
+      await broker[Symbol.asyncDispose]()
+    },
   }
+}
+
+/** Asks a broker what its farm is doing. @throws MqError QUEUE_INVALID, BROKER_UNREACHABLE. */
+export async function farmStatus(queue: string, signal?: AbortSignal): Promise<FarmStatus> {
+  await using reader = await openFarmStatus(queue, signal)
+  return await reader.read()
+}
+
+async function readStatus(broker: Broker, countUnits: () => Promise<Readonly<Record<string, number>>>): Promise<FarmStatus> {
+  const { address } = broker
+  const [builds, workers, counts] = await Promise.all([whoIsThere(broker, 'build'), whoIsThere(broker, 'worker'), countUnits()])
+  const { waiting = 0, active = 0, delayed = 0 } = counts
+  const perSecond = workers.filter(isOurs).reduce((sum, { done, busySeconds }) => sum + (done === 0 ? 0 : done / busySeconds), 0)
+  const left = waiting + active + delayed
+  return {
+    broker: address.broker,
+    farm: address.farm,
+    version: unitVersion(),
+    builds,
+    workers,
+    units: { waiting, active, delayed },
+    kinds: kindsOf(builds, workers),
+    done: workers.reduce((sum, { done }) => sum + done, 0),
+    failed: workers.reduce((sum, { failed }) => sum + failed, 0),
+    unitsPerMinute: 60 * perSecond,
+    ...(perSecond > 0 && { secondsLeft: left / perSecond }),
+  }
+}
+
+/** Units of all builds by kind; how many of them run, by what the workers say. */
+function kindsOf(builds: readonly PresentBuild[], workers: readonly PresentWorker[]): FarmStatus['kinds'] {
+  const running = groupBy(
+    workers.flatMap(({ unit }) => unit?.split(' ')[0] ?? []),
+    (kind) => kind,
+  )
+  const entries = builds.flatMap(({ kinds = {} }) => Object.entries(kinds))
+  const all = groupBy(entries, ([kind]) => kind)
+  return [...new Set([...all.keys(), ...running.keys()])].toSorted().map((kind) => {
+    const counts = (all.get(kind) ?? []).map(([, count]) => count)
+    const sum = (of: 'done' | 'failed' | 'waiting'): number => counts.reduce((total, count) => total + count[of], 0)
+    const runs = running.get(kind)?.length ?? 0
+    return { kind, done: sum('done'), failed: sum('failed'), running: runs, waiting: Math.max(0, sum('waiting') - runs) }
+  })
 }
 
 /** The status as a user reads it on the terminal. */
@@ -100,16 +162,20 @@ function otherVersion(version: string): string {
 }
 
 /** The status for Prometheus. */
-export function farmMetrics({ farm, units, workers, builds }: FarmStatus): string {
+export function farmMetrics({ farm, units, kinds, workers, builds }: FarmStatus): string {
   const ofWorkers = (valueOf: (worker: PresentWorker) => number): MetricSample[] =>
     workers.map((worker) => {
       const { id, host, version } = worker
       return { labels: { farm, worker: id, host, version }, value: valueOf(worker) }
     })
   const inQueue = Object.entries(units).map(([state, value]) => ({ labels: { farm, state }, value }))
+  const byKind = kinds.flatMap(({ kind, ...states }) =>
+    Object.entries(states).map(([state, value]) => ({ labels: { farm, kind, state }, value })),
+  )
   const count = (value: number): MetricSample[] => [{ labels: { farm }, value }]
   return expositionText([
     { name: 'mq_farm_units', kind: 'gauge', help: 'Units in the queue.', samples: inQueue },
+    { name: 'mq_farm_kind_units', kind: 'gauge', help: 'Units of the builds that are running, by kind.', samples: byKind },
     { name: 'mq_farm_builds', kind: 'gauge', help: 'Builds that are running.', samples: count(builds.length) },
     { name: 'mq_farm_workers', kind: 'gauge', help: 'Workers that are there.', samples: count(workers.length) },
     {

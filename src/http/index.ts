@@ -1,1 +1,3 @@
 export { closeServer } from './close-server.js'
+export { listen } from './listen.js'
+export { isLoopback, isOwnHost } from './loopback.js'

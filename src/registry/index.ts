@@ -2,7 +2,6 @@ export { createToken, listTokens, removeToken, type TokenInfo } from './access/i
 export { collectGarbage, type Garbage } from './collect-garbage.js'
 export { checkRegistry, type RegistryCheck, type RegistryFault } from './fsck.js'
 export { defaultHost, defaultPort, type RegistryOptions, type RunningRegistry, startRegistry } from './http/server.js'
-export { isLoopback } from './http/writers.js'
 export { type DamagedModel, type ListedModel, listModels, listRegistry } from './list.js'
 export { findLocalModel, findLocalSource } from './local-model.js'
 export { digestOfFiles } from './provenance.js'

@@ -8,17 +8,22 @@ export interface ServedPage {
   readonly style?: string
   /** Address of a script of the server; the page works without it. */
   readonly script?: string
+  /** Whether the script asks the server for more. */
+  readonly fetches?: boolean
+  /** At the end of the head. */
+  readonly head?: Markup
 }
 
 /** A whole page: one file with its style and pictures in it, without a script, that asks nothing of a network. */
 export function page(title: string, body: readonly (Markup | undefined)[], served?: ServedPage): string {
   const own = served === undefined ? '' : " 'self'; form-action 'self'; script-src 'self'; base-uri 'none'"
-  const csp = `default-src 'none'; style-src 'unsafe-inline'; img-src data:${own}`
+  const connects = served?.fetches === true ? "; connect-src 'self'" : ''
+  const csp = `default-src 'none'; style-src 'unsafe-inline'; img-src data:${own}${connects}`
   const script = served?.script === undefined ? undefined : markup`<script src="${served.script}" defer></script>`
   return markup`<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"/><meta name="viewport" content="width=device-width, initial-scale=1"/>
 <meta http-equiv="Content-Security-Policy" content="${csp}"/><meta name="color-scheme" content="light dark"/><meta name="generator" content="mq"/>
-<title>${title}</title><style>${new Markup(style + (served?.style ?? ''))}</style>${script}</head>
+<title>${title}</title><style>${new Markup(style + (served?.style ?? ''))}</style>${script}${served?.head}</head>
 <body>${served?.banner}<main${served === undefined ? undefined : markup` id="main"`}>
 ${body}
 </main></body></html>

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { HttpBindings } from '@hono/node-server'
 import type { MiddlewareHandler } from 'hono'
-import { isLoopback } from '../registry/index.js'
+import { isLoopback, isOwnHost } from '../http/index.js'
 import { answerError, type HttpContext, Refusal } from './answers.js'
 
 /**
@@ -12,8 +12,7 @@ export function checkOrigin(listensOn: string): MiddlewareHandler<{ Bindings: Ht
   const local = isLoopback(listensOn)
   return async (context, next) => {
     const { host, origin } = context.env.incoming.headers
-    const foreignHost = local && host !== undefined && !isLoopback(host.replace(/:\d*$/, ''))
-    if (foreignHost || !isOwnOrigin(origin, host, local)) {
+    if (!isOwnHost(listensOn, host) || !isOwnOrigin(origin, host, local)) {
       return answerError(context, new Refusal(403, 'forbidden', 'The Host or Origin of the request is not that of this server.'))
     }
     await next()

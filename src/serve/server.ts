@@ -1,7 +1,5 @@
 import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { MqError } from '../errors/index.js'
-import { closeServer } from '../http/index.js'
+import { closeServer, listen } from '../http/index.js'
 import { ModelPool } from './pool.js'
 import { availableMemory, type Load, registryModels, singleModel } from './sources.js'
 
@@ -70,11 +68,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<RunningEn
       },
     }) as Server
     server.maxConnections = 4 * maxUsers + 256
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) => reject(MqError.of('PORT_TAKEN', { port, host, problem: error.message }, { cause: error })))
-      server.listen(port, host, resolve)
-    })
-    const bound = (server.address() as AddressInfo).port
+    const bound = await listen(server, { host, port })
     const close = async (): Promise<void> => {
       try {
         await closeServer(server)
@@ -82,8 +76,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<RunningEn
         await pool.close()
       }
     }
-    const shown = host.includes(':') ? `[${host}]` : host
-    return { url: `http://${shown}:${bound}`, port: bound, close }
+    return { ...bound, close }
   } catch (error) {
     await pool.close()
     throw error

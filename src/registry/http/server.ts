@@ -1,7 +1,5 @@
 import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { MqError } from '../../errors/index.js'
-import { closeServer } from '../../http/index.js'
+import { closeServer, listen } from '../../http/index.js'
 import { listRepositories, openStore } from '../store/index.js'
 
 /** A connection on which nothing moves for so long, such as that of a reader who has stalled, is closed. */
@@ -79,15 +77,9 @@ export async function startRegistry(options: RegistryOptions): Promise<RunningRe
   server.prependListener('request', ({ httpVersion, headers }) => {
     if (httpVersion === '1.0') headers.host ??= 'localhost'
   })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(MqError.of('PORT_TAKEN', { port, host, problem: error.message }, { cause: error })))
-    server.listen(port, host, resolve)
-  })
-  const bound = (server.address() as AddressInfo).port
-  const shown = host.includes(':') ? `[${host}]` : host
+  const bound = await listen(server, { host, port, scheme: tls === undefined ? 'http' : 'https' })
   return {
-    url: `${tls === undefined ? 'http' : 'https'}://${shown}:${bound}`,
-    port: bound,
+    ...bound,
     close: () => closeServer(server).then(() => services.close()),
   }
 }

@@ -1,7 +1,7 @@
 import { appendFile } from 'node:fs/promises'
-import { isIP } from 'node:net'
 import { join } from 'node:path'
 import type { MiddlewareHandler } from 'hono'
+import { isOwnHost } from '../../http/index.js'
 import { findIdentity, type TokenInfo } from '../access/index.js'
 import type { Store } from '../store/index.js'
 import type { AppEnv, HttpContext } from './answers.js'
@@ -11,24 +11,13 @@ import type { AppEnv, HttpContext } from './answers.js'
  * rebinding). Only where the server listens on this machine alone; elsewhere its names are not known.
  */
 export function checkHost(listensOn: string): MiddlewareHandler<AppEnv> {
-  const local = isLoopback(listensOn)
   return async (context, next) => {
-    const host = context.env.incoming.headers.host
-    if (local && host !== undefined && !isLoopback(host.replace(/:\d*$/, ''))) {
+    if (!isOwnHost(listensOn, context.env.incoming.headers.host)) {
       return context.json({ error: 'This registry is for this machine alone, and the Host of the request is another.' }, 403)
     }
     await next()
     return undefined
   }
-}
-
-/** Whether a name or address means this machine alone. */
-export function isLoopback(host: string): boolean {
-  const name = host
-    .toLowerCase()
-    .replace(/^\[(.*)\]$/, '$1')
-    .replace(/\.$/, '')
-  return name === 'localhost' || name.endsWith('.localhost') || name === '::1' || (isIP(name) === 4 && name.startsWith('127.'))
 }
 
 /** Address of this server as the client knows it. */
