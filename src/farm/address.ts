@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { MqError } from '../errors/index.js'
 
-/** Where a queue is. */
+/** Address of a queue. */
 export interface QueueAddress {
-  /** For the client. */
+  /** Options of the Redis client. */
   readonly connection: {
     readonly host: string
     readonly port: number
@@ -12,13 +12,13 @@ export interface QueueAddress {
     readonly db?: number
     readonly tls?: object
   }
-  /** For messages: without a password. */
+  /** HOST:PORT, for messages; without a password. */
   readonly broker: string
-  /** Several farms can use one broker. */
+  /** Name of the farm: several can share one broker. */
   readonly farm: string
 }
 
-/** Reads `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE][?farm=NAME]`, or `rediss://` for TLS. @throws MqError QUEUE_INVALID. */
+/** Parses the address of a queue: `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE][?farm=NAME]`, or `rediss://` for TLS. @throws MqError QUEUE_INVALID. */
 export function parseQueue(text: string): QueueAddress {
   const invalid = (problem: string): MqError =>
     MqError.of('QUEUE_INVALID', { address: text.replace(/:[^:@/]*@/, ':...@'), problem })
@@ -45,10 +45,10 @@ export function parseQueue(text: string): QueueAddress {
   }
 }
 
-/** The queue of one version of mq: others never see its units. */
+/** Returns the name of the queue of one version of mq; other versions do not see its units. */
 export function queueName({ farm }: QueueAddress, version: string): string {
   return `${farm}-${createHash('sha256').update(version).digest('hex').slice(0, 12)}`
 }
 
-/** Of all keys in the broker. */
+/** Prefix of all keys in the broker. */
 export const keyPrefix = 'mq'

@@ -4,30 +4,30 @@ import type { QueueAddress } from './address.js'
 import type { Redis } from './bullmq.js'
 import { type BullMq, loadBullMq } from './load-bullmq.js'
 
-/** So long a broker that cannot be reached at first is tried again. */
+/** Time in which a first connection is retried, in milliseconds. */
 const firstPatienceMs = 10_000
-/** So long is waited for one that was there: a restart, a network that is cut. */
+/** Time to wait for a broker that was connected before (restart, network failure), in milliseconds. */
 export const patienceMs = 15 * 60_000
 
-/** Of a connection: it is made again and again, and commands wait for it. */
+/** Connection options: reconnect without limit, and queue commands meanwhile. */
 const lasting = {
   maxRetriesPerRequest: null,
   connectTimeout: 10_000,
-  // A cut network says nothing: every command of ours is answered sooner than that.
+  // A broken network reports no error. Every command is answered sooner than this.
   socketTimeout: 30_000,
   keepAlive: 10_000,
   retryStrategy: (times: number): number => Math.min(2000, 50 * 2 ** Math.min(times, 6)),
 } as const
 
-/** A broker that has answered. */
+/** A connection to a broker. */
 export interface Broker extends AsyncDisposable {
   readonly address: QueueAddress
   readonly client: BullMq
-  /** For short commands; they wait while the broker is away. */
+  /** Client for short commands; they wait while the broker is disconnected. */
   readonly redis: Redis
-  /** Options of the queue's own connections. */
+  /** Options for the connections of BullMQ's queues and workers. */
   readonly connection: QueueAddress['connection'] & typeof lasting
-  /** Milliseconds that the broker has been away for; 0 while it is there. */
+  /** Milliseconds since the connection was lost; 0 while connected. */
   awayMs(): number
 }
 
@@ -44,7 +44,7 @@ export async function openBroker(address: QueueAddress, signal?: AbortSignal): P
   redis.on('close', () => {
     awaySince ??= performance.now()
   })
-  // It says the same of each attempt; awayMs is what counts.
+  // Each failed attempt emits an error; awayMs has the state.
   redis.on('error', () => {})
   return {
     address,
@@ -91,7 +91,7 @@ async function firstAnswer(client: BullMq, { connection, broker }: QueueAddress,
   }
 }
 
-/** The error for a broker that stays away. */
+/** Returns the error for a broker that stays disconnected. */
 export function brokerGone({ address: { broker } }: Broker): MqError {
   return MqError.of('BROKER_UNREACHABLE', { broker, problem: `it has been away for ${patienceMs / 60_000} minutes` })
 }

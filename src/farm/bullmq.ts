@@ -1,3 +1,3 @@
-/** The queue's client, as dist/bundles/bullmq.js has it: loaded through load-bullmq.ts alone. */
+/** Exports of BullMQ and ioredis that the farm uses; bundled as dist/bundles/bullmq.js and loaded through load-bullmq.ts only. */
 export { DelayedError, Queue, QueueEvents, UnrecoverableError, WaitingError, Worker } from 'bullmq'
 export { Redis } from 'ioredis'

@@ -4,7 +4,7 @@ import { MqError } from '../errors/index.js'
 
 const schema = v.object({ worker: v.string(), failure: v.looseObject({ kind: v.picklist(['format', 'tool', 'other']) }) })
 
-/** Errors that say something of the machine of a worker, not of the unit: another may do it, and this one takes no more. */
+/** Errors of a worker's machine, not of the unit: another worker may run it, and this one takes no more units. */
 const ofTheMachine: ReadonlySet<string> = new Set([
   'DISK_FULL',
   'FARM_FOLDER',
@@ -15,21 +15,21 @@ const ofTheMachine: ReadonlySet<string> = new Set([
   'LLAMA_VERSION',
   'MEMORY_TOO_SMALL',
 ])
-/** Errors that may not come again. */
+/** Transient errors. */
 const passing: ReadonlySet<string> = new Set(['INTERNAL', 'LLAMA_CRASHED', 'OUTPUT_BUSY', 'NETWORK', 'INPUT_TRUNCATED'])
 
-/** Whose fault an error is: of the machine, of chance, or of the unit, which then fails anywhere. */
+/** Classifies an error: of the machine, transient, or of the unit, which then fails on every machine. */
 export function faultOf(error: MqError): 'machine' | 'chance' | 'unit' {
   if (ofTheMachine.has(error.code)) return 'machine'
   return passing.has(error.code) ? 'chance' : 'unit'
 }
 
-/** An error as the broker keeps it. */
+/** Serializes an error for the broker. */
 export function reasonOf(error: unknown, worker: string): string {
   return JSON.stringify({ worker, failure: failureOf(error) })
 }
 
-/** The error that a reason stands for. @param unit for what the queue itself says. */
+/** Parses an error that reasonOf serialized. @param unit name of the unit, for errors of the queue itself. */
 export function errorOfReason(reason: string, unit: string, times: number): MqError {
   try {
     const { failure } = v.parse(schema, JSON.parse(reason))

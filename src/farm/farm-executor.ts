@@ -11,26 +11,26 @@ import type { Delivery, Order } from './message.js'
 import { type Orders, openOrders } from './orders.js'
 import { nameFolder, writeUnit } from './unit-file.js'
 
-/** How a build hands its units out. */
+/** Options of a build that runs its units on a farm. */
 export interface FarmOptions extends PartSizes {
   /** `redis://HOST`. */
   readonly queue: string
-  /** Of so many units one is computed twice, by two workers where there are two. 0: none. */
+  /** One in so many units is computed twice, by two workers if there are two; 0 for none. */
   readonly checkEvery?: number
   readonly signal?: AbortSignal
 }
 
-/** A broker that units of a build are handed out through. Dispose of it: what waits there is taken back. */
+/** A connection to a farm. Disposing of it removes waiting units from the queue. */
 export interface Farm extends AsyncDisposable {
-  /** For `build`: runs units on the workers of the farm. */
+  /** Executor for `build`: runs units on the workers of the farm. */
   readonly executor: (work: WorkFolder) => UnitExecutor
 }
 
-/** So many units of a build are in the queue at a time. */
+/** Maximum units of a build in the queue at a time. */
 const capacity = 4096
-/** A result that cannot be seen yet: network file systems take their time. */
+/** Time until a finished result must be visible in the work folder, in milliseconds: network file systems delay it. */
 const seenWithinMs = 10_000
-/** A result with other bytes than it was made with is made again so often. */
+/** Attempts at a unit whose result does not match its digests. */
 const mostAttempts = 2
 
 /** Connects to the broker of a farm. @throws MqError QUEUE_INVALID, BROKER_UNREACHABLE. */
@@ -82,7 +82,7 @@ async function* runFarmed(
   }
 }
 
-/** The result of a unit, each of its files read and held against the digest that it was made with. @throws MqError RESULT_CORRUPT. */
+/** Reads the result of a unit and checks each file against its digest. @throws MqError RESULT_CORRUPT. */
 async function accept({ unit, key }: UnitTask, work: WorkFolder, { worker, files }: Delivery): Promise<StepRecord> {
   const corrupt = (problem: string): MqError =>
     MqError.of('RESULT_CORRUPT', { unit: nameOf({ kind: unit.kind, key }), worker, problem })
@@ -100,7 +100,7 @@ async function accept({ unit, key }: UnitTask, work: WorkFolder, { worker, files
   return record
 }
 
-/** Has a unit computed again. @throws MqError RESULTS_DIFFER. */
+/** Computes a unit a second time and compares the digests. @throws MqError RESULTS_DIFFER. */
 async function* check(order: Order, first: Delivery, work: WorkFolder, orders: Orders): AsyncGenerator<Progress, void, void> {
   const second = yield* orders.deliver({ ...order, check: first.worker })
   const same = isDeepStrictEqual(
@@ -112,7 +112,7 @@ async function* check(order: Order, first: Delivery, work: WorkFolder, orders: O
   throw MqError.of('RESULTS_DIFFER', { unit: nameOf(order), first: first.worker, second: second.worker })
 }
 
-/** As messages have it. */
+/** Returns the name of a unit for messages: its kind and the first digits of its key. */
 export function nameOf({ kind, key }: Pick<Order, 'kind' | 'key'>): string {
   return `${kind} ${key.slice(0, 8)}`
 }

@@ -4,9 +4,9 @@ import type * as bullmq from './bullmq.js'
 
 export type BullMq = typeof bullmq
 
-/** Loads the queue's client: a megabyte that only the farm needs. */
+/** Loads BullMQ: one megabyte, which only the farm needs. */
 export async function loadBullMq(): Promise<BullMq> {
-  // A native decoder that it would use if it were there: nothing here is large enough to need one.
+  // BullMQ uses a native decoder if it is installed; messages here are too small to need one.
   process.env['MSGPACKR_NATIVE_ACCELERATION_DISABLED'] ??= 'true'
   return (await import(pathToFileURL(createRequire(import.meta.url).resolve('#bullmq')).href)) as BullMq
 }

@@ -1,19 +1,19 @@
 import * as v from 'valibot'
 import { unitKinds } from '../build/index.js'
 
-/** What goes through the broker for a unit: digests alone. The unit itself is a file of the work folder (unit-file.ts). */
+/** Message for a unit in the queue: digests only. The unit itself is a file of the work folder (unit-file.ts). */
 export const orderSchema = v.object({
   key: v.string(),
   kind: v.picklist(unitKinds),
-  /** The work folder: where the build has it, and what tells it from another at the same place. */
+  /** The work folder: its path on the build's machine, and the name that identifies it. */
   folder: v.string(),
   work: v.string(),
-  /** Computes it once more, to hold the bytes against those of this worker. */
+  /** Name of the worker whose result a second computation is compared with. */
   check: v.optional(v.string()),
 })
 export type Order = v.InferOutput<typeof orderSchema>
 
-/** What a worker says of a result, which is in the work folder. */
+/** Reply of a worker: the digests of a result in the work folder. */
 export const deliverySchema = v.object({
   worker: v.string(),
   seconds: v.number(),
@@ -29,7 +29,7 @@ export const progressSchema = v.looseObject({
   item: v.optional(v.string()),
 })
 
-/** The name of an order in the queue: the same for every run of a build in this folder. */
+/** Returns the job id of an order: the same for every run of a build in this folder. */
 export function orderId({ key, work, check }: Order): string {
   return `${key.slice(0, 24)}-${work}${check === undefined ? '' : '-check'}`
 }

@@ -11,19 +11,19 @@ import { errorOfReason } from './failed-order.js'
 import { type Delivery, deliverySchema, type Order, orderId, progressSchema } from './message.js'
 import { isOurs, type KindCounts, sayGone, sayPresent, whoIsThere } from './presence.js'
 
-/** Orders of a build that are under way. */
+/** Pending orders of a build. */
 export interface Orders {
   /** The name of the work folder. */
   readonly work: string
-  /** Puts an order into the queue, again if the broker forgets it, and waits for its delivery. @throws MqError of the work; BROKER_UNREACHABLE, UNIT_LOST, INTERRUPTED. */
+  /** Adds an order to the queue, again if the broker loses it, and waits for its delivery. @throws MqError of the unit; BROKER_UNREACHABLE, UNIT_LOST, INTERRUPTED. */
   deliver(order: Order): AsyncGenerator<Progress, Delivery, void>
   /** Ends all deliveries, with INTERRUPTED. */
   cancel(): void
-  /** Takes back what waits, and says that the build is gone. */
+  /** Removes waiting orders from the queue, and the presence of the build. */
   close(): Promise<void>
 }
 
-/** What happens to an order. */
+/** Progress, result or error of an order. */
 type Event = { readonly progress: Progress } | { readonly delivery: Delivery } | { readonly error: MqError }
 
 interface Pending {
@@ -31,13 +31,13 @@ interface Pending {
   readonly events: Channel<Event>
 }
 
-/** An order is tried so often, by whichever workers. */
+/** Attempts at an order, over all workers. */
 const attempts = 5
-/** So often is the broker asked for what its events may not have said. */
+/** Interval at which pending orders are polled, in milliseconds: events may be lost. */
 const askEveryMs = 3000
-/** So many orders are asked for at a time. */
+/** Orders polled at a time. */
 const askedAtOnce = 500
-/** A build without a worker says so after so long, and fails after the other where workers went because of an error. */
+/** Time without workers after which the build reports it, and after which it fails if workers ended with an error, in milliseconds. */
 const [lonelyMs, givenUpMs] = [10_000, 60_000]
 
 /** Opens the queue for the orders of one build. */
@@ -75,7 +75,7 @@ export async function openOrders(
 
   const submit = async (id: string, order: Order): Promise<void> => {
     const known = await queue.getJob(id)
-    // One that ended in an earlier run, whose result is not there any more.
+    // It ended in an earlier run, and its result no longer exists.
     if (known?.finishedOn !== undefined) await known.remove()
     const kept = { removeOnComplete: { age: 24 * 3600 }, removeOnFail: { age: 24 * 3600 } }
     await queue.add('unit', order, { jobId: id, attempts, backoff: { type: 'fixed', delay: 2000 }, ...kept })
@@ -122,7 +122,7 @@ export async function openOrders(
       await sleep(askEveryMs, undefined, { signal: stop.signal }).catch(() => {})
       if (broker.awayMs() > patienceMs) throw brokerGone(broker)
       if (broker.awayMs() > askEveryMs) tell(`The broker ${broker.address.broker} is away: waiting for it.`)
-      // Waits itself while the broker is away.
+      // Commands would wait while the broker is disconnected.
       if (broker.awayMs() > 0) continue
       await sayWhoWeAre()
       const workers = await whoIsThere(broker, 'worker')
@@ -173,7 +173,7 @@ export async function openOrders(
       signal?.removeEventListener('abort', abort)
       stop.abort()
       await Promise.race([watching, sleep(3000, undefined, { ref: false })])
-      // A broker that is away is not waited for.
+      // Do not wait for a broker that is disconnected.
       const goodbye = Promise.allSettled([...removals, sayGone(broker, 'build', work)])
       await Promise.race([goodbye, sleep(3000, undefined, { ref: false })])
       const closed = Promise.allSettled([queue.close(), events.close()])
@@ -187,7 +187,7 @@ function addOne(counts: Map<string, number>, kind: string): void {
   counts.set(kind, (counts.get(kind) ?? 0) + 1)
 }
 
-/** Units by kind. */
+/** Counts units by kind. */
 function kindsOf(
   pending: readonly Pending[],
   { done, failed }: { readonly done: ReadonlyMap<string, number>; readonly failed: ReadonlyMap<string, number> },

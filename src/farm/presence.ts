@@ -3,12 +3,12 @@ import { unitVersion } from '../build/index.js'
 import { keyPrefix } from './address.js'
 import type { Broker } from './broker.js'
 
-/** What is not said again for so long is gone. */
+/** Lifetime of a presence record that is not renewed, in milliseconds. */
 const livesMs = 20_000
 export const saidEveryMs = 5000
 
 const shared = { version: v.string(), host: v.string(), pid: v.number(), startedAt: v.string() }
-/** Units of one kind: done and failed since the build began, and those that it waits for, running ones among them. */
+/** Units of one kind: done and failed since the build began, and pending ones, including those that run. */
 const kindCounts = v.object({ done: v.number(), failed: v.number(), waiting: v.number() })
 const buildSchema = v.object({
   ...shared,
@@ -30,9 +30,9 @@ const workerSchema = v.object({
 })
 
 export type KindCounts = v.InferOutput<typeof kindCounts>
-/** A build that hands units out, as it says itself. */
+/** Presence record of a build. */
 export type PresentBuild = v.InferOutput<typeof buildSchema>
-/** A worker, as it says itself. */
+/** Presence record of a worker. */
 export type PresentWorker = v.InferOutput<typeof workerSchema>
 
 const kinds = { build: buildSchema, worker: workerSchema } as const
@@ -42,12 +42,12 @@ function keyOf({ address: { farm } }: Broker, kind: keyof Kinds, id: string): st
   return `${keyPrefix}:${farm}:${kind}:${id}`
 }
 
-/** Whether a build or worker is of this version, and of these kernels: others get no units. */
+/** Whether a build or worker has this version of mq and its kernels: others get no units. */
 export function isOurs({ version }: { readonly version: string }): boolean {
   return version === unitVersion()
 }
 
-/** Says that a build or worker is there, for the next twenty seconds. */
+/** Renews the presence record of a build or worker, for twenty seconds. */
 export async function sayPresent<Kind extends keyof Kinds>(
   broker: Broker,
   kind: Kind,
@@ -61,7 +61,7 @@ export async function sayGone(broker: Broker, kind: keyof Kinds, id: string): Pr
   await broker.redis.del(keyOf(broker, kind, id))
 }
 
-/** Builds or workers that are there. */
+/** Returns the builds or workers with a presence record. */
 export async function whoIsThere<Kind extends keyof Kinds>(broker: Broker, kind: Kind): Promise<Kinds[Kind][]> {
   const keys: string[] = []
   let cursor = '0'

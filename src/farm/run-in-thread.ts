@@ -5,7 +5,7 @@ import { errorOf, type Failure } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
 import type { Progress } from '../progress/index.js'
 
-/** How long a unit that is given back may take to end, before its thread is ended. */
+/** Time that an aborted unit has to end before its thread is terminated, in milliseconds. */
 const endsWithinMs = 10_000
 
 export type ToThread =
@@ -17,13 +17,13 @@ export type FromThread =
   | { readonly what: 'done'; readonly result: UnitResult }
   | { readonly what: 'failed'; readonly failure: Failure }
 
-/** Runs units in a thread of its own, one at a time. */
+/** A thread that runs units, one at a time. */
 export interface UnitThread extends AsyncDisposable {
-  /** @throws MqError, FormatError: what the unit throws; INTERRUPTED. */
+  /** Runs a unit. @throws MqError, FormatError of the unit; INTERRUPTED. */
   run(task: UnitTask, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<UnitResult>
 }
 
-/** A thread, which starts with its first unit. */
+/** Creates a unit thread; it starts with its first unit. */
 export function unitThread(means: Omit<InProcessOptions, 'signal'>): UnitThread {
   let thread: Worker | undefined
   const end = async (): Promise<void> => {
@@ -63,7 +63,7 @@ export function unitThread(means: Omit<InProcessOptions, 'signal'>): UnitThread 
         clearTimeout(late)
         signal.removeEventListener('abort', abort)
         own.off('message', heard).off('error', ended).off('exit', ended)
-        // It would go on.
+        // The unit would continue.
         if (signal.aborted) await end()
       }
     },

@@ -6,7 +6,7 @@ import { closeServer, isOwnHost, listen } from '../http/index.js'
 import { type FarmStatus, type FarmStatusReader, farmMetrics, openFarmStatus } from './status.js'
 import { farmPage, type StatusView, statusScript, statusScriptPath } from './status-page.js'
 
-/** Which farm is shown, and where. */
+/** Farm and address of a status page. */
 export interface FarmPageOptions {
   /** Address of the broker: `redis://HOST`. */
   readonly queue: string
@@ -17,19 +17,19 @@ export interface FarmPageOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** A page of a farm that is served. */
+/** A running status page. */
 export interface RunningFarmPage {
   /** Address for browsers, without a slash at the end. */
   readonly url: string
   readonly port: number
-  /** Stops taking requests, and frees the port. */
+  /** Stops accepting requests, and frees the port. */
   close(): Promise<void>
 }
 
-/** Port of the page unless told otherwise. */
+/** Default port of the page. */
 export const defaultFarmPort = 8485
 
-/** So long a status is shown to whoever asks, in milliseconds: many open pages do not load the broker. */
+/** Time for which a status is cached, in milliseconds: many open pages cause no load on the broker. */
 const keptMs = 1000
 
 const headers = {
@@ -101,7 +101,7 @@ async function createApp(reader: FarmStatusReader, host: string): Promise<Hono<{
   return app
 }
 
-/** Reads the status at most once a second, whoever asks; keeps the last one for times when the broker is away. */
+/** Caches the status for a second, and keeps the last one while the broker is disconnected. */
 function remembering(reader: FarmStatusReader): () => Promise<StatusView> {
   let last: { readonly status: FarmStatus; readonly readAt: Date } | undefined
   let current: Promise<StatusView> | undefined

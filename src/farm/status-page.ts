@@ -3,13 +3,13 @@ import { formatSeconds } from '../terminal/index.js'
 import { isOurs } from './presence.js'
 import type { FarmStatus } from './status.js'
 
-/** Time between two looks of an open page, in seconds. */
+/** Interval at which an open page updates, in seconds. */
 const refreshSeconds = 3
 
-/** Where {@link statusScript} is served. */
+/** Path of {@link statusScript}. */
 export const statusScriptPath = '/-/status.js'
 
-/** Exchanges the main part of the page for that of now. Without scripts the page is loaded again instead. */
+/** Replaces the main part of the page by the current one. Without scripts the page reloads instead. */
 export const statusScript = `setInterval(async () => {
   const status = document.getElementById('connection')
   try {
@@ -24,7 +24,7 @@ export const statusScript = `setInterval(async () => {
 }, ${1000 * refreshSeconds})
 `
 
-/** What the page has beside the style of reports. */
+/** Style of the page, in addition to that of reports. */
 const style = `
 .banner{border-bottom:1px solid var(--rule);background:var(--raised)}
 .banner div{max-width:1120px;margin:0 auto;padding:12px 28px;display:flex;flex-wrap:wrap;gap:10px 24px;justify-content:space-between}
@@ -38,7 +38,7 @@ progress{width:9em;height:9px;accent-color:var(--s1)}
 @media (max-width:620px){.banner div{padding:10px 14px}}
 `
 
-/** What the page shows: the status, and why it is not that of now. */
+/** Content of the page: the status, and the reason if it is not the current one. */
 export interface StatusView {
   /** Undefined where the broker has not answered yet. */
   readonly status: FarmStatus | undefined
@@ -47,7 +47,7 @@ export interface StatusView {
   readonly problem: string | undefined
 }
 
-/** The page of a farm: rate and time left, units by kind, builds, workers. All text from the broker is escaped. */
+/** Renders the page of a farm: rate and time left, units by kind, builds, workers. All text from the broker is escaped. */
 export function farmPage({ status, readAt, problem }: StatusView): string {
   const banner = markup`<a class="skip" href="#main">Skip to the content</a>
 <header class="banner"><div><strong>mq farm</strong><p id="connection" role="status"></p></div></header>`
@@ -148,7 +148,7 @@ function workerTable({ workers }: FarmStatus): Markup {
   return table(columns, rows)
 }
 
-/** A host; of another version of mq, which gets no units from this one, with that version. */
+/** Returns a host, with the version of mq if it differs from this one. */
 function withVersion(host: string, version: string): string {
   return isOurs({ version }) ? host : `${host}, mq ${version}`
 }

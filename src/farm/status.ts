@@ -8,18 +8,18 @@ import { keyPrefix, parseQueue, queueName } from './address.js'
 import { type Broker, openBroker } from './broker.js'
 import { isOurs, type PresentBuild, type PresentWorker, whoIsThere } from './presence.js'
 
-/** What a farm is doing. */
+/** State of a farm. */
 export interface FarmStatus {
   /** HOST:PORT. */
   readonly broker: string
   readonly farm: string
-  /** Of this mq, and of the units that are counted. */
+  /** Version of this mq; the units are those of its queue. */
   readonly version: string
   readonly builds: readonly PresentBuild[]
   readonly workers: readonly PresentWorker[]
   /** Units in the queue: `delayed` ones wait for another attempt. */
   readonly units: { readonly waiting: number; readonly active: number; readonly delayed: number }
-  /** Units by kind (plan, quantize-part ...): what the builds that are there have done, what runs and waits for them now. */
+  /** Units of the running builds by kind (plan, quantize-part ...). */
   readonly kinds: readonly {
     readonly kind: string
     readonly done: number
@@ -27,24 +27,24 @@ export interface FarmStatus {
     readonly running: number
     readonly waiting: number
   }[]
-  /** Units that the workers which are there have done, and not. */
+  /** Units that the running workers have done, and that failed on them. */
   readonly done: number
   readonly failed: number
-  /** Units a minute of these workers together, from the time that theirs took; 0 where none is done yet. */
+  /** Units per minute of all workers together, from the mean time of a unit; 0 if none is done yet. */
   readonly unitsPerMinute: number
-  /** For the units in the queue at this rate. Later steps of a build come on top, once their inputs are there. */
+  /** Seconds for the units in the queue at this rate. Later steps of a build are added once their inputs exist. */
   readonly secondsLeft?: number
 }
 
-/** Reads the status of a farm again and again, over one connection. */
+/** Reads the status of a farm repeatedly over one connection. */
 export interface FarmStatusReader extends AsyncDisposable {
-  /** @throws MqError BROKER_UNREACHABLE, at once where the broker is known to be away, else after five seconds. */
+  /** Reads the status. @throws MqError BROKER_UNREACHABLE, at once while disconnected, else after five seconds. */
   read(): Promise<FarmStatus>
 }
 
 /** Time that a broker has to answer, in milliseconds. */
 const answersWithinMs = 5000
-/** Time to take leave of it. */
+/** Time for a connection to close, in milliseconds. */
 const goodbyeMs = 1000
 
 /** Connects to the broker of a farm. @throws MqError QUEUE_INVALID, BROKER_UNREACHABLE. */
@@ -69,7 +69,7 @@ export async function openFarmStatus(queue: string, signal?: AbortSignal): Promi
       }
     },
     async [Symbol.asyncDispose]() {
-      // A broker that is away would be waited for.
+      // Closing waits for a broker that is disconnected.
       const late = new AbortController()
       await Promise.race([units.disconnect(), sleep(goodbyeMs, undefined, { signal: late.signal }).catch(() => {})])
       late.abort()
@@ -78,7 +78,7 @@ export async function openFarmStatus(queue: string, signal?: AbortSignal): Promi
   }
 }
 
-/** Asks a broker what its farm is doing. @throws MqError QUEUE_INVALID, BROKER_UNREACHABLE. */
+/** Reads the status of a farm. @throws MqError QUEUE_INVALID, BROKER_UNREACHABLE. */
 export async function farmStatus(queue: string, signal?: AbortSignal): Promise<FarmStatus> {
   await using reader = await openFarmStatus(queue, signal)
   return await reader.read()
@@ -105,7 +105,7 @@ async function readStatus(broker: Broker, countUnits: () => Promise<Readonly<Rec
   }
 }
 
-/** Units of all builds by kind; how many of them run, by what the workers say. */
+/** Sums the units of all builds by kind; running ones are those of the workers' presence records. */
 function kindsOf(builds: readonly PresentBuild[], workers: readonly PresentWorker[]): FarmStatus['kinds'] {
   const running = groupBy(
     workers.flatMap(({ unit }) => unit?.split(' ')[0] ?? []),
@@ -121,7 +121,7 @@ function kindsOf(builds: readonly PresentBuild[], workers: readonly PresentWorke
   })
 }
 
-/** The status as a user reads it on the terminal. */
+/** Formats the status for the terminal. */
 export function farmStatusText(status: FarmStatus): string {
   const { broker, farm, builds, workers, units, unitsPerMinute, secondsLeft } = status
   const left = secondsLeft === undefined ? '' : `, ${formatSeconds(secondsLeft)} left for them`
@@ -161,7 +161,7 @@ function otherVersion(version: string): string {
   return isOurs({ version }) ? '' : `; it runs mq ${version}`
 }
 
-/** The status for Prometheus. */
+/** Formats the status as metrics for Prometheus. */
 export function farmMetrics({ farm, units, kinds, workers, builds }: FarmStatus): string {
   const ofWorkers = (valueOf: (worker: PresentWorker) => number): MetricSample[] =>
     workers.map((worker) => {

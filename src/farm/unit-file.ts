@@ -17,10 +17,10 @@ const folderSchema = v.object({ version: v.literal(1), work: v.string() })
 
 const folderFile = 'farm.json'
 
-/** A task as the work folder has it. */
+/** Schema of a task in the work folder. */
 export type StoredTask = Omit<UnitTask, 'folder' | 'key'>
 
-/** Names a work folder, so that workers can tell it from another at the same place. @returns its name, the same each time. */
+/** Reads the name of a work folder, or creates one, so that workers can identify the folder. @returns the same name each time. */
 export async function nameFolder(folder: string): Promise<string> {
   const known = await readName(folder)
   if (known !== undefined) return known
@@ -29,7 +29,7 @@ export async function nameFolder(folder: string): Promise<string> {
   return work
 }
 
-/** @throws MqError FARM_FOLDER where a folder is not the one of this name. */
+/** Checks that a work folder has a name. @throws MqError FARM_FOLDER. */
 export async function checkFolder(folder: string, work: string): Promise<void> {
   const found = await readName(folder)
   if (found === work) return
@@ -45,7 +45,7 @@ async function readName(folder: string): Promise<string | undefined> {
   }
 }
 
-/** Writes what a worker needs of a task, with paths relative to the work folder where they are in it. */
+/** Writes a task for workers, with paths inside the work folder relative to it. */
 export async function writeUnit(folder: string, { key, unit, inputs, parts }: UnitTask): Promise<void> {
   const path = pathOf(folder, key)
   await mkdir(join(folder, 'units'), { recursive: true })
@@ -63,7 +63,7 @@ export async function writeUnit(folder: string, { key, unit, inputs, parts }: Un
   await writeWhole(path, `${JSON.stringify(whole)}\n`)
 }
 
-/** Reads what writeUnit wrote. @throws MqError FARM_FOLDER where it is not there. */
+/** Reads a task that writeUnit wrote. @throws MqError FARM_FOLDER if it is missing. */
 export async function readUnit(folder: string, key: string): Promise<StoredTask> {
   const path = pathOf(folder, key)
   try {

@@ -5,7 +5,7 @@ import { MqError } from '../errors/index.js'
 import { finish } from '../progress/index.js'
 import type { FromThread, ToThread } from './run-in-thread.js'
 
-// The thread that a worker runs its units in, so that its own thread is free to talk to the broker whatever they do.
+// The thread that a worker runs its units in, so that its main thread can renew leases while a unit computes.
 
 let running = new AbortController()
 const say = (message: FromThread): void => parentPort?.postMessage(message)
@@ -22,7 +22,7 @@ async function run({ task, means }: Extract<ToThread, { what: 'run' }>): Promise
     const result = await finish(work, (progress) => say({ what: 'progress', progress }))
     say({ what: 'done', result })
   } catch (error) {
-    // An error that is no MqError has its words in English of Node: the table says the same to the user.
+    // Node's own errors are converted here, where their code is still known.
     const known = error instanceof Error && 'code' in error ? MqError.from(error, task.folder) : error
     say({ what: 'failed', failure: failureOf(known) })
   }

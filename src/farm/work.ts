@@ -14,34 +14,34 @@ import { isOurs, type PresentWorker, saidEveryMs, sayGone, sayPresent, whoIsTher
 import { type UnitThread, unitThread } from './run-in-thread.js'
 import { checkFolder, readUnit } from './unit-file.js'
 
-/** Where a worker takes units from, and with which means. */
+/** Options of a worker: queue, work folder, threads, memory. */
 export interface WorkOptions {
   /** `redis://HOST`. */
   readonly queue: string
-  /** The work folder of builds as this machine has it; by default where the build says that it is. */
+  /** Path of the builds' work folder on this machine, by default the path that the build has. */
   readonly work?: string
   readonly threads?: number
   readonly memoryBytes?: number
-  /** Ends when no build is running and no unit is left. */
+  /** End when no build is running and no unit is left. */
   readonly drain?: boolean
   readonly signal?: AbortSignal
-  /** So long a unit is this worker's without a sign of life; by default 30 seconds. */
+  /** Lease of a unit without renewal, in milliseconds, by default 30000. */
   readonly lockMs?: number
 }
 
-/** What a worker does. */
+/** Event of a worker. */
 export interface WorkEvent {
   readonly event: 'ready' | 'started' | 'done' | 'known' | 'failed' | 'given-back'
-  /** Kind of the unit, and the first digits of its digest. */
+  /** Kind of the unit, and the first digits of its key. */
   readonly unit?: string
   readonly seconds?: number
-  /** With `failed`. */
+  /** Of `failed`: the error. */
   readonly problem?: string
-  /** With `ready`. */
+  /** Of `ready`: the name of the worker. */
   readonly worker?: string
 }
 
-/** What a worker has done. */
+/** Totals of a worker. */
 export interface WorkReport {
   readonly worker: string
   readonly done: number
@@ -51,7 +51,7 @@ export interface WorkReport {
 }
 
 const lockMs = 30_000
-/** Without a build ever having been seen, a worker that drains waits so long for one. */
+/** Time that a draining worker waits for a first build, in milliseconds. */
 const firstBuildMs = 60_000
 const progressEveryMs = 1000
 
@@ -64,10 +64,10 @@ type Job = {
 type Move = (timestamp: number, token?: string) => Promise<void>
 
 /**
- * Runs units of builds until it is stopped, or with `drain` until there are none left. A signal gives the unit that is running back: another
- * worker takes it at once.
- * @throws MqError QUEUE_INVALID, BROKER_UNREACHABLE, FARM_VERSION; an error of this machine (DISK_FULL, FARM_FOLDER ...), after the unit was
- *   given back.
+ * Runs units of builds until it is stopped, or with `drain` until none is left. When `signal` is aborted, the running unit returns to the
+ * queue at once.
+ * @throws MqError QUEUE_INVALID, BROKER_UNREACHABLE, FARM_VERSION; errors of this machine (DISK_FULL, FARM_FOLDER ...), after the unit
+ *   has returned to the queue.
  */
 export async function* work(options: WorkOptions): AsyncGenerator<WorkEvent, WorkReport, void> {
   const address = parseQueue(options.queue)
@@ -104,7 +104,7 @@ export async function* work(options: WorkOptions): AsyncGenerator<WorkEvent, Wor
   }
 }
 
-/** Says that the worker is there, and looks whether it is to go on. @returns when all is done, or it was stopped. */
+/** Renews the presence record, and checks versions and, with `drain`, whether work is left. @returns when drained or stopped. */
 async function watch(broker: Broker, worker: UnitWorker, { drain }: WorkOptions, stop: AbortSignal): Promise<void> {
   const startedAt = performance.now()
   const queue = new broker.client.Queue(queueName(broker.address, unitVersion()), {
@@ -124,7 +124,7 @@ async function watch(broker: Broker, worker: UnitWorker, { drain }: WorkOptions,
       if (other !== undefined && mine.length === 0) {
         throw MqError.of('FARM_VERSION', { host: other.host, expected: other.version, found: unitVersion() })
       }
-      // One that ended between two looks was there, too.
+      // A build may have started and ended between two checks.
       sawBuild ||= mine.length > 0 || worker.hasWorked
       const isEmpty =
         mine.length === 0 && !worker.isBusy && (await queue.getJobCountByTypes('waiting', 'active', 'delayed')) === 0
@@ -138,7 +138,7 @@ async function watch(broker: Broker, worker: UnitWorker, { drain }: WorkOptions,
   }
 }
 
-/** Takes units from the queue, one at a time. */
+/** Takes units from the queue and runs them, one at a time. */
 class UnitWorker {
   readonly id: string
   readonly #broker: Broker
@@ -201,7 +201,7 @@ class UnitWorker {
       drainDelay: 2,
       runRetryDelay: 1000,
     })
-    // Connections are made again, and a unit that was given to another meanwhile is in the work folder.
+    // Connections are restored, and results of a unit that another worker took meanwhile are in the work folder.
     worker.on('error', () => {})
     this.#worker = worker
   }
@@ -210,7 +210,7 @@ class UnitWorker {
     const worker = this.#worker
     this.#worker = undefined
     if (worker === undefined) return
-    // A broker that is away would be waited for.
+    // Closing waits for a broker that is disconnected.
     await Promise.race([worker.close(this.#broker.awayMs() > 0), sleep(15_000, undefined, { ref: false })])
     await Promise.all([...this.#threads.values()].map((thread) => thread[Symbol.asyncDispose]()))
     await Promise.race([sayGone(this.#broker, 'worker', this.id), sleep(1000, undefined, { ref: false })])
@@ -243,7 +243,7 @@ class UnitWorker {
       const error = MqError.from(thrown, order.folder)
       this.#counts.failed += 1
       this.#say({ event: 'failed', unit, problem: `${error.code}: ${error.message}` })
-      // An order that a build left behind when it was ended, its folder gone since.
+      // An order of a build that was killed, and whose folder no longer exists.
       const isStale = error.code === 'FARM_FOLDER' && !(await this.#isBuilding(order.work))
       const fault = isStale ? 'unit' : faultOf(error)
       const reason = reasonOf(error, this.id)
