@@ -2,7 +2,7 @@ import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import { MqError } from '../errors/index.js'
 
-/** What a handler sees: a request of Node's HTTP server. */
+/** Context of a handler, with the request of Node's HTTP server. */
 export type HttpContext = Context<{ Bindings: HttpBindings }>
 
 type Status = 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 429 | 500 | 503
@@ -13,7 +13,7 @@ export class Refusal extends Error {
   readonly status: Status
   readonly code: string
   readonly param: string | null
-  /** Seconds after which it may be asked again. */
+  /** Retry-After, in seconds. */
   readonly retryAfter: number | undefined
 
   constructor(status: Status, code: string, message: string, options: { param?: string; retryAfter?: number } = {}) {
@@ -25,7 +25,7 @@ export class Refusal extends Error {
   }
 }
 
-/** Errors of the table that are the request's fault, or pass. */
+/** Status and code for errors of the table that the request causes, or that are transient. */
 const statuses: Readonly<Record<string, Status>> = {
   PROMPT_TOO_LONG: 400,
   OPTION_INVALID: 400,
@@ -38,7 +38,7 @@ const statuses: Readonly<Record<string, Status>> = {
   INTERRUPTED: 503,
 }
 
-/** What was thrown as an answer: paths of this machine stay on this machine. */
+/** Converts an error to an answer. Paths of this machine are not disclosed. */
 export function refusalOf(thrown: unknown, paths: readonly string[] = []): Refusal {
   if (thrown instanceof Refusal) return thrown
   const error = MqError.from(thrown)
@@ -48,7 +48,7 @@ export function refusalOf(thrown: unknown, paths: readonly string[] = []): Refus
   return new Refusal(status, code, status === 500 ? `The model could not answer: ${error.code}.` : message)
 }
 
-/** The body of an error. */
+/** Body of an error, in the form of OpenAI's API. */
 export function errorBody({ status, code, param, message }: Refusal): object {
   const type =
     status === 401

@@ -14,14 +14,14 @@ export interface AppOptions {
   readonly host: string
   readonly keys: readonly string[]
   readonly maxBodyBytes: number
-  /** Requests under way and waiting, of all models together. */
+  /** Maximum requests, running and waiting, of all models together. */
   readonly maxRequests: number
   readonly log?: ((line: string) => void) | undefined
 }
 
 const fingerprint = `mq-llama.cpp-${llamaVersion}`
 
-/** OpenAI's API over a pool of models. */
+/** Creates the HTTP application: OpenAI's API over a pool of models. */
 export function createApp(pool: ModelPool, options: AppOptions): Hono<{ Bindings: HttpBindings }> {
   const { host, keys, maxBodyBytes, maxRequests, log } = options
   const metrics = createMetrics()
@@ -34,7 +34,7 @@ export function createApp(pool: ModelPool, options: AppOptions): Hono<{ Bindings
     const { outgoing } = context.env
     outgoing.once('close', () => {
       const seconds = (performance.now() - startedAt) / 1000
-      // Addresses that are not there are one.
+      // Unknown paths are counted as one.
       const address = known.has(context.req.path) ? context.req.path : 'other'
       metrics.request(address, outgoing.statusCode, seconds)
       log?.(
@@ -56,7 +56,7 @@ export function createApp(pool: ModelPool, options: AppOptions): Hono<{ Bindings
       const lease = await pool.acquire(request.model, count)
       return answerText(context, lease, request, shape(request, fingerprint), metrics)
     }
-  /** Bodies that are read at a time are bounded, too: each may be large. */
+  /** Limits the requests whose bodies are read at the same time: each may be large. */
   const body = async (context: HttpContext): Promise<unknown> => {
     if (reading >= maxRequests) throw new Refusal(429, 'queue_full', 'Too many requests are being read.', { retryAfter: 1 })
     reading += 1

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { CompletionStep, Generated } from '../runner/index.js'
 import type { TextRequest } from './requests.js'
 
-/** What one answer has come to. */
+/** State of one choice of an answer. */
 export interface Answer {
   readonly index: number
   text: string
@@ -10,12 +10,12 @@ export interface Answer {
   generated?: Generated
 }
 
-/** How chats and completions differ in what is sent. */
+/** Response bodies of one API: chats and completions differ in them. */
 export interface Shape {
   readonly id: string
   /** The body of a whole answer. */
   whole(model: string, answers: readonly Answer[]): object
-  /** Bodies of a stream: at the beginning of an answer, of a step, at its end. */
+  /** Chunks of a stream: at the start of a choice, for a step, at its end. */
   begin(model: string, index: number): object | undefined
   step(model: string, index: number, step: CompletionStep): object
   end(model: string, answer: Answer): object
@@ -24,12 +24,12 @@ export interface Shape {
 
 const now = (): number => Math.floor(Date.now() / 1000)
 
-/** finish_reason of OpenAI's API. */
+/** Returns the finish_reason of OpenAI's API. */
 function reasonOf({ stopped }: Generated): string {
   return stopped === 'end' || stopped === 'stop' ? 'stop' : 'length'
 }
 
-/** Tokens of all answers; prompts count once, however many answers they have. */
+/** Counts tokens over all choices; a prompt counts once, whatever the number of its choices. */
 export function usageOf(answers: readonly Answer[], count: number): object {
   const sum = (of: (generated: Generated) => number, all: readonly Answer[]): number =>
     all.reduce((total, { generated }) => total + (generated === undefined ? 0 : of(generated)), 0)
@@ -55,7 +55,7 @@ function chatLogprobs(tokens: Answer['tokens']): object {
   return { content: tokens.map((token) => ({ ...one(token), top_logprobs: token.top.map(one) })), refusal: null }
 }
 
-/** Of /v1/chat/completions. */
+/** Response bodies of /v1/chat/completions. */
 export function chatShape(request: TextRequest, fingerprint: string): Shape {
   const id = `chatcmpl-${randomUUID()}`
   const hasLogprobs = request.options.logprobs !== undefined
@@ -96,7 +96,7 @@ export function chatShape(request: TextRequest, fingerprint: string): Shape {
   }
 }
 
-/** The older form of log probabilities: lists side by side. */
+/** Log probabilities of /v1/completions: parallel lists. */
 function textLogprobs(tokens: Answer['tokens']): object {
   const names = tokens.map(({ bytes }) => text.decode(bytes))
   return {
@@ -107,7 +107,7 @@ function textLogprobs(tokens: Answer['tokens']): object {
   }
 }
 
-/** Of /v1/completions. */
+/** Response bodies of /v1/completions. */
 export function completionShape(request: TextRequest, fingerprint: string): Shape {
   const id = `cmpl-${randomUUID()}`
   const hasLogprobs = request.options.logprobs !== undefined

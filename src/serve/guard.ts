@@ -5,8 +5,8 @@ import { isLoopback, isOwnHost } from '../http/index.js'
 import { answerError, type HttpContext, Refusal } from './answers.js'
 
 /**
- * Refuses what a web page elsewhere may have a browser send to a server of this machine: another Host, to which a name was made to lead
- * (DNS rebinding), or an Origin that is not this machine.
+ * Refuses requests that a web page of another site makes a browser send: a foreign Host while listening on loopback (DNS rebinding), or a
+ * foreign Origin.
  */
 export function checkOrigin(listensOn: string): MiddlewareHandler<{ Bindings: HttpBindings }> {
   const local = isLoopback(listensOn)
@@ -26,7 +26,7 @@ function isOwnOrigin(origin: string | undefined, host: string | undefined, local
   return url !== undefined && (url.host === host || (local && isLoopback(url.hostname)))
 }
 
-/** Refuses requests without one of the keys, as Bearer; none are needed where there are none. */
+/** Refuses requests without one of the API keys as a Bearer token; without keys every request is accepted. */
 export function checkKey(keys: readonly string[]): MiddlewareHandler<{ Bindings: HttpBindings }> {
   const known = keys.map(digestOf)
   return async (context, next) => {
@@ -44,7 +44,7 @@ function digestOf(key: string): Buffer {
   return createHash('sha256').update(key).digest()
 }
 
-/** JSON of a body of bounded size. @throws Refusal 400 where it is none, 413 where it is larger, 415 where it says that it is something else. */
+/** Reads a JSON body of at most `maxBytes`. @throws Refusal 400 if it is not JSON, 413 if it is larger, 415 for another Content-Type. */
 export async function readJson(context: HttpContext, maxBytes: number): Promise<unknown> {
   const type = context.req.header('content-type') ?? ''
   if (!/^application\/(?:[\w.-]+\+)?json\b/i.test(type)) {

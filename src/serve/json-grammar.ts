@@ -1,4 +1,4 @@
-/** GBNF of one JSON object, for `response_format: json_object`. Source: RFC 8259; blanks are bounded, or a model may write them for ever. */
+/** GBNF of one JSON object, for `response_format: json_object`. Source: RFC 8259; whitespace is limited, since a model may generate it without end. */
 export const jsonGrammar = String.raw`root ::= object
 object ::= "{" blank ( pair ( "," blank pair )* )? "}"
 pair ::= string ":" blank value

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { MqError } from '../errors/index.js'
 import { findProgram, type LoadOptions } from '../runner/index.js'
 
-/** What llama-server is started with. */
+/** Options of llama-server. */
 export interface HandedOver {
   readonly path: string
   readonly name: string
@@ -11,10 +11,10 @@ export interface HandedOver {
   readonly port: number
   readonly keys: readonly string[]
   readonly slots: number
-  /** Tokens of each completion. */
+  /** Context length of each slot, in tokens. */
   readonly contextLength: number | undefined
   readonly load: LoadOptions
-  /** Folder of the programs; by default those on $PATH. */
+  /** Folder of llama.cpp's programs, by default $PATH. */
   readonly directory?: string | undefined
   readonly signal: AbortSignal
 }
@@ -26,7 +26,7 @@ export interface HandedOver {
 export async function serveWithLlamaServer(options: HandedOver): Promise<void> {
   const program = await findProgram('llama-server', options.directory)
   const { LLAMA_API_KEY: _, ...env } = process.env
-  // Keys do not appear in the list of processes.
+  // Keys are not passed as arguments, which other users can list.
   const keys = options.keys.length === 0 ? {} : { LLAMA_API_KEY: options.keys.join(',') }
   const child = spawn(program, serverArguments(options), { stdio: ['ignore', 'inherit', 'inherit'], env: { ...env, ...keys } })
   const stop = (): void => void child.kill('SIGTERM')
@@ -42,7 +42,7 @@ export async function serveWithLlamaServer(options: HandedOver): Promise<void> {
   })
 }
 
-/** Flags of llama-server. Its context is shared by its slots. */
+/** Returns the flags of llama-server. Its context length is the total over all slots. */
 export function serverArguments({ path, name, host, port, slots, contextLength, load }: HandedOver): string[] {
   const { threads, gpuLayers, cpuExpertLayers, flashAttention, keyType, valueType, mmap, pooling } = load
   const optional = (flag: string, value: string | number | undefined): string[] =>

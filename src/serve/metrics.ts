@@ -1,12 +1,12 @@
 import { expositionText, type MetricSample } from '../report/index.js'
 import type { Generated } from '../runner/index.js'
 
-/** Counts of a server since it started, as Prometheus reads them. */
+/** Counters of a server since its start, for Prometheus. */
 export interface Metrics {
   request(address: string, status: number, seconds: number): void
   generated(model: string, generated: Generated): void
   cancelled(): void
-  /** Exposition format 0.0.4. @param gauges names, meanings and values of now. */
+  /** Returns the metrics in exposition format 0.0.4. @param gauges names, descriptions and current values. */
   text(gauges: readonly (readonly [name: string, help: string, value: number])[]): string
 }
 

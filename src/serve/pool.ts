@@ -3,25 +3,25 @@ import { MqError } from '../errors/index.js'
 import type { LlamaModel } from '../runner/index.js'
 import { Refusal } from './answers.js'
 
-/** A model that can be asked for. */
+/** A model that a server offers. */
 export interface ModelOverview {
   readonly name: string
   readonly sizeBytes?: number | undefined
   readonly loaded: boolean
 }
 
-/** Where models come from. */
+/** Source of models: a file, or a registry. */
 export interface ModelSource {
-  /** Of those that there are. */
+  /** Lists the models. */
   list(): Promise<readonly { readonly name: string; readonly sizeBytes?: number | undefined }[]>
-  /** The full name that a name stands for, and its file. @throws MqError MODEL_NOT_FOUND; Refusal. */
+  /** Resolves a name to the full name and the file. @throws MqError MODEL_NOT_FOUND; Refusal. */
   find(name: string | undefined): Promise<{ readonly name: string; readonly path: string }>
   load(path: string, signal: AbortSignal): Promise<LlamaModel>
-  /** Bytes that a model takes beside its file. */
+  /** Memory of a loaded model besides its weights, in bytes. */
   extraBytes(path: string): Promise<number>
 }
 
-/** A model in use: released when its answer is over. */
+/** A model in use; release it after the request. */
 export interface Lease {
   readonly name: string
   readonly model: LlamaModel
@@ -38,16 +38,16 @@ interface Entry {
 }
 
 export interface PoolOptions {
-  /** Bytes that loaded models may take together. */
+  /** Memory limit of all loaded models, in bytes. */
   readonly memoryBytes: number
-  /** Requests that a model may have, running and waiting. */
+  /** Maximum requests of a model, running and waiting. */
   readonly maxUsers: number
   readonly log?: ((line: string) => void) | undefined
 }
 
 /**
- * Keeps models loaded as long as there is memory: for another one those that nobody uses are unloaded, the longest unused first. A model
- * that alone is larger than the memory is loaded where no other is.
+ * Keeps models loaded up to a memory limit: idle models are unloaded for another one, the least recently used first. A model that alone
+ * exceeds the limit is loaded if no other is.
  */
 export class ModelPool {
   readonly #source: ModelSource
@@ -66,14 +66,14 @@ export class ModelPool {
     return models.map(({ name, sizeBytes }) => ({ name, sizeBytes, loaded: this.#entries.get(name)?.model !== undefined }))
   }
 
-  /** Requests under way and waiting, of all models; models that are loaded. */
+  /** Running and waiting requests of all models, and loaded models. */
   get load(): { readonly requests: number; readonly models: number } {
     const entries = [...this.#entries.values()]
     const requests = entries.reduce((sum, { users }) => sum + users, 0)
     return { requests, models: entries.filter(({ model }) => model !== undefined).length }
   }
 
-  /** @param requests completions that will run. @throws MqError MODEL_NOT_FOUND and those of loading; Refusal 429 where too many wait, 503 where memory is taken. */
+  /** Loads a model if needed, and reserves it. @param requests completions that will run. @throws MqError MODEL_NOT_FOUND, and errors of loading; Refusal 429 if too many requests wait, 503 if memory is in use. */
   async acquire(name: string | undefined, requests = 1): Promise<Lease> {
     const found = await this.#source.find(name)
     const before = this.#living(found.name)
@@ -102,7 +102,7 @@ export class ModelPool {
     await Promise.allSettled([...this.#entries.values()].map(async (entry) => (await entry.loading).close()))
   }
 
-  /** One at a time: two models that are loaded at once must not both count on the same memory. */
+  /** Loads one model at a time, so that two do not count on the same memory. */
   async #enter(found: { readonly name: string; readonly path: string }, requests: number): Promise<Entry> {
     const turn = this.#turn.then(async () => {
       const there = this.#living(found.name)
@@ -126,7 +126,7 @@ export class ModelPool {
     return await turn
   }
 
-  /** Forgets what did not load: the next request tries again. */
+  /** Removes a model that failed to load; the next request loads it again. */
   async #settle(entry: Entry): Promise<void> {
     try {
       entry.model = await entry.loading

@@ -3,7 +3,7 @@ import type { GenerateOptions } from '../runner/index.js'
 import { Refusal } from './answers.js'
 import { jsonGrammar } from './json-grammar.js'
 
-/** Texts of one request at most: prompts, inputs of embeddings, documents. */
+/** Maximum texts of a request: prompts, inputs of embeddings, documents. */
 const maxTexts = 1024
 
 const number = (least: number, most: number) => v.nullish(v.pipe(v.number(), v.minValue(least), v.maxValue(most)))
@@ -11,7 +11,7 @@ const whole = (least: number, most: number) => v.nullish(v.pipe(v.number(), v.sa
 const token = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(2 ** 31 - 1))
 const stop = v.pipe(v.string(), v.minLength(1), v.maxLength(1000))
 
-/** Parameters that chats and completions share. Those of llama-server which OpenAI's API lacks have llama-server's names. */
+/** Parameters of both chats and completions. Those that only llama-server has keep its names. */
 const sampling = {
   model: v.nullish(v.pipe(v.string(), v.maxLength(500))),
   stream: v.nullish(v.boolean()),
@@ -75,12 +75,12 @@ const rerankSchema = v.looseObject({
   return_documents: v.nullish(v.boolean()),
 })
 
-/** What is asked of a model, whatever the address. */
+/** A generation request, the same for chats and completions. */
 export interface TextRequest {
   readonly model: string | undefined
-  /** One text or conversation each. */
+  /** Prompts, each a text or a conversation. */
   readonly prompts: readonly Pick<GenerateOptions, 'prompt' | 'messages' | 'raw'>[]
-  /** Answers to each. */
+  /** Choices for each prompt (`n`). */
   readonly count: number
   readonly stream: boolean
   readonly includeUsage: boolean
@@ -102,7 +102,7 @@ export interface RankRequest {
   readonly returnDocuments: boolean
 }
 
-/** What only llama-server does. */
+/** Parameters that only llama-server supports. */
 const elsewhere = 'is not supported by the embedded engine; `mq serve --engine llama-server` supports it'
 
 /** Reads the body of /v1/chat/completions. @throws Refusal */
@@ -213,7 +213,7 @@ function grammarOf(format: { readonly type: string } | null | undefined): string
   })
 }
 
-/** Whether a parameter asks for anything. */
+/** Whether a parameter is given and not empty. */
 function isAsked(value: unknown): boolean {
   return value !== undefined && value !== null && value !== '' && !(Array.isArray(value) && value.length === 0)
 }
@@ -230,7 +230,7 @@ function textOf(content: v.InferOutput<typeof message>['content']): string {
     .join('\n')
 }
 
-/** One or several texts, as text or as token ids. */
+/** Schema of one or several texts, as strings or token ids. */
 function textsOf(input: v.InferOutput<typeof texts>): (string | Int32Array)[] {
   if (typeof input === 'string') return [input]
   if (typeof input[0] === 'number') return [Int32Array.from(input as number[])]

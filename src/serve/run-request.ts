@@ -6,10 +6,10 @@ import type { Metrics } from './metrics.js'
 import type { Lease } from './pool.js'
 import type { TextRequest } from './requests.js'
 
-/** A comment in a stream, so that nobody takes a long prompt for a dead connection. */
+/** Keep-alive comment of an event stream, sent while a long prompt is processed. */
 const aliveMs = 10_000
 
-/** Aborted when the client goes before its answer is whole. */
+/** Returns a signal that is aborted when the client disconnects before the end of its answer. */
 export function clientSignal(context: HttpContext): AbortSignal {
   const abort = new AbortController()
   const { outgoing } = context.env
@@ -25,8 +25,8 @@ interface Step {
 }
 
 /**
- * Runs all answers of a request side by side and yields their steps as they come; `step` is undefined at the end of an answer.
- * @throws what one of them ends with, after the others are cancelled.
+ * Generates all choices of a request in parallel and yields their steps; `step` is undefined at the end of a choice.
+ * @throws the first error of a choice, after the others are cancelled.
  */
 async function* steps(
   model: LlamaModel,
@@ -67,7 +67,7 @@ async function* steps(
   }
 }
 
-/** Answers a request for text, whole or as a stream of events. */
+/** Answers a generation request, with one body or as an event stream. */
 export async function answerText(
   context: HttpContext,
   lease: Lease,
@@ -101,7 +101,7 @@ export async function answerText(
       return answerError(context, refusalOf(error, [model.path]))
     }
   }
-  // The first step decides between an answer and an error; a long prompt gets signs of life meanwhile.
+  // The first step decides between an answer and an error; keep-alive comments are sent meanwhile.
   await Promise.race([first, new Promise((resolve) => setTimeout(resolve, aliveMs).unref())]).catch((error: unknown) => {
     end()
     throw refusalOf(error, [model.path])
@@ -145,7 +145,7 @@ async function* textEvents(
   }
 }
 
-/** Text as bytes, one event at a time as the client takes them, with signs of life between. */
+/** Encodes events as bytes, one at a time as the client reads them, with keep-alive comments between. */
 function streamOf(events: AsyncGenerator<string, void, void>, end: () => void): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder()
   let alive: NodeJS.Timeout | undefined

@@ -3,46 +3,46 @@ import { closeServer, listen } from '../http/index.js'
 import { ModelPool } from './pool.js'
 import { availableMemory, type Load, registryModels, singleModel } from './sources.js'
 
-/** How long a request may take to arrive, body included. */
+/** Time for a request to arrive, including its body, in milliseconds. */
 const arrivesWithinMs = 60_000
 
-/** What is served, where, and to whom. */
+/** Models, address and limits of an endpoint. */
 export interface EndpointOptions {
-  /** One model, or all of a registry's folder. */
+  /** One model, or all models of a registry's folder. */
   readonly serves: { readonly name: string; readonly path: string } | { readonly registry: string }
   readonly load: Load
-  /** Where to listen; this machine alone unless told otherwise. */
+  /** Address to listen on, by default 127.0.0.1. */
   readonly host?: string | undefined
   /** 0 for any free port. */
   readonly port?: number | undefined
-  /** Keys of which requests need one; none by default. */
+  /** API keys, of which a request needs one; by default none. */
   readonly keys?: readonly string[] | undefined
-  /** Completions of one model that run together. */
+  /** Maximum completions of a model that run in parallel. */
   readonly slots: number
-  /** Completions of one model that wait. */
+  /** Maximum completions of a model that wait. */
   readonly queue: number
-  /** Tokens of each completion's context, for the memory of a model. */
+  /** Context length of each completion, in tokens, for the memory estimate. */
   readonly contextLength: number
-  /** Bytes that models of a registry may take; 80 % of the memory unless told otherwise. */
+  /** Memory limit of the models of a registry, in bytes, by default 80 % of the available memory. */
   readonly memoryBytes?: number | undefined
   readonly log?: ((line: string) => void) | undefined
 }
 
-/** An endpoint that answers. */
+/** A running endpoint. */
 export interface RunningEndpoint {
   /** Address for clients, without a slash at the end; their base URL has /v1 after it. */
   readonly url: string
   readonly port: number
-  /** Stops taking requests, gives running ones a moment, ends the models. */
+  /** Stops accepting requests, waits a second for running ones, and unloads the models. */
   close(): Promise<void>
 }
 
-/** Port where the server listens unless told otherwise, as llama-server. */
+/** Default port, the same as of llama-server. */
 export const defaultEndpointPort = 8080
 
 /**
- * Serves OpenAI's API over llama.cpp. A single model is loaded at once; those of a registry when they are first asked for.
- * @throws MqError PORT_TAKEN; of a single model, those of loading it.
+ * Serves OpenAI's API over llama.cpp. A single model is loaded at the start, models of a registry with their first request.
+ * @throws MqError PORT_TAKEN; for a single model, errors of loading it.
  */
 export async function startEndpoint(options: EndpointOptions): Promise<RunningEndpoint> {
   const { serves, load, host = '127.0.0.1', port = defaultEndpointPort, keys = [], slots, queue, contextLength, log } = options
@@ -58,7 +58,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<RunningEn
     const server = createAdaptorServer({
       fetch: app.fetch,
       overrideGlobalObjects: false,
-      // An answer may take hours.
+      // Generation may take hours.
       serverOptions: {
         maxHeaderSize: 16 << 10,
         headersTimeout: 15_000,

@@ -8,16 +8,16 @@ import type { LlamaModel } from '../runner/index.js'
 import { Refusal } from './answers.js'
 import type { ModelSource } from './pool.js'
 
-/** Loads a model with the options that the server was started with. */
+/** Function that loads a model with the options of the server. */
 export type Load = (path: string, signal: AbortSignal) => Promise<LlamaModel>
 
-/** Bytes of memory that this process may use: of its control group, where there is a limit, else of the machine. */
+/** Returns the memory that this process may use, in bytes: the limit of its control group, else the memory of the machine. */
 export function availableMemory(): number {
   const limit = process.constrainedMemory()
   return limit > 0 && limit < totalmem() ? limit : totalmem()
 }
 
-/** One model, by whatever name it is asked for, as llama-server has it. */
+/** Source of one model, which answers to every name, as llama-server does. */
 export function singleModel(name: string, path: string, load: Load): ModelSource {
   return {
     list: async () => [{ name }],
@@ -27,7 +27,7 @@ export function singleModel(name: string, path: string, load: Load): ModelSource
   }
 }
 
-/** The GGUF models of a registry's folder, by name, the default tag included. */
+/** Source of the GGUF models of a registry's folder, by name; the default tag may be omitted. */
 export function registryModels(registry: string, load: Load, tokens: number): ModelSource {
   return {
     async list() {
@@ -46,7 +46,7 @@ export function registryModels(registry: string, load: Load, tokens: number): Mo
   }
 }
 
-/** KV cache and compute buffer of a file; of an architecture whose footprint is not known, a tenth of the file. */
+/** Returns the size of KV cache and compute buffer, in bytes; for an architecture without a footprint, a tenth of the file. */
 async function bytesBesideFile(path: string, tokens: number): Promise<number> {
   try {
     const shape = modelShape(await makeBlueprint(path))
