@@ -10,18 +10,18 @@ import type { AdaptedModule, Adapter, SavedTensor } from './open-adapter.js'
 import { tokenizerOf } from './tokenizer-files.js'
 import { mismatch, push, shapeNow, type Work } from './work.js'
 
-/** A checkpoint whose tensors are those that its adapters make of them. */
+/** A checkpoint with merged adapters. */
 export interface Adapted {
   readonly checkpoint: Checkpoint
   readonly notes: readonly string[]
-  /** The checkpoint's names of what adapters change. */
+  /** Names, in the checkpoint, of the tensors that adapters change. */
   readonly changed: ReadonlySet<string>
 }
 
 /**
- * The checkpoint with adapters merged, in their order: each weight is a recipe that adds what they change to what the base holds, in f32.
- * @param model what the base's architecture makes of it, for names.
- * @throws MqError ADAPTER_MISMATCH where a module or a shape is not that of the base; ADAPTER_INVALID, ADAPTER_UNSUPPORTED.
+ * Merges adapters into a checkpoint, in their order: each changed weight is a recipe that adds the low-rank updates to the base weight, in f32.
+ * @param model architecture of the base, for names of tensors.
+ * @throws MqError ADAPTER_MISMATCH if a module or a shape does not match the base; ADAPTER_INVALID, ADAPTER_UNSUPPORTED.
  */
 export async function adaptedCheckpoint(base: Checkpoint, model: Model, adapters: readonly Adapter[]): Promise<Adapted> {
   const work: Work = {
@@ -47,7 +47,7 @@ function changedOf({ changes, replaced, added }: Work): ReadonlySet<string> {
   return new Set([...changes.keys(), ...replaced.keys(), ...added.keys()])
 }
 
-/** GPT-2's linear layers lie inputs x outputs; of square ones only the class tells. */
+/** Returns a test for names of weights that are stored as inputs x outputs (Conv1D of GPT-2), which a square shape does not say. */
 function turnedNames({ config }: Checkpoint): (name: string) => boolean {
   const turned = ['gpt2', 'openai-gpt'].includes(String(config['model_type']))
   return (name) => turned && !isOfVocabulary(name) && !name.endsWith('score.weight')
@@ -190,7 +190,7 @@ function takeRows(work: Work, adapter: Adapter, file: number, name: string, rows
   push(work, stored, rowsChange(rows, indices, file))
 }
 
-/** Rows of the embedding, where adapters change their number. */
+/** Returns the rows of the embedding, if adapters change their number. */
 function vocabularyOf({ base, replaced }: Work): number | undefined {
   const found = [...replaced].find(([name]) => isOfVocabulary(name))
   if (found === undefined) return undefined
@@ -199,7 +199,7 @@ function vocabularyOf({ base, replaced }: Work): number | undefined {
   return rows === base.shapeOf(name)?.[0] ? undefined : rows
 }
 
-/** A tensor with what adapters have brought so far. */
+/** Returns the recipe of a tensor with the updates of the adapters so far. */
 function recipeNow({ base, changes, replaced, added }: Work, name: string): Recipe {
   const whole = replaced.get(name)
   const start = whole !== undefined ? valuesOf(whole.tensor, whole.file) : (added.get(name)?.make() ?? base.tensor(name))

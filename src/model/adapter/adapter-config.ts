@@ -20,9 +20,9 @@ const schema = v.looseObject({
   alora_invocation_tokens: v.nullish(v.array(whole)),
 })
 
-/** adapter_config.json of peft, as far as a merge depends on it. */
+/** Fields of peft's adapter_config.json that a merge depends on. */
 export interface AdapterConfig {
-  /** What the product of a module's two matrices is multiplied by. @param module its name without `base_model.model.`. */
+  /** Returns the scaling of a module's update B A. @param module its name without `base_model.model.`. */
   scalingOf(module: string, rank: number): number
   /** `lora_alpha`, of all modules that have no pattern of their own. */
   readonly alpha: number
@@ -62,7 +62,7 @@ const kinds: Readonly<Record<string, string>> = {
   ADAPTION_PROMPT: 'an adaption prompt',
 }
 
-/** Fields that change what an adapter computes, in ways that a sum with the base does not say, with what to call them. */
+/** Fields of variants that are not a sum with the base weight, with their names for messages. */
 const variants: Readonly<Record<string, string>> = {
   use_qalora: 'QALoRA',
   use_bdlora: 'block-diagonal LoRA (BD-LoRA)',
@@ -74,7 +74,7 @@ const variants: Readonly<Record<string, string>> = {
   megatron_config: 'LoRA of Megatron layers',
 }
 
-/** Initializations that change the base, so that the adapter belongs to another one than the original. */
+/** Initializations that change the base weights, so that the adapter does not fit the original model. */
 const changedBases = /^(?:pissa(?:_niter_\d+)?|olora|corda|loftq|lora_ga)$/i
 
 const convertAdvice =
@@ -84,7 +84,7 @@ const mergeAdvice = 'Merge it into the model with merge_and_unload() of peft, sa
 /**
  * Reads adapter_config.json. Source: LoraConfig of peft 0.21 (tuners/lora/config.py) and get_pattern_key (utils/other.py).
  * @param file its path, for messages.
- * @param use `merge`, or `apart`: to be kept apart from the base, as GGUF has adapters.
+ * @param use `merge`, or `apart` for an adapter in a GGUF file of its own.
  * @throws MqError ADAPTER_INVALID; ADAPTER_UNSUPPORTED for other kinds and variants, which it names.
  */
 export function readAdapterConfig(json: Readonly<Record<string, unknown>>, file: string, use: 'merge' | 'apart'): AdapterConfig {

@@ -1,13 +1,13 @@
 import { exists } from '../checkpoint/index.js'
 
-/** An adapter as a user names it. */
+/** Path and weight of an adapter on the command line. */
 export interface AdapterSpec {
   readonly path: string
-  /** What its changes are multiplied by, besides its own scaling. */
+  /** Factor of its updates, in addition to its own scaling. */
   readonly scale: number
 }
 
-/** Reads `DIR`, or `DIR:SCALE` such as `my-adapter:0.5`; a path that is there as it stands is taken as it stands. */
+/** Parses `DIR` or `DIR:SCALE`, such as `my-adapter:0.5`; an existing path is never split. */
 export async function readAdapterSpec(text: string): Promise<AdapterSpec> {
   const [, path = text, scale] = /^(.+):(-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)$/i.exec(text) ?? []
   if (scale === undefined || (await exists(text))) return { path: text, scale: 1 }

@@ -20,25 +20,25 @@ import {
 } from '../../recipe/index.js'
 import type { AdaptedModule } from './open-adapter.js'
 
-/** What an adapter makes of a tensor: `current` has the changes of adapters before it, `base` has none. */
+/** Update of a tensor by an adapter: `current` includes earlier adapters, `base` does not. */
 export type Change = (current: Recipe, base: Recipe) => Recipe
 
-/** How the weight of a module lies: outputs x inputs, as linear layers, or the other way round, as embeddings and GPT-2's layers. */
+/** Layout of a module's weight: outputs x inputs (linear layers), or inputs x outputs (embeddings, GPT-2's layers). */
 export type Orientation = 'outputs' | 'inputs'
 
-/** The values of a tensor of the adapter. @param file its number among the files that recipes read. */
+/** Returns the values of a tensor of the adapter. @param file index of the adapter's file among the files of recipes. */
 export function valuesOf({ dtype, shape, start, end }: SafetensorsTensor, file: number): Recipe {
   return plain(dtype as PlainType, { file, start, end }, shape)
 }
 
-/** Whether the two matrices of a module make up a change of this shape. */
+/** Whether the product of a module's two matrices has this shape. */
 export function fitsModule({ a, b }: AdaptedModule, shape: Shape, orientation: Orientation): boolean {
   const [outputs = 0, inputs = 0] = [b.shape[0], a.shape[1]]
   return sameShape(shape, orientation === 'outputs' ? [outputs, inputs] : [inputs, outputs])
 }
 
 /**
- * The weight plus B A times the scaling; of DoRA with rows of the magnitude that was trained.
+ * Returns the weight plus the scaled update B A; for DoRA its rows are rescaled to the trained magnitudes.
  * Source: Linear.get_delta_weight, Embedding.get_delta_weight and DoraLinearVariant.merge_safe of peft 0.21.
  */
 export function changeOf({ a, b, magnitude }: AdaptedModule, scaling: number, file: number, orientation: Orientation): Change {
@@ -54,13 +54,13 @@ export function changeOf({ a, b, magnitude }: AdaptedModule, scaling: number, fi
     upright(rowMagnitude(upright(plus(current)), flat, current === base ? undefined : upright(plus(base))))
 }
 
-/** A bias that the second matrix has. */
+/** Adds the bias of the second matrix (lora_bias). */
 export function biasChange(bias: SafetensorsTensor, scaling: number, file: number): (current: Recipe | undefined) => Recipe {
   const added = multiply(valuesOf(bias, file), scaling)
   return (current) => (current === undefined ? added : combine('sum', current, added))
 }
 
-/** Rows of an embedding that take the place of the base's. @param indices whole numbers below its rows, each once. */
+/** Replaces trained rows of an embedding. @param indices row numbers, each once. */
 export function rowsChange(rows: SafetensorsTensor, indices: readonly number[], file: number): Change {
   const trained = valuesOf(rows, file)
   const places = indices.map((row, index) => ({ row, index })).toSorted((one, other) => one.row - other.row)
@@ -87,7 +87,7 @@ export interface ExpertFactors {
 }
 
 /**
- * The change of one expert's matrix, outputs x inputs or the other way round.
+ * Returns the update of one expert's matrix, outputs x inputs or inputs x outputs.
  * @param rows of the outputs, where only these are wanted: gate or up-projection of both in one.
  * Source: ParamWrapper.get_delta_weight of peft 0.21.
  */
@@ -105,7 +105,7 @@ export function expertDelta(
   return orientation === 'outputs' ? lowRank(left, right, scaling) : lowRank(transpose(right), transpose(left), scaling)
 }
 
-/** The change of all experts' matrices in one tensor. */
+/** Returns the update of the matrices of all experts, as one tensor. */
 export function expertsChange(factors: ExpertFactors, orientation: Orientation): Change {
   const deltas = Array.from({ length: factors.experts }, (_, expert) => expertDelta(factors, expert, orientation))
   return (current) => combine('sum', current, stack(deltas))

@@ -1,13 +1,13 @@
 import type { Model } from '../architectures/index.js'
 import type { Checkpoint } from '../checkpoint/index.js'
 
-/** Finds tensors of a checkpoint by the names that transformers has for them. */
+/** Maps names of transformers' modules to tensors of a checkpoint. */
 export interface TensorNames {
-  /** The checkpoint's name of a tensor; undefined where it has none such. */
+  /** Returns the checkpoint's name of a tensor; undefined if there is none. */
   find(name: string): string | undefined
-  /** The embedding that serves as output matrix, where a name is that of an output matrix which the checkpoint leaves out. */
+  /** Returns the tied embedding for the name of an output matrix that the checkpoint does not hold. */
   tied(name: string): string | undefined
-  /** What an output matrix would be called, where a tensor is the embedding that serves as one. */
+  /** Returns the name that the output matrix would have, for an embedding that is tied to it. */
   headOf(name: string): string | undefined
 }
 

@@ -12,20 +12,20 @@ import { type AdapterSpec, readAdapterSpec } from './adapter-spec.js'
 const configName = 'adapter_config.json'
 const weightsName = 'adapter_model.safetensors'
 
-/** The two matrices of one module, and what stands beside them. */
+/** The two matrices A and B of a module, with bias and magnitudes. */
 export interface AdaptedModule {
-  /** rank x inputs; of an embedding, rank x tokens. */
+  /** A: rank x inputs; for an embedding, rank x tokens. */
   readonly a: SafetensorsTensor
-  /** outputs x rank. */
+  /** B: outputs x rank. */
   readonly b: SafetensorsTensor
   readonly isEmbedding: boolean
-  /** Of the second matrix. */
+  /** Bias of B. */
   readonly bias?: SafetensorsTensor
-  /** Of DoRA. */
+  /** Magnitudes of DoRA. */
   readonly magnitude?: SafetensorsTensor
 }
 
-/** A tensor that takes the place of the base's. */
+/** A tensor that replaces one of the base. */
 export interface SavedTensor extends SafetensorsTensor {
   /** Whether it is what low-rank changes are added to, and no module of its own: an output matrix may be tied to the embedding still. */
   readonly isBase: boolean
@@ -34,9 +34,9 @@ export interface SavedTensor extends SafetensorsTensor {
 /** An adapter whose header has been read. */
 export interface Adapter {
   readonly name: string
-  /** The folder, with whatever else lies in it. */
+  /** Folder of the adapter. */
   readonly folder: CheckpointFolder
-  /** The weight file. */
+  /** Path of the weight file. */
   readonly file: string
   /** SHA-256 of configuration and weights. */
   readonly sha256: string
@@ -44,7 +44,7 @@ export interface Adapter {
   readonly config: AdapterConfig
   /** By their names in the model, without `base_model.model.`, in the order of the file. */
   readonly modules: ReadonlyMap<string, AdaptedModule>
-  /** Tensors that take the place of the base's, such as `lm_head.weight`. */
+  /** Tensors that replace those of the base, such as `lm_head.weight`. */
   readonly saved: ReadonlyMap<string, SavedTensor>
   /** Trained rows of embeddings, by the embedding's name. */
   readonly tokens: ReadonlyMap<string, SafetensorsTensor>
@@ -109,7 +109,7 @@ const foreign: readonly (readonly [RegExp, string])[] = [
   [/\.lora_[ab]$/, 'an adapter of MLX'],
 ]
 
-/** The tensors by what they are. @throws MqError ADAPTER_INVALID, ADAPTER_UNSUPPORTED. */
+/** Classifies the tensors of an adapter. @throws MqError ADAPTER_INVALID, ADAPTER_UNSUPPORTED. */
 function sorted(
   tensors: ReadonlyMap<string, SafetensorsTensor>,
   file: string,

@@ -11,7 +11,7 @@ import {
   transpose,
 } from '../../recipe/index.js'
 
-/** The two matrices of a change that stays apart: a, rank x inputs, and b, outputs x rank; of experts with one more dimension. */
+/** The two matrices of an unmerged update: a, rank x inputs, and b, outputs x rank; for experts with a leading dimension. */
 export interface FactorPair {
   readonly a: Recipe
   readonly b: Recipe

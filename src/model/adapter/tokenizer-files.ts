@@ -13,7 +13,7 @@ const tokenizerFiles: ReadonlySet<string> = new Set([
   'chat_template.json',
 ])
 
-/** Reading of small files, in which those of a tokenizer may be an adapter's. */
+/** Readers of small files; tokenizer files may come from an adapter. */
 type Readers = Pick<Checkpoint, 'readBytes' | 'readText' | 'readJson' | 'readTemplates'> & { readonly notes: readonly string[] }
 
 /**
@@ -59,7 +59,7 @@ function vocabularySize(config: Checkpoint['config']): number | undefined {
   return typeof size === 'number' ? size : undefined
 }
 
-/** One more than the largest id of tokenizer.json. */
+/** Returns the largest token id of tokenizer.json plus one. */
 async function tokensOf(folder: CheckpointFolder): Promise<number> {
   const json = await readJsonFile(folder, 'tokenizer.json')
   const { vocab } = (json?.['model'] ?? {}) as { readonly vocab?: unknown }

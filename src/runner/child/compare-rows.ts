@@ -15,7 +15,7 @@ export interface RowComparison {
 }
 
 /**
- * Holds a model's logits at one position against the base's, where `target` is the token that stands in the text.
+ * Compares a model's logits at one position with those of the base. `target` is the next token of the text.
  * Source: log_softmax() with kl_divergence_result in tools/perplexity/perplexity.cpp of llama.cpp, whose single precision this keeps: the
  * smallest divergences are no more than its roundings.
  */

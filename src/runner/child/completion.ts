@@ -5,7 +5,7 @@ import { largestLogit, logProbabilities } from './probabilities.js'
 import { type Sampler, samplerOf } from './sampler.js'
 import { stopStrings } from './stop-strings.js'
 
-/** A request from its prompt to its last token; free() it. */
+/** State of a completion, from its prompt to its last token; free() it. */
 export class Completion {
   /** Of the prompt, then those that were generated. */
   readonly tokens: number[]
@@ -94,7 +94,7 @@ export class Completion {
     this.#emit(this.#request.logprobs === undefined ? { text } : { text, tokens })
   }
 
-  /** Hands on what was held back, too. */
+  /** Emits the remaining text, including what was held back. */
   #end(stopped: Generated['stopped']): Generated {
     const last = this.#stops.push(this.#decoder.end())
     const text = last.stopped ? last.text : last.text + this.#stops.end()

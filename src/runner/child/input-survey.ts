@@ -43,7 +43,7 @@ export function inputSurvey(): InputSurvey {
   }
 }
 
-/** The tensor whose values another one only reshapes. */
+/** Returns the address of the tensor that a reshape takes its values from. */
 function originOf(tensor: NativeTensor): bigint {
   let origin = tensor
   while (origin.operation === ggmlOperation.RESHAPE) origin = origin.source(0)

@@ -1,4 +1,4 @@
-/** llama.cpp said no without saying why to its caller: the reason stands in its log, which the parent keeps. */
+/** Error of a llama.cpp call that reports failure without a reason: the reason is in its log, which the parent process keeps. */
 export class LlamaRefusal extends Error {
   override readonly name = 'LlamaRefusal'
 }

@@ -25,10 +25,10 @@ interface Job {
   readonly reject: (error: unknown) => void
 }
 
-/** A sequence of the context, and whose turn it is. */
+/** A sequence of the context, and the completion that uses it. */
 interface Slot {
   readonly sequence: number
-  /** Tokens whose keys and values it holds. */
+  /** Tokens whose keys and values are in the KV cache. */
   held: number[]
   job?: Job
 }
@@ -68,10 +68,10 @@ export class Scheduler {
     })
   }
 
-  /** Decodes until nobody waits. */
+  /** Decodes until no completion is left. */
   async #run(): Promise<void> {
     this.#isRunning = true
-    // Those that arrive together start together.
+    // Requests that arrive together share the first decode.
     await nextTurn()
     try {
       const context = (this.#context ??= await this.#create())
@@ -221,12 +221,12 @@ export class Scheduler {
   }
 }
 
-/** Tokens of a conversation, as asked for or as trained. */
+/** Returns the context length in tokens: as requested, else that of the training up to a default. */
 export function contextSize({ info, options }: LoadedModel): { readonly contextLength: number } {
   return { contextLength: options.contextLength ?? Math.min(info.trainedContext, defaultContext) }
 }
 
-/** How the context keeps keys and values. */
+/** Returns whether flash attention is used, and the types of keys and values in the KV cache. */
 export function cacheOf({ options }: LoadedModel) {
   const { flashAttention, keyType, valueType } = options
   return { flashAttention, keyType, valueType }

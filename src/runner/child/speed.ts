@@ -5,7 +5,7 @@ import { LlamaRefusal } from './refusal.js'
 import { cacheOf } from './scheduler.js'
 import { generationThreads, promptThreads } from './threads.js'
 
-/** Calls between two looks at whether somebody still waits. */
+/** Calls between two checks for cancellation. */
 const callsBetween = 8
 
 /**
