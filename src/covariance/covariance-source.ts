@@ -1,5 +1,6 @@
 import { type ByteSource, fileSource } from '../../formats/byte-source.js'
 import type { Covariance } from '../../formats/ggml/covariance.js'
+import { kernelLinearAlgebra } from '../../formats/ggml/linear-algebra.js'
 import { readSums, type SumsPlace } from '../../formats/imatrix/index.js'
 import type { Recipe } from '../recipe/index.js'
 import { type EmbeddingReaders, type Evaluate, embeddingCovariance } from './embedding-covariance.js'
@@ -49,8 +50,10 @@ export async function covarianceFrom(source: CovarianceSource, evaluate: Evaluat
   switch (source.kind) {
     case 'known':
       return source.covariance
-    case 'sums':
-      return expandSums(await withFile(source.place.file, (file) => readSums(file, source.place)), source.expansion)
+    case 'sums': {
+      const sums = await withFile(source.place.file, (file) => readSums(file, source.place))
+      return expandSums(sums, source.expansion, sums.sketch && (await kernelLinearAlgebra()))
+    }
     case 'readers':
       return await embeddingCovariance(source.readers, evaluate)
     case 'uses': {

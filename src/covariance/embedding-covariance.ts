@@ -1,4 +1,5 @@
 import type { Covariance } from '../../formats/ggml/covariance.js'
+import { kernelLinearAlgebra } from '../../formats/ggml/linear-algebra.js'
 import { openProducts } from '../../formats/ggml/products.js'
 import { randomSigns } from '../../formats/imatrix/index.js'
 import { type Recipe, rowCount, rowLength } from '../recipe/index.js'
@@ -70,7 +71,7 @@ export async function embeddingCovariance({ norm, readers }: EmbeddingReaders, e
   // Weights that are no numbers are reported where they are quantized.
   if (diagonal.some((mean) => !Number.isFinite(mean)))
     return { diagonal: new Float64Array(columns).fill(1), factors: new Float64Array() }
-  return signs === undefined ? { full: square(sums, columns) } : nystrom(sums, signs, diagonal, rank)
+  return signs === undefined ? { full: square(sums, columns) } : nystrom(sums, signs, diagonal, rank, await kernelLinearAlgebra())
 }
 
 /** All of a symmetric matrix from its upper triangle, row by row. */

@@ -1,4 +1,5 @@
 import type { Covariance } from '../../formats/ggml/covariance.js'
+import type { LinearAlgebra } from '../../formats/ggml/linear-algebra.js'
 import type { MatrixSums } from '../../formats/imatrix/covariance-reader.js'
 import { randomSigns } from '../../formats/imatrix/signs.js'
 import { nystrom } from './nystrom.js'
@@ -19,8 +20,13 @@ export interface Expansion {
 /**
  * Mean of x x^T over the inputs of one matrix. Of those that have siblings, H is (S + t D) / (c + t): S the sum over its own c rows, D
  * the diagonal of all siblings together, t the tokens that they count for.
+ * @param algebra for sketches; by default without kernels.
  */
-export function expandSums(sums: MatrixSums, { columns, width, seed, rank, siblings }: Expansion): Covariance {
+export function expandSums(
+  sums: MatrixSums,
+  { columns, width, seed, rank, siblings }: Expansion,
+  algebra?: LinearAlgebra,
+): Covariance {
   const { whole, sketch, tokens } = sums
   const total = Math.max(tokens + (siblings?.tokens ?? 0), 1)
   const added = (column: number): number =>
@@ -45,7 +51,7 @@ export function expandSums(sums: MatrixSums, { columns, width, seed, rank, sibli
   if (sketch === undefined || tokens === 0) return { diagonal: shrunk(own) }
   const scaled = new Float64Array(sketch.length)
   for (let at = 0; at < sketch.length; at += 1) scaled[at] = Math.fround((sketch[at] as number) / total)
-  const { diagonal, factors } = nystrom(scaled, randomSigns(seed, columns, width), own, rank)
+  const { diagonal, factors } = nystrom(scaled, randomSigns(seed, columns, width), own, rank, algebra)
   return { diagonal: shrunk(diagonal), factors }
 }
 

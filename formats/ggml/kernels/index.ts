@@ -9,6 +9,8 @@ export function heapBase(): usize {
   return scratchEnd()
 }
 
+export { double_product } from './double-product'
+export { rotate_rows, tridiagonalize } from './eigen'
 export { set_effort } from './effort'
 export { eliminate, eliminate_low_rank } from './elimination'
 export * from './float'
