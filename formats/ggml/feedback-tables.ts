@@ -39,12 +39,20 @@ export function lowRankTable(
 
   const scales = Float64Array.from({ length: depth }, (_, k) => componentScale(v, n, depth, k))
   const table = tableWriter(n * (3 + depth + size))
+  const [shares, components] = [new Float64Array(size * depth), new Float64Array(depth * size)]
   for (let from = 0; from < n; from += size) {
+    for (let j = 0; j < size; j++) {
+      const row = (from + j) * depth
+      for (let k = 0; k < depth; k++) {
+        shares[j * depth + k] = 1024 * (scales[k] as number) * (g[row + k] as number)
+        components[k * size + j] = (v[row + k] as number) / (scales[k] as number)
+      }
+    }
     table.columns(order.subarray(from, from + size))
-    table.panelWithUnits(size, depth, 32768, (j, k) => 1024 * (scales[k] as number) * (g[(from + j) * depth + k] as number))
+    table.panelWithUnits(size, depth, 32768, shares, depth)
     table.square(size, (i, j) => dot(v, (from + i) * depth, g, (from + j) * depth, depth))
     table.values(curvatures.subarray(from, from + size).map((value) => value / added))
-    table.panel(depth, size, (k, j) => (v[(from + j) * depth + k] as number) / (scales[k] as number))
+    table.panel(depth, size, components, size)
   }
   return table.bytes
 }
@@ -59,8 +67,10 @@ export function exactTable(
 ): Uint8Array {
   const n = order.length
   const { matrix: m, eliminate } = whole(n)
-  for (const [i, row] of order.entries()) {
-    for (let j = 0; j <= i; j++) m[i * n + j] = (full[row * n + (order[j] as number)] as number) + (i === j ? added : 0)
+  for (let i = 0; i < n; i++) {
+    const from = (order[i] as number) * n
+    for (let j = 0; j <= i; j++) m[i * n + j] = full[from + (order[j] as number)] as number
+    m[i * n + i] = (m[i * n + i] as number) + added
   }
   // D is never below what the damping alone leaves: only rounding could bring it there.
   const curvatures = eliminate(added)
@@ -68,7 +78,7 @@ export function exactTable(
   const table = tableWriter(n * (3 + size) + (n * (n - size)) / 4)
   for (let from = 0; from < n; from += size) {
     table.columns(order.subarray(from, from + size))
-    table.panelWithUnits(size, from, greatestError, (j, i) => m[(from + j) * n + i] as number)
+    table.panelWithUnits(size, from, greatestError, m.subarray(from * n), n)
     table.square(size, (i, j) => m[(from + j) * n + from + i] as number)
     table.values(curvatures.subarray(from, from + size).map((value) => value / added))
   }
@@ -99,14 +109,20 @@ function tableWriter(words: number) {
   const integers = new Uint32Array(bytes.buffer)
   const halves = new Int16Array(bytes.buffer)
   let at = 0
-  /** [rows / 4][columns / 2][4][2] of 16 bits */
-  const panel = (rows: number, columns: number, value: (row: number, column: number) => number): void => {
+  /**
+   * Writes [rows / 4][columns / 2][4][2] of 16 bits.
+   * @param values rows of `stride`. @param units each row is divided by one; by default by none.
+   */
+  const panel = (rows: number, columns: number, values: Float64Array, stride: number, units?: Float64Array): void => {
     let half = 2 * at
     for (let row = 0; row < rows; row += 4) {
       for (let column = 0; column < columns; column += 2) {
-        for (let lane = 0; lane < 4; lane++) {
-          halves[half++] = Math.round(value(row + lane, column))
-          halves[half++] = Math.round(value(row + lane, column + 1))
+        for (let lane = row; lane < row + 4; lane++) {
+          const from = lane * stride + column
+          const unit = units === undefined ? 1 : (units[lane] as number)
+          halves[half] = Math.round((values[from] as number) / unit)
+          halves[half + 1] = Math.round((values[from + 1] as number) / unit)
+          half += 2
         }
       }
     }
@@ -126,20 +142,23 @@ function tableWriter(words: number) {
     /**
      * A panel whose rows are scaled, each by a unit that is written before it, so that the sum of their products with numbers up to
      * `bound` stays below 2^31.
+     * @param values rows of `stride`, of which the first `columns` values count.
      */
-    panelWithUnits(rows: number, columns: number, bound: number, value: (row: number, column: number) => number): void {
-      const units = Array.from({ length: rows }, (_, row) => {
+    panelWithUnits(rows: number, columns: number, bound: number, values: Float64Array, stride: number): void {
+      const units = new Float64Array(rows)
+      for (let row = 0; row < rows; row++) {
         let greatest = 0
         let sum = 0
-        for (let column = 0; column < columns; column++) {
-          greatest = Math.max(greatest, Math.abs(value(row, column)))
-          sum += Math.abs(value(row, column))
+        for (let from = row * stride; from < row * stride + columns; from++) {
+          const magnitude = Math.abs(values[from] as number)
+          greatest = Math.max(greatest, magnitude)
+          sum += magnitude
         }
-        return Math.fround(Math.max(greatest / 32767, sum / ((2 ** 31 - 1) / bound - columns))) || 1
-      })
+        units[row] = Math.fround(Math.max(greatest / 32767, sum / ((2 ** 31 - 1) / bound - columns))) || 1
+      }
       floats.set(units, at)
       at += rows
-      panel(rows, columns, (row, column) => value(row, column) / (units[row] as number))
+      panel(rows, columns, values, stride, units)
     },
     /** M of a group: at n * j + i that of i < j. */
     square(n: number, value: (i: number, j: number) => number): void {
