@@ -13,10 +13,10 @@ const maxSteps = 60
 export function symmetricEigen(
   matrix: Float64Array,
   n: number,
-  { tridiagonalize, rotateRows }: Pick<LinearAlgebra, 'tridiagonalize' | 'rotateRows'> = plainLinearAlgebra,
+  algebra: Pick<LinearAlgebra, 'tridiagonalize' | 'rotateRows'> = plainLinearAlgebra,
 ): { values: Float64Array; vectors: Float64Array } {
-  const { diagonal, beside, vectors: reflected } = tridiagonalize(matrix, n)
-  const vectors = rotateRows(reflected, n, diagonalize(diagonal, beside, n))
+  const { diagonal, beside, vectors: reflected } = algebra.tridiagonalize(matrix, n)
+  const vectors = algebra.rotateRows(reflected, n, diagonalize(diagonal, beside, n))
   const order = Array.from({ length: n }, (_, i) => i).sort((i, j) => (diagonal[j] as number) - (diagonal[i] as number))
   const sorted = new Float64Array(n * n)
   for (const [to, from] of order.entries()) sorted.set(vectors.subarray(from * n, (from + 1) * n), to * n)
