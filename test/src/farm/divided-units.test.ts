@@ -38,7 +38,7 @@ describe.skipIf(!llama.available)(`units over groups of chunks and tensors (${ll
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'mq-divided-'))
     const sample = join(folder, 'sample')
-    await writeOneLayerSample(sample)
+    await writeOneLayerSample(sample, { vocabulary: 512, intermediate: 256 })
     const blueprint = await makeBlueprint(sample)
     model = join(folder, 'F16.gguf')
     other = join(folder, 'Q4_0.gguf')
@@ -46,7 +46,7 @@ describe.skipIf(!llama.available)(`units over groups of chunks and tensors (${ll
     await finish(
       quantize({ blueprint, plan: await finish(makePlan(blueprint, { kind: 'type', type: 'Q4_0' })), output: other, threads: 1 }),
     )
-    alone = await runAll(() => inProcess({ measured: join(folder, 'measured'), threads: 2 }))
+    alone = await runAll(() => inProcess({ measured: join(folder, 'measured'), threads: 1 }))
   }, 120_000)
   afterAll(() => rm(folder, { recursive: true, force: true }))
 

@@ -35,7 +35,7 @@ describe.skipIf(!redisServer.available)(`a farm (${redisServer.name})`, { timeou
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'mq-farm-'))
     redis = await runRedis()
-    await writeOneLayerSample(join(folder, 'sample'))
+    await writeOneLayerSample(join(folder, 'sample'), { vocabulary: 512, intermediate: 256 })
     const outputs = 'small: { preset: Q4_K_M }\n      large: { type: Q8_0 }\n      third: { type: Q6_K }'
     await writeFile(join(folder, 'build.yaml'), `models:\n  one:\n    source: sample\n    outputs:\n      ${outputs}\n`)
     alone = (await run({})).digests
@@ -101,7 +101,7 @@ describe.skipIf(!redisServer.available)(`a farm (${redisServer.name})`, { timeou
 
   test('outputs are quantized in parts, and put together to the same bytes', async () => {
     const workers = [startWorker(), startWorker()]
-    const { digests } = await run({ farm: { queue: redis.url, partWeights: 2 ** 17 } })
+    const { digests } = await run({ farm: { queue: redis.url, partWeights: 2 ** 16 } })
     const reports = await Promise.all(workers.map(({ stop }) => stop()))
     expect(digests).toStrictEqual(alone)
     expect(reports.reduce((sum, { done }) => sum + done, 0)).toBeGreaterThan(12)
