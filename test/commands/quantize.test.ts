@@ -10,6 +10,7 @@ import type { QuantizeReport } from '../../src/quantize/index.js'
 import { fileSha256 } from '../support/digests.js'
 import { writeOneLayerSample } from '../support/one-layer-sample.js'
 import { runMqHere } from '../support/run-mq-here.js'
+import { temporaryFolder } from '../support/tiny-model.js'
 
 const sample = (name: string): string => fileURLToPath(new URL(`../../samples/${name}`, import.meta.url))
 const env = { NODE_ENV: 'production' }
@@ -144,8 +145,11 @@ describe('the command line', () => {
 
 test('Ctrl-C in the middle ends at once with 130 and leaves nothing under the name; the same again goes on', async () => {
   const entry = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
+  await using elsewhere = await temporaryFolder()
+  const model = join(elsewhere.path, 'one-layer')
+  await writeOneLayerSample(model)
   // Long enough that the signal comes while it works, however busy the machine is.
-  const args = ['quantize', sample('deepseek-kjv-moe'), '--type', 'iq3_xxs', '--threads', '1', '-o', 'model.gguf']
+  const args = ['quantize', model, '--type', 'iq3_xxs', '--threads', '1', '-o', 'model.gguf']
   const running = execa(process.execPath, [entry, ...args], { cwd: folder, env, reject: false, stdin: 'ignore' })
   // The partial file is there before the threads are.
   while (!(await readdir(folder)).some((name) => name.endsWith('.partial'))) {

@@ -8,6 +8,7 @@ import { type ImportanceMatrix, readImportanceMatrix } from '../../../formats/im
 import { imatrixText, makeImatrix } from '../../../src/calibration/index.js'
 import { finish } from '../../../src/progress/index.js'
 import { asGguf } from '../../../src/quantize/as-gguf.js'
+import { writeOneLayerSample } from '../../support/one-layer-sample.js'
 import { llama, sampleModels, samplePath } from '../../support/sample-models.js'
 
 const text = samplePath('text/kjv-calibration.txt')
@@ -24,9 +25,11 @@ async function read(path: string): Promise<ImportanceMatrix> {
 describe.skipIf(!llama.available)(`mq imatrix (${llama.name})`, () => {
   let models: Awaited<ReturnType<typeof sampleModels>>
   let folder: string
+  const oneLayer = (): string => join(folder, 'one-layer')
   beforeAll(async () => {
     models = await sampleModels()
     folder = await mkdtemp(join(tmpdir(), 'mq-imatrix-'))
+    await writeOneLayerSample(oneLayer())
   })
   afterAll(async () => {
     await models[Symbol.asyncDispose]()
@@ -52,7 +55,7 @@ describe.skipIf(!llama.available)(`mq imatrix (${llama.name})`, () => {
 
   test('takes the text of the package where none is given', async () => {
     const output = join(folder, 'built-in.gguf')
-    const options = { model: samplePath('llama-kjv'), output, contextLength: 64, threads: 2 }
+    const options = { model: oneLayer(), output, contextLength: 64, threads: 2 }
     const report = await finish(makeImatrix({ toGguf: asGguf, ...options }))
     expect(report.text).toBe('mq-general.txt')
     // 20 kB of text, in tokens of two to three characters
