@@ -28,8 +28,10 @@ export function mergeNotes(model: JsonObject, pre: string, texts: Iterable<strin
   const apart = tokensNotMerged(texts, merges)
   if (apart.length > 0) {
     const shown = apart.slice(0, 3).map((text) => JSON.stringify(text))
+    const tokens = apart.length === 1 ? '1 token' : `${apart.length} tokens`
+    const get = apart.length === 1 ? 'gets another id' : 'get other ids'
     notes.push(
-      `tokenizer.json has ignore_merges ${ignores}, and llama.cpp does the opposite with the pre-tokenizer ${pre}: ${apart.length} tokens that no merges make (such as ${shown.join(', ')}) get other ids.`,
+      `tokenizer.json has ignore_merges ${ignores}, and llama.cpp does the opposite with the pre-tokenizer ${pre}: ${tokens} that no merges make (such as ${shown.join(', ')}) ${get}.`,
     )
   }
   return notes

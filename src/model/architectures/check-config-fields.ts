@@ -1,3 +1,4 @@
+import { configFileName } from '../checkpoint/index.js'
 import { type Fields, type ModelConfig, showField } from './config.js'
 import { ropeFields } from './rope.js'
 import type { FieldRule, FieldTable } from './types.js'
@@ -26,6 +27,9 @@ const ignored = new Set(
   llm_config lm_config language_config thinker_config talker_config vision_feature_layer vision_feature_select_strategy
   projector_hidden_act image_seq_length multimodal_projector_bias spatial_merge_size original_max_position_embeddings
   ignore_index sentence_transformers use_bfloat16 fp16 bf16 fp32 onnx seq_length
+  attn_dropout_prob use_flash_attention image_start_token_id image_end_token_id video_start_token_id video_end_token_id
+  audio_token_index start_image_token_index end_image_token_index mm_hidden_size mm_projector_type mm_vision_tower
+  projector_hidden_size
 `),
 )
 
@@ -157,7 +161,7 @@ export function checkConfigFields(config: ModelConfig, table: FieldTable = {}): 
     if (verdict === false) throw config.unsupported(unsupported(name, value, rule))
     if (typeof verdict === 'string' && !notes.includes(verdict)) notes.push(verdict)
   }
-  for (const [name, value] of Object.entries(config.fields)) {
+  for (const [name, value] of config.entries) {
     if (value === null || value === undefined) continue
     const special = Object.hasOwn(supported, name) ? supported[name] : undefined
     if (special !== undefined) judge(name, value, special)
@@ -180,9 +184,12 @@ export function checkConfigFields(config: ModelConfig, table: FieldTable = {}): 
     if (rule !== undefined) judge(name, value, rule)
     else if (!ropeFields.has(last) && !own.includes(`rope.${last}`)) unknown.push(name)
   }
-  if (unknown.length > 0) {
-    const [are, it] = unknown.length === 1 ? ['a field', 'it is'] : ['fields', 'they are']
-    notes.push(`config.json has ${are} that mq does not know for this architecture, and ${it} ignored: ${unknown.join(', ')}.`)
+  // Rules consult fields too: what nobody has looked at is known only here.
+  const left = unknown.filter((name) => !config.consulted.has(name))
+  if (left.length > 0) {
+    const [are, it] = left.length === 1 ? ['a field', 'it is'] : ['fields', 'they are']
+    const file = configFileName(config.checkpoint.config)
+    notes.push(`${file} has ${are} that mq does not know for this architecture, and ${it} ignored: ${left.join(', ')}.`)
   }
   return notes
 }

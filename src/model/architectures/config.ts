@@ -17,12 +17,17 @@ export interface ModelConfig {
   readonly checkpoint: Checkpoint
   /** The first of `architectures`. */
   readonly className: string
+  /** Fields by name; a name that is looked up here counts as consulted. */
   readonly fields: Fields
+  /** All fields; none of them counts as consulted. */
+  readonly entries: readonly (readonly [string, unknown])[]
   /** The fields that config.json itself has, without what transformers would fill in. */
   readonly written: Fields
   readonly rope: Rope
-  /** Names of fields that have been read. */
+  /** Names of fields that `get` and `find` have read. */
   readonly read: ReadonlySet<string>
+  /** Names of fields that have been looked up otherwise, such as for the default of another field. */
+  readonly consulted: ReadonlySet<string>
   /** Sentences that the user should see. */
   readonly notes: string[]
   /** What becomes of layers for multi-token prediction. */
@@ -72,6 +77,20 @@ export interface ConfigContext {
   readonly mtp: MtpExport
   /** Names of fields that config.json leaves open and transformers fills in: what it says by another name counts before them. */
   readonly filledIn: ReadonlySet<string>
+  /** Names of fields that defaults have been worked out from: see recordingFields. */
+  readonly consulted: Set<string>
+  /** Names of fields that the family has replaced: config.json does not have those values. */
+  readonly replaced?: ReadonlySet<string>
+}
+
+/** Fields that add each name that is looked up to `consulted`. */
+export function recordingFields(fields: Fields, consulted: Set<string>): Fields {
+  return new Proxy(fields, {
+    get(target, name) {
+      if (typeof name === 'string') consulted.add(name)
+      return Reflect.get(target, name) as unknown
+    },
+  })
 }
 
 /** Spellings of a length or a width that are looked for together and mean something of their own where both are there. */
@@ -92,14 +111,14 @@ const usualNames: ReadonlySet<string> = new Set(
 
 /** config.json in the form that families read. */
 export function makeConfig(fields: Fields, context: ConfigContext, read = new Set<string>(), notes: string[] = []): ModelConfig {
-  const { checkpoint, className, tensors, mtp, filledIn } = context
+  const { checkpoint, className, tensors, mtp, filledIn, consulted, replaced = new Set() } = context
   let rope: Rope | undefined
   const invalid = (problem: string): MqError => configError(checkpoint, problem)
   const noteOthers = (used: string | undefined, said: readonly string[]): void => {
-    if (used === undefined || said.some((name) => ownMeaning.has(name))) return
+    if (used === undefined || said.some((name) => ownMeaning.has(name) || replaced.has(name))) return
     const other = said.find((name) => typeof fields[name] === 'number' && fields[name] !== fields[used])
     if (other === undefined) return
-    const note = `config.json has ${used} ${showField(fields[used])} and ${other} ${showField(fields[other])} for the same thing: ${used} is used.`
+    const note = `${configFileName(checkpoint.config)} has ${used} ${showField(fields[used])} and ${other} ${showField(fields[other])} for the same thing: ${used} is used.`
     if (!notes.includes(note)) notes.push(note)
   }
   const find: ModelConfig['find'] = (schema, ...names) => {
@@ -113,9 +132,11 @@ export function makeConfig(fields: Fields, context: ConfigContext, read = new Se
   const config: ModelConfig = {
     checkpoint,
     className,
-    fields,
+    fields: recordingFields(fields, consulted),
+    entries: Object.entries(fields),
     written: flatFields(checkpoint.config),
     read,
+    consulted,
     notes,
     mtp,
     get rope() {
@@ -130,7 +151,8 @@ export function makeConfig(fields: Fields, context: ConfigContext, read = new Se
     },
     with: (changed) => {
       const left = new Set([...filledIn].filter((name) => !Object.hasOwn(changed, name)))
-      return makeConfig({ ...fields, ...changed }, { ...context, filledIn: left }, read, notes)
+      const others = new Set([...replaced, ...Object.keys(changed)])
+      return makeConfig({ ...fields, ...changed }, { ...context, filledIn: left, replaced: others }, read, notes)
     },
     hasTensor: (name) => tensors.has(name),
     shapeOf: (name) => {

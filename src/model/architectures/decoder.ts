@@ -3,6 +3,7 @@ import { type Dimensions, dimensionsOf } from './base.js'
 import { flag, type ModelConfig } from './config.js'
 import { type EndOptions, embeddingAndOutputTensors } from './embedding-and-output.js'
 import { gatedFeedForward } from './feed-forward.js'
+import { leaveOutMultimodal } from './multimodal.js'
 import { blocks, layerNorm, norm, type TensorMapping } from './tensor-mappings.js'
 
 interface DecoderOptions extends EndOptions {
@@ -54,10 +55,12 @@ const biasNames = {
  */
 export function biasOf(config: ModelConfig, field: keyof typeof biasNames): true | 'optional' {
   if (config.find(flag, field) === true) return true
-  const found = config.checkpoint.names.filter((name) => biasNames[field].test(name)).length
+  const found = config.checkpoint.names.filter(
+    (name) => biasNames[field].test(name) && leaveOutMultimodal(name) === undefined,
+  ).length
   if (found > 0) {
     config.notes.push(
-      `The checkpoint has ${found} biases that config.json does not ask for (${field}): they are kept, as by llama.cpp's converter; transformers ignores them.`,
+      `The checkpoint has ${found === 1 ? 'a bias' : `${found} biases`} that config.json does not ask for (${field}): llama.cpp's converter keeps such biases, and so does mq; transformers ignores them.`,
     )
   }
   return 'optional'

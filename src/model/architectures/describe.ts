@@ -3,7 +3,17 @@ import { MqError } from '../../errors/index.js'
 import { type Checkpoint, configFileName, mistralFormat } from '../checkpoint/index.js'
 import { names } from './base.js'
 import { checkConfigFields } from './check-config-fields.js'
-import { configError, count, type Fields, flatFields, type MtpExport, makeConfig, showField, size } from './config.js'
+import {
+  configError,
+  count,
+  type Fields,
+  flatFields,
+  type MtpExport,
+  makeConfig,
+  recordingFields,
+  showField,
+  size,
+} from './config.js'
 import { families, familyOfClass } from './find-family.js'
 import { modelTypeNote } from './model-type.js'
 import { checkMtp, leaveOutMtp } from './mtp.js'
@@ -73,10 +83,11 @@ function classOf(config: Fields): { named: unknown; fields: Fields } {
 async function describeFamily(family: Family, checkpoint: Checkpoint, className: string, mtp: MtpExport): Promise<Model> {
   const { architecture, fields: table = {}, quirks = {} } = family
   const written = flatFields(checkpoint.config)
-  const fields = filledIn(written, table, className)
+  const consulted = new Set<string>()
+  const fields = filledIn(written, table, className, consulted)
   const tensors = new Map<string, string>()
   const open = new Set(Object.keys(fields).filter((name) => written[name] === undefined || written[name] === null))
-  const config = makeConfig(fields, { checkpoint, className, tensors, mtp, filledIn: open })
+  const config = makeConfig(fields, { checkpoint, className, tensors, mtp, filledIn: open, consulted })
   const rename = (name: string): string => quirks.rename?.(plainName(name), config) ?? plainName(name)
   for (const name of checkpoint.names) tensors.set(rename(name), name)
   const keys = await family.keys(config)
@@ -124,15 +135,16 @@ function fullKey(architecture: string, key: string): string {
   return /^(general|tokenizer|xielu|diffusion)\./.test(key) ? key : `${architecture}.${key}`
 }
 
-/** The fields with what transformers fills in. */
-function filledIn(fieldsWritten: Fields, table: FieldTable, className: string): Fields {
+/** The fields with what transformers fills in. @param consulted gets the names of the fields that it is worked out from. */
+function filledIn(fieldsWritten: Fields, table: FieldTable, className: string, consulted: Set<string>): Fields {
   const { defaults = {}, classDefaults = {}, derived, respelled } = table
-  const written = respelled === undefined ? fieldsWritten : { ...fieldsWritten, ...respelled(fieldsWritten) }
+  const written =
+    respelled === undefined ? fieldsWritten : { ...fieldsWritten, ...respelled(recordingFields(fieldsWritten, consulted)) }
   const own = Object.hasOwn(classDefaults, className) ? classDefaults[className] : {}
   const present = Object.fromEntries(Object.entries(written).filter(([, value]) => value !== undefined))
   const fields: Fields = { ...defaults, ...own, ...present }
   if (derived === undefined) return fields
-  const missing = Object.entries(derived(fields, className)).filter(
+  const missing = Object.entries(derived(recordingFields(fields, consulted), className)).filter(
     ([name]) => fields[name] === undefined || fields[name] === null,
   )
   return { ...fields, ...Object.fromEntries(missing) }

@@ -1,5 +1,6 @@
 import { groupedAttention } from './attention.js'
 import { type Dimensions, dimensionsOf } from './base.js'
+import { windowNote } from './check-config-fields.js'
 import { countOrNone, flag, listOf, type ModelConfig, size } from './config.js'
 import { decoderTensors } from './decoder.js'
 import { withHead } from './embedding-and-output.js'
@@ -17,10 +18,17 @@ export const qwenDefaults = {
 
 /** A window of the upper layers, if use_sliding_window says so; llama.cpp has none for these. */
 export const windowed: Readonly<Record<string, FieldRule>> = {
-  use_sliding_window: (value, { fields }) =>
-    value !== true ||
-    `llama.cpp has no sliding window for this architecture, and config.json uses one of ${String(fields['sliding_window'])}: the model matches the original only up to that many tokens.`,
+  use_sliding_window: (value, config) => value !== true || upperWindowNote(config),
 }
+
+/** In dense models only layers from max_window_layers on have the window; with experts, by some versions of transformers, all have. */
+function upperWindowNote(config: ModelConfig): boolean | string {
+  const { max_window_layers: first, num_hidden_layers: layers, num_experts: experts, sliding_window: window } = config.fields
+  if (window === undefined || window === null) return true
+  if (experts === undefined && typeof first === 'number' && first >= Number(layers)) return true
+  return windowNote(window, config)
+}
+
 export const qwenIgnored = ['sliding_window', 'max_window_layers']
 
 /** Fields of Qwen3 with routed experts, and of models made of it. */

@@ -22,7 +22,7 @@ export async function noteOtherHead(
   rename: (name: string) => string,
 ): Promise<OtherHead> {
   const { checkpoint } = config
-  if (!alwaysTied && !isTied(config)) return nothing
+  if (!isTied(config) && !alwaysTied) return nothing
   const stored = (wanted: RegExp): string | undefined => checkpoint.names.find((name) => wanted.test(rename(name)))
   const head = stored(/^(model\.)?(lm_head|output)\.weight$/)
   const embedding = stored(/(^|\.)(embed_tokens|wte|word_embeddings|tok_embeddings|embeddings)\.weight$/)

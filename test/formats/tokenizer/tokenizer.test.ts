@@ -73,7 +73,7 @@ describe('what llama.cpp does not do', () => {
     [
       'tokens that no merges make, taken as they stand',
       { config, tokenizer: { ...tokenizer, model: { ...tokenizer.model, ignore_merges: true } } },
-      'ignore_merges true, and llama.cpp does the opposite with the pre-tokenizer gpt-2: 1 tokens that no merges make (such as "abab")',
+      'ignore_merges true, and llama.cpp does the opposite with the pre-tokenizer gpt-2: 1 token that no merges make (such as "abab") gets another id',
     ],
     [
       'merges that are left out at random',

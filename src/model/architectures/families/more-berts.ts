@@ -131,7 +131,7 @@ export const jinaBertV2: Family = {
       position_embedding_type: ['alibi'],
       feed_forward_type: ['geglu'],
     },
-    ignored: ['emb_pooler', 'model_max_length', 'tie_word_embeddings', 'use_qk_norm'],
+    ignored: ['emb_pooler', 'model_max_length', 'use_qk_norm'],
   },
   keys: encoderKeys,
   tensors: (config) => {
@@ -219,7 +219,7 @@ export const euroBert: Family = {
       head_dim: Math.floor(Number(hidden) / Number(heads)),
     }),
     supported: { is_causal: [false] },
-    ignored: ['bos_token', 'eos_token', 'mask_token', 'pad_token', 'mask_token_id', 'tie_word_embeddings', 'clm_mask_token_id'],
+    ignored: ['bos_token', 'eos_token', 'mask_token', 'pad_token', 'mask_token_id', 'clm_mask_token_id', 'task_names'],
   },
   keys: async (config) => [
     ...baseKeys(config),

@@ -34,7 +34,7 @@ const supported: FieldTable['supported'] = {
   mrope_interleaved: [true],
   mtp_num_hidden_layers: (value, config) =>
     value === storedPredictions(config) ||
-    `config.json says ${String(value)} layers for multi-token prediction, and the checkpoint has ${storedPredictions(config)}: those are converted.`,
+    `config.json has mtp_num_hidden_layers ${String(value)}, and the checkpoint has ${storedPredictions(config) || 'no'} layers for multi-token prediction: the file has those of the checkpoint.`,
   mtp_use_dedicated_embeddings: [false],
   norm_topk_prob: [true],
   output_gate_type: ['swish', 'silu'],

@@ -12,7 +12,15 @@ import type { Entry, Family, FieldTable } from '../types.js'
 const fields: FieldTable = {
   defaults: { ...qwenDefaults, head_dim: 128, max_position_embeddings: 128_000, rope_theta: 5e6 },
   supported: { ...windowed, mrope_interleaved: [true], norm_topk_prob: [true], decoder_sparse_step: [1] },
-  ignored: [...qwenIgnored, 'rope.mrope_interleaved'],
+  // The order of the three axes of positions, which are the same for text; and fields of the parts that hear and speak.
+  ignored: [
+    ...qwenIgnored,
+    'rope.mrope_interleaved',
+    'rope.interleaved',
+    'enable_audio_output',
+    'support_languages',
+    'im_end_token_id',
+  ],
   ropeKinds: ['mrope'],
 }
 

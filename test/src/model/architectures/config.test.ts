@@ -251,6 +251,29 @@ describe('a sliding window', () => {
   })
 })
 
+describe('a note', () => {
+  it('does not count biases of a vision encoder as those of the text model', async () => {
+    expect((await changedSpec('llava', {})).notes.join()).not.toContain('biases')
+  })
+
+  it('does not take a value that the family puts in place of another for one of params.json', async () => {
+    const spec = checkpointSpecs.find(({ name }) => name === 'mistral-large3-params') ?? expect.fail('no params.json')
+    const { notes } = await makeBlueprint(await writeCheckpointOf(spec, folder))
+    expect(notes.join()).not.toContain('for the same thing')
+  })
+
+  it.each<[Change, string | undefined]>([
+    [{ sliding_window: 77, max_window_layers: 0 }, 'has one of 77: the model matches the original only up to 77 tokens'],
+    [{ sliding_window: 77, max_window_layers: 99 }, undefined],
+    [{ sliding_window: null, max_window_layers: 0 }, undefined],
+    [{ sliding_window: 1e9, max_window_layers: 0 }, undefined],
+  ])('says that windows of upper layers are missing where there are some: %j', async (change, note) => {
+    const { notes } = await changedSpec('qwen2', { use_sliding_window: true, ...change })
+    if (note === undefined) expect(notes.join()).not.toContain('sliding window')
+    else expect(notes.join()).toContain(note)
+  })
+})
+
 describe('a field that nobody knows', () => {
   it('is listed with the others in one note', async () => {
     const { notes } = await blueprintOf(llama3Rope, {
@@ -260,6 +283,16 @@ describe('a field that nobody knows', () => {
       rope_scaling: { ...rope(llama3Rope), wobble: 2 },
     })
     expect(notes).toEqual([expect.stringContaining('ignored: frobnicate, twiddle, rope_scaling.wobble.')])
+  })
+
+  it.each([
+    ['gemma3n', 'tie_word_embeddings, since its embedding is always the output matrix'],
+    ['north-mini-code', 'first_k_dense_replace, from which the kinds of its layers are worked out'],
+    ['qwen3-omni', 'fields of the parts that hear and speak'],
+    ['step3-vl', 'fields of the parts that see'],
+  ])('is none that the family knows or leaves out: %s has %s', async (name) => {
+    expect((await changedSpec(name, {})).notes.join()).not.toContain('does not know')
+    expect((await changedSpec(name, { frobnicate: 3 })).notes.join()).toContain('ignored: frobnicate.')
   })
 
   it('is none of those that every checkpoint has', async () => {
