@@ -14,6 +14,7 @@ export {
   narrow,
   nothingToCompare,
   notWidenedNote,
+  type RowChange,
   reversed,
   rowChanges,
   type Size,

@@ -56,6 +56,7 @@ export function usefulChanges(blueprint: Pick<Blueprint, 'architecture' | 'metad
 
 /** A width that would make rows whole blocks of 256. */
 export interface RowChange {
+  readonly key: WidthKey
   /** As config.json calls it. */
   readonly name: string
   readonly to: Size
@@ -76,7 +77,7 @@ export function rowChanges(
     const to = key && useful[key]
     const from = sizeOf(blueprint.metadata, blueprint.architecture, key ?? '')
     if (key === undefined || to === undefined || from === undefined) return undefined
-    return { name: configNameOf(key), to, growth: sizeAt(to, layer) / sizeAt(from, layer) }
+    return { key, name: configNameOf(key), to, growth: sizeAt(to, layer) / sizeAt(from, layer) }
   }
 }
 

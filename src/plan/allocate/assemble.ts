@@ -1,6 +1,7 @@
+import { fitsRow, ggmlBytes } from '../../../formats/ggml/types.js'
 import { groupBy } from '../../collections/index.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
-import { elementCount } from '../../recipe/index.js'
+import { elementCount, rowLength } from '../../recipe/index.js'
 import { goalText, type PlanGoal } from '../goal.js'
 import type { Plan } from '../plan.js'
 import { planOf } from '../plan-sizes.js'
@@ -46,11 +47,20 @@ function widthNotes(blueprint: Blueprint, assigned: readonly Assignment[]): stri
   const notes = [...groupBy(missed, ({ wanted, type }) => `${wanted} and got ${type}`)].map(
     ([types, ofTypes]) => `${ofTypes.length} of ${assigned.length} tensors have rows that are not whole blocks of ${types}.`,
   )
-  const widths = wideningAdvice(
-    blueprint,
-    blueprint.tensors.filter((_, index) => assigned[index]?.wanted !== undefined),
-  )
-  return widths === '' ? notes : [...notes, `Widen ${widths} with zeros to make their rows whole blocks: docs/widening.md.`]
+  const narrow = blueprint.tensors.filter((_, index) => assigned[index]?.wanted !== undefined)
+  const { text: widths, model } = wideningAdvice(blueprint, narrow)
+  if (widths === '') return notes
+  const change = Math.round(100 * (bytesAs(model, assigned) / bytesAs(blueprint, assigned) - 1))
+  const size = change === 0 ? 'of about the same size' : `about ${Math.abs(change)} % ${change > 0 ? 'larger' : 'smaller'}`
+  return [...notes, `Widen ${widths} with zeros to make their rows whole blocks, in a file ${size}: docs/widening.md.`]
+}
+
+/** Bytes of a form of the model with the assigned types: those that were requested, where they fit its rows. */
+function bytesAs({ tensors }: Blueprint, assigned: readonly Assignment[]): number {
+  return tensors.reduce((sum, tensor, index) => {
+    const { type, wanted = type } = assigned[index] as Assignment
+    return sum + ggmlBytes(fitsRow(wanted, rowLength(tensor)) ? wanted : type, elementCount(tensor.shape))
+  }, 0)
 }
 
 /** Weights of all tensors, as bits per weight are counted over: zeros that widen a model are none. */

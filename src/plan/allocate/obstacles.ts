@@ -1,8 +1,8 @@
 import { type GgmlTypeName, ggmlType } from '../../../formats/ggml/types.js'
 import type { Blueprint, BlueprintTensor } from '../../model/index.js'
 import { elementCount, rowLength } from '../../recipe/index.js'
-import { type CandidateOptions, candidatesFor, minBitsPerWeight } from './candidates.js'
-import type { TensorGroups } from './tensor-groups.js'
+import { candidatesFor, minBitsPerWeight } from './candidates.js'
+import { type GroupOptions, groupTensors, type TensorGroups } from './tensor-groups.js'
 import { wideningAdvice } from './widening-advice.js'
 
 /** Reason why a tensor cannot have the smallest type. */
@@ -14,7 +14,7 @@ const minShare = 0.01
 /** What keeps the minimum size of a model up, and how it gets lower. */
 export interface Obstacles {
   readonly obstacles: string
-  /** To end the list of what can be done: widths to grow, where rows are in the way. */
+  /** To end the list of what can be done: widths to widen, where rows are in the way and the minimum gets lower. */
   readonly widening: string
   /** Minimum size of all tensors, in bytes: compares forms of one model. */
   readonly minBytes: number
@@ -22,13 +22,9 @@ export interface Obstacles {
 
 /**
  * Lists what keeps the minimum size of a model up, the largest share first: tensors that stay F32, types that the user set,
- * rows that are not whole blocks, floors of roles, ties. Each with its share of the least size.
+ * rows that are not whole blocks, floors of roles, ties. Each with its share of the minimum size.
  */
-export function obstaclesOf(
-  blueprint: Blueprint,
-  { fixed, groups, minBytes }: TensorGroups,
-  options: CandidateOptions,
-): Obstacles {
+export function obstaclesOf(blueprint: Blueprint, { fixed, groups, minBytes }: TensorGroups, options: GroupOptions): Obstacles {
   const ideal = minBitsPerWeight(options)
   const found = new Map<Obstacle, { bits: number; tensors: BlueprintTensor[] }>()
   const add = (obstacle: Obstacle, tensor: BlueprintTensor, extraBitsPerWeight: number): void => {
@@ -56,7 +52,8 @@ export function obstaclesOf(
     .filter(({ share }) => share >= minShare)
     .toSorted((a, b) => b.share - a.share)
   const parts = shares.map(({ obstacle, tensors, share }) => `${words[obstacle](tensors)} (${Math.round(100 * share)} %)`)
-  const widths = wideningAdvice(blueprint, shares.find(({ obstacle }) => obstacle === 'width')?.tensors ?? [])
+  const narrow = shares.find(({ obstacle }) => obstacle === 'width')?.tensors ?? []
+  const { text: widths } = wideningAdvice(blueprint, narrow, (model) => groupTensors(model, options).minBytes)
   return {
     obstacles: parts.length === 0 ? 'no type has fewer bits' : parts.join(', '),
     minBytes,

@@ -9,7 +9,7 @@ import type { PlanGoal } from '../goal.js'
 import type { Plan } from '../plan.js'
 import { assemblePlan, countElements } from './assemble.js'
 import type { Assignment } from './assignment.js'
-import { type CandidateOptions, knownError, quantizedSource } from './candidates.js'
+import { knownError, quantizedSource } from './candidates.js'
 import { obstaclesOf } from './obstacles.js'
 import { explainChoice, type Option } from './reasons.js'
 import { measuredShares } from './residual-share.js'
@@ -91,7 +91,7 @@ function checkBudget(
   blueprint: Blueprint,
   groups: TensorGroups,
   { bytes, asked, describeMinimum }: Omit<Budget, 'goal'>,
-  options: CandidateOptions,
+  options: GroupOptions,
 ): void {
   const { minBytes } = groups
   if (minBytes <= bytes) return

@@ -38,7 +38,7 @@ export async function* planSize(blueprint: Blueprint, budget: SizeBudget, option
     throw MqError.of('BUDGET_IMPOSSIBLE', {
       asked,
       least: roundedUp(minFileBytes),
-      ...obstaclesOf(blueprint, groups, { ...options, writable }),
+      ...obstaclesOf(blueprint, groups, { ...options, alignment, writable }),
     })
   }
   const errors = yield* measureGroups(blueprint, groups, options)
