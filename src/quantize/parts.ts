@@ -12,6 +12,7 @@ import { sourceOf } from './output/write-output.js'
 import { type QuantizeOptions, settle, shareNotes } from './quantize.js'
 import { inRunningOrder } from './running-order.js'
 import { tasksOf, writtenBytes } from './tasks.js'
+import { quantizedTensors, zeroNotes, zeroTensors } from './zero-tensors.js'
 
 /** Weights of a part: seconds to minutes of work for a machine, and some thousands of parts for the largest models. */
 const partWeights = 2 ** 26
@@ -123,8 +124,9 @@ export async function* assembleRanges(
     await target.remove()
     throw error
   }
+  const zeros = await zeroTensors(quantizedTensors(blueprint.tensors, layout), layout)
   const all = tasksOf(sourceOf({ blueprint, layout, importance, feedback }, []))
-  return { notes: calibration === undefined ? [] : shareNotes(calibration, all) }
+  return { notes: [...zeroNotes(layout, zeros), ...(calibration === undefined ? [] : shareNotes(calibration, all))] }
 }
 
 /** @returns how many bytes were copied. */

@@ -1,6 +1,7 @@
 import { type GgmlTypeName, ggmlType } from '../../formats/ggml/types.js'
 import { type ErrorSums, OrderedSums, type QuantizeTask } from '../engine/index.js'
 import type { TensorLocation } from '../plan/index.js'
+import { leastMagnitude } from './zero-tensors.js'
 
 /**
  * Statistics of a quantized tensor. Errors are over all weights of a tensor with up to a million, over one row in 16 of a larger one, always
@@ -32,8 +33,8 @@ export interface TensorStatistics {
   add(task: QuantizeTask, sums: ErrorSums | undefined, seconds: number): void
   /** In the order of the file. */
   tensors(): QuantizedTensor[]
-  /** A note on tensors whose weights are all zero, which damaged scales of a quantized source may be the cause of. */
-  notes(): string[]
+  /** Names of the tensors whose measured weights are all zero: their root mean square is at most `leastMagnitude`. */
+  zeros(): string[]
 }
 
 /** Starts empty. */
@@ -56,26 +57,12 @@ export function newTensorStatistics(locations: readonly TensorLocation[]): Tenso
         ...figuresOf(sums.total, type, weighted),
         seconds,
       })),
-    notes: () => zeroNotes([...works.values()].filter(({ sums }) => isZero(sums.total)).map(({ name }) => name)),
+    zeros: () => [...works.values()].filter(({ sums }) => isZero(sums.total)).map(({ name }) => name),
   }
 }
 
-/** Root mean square below which weights are as good as zero: scales of E8M0 whose bytes are all 0 are 2^-127. */
-const leastMagnitude = 2 ** -60
-
 function isZero(total: ErrorSums | undefined): boolean {
   return total !== undefined && total.count > 0 && total.squaredNorm <= total.count * leastMagnitude ** 2
-}
-
-/** How many tensors the note names. */
-const mostNamed = 5
-
-function zeroNotes(names: readonly string[]): string[] {
-  if (names.length === 0) return []
-  const named = names.slice(0, mostNamed).join(', ')
-  const others = names.length > mostNamed ? ` and ${names.length - mostNamed} more` : ''
-  const count = names.length === 1 ? 'a tensor' : `${names.length} tensors`
-  return [`All measured weights of ${count} are zero (${named}${others}): in a quantized source damaged scales look like this.`]
 }
 
 function figuresOf(

@@ -16,6 +16,7 @@ import type { WithProgress } from '../../progress/index.js'
 import { inRunningOrder } from '../running-order.js'
 import { countTasks, type TaskSource, taskElements, tasksOf, writtenBytes } from '../tasks.js'
 import { newTensorStatistics, type QuantizedTensor, type TensorStatistics } from '../tensor-statistics.js'
+import { copiedTensors, zeroNotes, zeroTensors } from '../zero-tensors.js'
 import { beginOutput, type Output } from './begin-output.js'
 import { identityOf } from './identity.js'
 import { earlierTasks } from './resume.js'
@@ -64,7 +65,7 @@ const syncEveryMs = 5000
  * @throws MqError as quantize; what is done is kept where doing the same again makes sense, and removed elsewhere.
  */
 export async function* writeOutput(options: WriteOptions): WithProgress<Written> {
-  const { blueprint, dataBytes, path, threads, mayRunInline, taskBytes, feedback, needs, signal } = options
+  const { blueprint, layout, dataBytes, path, threads, mayRunInline, taskBytes, feedback, needs, signal } = options
   const work = yield* takeUp(options)
   const { output, finished } = work
   const resumedBytes = work.doneBytes
@@ -105,7 +106,9 @@ export async function* writeOutput(options: WriteOptions): WithProgress<Written>
     await syncs.settled()
     await output.commit()
     whole = true
-    const notes = [...work.statistics.notes(), ...notesOf(output, resumedBytes / dataBytes)]
+    const copied = await zeroTensors(copiedTensors(blueprint.tensors, layout), layout)
+    const zeros = new Set([...work.statistics.zeros(), ...copied])
+    const notes = [...zeroNotes(layout, zeros), ...notesOf(output, resumedBytes / dataBytes)]
     return { tensors: work.statistics.tensors(), resumedBytes, notes }
   } catch (error) {
     const known = await output.errorOf(error)

@@ -6,7 +6,7 @@ import type { SafetensorsDtype } from '../../../formats/safetensors/index.js'
 import { makeBlueprint } from '../../../src/model/convert/index.js'
 import { makePlan } from '../../../src/plan/index.js'
 import { finish } from '../../../src/progress/index.js'
-import { quantize } from '../../../src/quantize/index.js'
+import { assembleParts, type QuantizeOptions, quantize, quantizePart } from '../../../src/quantize/index.js'
 import { writeTinyCheckpoint } from '../../support/tiny-checkpoint.js'
 
 let folder: string
@@ -36,6 +36,19 @@ const group = (weights: object, format: string): object => ({
   config_groups: { group_0: { targets: ['Linear'], weights } },
 })
 const state = Buffer.from(JSON.stringify({ blocksize: 64, shape: [rows, columns], dtype: 'bfloat16', quant_type: 'nf4' }))
+
+/** @param sym whether Q4_0 holds the integers as they are. */
+function gptq(scale: number, sym: boolean): { readonly section: object; readonly tensors: readonly Stored[] } {
+  return {
+    section: { quant_method: 'gptq', bits: 4, group_size: 32, sym, desc_act: false },
+    tensors: [
+      [`${base}.qweight`, 'I32', [columns / 8, rows], fill((rows * columns) / 2, 0x99)],
+      [`${base}.qzeros`, 'I32', [columns / 32, rows / 8], fill((columns / 32) * (rows / 2), 0x77)],
+      [`${base}.scales`, 'F16', [columns / 32, rows], half((columns / 32) * rows, scale)],
+      [`${base}.g_idx`, 'I32', [columns], Int32Array.from({ length: columns }, (_, at) => at >> 5)],
+    ],
+  }
+}
 
 /** A matrix as each storage keeps it, with codes that are not zero and all scales of one value. */
 const storages: Readonly<Record<string, (scale: number) => { readonly section: object; readonly tensors: readonly Stored[] }>> = {
@@ -75,15 +88,8 @@ const storages: Readonly<Record<string, (scale: number) => { readonly section: o
       [`${weight}_scale`, 'F32', [rows, 1], floats(rows, scale)],
     ],
   }),
-  GPTQ: (scale) => ({
-    section: { quant_method: 'gptq', bits: 4, group_size: 32, sym: false, desc_act: false },
-    tensors: [
-      [`${base}.qweight`, 'I32', [columns / 8, rows], fill((rows * columns) / 2, 0x99)],
-      [`${base}.qzeros`, 'I32', [columns / 32, rows / 8], fill((columns / 32) * (rows / 2), 0x77)],
-      [`${base}.scales`, 'F16', [columns / 32, rows], half((columns / 32) * rows, scale)],
-      [`${base}.g_idx`, 'I32', [columns], Int32Array.from({ length: columns }, (_, at) => at >> 5)],
-    ],
-  }),
+  GPTQ: (scale) => gptq(scale, false),
+  'GPTQ, symmetric': (scale) => gptq(scale, true),
   AWQ: (scale) => ({
     section: { quant_method: 'awq', bits: 4, group_size: 32, version: 'gemm' },
     tensors: [
@@ -112,7 +118,12 @@ const storages: Readonly<Record<string, (scale: number) => { readonly section: o
 
 /** Quantizes a checkpoint in which one matrix is kept in that way. @returns the notes. */
 async function notesOf(storage: string, scale: number): Promise<readonly string[]> {
-  const path = join(folder, `${storage} ${scale}`.replaceAll(/\W+/g, '-'))
+  return (await finish(quantize(await optionsOf(storage, scale, 'Q8_0')))).notes
+}
+
+/** How to quantize a checkpoint in which one matrix is kept in that way. */
+async function optionsOf(storage: string, scale: number, type: 'Q8_0' | 'Q4_0'): Promise<QuantizeOptions> {
+  const path = join(folder, `${storage} ${scale} ${type}`.replaceAll(/\W+/g, '-'))
   await writeTinyCheckpoint(path, ({ config, tensors }) => {
     const { section, tensors: stored } = (storages[storage] as (scale: number) => ReturnType<(typeof storages)[string]>)(scale)
     config['quantization_config'] = section
@@ -122,9 +133,33 @@ async function notesOf(storage: string, scale: number): Promise<readonly string[
     }
   })
   const blueprint = await makeBlueprint(path)
-  const plan = await finish(makePlan(blueprint, { kind: 'type', type: 'Q8_0' }))
-  return (await finish(quantize({ blueprint, plan, output: `${path}.gguf`, threads: 1 }))).notes
+  const plan = await finish(makePlan(blueprint, { kind: 'type', type }))
+  return { blueprint, plan, output: `${path}.gguf`, threads: 1, force: true }
 }
+
+const zeroNote =
+  'All measured weights of a tensor are zero (blk.0.ffn_down.weight): in a quantized source damaged scales look like this.'
+
+describe.each([
+  [0, [zeroNote]],
+  [1, []],
+])('scales of %f', (scale, expected) => {
+  const zerosOf = (notes: readonly string[]): string[] => notes.filter((note) => note.includes('zero'))
+
+  it('are seen where integers are copied', async () => {
+    const { tensors, notes } = await finish(quantize(await optionsOf('GPTQ, symmetric', scale, 'Q4_0')))
+    // What is copied is not measured.
+    expect(tensors.find(({ name }) => name === 'blk.0.ffn_down.weight')).toMatchObject({ type: 'Q4_0', measuredWeights: 0 })
+    expect(zerosOf(notes)).toEqual(expected)
+  })
+
+  it.each(['Q8_0', 'Q4_0'] as const)('are seen where an output in %s is put together from parts', async (type) => {
+    const options = await optionsOf('GPTQ, symmetric', scale, type)
+    for (const number of [1, 2]) await finish(quantizePart(options, { number, of: 2 }))
+    const { notes } = await finish(assembleParts(options, 2))
+    expect(zerosOf(notes)).toEqual(expected)
+  })
+})
 
 describe.each(Object.keys(storages))('scales of %s', (storage) => {
   it('are taken without a word where they are sound', async () => {
@@ -132,9 +167,7 @@ describe.each(Object.keys(storages))('scales of %s', (storage) => {
   })
 
   it('that are all zero are noted by the name of the tensor', async () => {
-    expect(await notesOf(storage, 0)).toContain(
-      'All measured weights of a tensor are zero (blk.0.ffn_down.weight): in a quantized source damaged scales look like this.',
-    )
+    expect(await notesOf(storage, 0)).toContain(zeroNote)
   })
 
   it.each([Number.NaN, Number.POSITIVE_INFINITY])('of %s are refused by the name of the tensor', async (scale) => {
