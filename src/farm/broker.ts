@@ -9,15 +9,17 @@ const firstPatienceMs = 10_000
 /** Time to wait for a broker that was connected before (restart, network failure), in milliseconds. */
 export const patienceMs = 15 * 60_000
 
-/** Connection options: reconnect without limit, and queue commands meanwhile. */
+/** Connection options: commands wait while the connection is lost. */
 const lasting = {
   maxRetriesPerRequest: null,
   connectTimeout: 10_000,
   // A broken network reports no error. Every command is answered sooner than this.
   socketTimeout: 30_000,
   keepAlive: 10_000,
-  retryStrategy: (times: number): number => Math.min(2000, 50 * 2 ** Math.min(times, 6)),
 } as const
+
+/** When a lost connection is opened again: milliseconds until then, or null for never. */
+type RetryStrategy = (times: number) => number | null
 
 /** A connection to a broker. */
 export interface Broker extends AsyncDisposable {
@@ -26,16 +28,23 @@ export interface Broker extends AsyncDisposable {
   /** Client for short commands; they wait while the broker is disconnected. */
   readonly redis: Redis
   /** Options for the connections of BullMQ's queues and workers. */
-  readonly connection: QueueAddress['connection'] & typeof lasting
+  readonly connection: QueueAddress['connection'] & typeof lasting & { readonly retryStrategy: RetryStrategy }
   /** Milliseconds since the connection was lost; 0 while connected. */
   awayMs(): number
+  /**
+   * Stops to reconnect, on this and all connections with its options: commands that wait for a broker that is gone, or goes later, then fail.
+   * For the end of a process, which would wait for them.
+   */
+  stopReconnecting(): void
 }
 
 /** Connects to a broker. @throws MqError BROKER_UNREACHABLE, INTERRUPTED. */
 export async function openBroker(address: QueueAddress, signal?: AbortSignal): Promise<Broker> {
   const client = await loadBullMq()
   await firstAnswer(client, address, signal)
-  const connection = { ...address.connection, ...lasting }
+  let reconnects = true
+  const retryStrategy: RetryStrategy = (times) => (reconnects ? Math.min(2000, 50 * 2 ** Math.min(times, 6)) : null)
+  const connection = { ...address.connection, ...lasting, retryStrategy }
   const redis = new client.Redis(connection)
   let awaySince: number | undefined
   redis.on('ready', () => {
@@ -52,7 +61,11 @@ export async function openBroker(address: QueueAddress, signal?: AbortSignal): P
     redis,
     connection,
     awayMs: () => (awaySince === undefined ? 0 : performance.now() - awaySince),
+    stopReconnecting() {
+      reconnects = false
+    },
     async [Symbol.asyncDispose]() {
+      reconnects = false
       redis.disconnect()
       await Promise.resolve()
     },

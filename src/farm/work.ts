@@ -54,6 +54,8 @@ const lockMs = 30_000
 /** Time that a draining worker waits for a first build, in milliseconds. */
 const firstBuildMs = 60_000
 const progressEveryMs = 1000
+/** Time that the broker has to come back, when a worker ends, until what is left to tell it is dropped, in milliseconds. */
+const farewellMs = 3000
 
 type Job = {
   data: unknown
@@ -210,10 +212,15 @@ class UnitWorker {
     const worker = this.#worker
     this.#worker = undefined
     if (worker === undefined) return
-    // Closing waits for a broker that is disconnected.
-    await Promise.race([worker.close(this.#broker.awayMs() > 0), sleep(15_000, undefined, { ref: false })])
+    // Closing waits for a broker that is disconnected, and for the unit, which is given back to it.
+    const late = setTimeout(() => this.#broker.stopReconnecting(), farewellMs)
+    const closing = worker.close(this.#broker.awayMs() > 0).catch(() => {})
+    await Promise.race([closing, sleep(15_000, undefined, { ref: false })])
+    clearTimeout(late)
     await Promise.all([...this.#threads.values()].map((thread) => thread[Symbol.asyncDispose]()))
-    await Promise.race([sayGone(this.#broker, 'worker', this.id), sleep(1000, undefined, { ref: false })])
+    // Its presence record expires, too.
+    const told = sayGone(this.#broker, 'worker', this.id).catch(() => {})
+    await Promise.race([told, sleep(1000, undefined, { ref: false })])
   }
 
   async #process(job: Job, token: string | undefined): Promise<Delivery> {

@@ -168,6 +168,29 @@ describe.skipIf(!redisServer.available)(`a farm (${redisServer.name})`, { timeou
     await second.stop()
   })
 
+  test('a worker that is stopped just before its broker goes away ends', async () => {
+    const gone = await runRedis()
+    const stopped = spawn(process.execPath, ['bin/run.js', 'worker', '--queue', gone.url, '--threads', '1', '--json'], {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const stopping = new AbortController()
+    const built = run({ farm: { queue: gone.url, signal: stopping.signal }, signal: stopping.signal }).catch((error: unknown) => error)
+    for await (const line of createInterface(stopped.stdout)) if (line.includes('"started"')) break
+    const exit = once(stopped, 'exit')
+    stopped.kill('SIGTERM')
+    await gone[Symbol.asyncDispose]()
+    try {
+      // Its patience with a broker that it needs is fifteen minutes.
+      const late = sleep(60_000, 'late', { ref: false })
+      expect(await Promise.race([exit, late])).toEqual([0, null])
+    } finally {
+      stopped.kill('SIGKILL')
+      stopping.abort()
+    }
+    expect(await built).toMatchObject({ code: 'INTERRUPTED' })
+  })
+
   test('wrong bytes of one worker are found where units are computed twice', async () => {
     const client = await loadBullMq()
     // A worker with a defect: it does what a worker does, and one byte is another.
