@@ -175,7 +175,9 @@ describe.skipIf(!redisServer.available)(`a farm (${redisServer.name})`, { timeou
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     const stopping = new AbortController()
-    const built = run({ farm: { queue: gone.url, signal: stopping.signal }, signal: stopping.signal }).catch((error: unknown) => error)
+    const built = run({ farm: { queue: gone.url, signal: stopping.signal }, signal: stopping.signal }).catch(
+      (error: unknown) => error,
+    )
     for await (const line of createInterface(stopped.stdout)) if (line.includes('"started"')) break
     const exit = once(stopped, 'exit')
     stopped.kill('SIGTERM')
