@@ -35,7 +35,7 @@ export async function findAttachments(source: Source, options: AttachmentOptions
   return { report, plan }
 }
 
-/** The error of a report that does not belong to the model, or whose gates failed. */
+/** Makes the error for a report that does not belong to the model, or whose gates failed. */
 export function mismatch(report: string, source: Source): MqError {
   return MqError.of('REPORT_MISMATCH', { report, file: source.files[0]?.source ?? 'the model' })
 }
@@ -49,12 +49,12 @@ async function checkLoads({ format, files }: Source, signal: AbortSignal | undef
   await model[Symbol.asyncDispose]()
 }
 
-/** The plan's place beside a model: `model.gguf.plan.json`. */
+/** Returns the path of the plan beside a model: `model.gguf.plan.json`. */
 export function planPath(model: string): string {
   return `${model}.plan.json`
 }
 
-/** The plan of a model: the one that is given, or the one beside it. @throws MqError PLAN_INVALID, FILE_MISSING. */
+/** Finds the plan of a model: the given one, or the one beside it. @throws MqError PLAN_INVALID, FILE_MISSING. */
 async function findPlan(given: string | undefined, source: Source): Promise<Attachments['plan']> {
   const beside = source.format === 'gguf' ? planPath(source.files[0]?.source ?? '') : undefined
   const path = given ?? ((await stat(beside ?? '').catch(() => undefined))?.isFile() === true ? beside : undefined)
@@ -65,9 +65,9 @@ async function findPlan(given: string | undefined, source: Source): Promise<Atta
   return { goal, calibration, bytes, digest: digestOf(bytes) }
 }
 
-/** The report of a model: the one that is given, or the one beside it. @throws MqError REPORT_INVALID, FILE_MISSING. */
+/** Finds the report of a model: the given one, or the one beside it. @throws MqError REPORT_INVALID, FILE_MISSING. */
 async function findReport(given: string | undefined, source: Source): Promise<Attachments['report']> {
-  // Loaded here, since other work with a registry has no use for it.
+  // Imported only here: other registry operations do not need it.
   const { readReport, reportPath } = await import('../verify/index.js')
   const first = source.files[0]?.source
   const beside = first !== undefined && source.format === 'gguf' ? reportPath(first) : undefined

@@ -18,26 +18,26 @@ import {
 /** The registry, and whether anything is deleted. */
 export interface GarbageOptions {
   readonly registry: string
-  /** Blobs that are younger stay, since a client may be about to point to them; an hour unless said otherwise. */
+  /** Minimum age of a blob to be deleted, in milliseconds: a client may be about to reference a younger one. By default one hour. */
   readonly graceMs?: number
-  /** Says what would be deleted, and deletes nothing. */
+  /** Reports what would be deleted, and deletes nothing. */
   readonly dryRun?: boolean
   readonly signal?: AbortSignal | undefined
 }
 
-/** What no tag needs. */
+/** Blobs that no tag references. */
 export interface Garbage {
   readonly blobs: number
   readonly bytes: number
-  /** Blobs that nothing points to and that are too young. */
+  /** Unreferenced blobs that are too young to be deleted. */
   readonly young: number
   readonly dryRun: boolean
 }
 
 /**
- * Deletes the blobs of a registry that no tag and no writer at work needs, while it is served and published to: blobs are set aside
- * first, then the tags are looked at once more. Stopped at any moment, it leaves every tag whole.
- * @throws MqError REGISTRY_CORRUPT where a list of tags or a manifest cannot be read, since nobody knows what it needs; REGISTRY_BUSY.
+ * Deletes the blobs of a registry that no tag and no active writer references. The registry may be served and published to meanwhile: blobs
+ * are moved to the trash first, then all tags are read again. When stopped at any moment, every tag stays complete.
+ * @throws MqError REGISTRY_CORRUPT where a list of tags or a manifest cannot be read, so that its references are unknown; REGISTRY_BUSY.
  */
 export async function* collectGarbage(options: GarbageOptions): WithProgress<Garbage> {
   const { registry, graceMs = 3_600_000, dryRun = false, signal } = options
@@ -63,7 +63,7 @@ export async function* collectGarbage(options: GarbageOptions): WithProgress<Gar
   return dryRun ? work() : withLock(store, '.garbage', work)
 }
 
-/** What is known of merged models goes with their manifests. */
+/** Deletes the cached digests of merged models whose manifests are gone. */
 async function sweepMerged(store: Store): Promise<void> {
   const folder = join(store.directory, 'merged')
   for (const name of await readdir(folder).catch(() => [])) {

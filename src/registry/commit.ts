@@ -34,9 +34,9 @@ export type FileChange =
   | { readonly kind: 'delete'; readonly path: string; readonly folder: boolean }
 
 /**
- * Changes the files of a tag, all at once: a revision of Hugging Face's is a tag here, and its files are the layers of the tag's manifest.
+ * Changes the files of a tag atomically: a Hugging Face revision is a tag here, and its files are the layers of the tag's manifest.
  * @param model with its tag.
- * @throws MqError COMMIT_REFUSED where a path is none or what it points to is not there; REGISTRY_LIMIT, REGISTRY_CORRUPT, REGISTRY_BUSY.
+ * @throws MqError COMMIT_REFUSED where a path is invalid or its blob is missing; REGISTRY_LIMIT, REGISTRY_CORRUPT, REGISTRY_BUSY.
  */
 export async function commitFiles(store: Store, model: ModelName, changes: readonly FileChange[]): Promise<void> {
   await prepareStore(store)
@@ -50,7 +50,7 @@ export async function commitFiles(store: Store, model: ModelName, changes: reado
   }
 }
 
-/** False where another has moved the tag meanwhile. */
+/** Tries to commit once. @returns false where another writer has moved the tag meanwhile. */
 async function tryCommit(store: Store, model: ModelName, changes: readonly FileChange[], pin: Pin): Promise<boolean> {
   const tag = model.tag as string
   const before = await currentEntry(store, model, tag)
@@ -107,7 +107,7 @@ function filesOf(layers: readonly Descriptor[]): Map<string, FileBlob> {
   return files
 }
 
-/** A GGUF is one layer of weights whatever else is in the folder; the rest is what it is for a checkpoint. */
+/** Makes the layer of a file: a GGUF is a layer of weights whatever else is in the folder; other files are as in a checkpoint. */
 function layerOf(path: string, { digest, size, mediaType }: FileBlob): Descriptor {
   const layer = fileLayer({ format: path.endsWith('.gguf') ? 'gguf' : 'safetensors' }, path, { digest, size })
   return mediaType === undefined ? layer : { ...layer, mediaType }

@@ -23,7 +23,7 @@ import {
   temporaryPath,
 } from './store/index.js'
 
-/** Something of a registry that is not as it should be. */
+/** A fault of a registry. */
 export interface RegistryFault {
   /** A digest, `NAMESPACE/NAME`, or the path of a file that does not belong there. */
   readonly what: string
@@ -34,7 +34,7 @@ export interface RegistryFault {
   readonly repaired: boolean
 }
 
-/** What a check of the registry found. */
+/** Result of a check of the registry. */
 export interface RegistryCheck {
   readonly registry: string
   readonly tags: number
@@ -43,7 +43,7 @@ export interface RegistryCheck {
   readonly faults: readonly RegistryFault[]
 }
 
-/** The registry, and where copies may be found. */
+/** The registry, and where to look for copies of damaged blobs. */
 export interface FsckOptions {
   readonly registry: string
   /** Replaces damaged and missing blobs by copies; damaged ones without a copy are moved to `damaged/`. */
@@ -54,7 +54,7 @@ export interface FsckOptions {
 }
 
 /**
- * Reads all of a registry again: hashes every blob, and follows every tag to all that it needs.
+ * Checks a whole registry: hashes every blob, and follows the references of every tag.
  * @throws MqError FILE_UNREADABLE, FILE_UNWRITABLE, DISK_FULL.
  */
 export async function* checkRegistry(options: FsckOptions): WithProgress<RegistryCheck> {
@@ -91,7 +91,7 @@ interface Need {
   readonly tags: Set<string>
 }
 
-/** What every tag needs, as far as its manifest can be read. */
+/** Collects the blobs that every tag references, as far as manifests can be read. */
 async function readNeeds(store: Store): Promise<{ needed: Map<string, Need>; tags: number; faults: RegistryFault[] }> {
   const needed = new Map<string, Need>()
   const faults: RegistryFault[] = []
@@ -137,7 +137,7 @@ async function listBlobs(store: Store): Promise<{ name: string; sizeBytes: numbe
   return Promise.all(sizes)
 }
 
-/** Puts a copy with the right content in a blob's place; false where there is none. */
+/** Replaces a blob by a copy with the right content. @returns false where no copy is found. */
 async function replace(
   store: Store,
   digest: string,
@@ -161,7 +161,7 @@ async function replace(
   return false
 }
 
-/** Files that may be a copy: by name in another registry, by size anywhere else. */
+/** Finds files that may be a copy of a blob: by name in another registry, by size anywhere else. */
 async function candidates(digest: string, size: number | undefined, folders: readonly string[]): Promise<string[]> {
   const found: string[] = []
   for (const folder of folders) {
@@ -177,7 +177,7 @@ async function candidates(digest: string, size: number | undefined, folders: rea
   return found
 }
 
-/** A blob whose content is another is not served, and publishing the same file again brings it back. */
+/** Moves a damaged blob to `damaged/`: it is no longer served, and publishing the same file again restores it. */
 async function setAside(store: Store, digest: string): Promise<void> {
   const folder = join(store.directory, 'damaged')
   await mkdir(folder, { recursive: true })

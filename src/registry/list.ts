@@ -35,14 +35,14 @@ export interface DamagedModel {
   readonly problem: string
 }
 
-/** All models of a registry. */
+/** Models and damaged entries of a registry. */
 export interface RegistryListing {
   readonly models: readonly ListedModel[]
   readonly damaged: readonly DamagedModel[]
 }
 
 /**
- * All tags of all repositories, by name; what is damaged hides nothing else. An absent registry is an empty one.
+ * Lists all tags of all repositories, by name. Damaged entries are listed apart. A missing registry counts as empty.
  * @throws MqError FILE_UNREADABLE.
  */
 export async function listRegistry(registry: string): Promise<RegistryListing> {
@@ -71,14 +71,14 @@ export async function listRegistry(registry: string): Promise<RegistryListing> {
   return { models, damaged }
 }
 
-/** The models of {@link listRegistry} alone. */
+/** Lists the models of a registry, without damaged entries. */
 export async function listModels(registry: string): Promise<readonly ListedModel[]> {
   return (await listRegistry(registry)).models
 }
 
 type KnownConfig = Partial<ReturnType<typeof parseModelConfig>>
 
-/** @param configs those that were read before, by digest: many tags may share one. */
+/** Describes a tag. @param configs configurations read before, by digest: many tags may share one. */
 async function describe(
   store: Store,
   repository: string,
@@ -103,7 +103,7 @@ async function describe(
   }
 }
 
-/** What a client pushed under a media type of ours may be anything; its files are there all the same. */
+/** Parses a configuration; an invalid one, as clients may push, does not hide the files. */
 function configOf(store: Store, bytes: Uint8Array, digest: string): KnownConfig {
   try {
     return parseModelConfig(store, bytes, digest)

@@ -13,12 +13,12 @@ import {
   type Store,
 } from './store/index.js'
 
-/** The files that a name means in a registry's folder. */
+/** The files that a model name stands for in a registry's folder. */
 export interface LocalFiles {
   readonly store: Store
   readonly model: ModelName
   readonly files: readonly SnapshotFile[]
-  /** What the name says behind its colon where that is no tag: the type in the name of a file, such as `q8_0`. */
+  /** The part of the name after the colon where that is no tag: the type in the name of a file, such as `q8_0`. */
   readonly type: string | undefined
 }
 
@@ -38,7 +38,7 @@ export async function findLocalFiles(name: string, registry: string): Promise<Lo
   return { store, model, files: (tagged ?? main).files, type: tagged === undefined ? model.tag : undefined }
 }
 
-/** Checks that the blobs of files are there with their size. @throws MqError REGISTRY_CORRUPT. */
+/** Checks that the blobs of files exist and have the right size. @throws MqError REGISTRY_CORRUPT. */
 export async function checkBlobs(store: Store, files: readonly SnapshotFile[]): Promise<void> {
   for (const { path, digest, sizeBytes } of files) {
     const { size } = await stat(blobPath(store, digest)).catch((error: NodeJS.ErrnoException) => {
@@ -53,7 +53,7 @@ export async function checkBlobs(store: Store, files: readonly SnapshotFile[]): 
 }
 
 /**
- * Gives blobs the names of their files: links in a folder of the cache for each content.
+ * Links blobs under the names of their files, in a folder of the cache for each content.
  * @param nameOf the path of a link in that folder. @returns the folder.
  */
 export async function linkFiles(

@@ -4,7 +4,7 @@ import { checkBlobs, findLocalFiles, type LocalFiles, linkFiles } from './local-
 import { blobPath, type SnapshotFile } from './store/index.js'
 
 /**
- * The path of a model in a registry's folder on this machine, for programs that read files: no server, no copy.
+ * Finds the path of a model in a registry's folder on this machine, for programs that read files: no server, no copy.
  * @param name `NAMESPACE/NAME[:TAG]`. A tag that exists wins over file names that resemble it.
  * @returns the path of the first file; undefined where the registry has no such GGUF.
  * @throws MqError NAME_INVALID, REGISTRY_CORRUPT, FILE_UNREADABLE.
@@ -19,7 +19,7 @@ export async function findLocalModel(
 }
 
 /**
- * The same for work that takes a checkpoint folder, too: that is a folder of links in the cache.
+ * Finds the path of a model as findLocalModel does, or of a checkpoint, as a folder of links in the cache.
  * @returns undefined where the registry has no such model.
  * @throws MqError NAME_INVALID, REGISTRY_CORRUPT, FILE_UNREADABLE.
  */
@@ -48,7 +48,7 @@ async function ggufIn({ store, files, type }: LocalFiles, cache: string): Promis
 async function checkpointIn({ store, model, files }: LocalFiles, cache: string): Promise<string> {
   const chosen = chosenOf(files, selectCheckpoint)
   await checkBlobs(store, chosen)
-  // Metadata are made from the folder's name, which is the model's.
+  // Metadata are derived from the folder's name, so it is the model's.
   return join(await linkFiles(store, chosen, cache, ({ path }) => `${model.name}/${path}`), model.name)
 }
 

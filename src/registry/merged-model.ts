@@ -11,7 +11,7 @@ export type MergedPart =
   | { readonly digest: string; readonly start: number; readonly end: number }
   | { readonly bytes: Uint8Array }
 
-/** A split model as one GGUF file that exists nowhere: a header of its own, then the shards' tensors. */
+/** A split model as one virtual GGUF file: a header of its own, then the shards' tensors. */
 export interface MergedModel {
   readonly digest: string
   readonly sizeBytes: number
@@ -23,14 +23,14 @@ export interface MergedModel {
 const recordSchema = v.object({
   version: v.literal(1),
   digest: v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/)),
-  /** Of the parts: what it was computed for. */
+  /** The parts that the digest was computed for. */
   parts: v.string(),
 })
 const readBytes = 1 << 20
 
 /**
- * Puts the shards of a model together, without a copy of them. The digest costs one pass over them; it is kept in `merged/`, where the
- * disk can be written to.
+ * Merges the shards of a model without copying them. The digest costs one pass over them; it is cached in `merged/` where the disk is
+ * writable.
  * @param shards in order.
  * @param manifest digest of the manifest that they belong to.
  * @throws MqError GGUF_INVALID where they do not belong together, and Node's own errors.
@@ -46,17 +46,17 @@ export async function mergeShards(store: Store, shards: readonly Descriptor[], m
   if (known.success && known.output.parts === key) return { digest: known.output.digest, sizeBytes, parts, sizes }
   const digest = await digestOf(parts, pathOf)
   const record = encodeJson({ version: 1, digest, parts: key })
-  // A registry that is read-only computes it again when it is started again.
+  // A read-only registry computes it again after a restart.
   await mkdir(dirname(path), { recursive: true })
     .then(() => writeAtomically(store, path, record))
     .catch(() => undefined)
   return { digest, sizeBytes, parts, sizes }
 }
 
-/** A shard by what tells it apart. */
+/** Identity of a shard. */
 type Shard = Pick<Descriptor, 'digest'>
 
-/** The parts of a merged model. @param pathOf where the file of a digest is. @throws MqError GGUF_INVALID. */
+/** Computes the parts of a merged model. @param pathOf path of the file of a digest. @throws MqError GGUF_INVALID. */
 export async function layoutMerged(shards: readonly Shard[], pathOf: (digest: string) => string): Promise<MergedPart[]> {
   const names = shards.map((_, index) => shardName('model', index, shards.length))
   const model = await openGguf(names[0] as string, async (name) => {
@@ -84,7 +84,7 @@ export async function layoutMerged(shards: readonly Shard[], pathOf: (digest: st
   }
 }
 
-/** Neighbours in a shard, with the same zeros between them, are one part. */
+/** Joins parts that are adjacent in a shard, with the same padding between them. */
 function joined(parts: readonly MergedPart[]): MergedPart[] {
   const list: MergedPart[] = []
   for (const part of parts) {
@@ -102,7 +102,7 @@ function joined(parts: readonly MergedPart[]): MergedPart[] {
   return list
 }
 
-/** Bytes of a part. */
+/** Returns the size of a part in bytes. */
 export function lengthOf(part: MergedPart): number {
   return 'bytes' in part ? part.bytes.byteLength : part.end - part.start
 }
@@ -121,14 +121,14 @@ async function readRecord(path: string): Promise<unknown> {
   }
 }
 
-/** The digest of a merged model, which costs one pass over its shards. */
+/** Computes the digest of a merged model in one pass over its shards. */
 export async function digestOf(parts: readonly MergedPart[], pathOf: (digest: string) => string): Promise<string> {
   const hash = createHash('sha256')
   for await (const piece of readParts(parts, pathOf)) hash.update(piece)
   return `sha256:${hash.digest('hex')}`
 }
 
-/** The bytes of a merged model, piece by piece; each is overwritten by the next. */
+/** Reads a merged model in chunks; each chunk is overwritten by the next. */
 export async function* readParts(
   parts: readonly MergedPart[],
   pathOf: (digest: string) => string,

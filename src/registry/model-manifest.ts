@@ -11,25 +11,24 @@ import {
   type Store,
 } from './store/index.js'
 
-/** The layer of one of a model's files. `title` is its path in the repository. */
+/** Makes the layer of a model file. @param title its path in the repository. */
 export function fileLayer(source: Pick<Source, 'format'>, title: string, { digest, size }: BlobIdentity): Descriptor {
   const notes = { [annotations.title]: title, ...(source.format === 'safetensors' && { [annotations.filePath]: title }) }
   return { mediaType: layerType(source, title), digest, size, annotations: notes }
 }
 
-/** The layer of a report of `mq verify`. */
+/** Makes the layer of a report of `mq verify`. */
 export function reportLayer(title: string, { digest, size }: BlobIdentity): Descriptor {
   return { mediaType: mediaTypes.verifyReport, digest, size, annotations: { [annotations.title]: title } }
 }
 
-/** The layer of a plan. */
+/** Makes the layer of a plan. */
 export function planLayer(title: string, { digest, size }: BlobIdentity): Descriptor {
   return { mediaType: mediaTypes.plan, digest, size, annotations: { [annotations.title]: title } }
 }
 
 /**
- * Stores the configuration and the manifest of a model. There is no time of publication in either: it would give the same model
- * another digest each time.
+ * Stores the configuration and the manifest of a model. Neither holds the time of publication, so that the same model has the same digest.
  * Source: the model specification of docker/model-runner, whose pull reads `config.format` and counts `rootfs.diff_ids`.
  */
 export async function addManifest(

@@ -3,7 +3,7 @@ import { type BlobIdentity, type Descriptor, digestOf, encodeJson, type ModelCon
 /** The media type of ollama's configurations, by which its own manifests are known. */
 export const ollamaConfigType = 'application/vnd.docker.container.image.v1+json'
 
-/** A model as ollama takes it. */
+/** Manifest and configuration of a model for ollama. */
 export interface OllamaManifest {
   /** The manifest's bytes. */
   readonly manifest: Buffer
@@ -12,8 +12,8 @@ export interface OllamaManifest {
 }
 
 /**
- * Manifest and configuration of a model for ollama. Source: ollama, server/manifest.go.
- * @param weights the one GGUF file. @param known what is known of the model.
+ * Makes the manifest and the configuration of a model for ollama. Source: ollama, server/manifest.go.
+ * @param weights the one GGUF file. @param known properties of the model.
  * @param others layers beside the weights, of ollama's types.
  */
 export function makeOllamaManifest(

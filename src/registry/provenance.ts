@@ -5,33 +5,33 @@ import { inspectSource, type Source } from './source.js'
 import { annotations, digestOf } from './store/index.js'
 import { mqVersion } from './version.js'
 
-/** What a publication says of how it was made. What is not known is absent. */
+/** Provenance of a publication. Unknown fields are absent. */
 export interface Provenance {
   /** Version of mq that published it. */
   readonly version: string
-  /** Of the model that it was made from: see {@link digestOfSource}. */
+  /** Digest of the model that it was made from: see {@link digestOfSource}. */
   readonly source?: string | undefined
-  /** Of the plan, as it is attached. */
+  /** Digest of the attached plan. */
   readonly plan?: string | undefined
-  /** As the plan names it. */
+  /** Calibration as the plan names it. */
   readonly calibration?: string | undefined
-  /** Of what it was measured against. */
+  /** Digest of the reference that it was measured against. */
   readonly reference?: string | undefined
 }
 
-/** The provenance as annotations of a manifest. */
+/** Returns the provenance as annotations of a manifest. */
 export function provenanceNotes(provenance: Provenance): Record<string, string> {
   const known = Object.entries(provenance).filter((entry): entry is [string, string] => entry[1] !== undefined)
   return Object.fromEntries(known.map(([key, value]) => [`${annotations.provenance}${key}`, value]))
 }
 
-/** The provenance that is known here. */
+/** Makes a provenance with the version of mq. */
 export function provenanceOf(parts: Omit<Provenance, 'version'>): Provenance {
   return { version: mqVersion(), ...parts }
 }
 
 /**
- * One digest for the files of a model: the SHA-256 of their list as `sha256sum` writes it, in the order of names. A single file has its own
+ * Computes one digest for the files of a model: the SHA-256 of their list as `sha256sum` writes it, in the order of names. A single file has its own
  * SHA-256.
  */
 export function digestOfFiles(files: readonly { readonly name: string; readonly sha256: string }[]): string {
@@ -41,7 +41,7 @@ export function digestOfFiles(files: readonly { readonly name: string; readonly 
   return digestOf(lines.join(''))
 }
 
-/** The digest of a checkpoint folder or a GGUF, all shards of it. @throws MqError as inspectSource does. */
+/** Computes the digest of a checkpoint folder or a GGUF with all its shards. @throws MqError as inspectSource does. */
 export async function digestOfSource(path: string, signal?: AbortSignal): Promise<string> {
   const { files }: Pick<Source, 'files'> = await inspectSource(path)
   const isFolder = (await stat(path)).isDirectory()

@@ -30,10 +30,10 @@ import {
   updateIndex,
 } from './store/index.js'
 
-/** More than a manifest has beside its layers of files. */
+/** Upper bound for the bytes of a manifest without its layers. */
 const manifestFrameBytes = 4096
 
-/** What is published, under which name. */
+/** Source and name of a publication. */
 export interface PublishOptions {
   /** A .gguf file, one shard of a split model (all of them are published), or a folder with a checkpoint. */
   readonly source: string
@@ -45,18 +45,18 @@ export interface PublishOptions {
   readonly report?: string
   /** Plan that the model was quantized by; without it, the one beside the model (MODEL.plan.json), if there is one. */
   readonly plan?: string
-  /** What the model was made from, a checkpoint folder or a GGUF: its digest is noted. */
+  /** The checkpoint folder or GGUF that the model was made from: its digest is recorded. */
   readonly madeFrom?: string
   /** The digest of `madeFrom`, where it is known: see digestOfFiles. */
   readonly madeFromDigest?: string
   /** Loads a GGUF with llama.cpp first. */
   readonly check?: boolean
-  /** Publish although the report does not match, and start over where the repository's index.json is damaged. */
+  /** Publishes although the report does not match, and replaces a damaged index.json of the repository. */
   readonly force?: boolean
   readonly signal?: AbortSignal
 }
 
-/** What was published. */
+/** Result of a publication. */
 export interface Published {
   /** `NAMESPACE/NAME:TAG`. */
   readonly name: string
@@ -66,15 +66,15 @@ export interface Published {
   readonly digest: string
   readonly sizeBytes: number
   readonly files: readonly { readonly path: string; readonly digest: string; readonly sizeBytes: number }[]
-  /** Whether a report of `mq verify` is attached, and what it says. */
+  /** Whether a report of `mq verify` is attached, and its result. */
   readonly verified: boolean
   /** The registry's folder. */
   readonly registry: string
 }
 
 /**
- * Puts a model into a registry on this machine: checks it, stores its files by content, then points the tag to them. Until the last
- * step readers see what was there before. The same files under the same name give the same manifest, byte for byte.
+ * Publishes a model to a registry on this machine: checks it, stores its files by digest, then moves the tag to them. Until the last step
+ * readers see the previous state. The same files under the same name give the same manifest, byte for byte.
  * @throws MqError NAME_INVALID, FILE_MISSING, GGUF_INVALID and kin, CHECKPOINT_EMPTY, REPORT_INVALID, REPORT_MISMATCH, DISK_FULL,
  * REGISTRY_CORRUPT, REGISTRY_BUSY, REGISTRY_LIMIT.
  */
@@ -174,8 +174,8 @@ async function* storeAndTag(options: PublishOptions, publication: Publication): 
 }
 
 /**
- * What no reader would take is refused before anything is written.
- * @throws MqError REGISTRY_LIMIT; REGISTRY_CORRUPT where the list of tags is damaged and `force` does not start over.
+ * Checks limits before anything is written.
+ * @throws MqError REGISTRY_LIMIT; REGISTRY_CORRUPT where the list of tags is damaged and `force` is not set.
  */
 async function checkLimits(store: Store, model: ModelName, source: Source, extras: number, force: boolean): Promise<void> {
   const name = `${repositoryOf(model)}:${model.tag}`
@@ -197,7 +197,7 @@ async function checkLimits(store: Store, model: ModelName, source: Source, extra
   checkIndexLimits(model, others.length + 1)
 }
 
-/** Whether a report was made for these weights, all of them. */
+/** Returns whether a report was made for exactly these weights. */
 function describes(report: VerifyReport, layers: readonly Descriptor[]): boolean {
   const weights: readonly string[] = [mediaTypes.gguf, mediaTypes.safetensors]
   const measured = new Set(report.files.map(({ sha256 }) => `sha256:${sha256}`))
@@ -208,7 +208,7 @@ function describes(report: VerifyReport, layers: readonly Descriptor[]): boolean
   )
 }
 
-/** The tag goes to the end: the order of index.json is the order of publishing. */
+/** Moves the tag's entry to the end: the order of index.json is the order of publishing. */
 function pointTag<Content extends { manifests: Descriptor[] }>(index: Content, tag: string, descriptor: Descriptor): Content {
   const others = index.manifests.filter((entry) => tagOf(entry) !== tag)
   return { ...index, manifests: [...others, { ...descriptor, annotations: { [annotations.tag]: tag } }] }

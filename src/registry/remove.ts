@@ -4,7 +4,7 @@ import { findRepository, openStore, parseModelName, readIndex, removeEntries, re
 /**
  * Removes a tag, or a model with all its tags, from a registry's folder. The space becomes free with {@link collectGarbage}.
  * @param name `NAMESPACE/NAME:TAG`, or `NAMESPACE/NAME` for all of it, also where its list of tags is damaged.
- * @returns the tags that went.
+ * @returns the removed tags.
  * @throws MqError NAME_INVALID, MODEL_NOT_FOUND, REGISTRY_CORRUPT, REGISTRY_BUSY, FILE_UNWRITABLE.
  */
 export async function removeModel(name: string, registry: string): Promise<string[]> {

@@ -7,14 +7,14 @@ import { MqError } from '../errors/index.js'
 import { isRelativePath } from '../files/index.js'
 import { checkpointFolders, selectCheckpoint } from '../hub/index.js'
 
-/** What is about to be published, checked: its files and what is known about it. */
+/** A checked model to publish: its files and properties. */
 export interface Source {
   readonly format: 'gguf' | 'safetensors'
   readonly files: readonly SourceFile[]
   /** Sum of the files' sizes. */
   readonly sizeBytes: number
   readonly architecture?: string
-  /** What the mix of types is called, such as `Q4_K_M`. */
+  /** Name of the mix of types, such as `Q4_K_M`. */
   readonly quantization?: string
   /** The tag to use when none is given. */
   readonly defaultTag: string
@@ -22,14 +22,14 @@ export interface Source {
 
 /** A file to publish. */
 export interface SourceFile {
-  /** Where it is. */
+  /** Its path on disk. */
   readonly source: string
   /** Its path in the repository, once the tag is known. */
   readonly pathFor: (name: string, tag: string) => string
 }
 
 /**
- * Looks at a GGUF file (for a shard: at all of them) or at a folder with safetensors, without reading weights.
+ * Inspects a GGUF file (of a shard: all shards) or a folder with safetensors, without reading weights.
  * @throws MqError FILE_MISSING, GGUF_INVALID, SAFETENSORS_INVALID, SAFETENSORS_INDEX_INVALID, CHECKPOINT_EMPTY and their kin.
  */
 export async function inspectSource(path: string): Promise<Source> {
@@ -61,7 +61,7 @@ async function inspectGguf(path: string): Promise<Source> {
   }
 }
 
-/** `llama-kjv-Q4_K_M.gguf` says Q4_K_M, `model.iq2_xs-00001-of-00003.gguf` says IQ2_XS. */
+/** Derives a tag from a file name: Q4_K_M from `llama-kjv-Q4_K_M.gguf`, IQ2_XS from `model.iq2_xs-00001-of-00003.gguf`. */
 function tagOfFileName(path: string): string | undefined {
   const file = basename(path)
   const stem = parseShardName(file)?.stem ?? file.replace(/\.gguf$/i, '')
@@ -92,7 +92,7 @@ async function inspectFolder(folder: string): Promise<Source> {
   }
 }
 
-/** Files of a folder within `folder`, by their paths from it. Links count: the caches of other tools are made of them. */
+/** Lists the files of a folder within `folder`, by their paths from it. Links are followed: caches of other tools consist of them. */
 async function filesOf(folder: string, inner: string): Promise<string[]> {
   const entries = await readdir(join(folder, inner), { withFileTypes: true }).catch((error: unknown) => {
     if (inner === '') throw error

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 
-/** The version of mq, as its package.json has it. */
+/** Returns the version of mq from its package.json. */
 export function mqVersion(): string {
   const { version } = createRequire(import.meta.url)('#package.json') as { version: string }
   return version

@@ -5,15 +5,15 @@ import { type Store, temporaryPath } from '../store/index.js'
 
 const lifetimeSeconds = 6 * 3600
 
-/** Makes and checks addresses that are good for one method and path until they expire, for clients that send no credentials. */
+/** Makes and checks signed URLs: each is valid for one method and path until it expires, for clients that send no credentials. */
 export interface UrlSigner {
-  /** @param path with its query; `expires` and `signature` are added to it. */
+  /** Signs a URL. @param path with its query. @returns the path with `expires` and `signature` added. */
   sign(method: string, path: string): string
-  /** Whether a request's path and query were signed for its method and have not expired. */
+  /** Returns whether a request's path and query were signed for its method and have not expired. */
   isValid(method: string, pathAndQuery: string): boolean
 }
 
-/** The signer of a registry: its key lies beside the blobs, so that addresses outlive a restart. */
+/** Opens the signer of a registry. Its key is kept beside the blobs, so that signed URLs stay valid after a restart. */
 export async function urlSigner(store: Store, now: () => number = Date.now): Promise<UrlSigner> {
   const key = await signingKey(store)
   const signatureOf = (method: string, text: string): string =>
@@ -39,7 +39,7 @@ async function signingKey(store: Store): Promise<Buffer> {
   const temporary = await temporaryPath(store)
   await writeFile(temporary, randomBytes(32), { flag: 'wx', mode: 0o600 })
   try {
-    // The first of several servers makes it, the others take that.
+    // Of several servers that start together the first writes the key, and the others read it.
     await link(temporary, path).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EEXIST') await writeFile(path, await readFile(temporary), { flag: 'wx', mode: 0o600 })
     })

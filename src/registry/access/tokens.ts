@@ -11,10 +11,10 @@ const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 const tokenSchema = v.object({
   id: v.pipe(v.string(), v.regex(/^[0-9a-f]{8}$/)),
   name: v.pipe(v.string(), v.maxLength(100)),
-  /** SHA-256 of the token; the token itself is nowhere. It has 238 random bits, so no salt or slow hash is needed. */
+  /** SHA-256 of the token; the token itself is not stored. It has 238 random bits, so no salt or slow hash is needed. */
   sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
   scopes: v.array(v.picklist(['read', 'write'])),
-  /** Lower case; empty for all. */
+  /** In lower case; empty: all. */
   namespaces: v.array(v.string()),
   createdAt: v.pipe(v.string(), v.isoTimestamp()),
   expiresAt: v.optional(v.pipe(v.string(), v.isoTimestamp())),
@@ -23,23 +23,23 @@ const fileSchema = v.object({ version: v.literal(1), tokens: v.pipe(v.array(toke
 
 type StoredToken = v.InferOutput<typeof tokenSchema>
 
-/** What is known of a token, but for the token. */
+/** What is stored of a token, except its hash. */
 export type TokenInfo = Omit<StoredToken, 'sha256'>
 
-/** A token that is to be made. */
+/** Properties of a token to create. */
 export interface TokenRequest {
-  /** For people. */
+  /** Description for the administrator. */
   readonly name: string
   readonly write: boolean
-  /** Namespaces it is good for; all where there are none. */
+  /** Namespaces that it gives access to; by default all. */
   readonly namespaces?: readonly string[] | undefined
-  /** Days until it expires; never where there are none. */
+  /** Days until it expires; by default it never does. */
   readonly days?: number | undefined
 }
 
 /**
- * Makes a token for a registry's folder.
- * @returns the token, to be shown once, and what is kept of it. It begins with `hf_`, which some clients of Hugging Face insist on.
+ * Creates a token for a registry's folder.
+ * @returns the token, to be shown once, and what is stored of it. It begins with `hf_`, which some clients of Hugging Face insist on.
  * @throws MqError REGISTRY_CORRUPT, REGISTRY_BUSY, REGISTRY_LIMIT.
  */
 export async function createToken(registry: string, request: TokenRequest): Promise<{ token: string; info: TokenInfo }> {
@@ -63,12 +63,12 @@ export async function createToken(registry: string, request: TokenRequest): Prom
   return { token, info: infoOf(stored) }
 }
 
-/** The tokens of a registry, without what would open it. */
+/** Lists the tokens of a registry, without the secrets. */
 export async function listTokens(registry: string): Promise<TokenInfo[]> {
   return (await readTokens(openStore(registry))).map(infoOf)
 }
 
-/** Ends a token. @param id as {@link listTokens} shows it. @throws MqError TOKEN_UNKNOWN. */
+/** Revokes a token. @param id as {@link listTokens} shows it. @throws MqError TOKEN_UNKNOWN. */
 export async function removeToken(registry: string, id: string): Promise<void> {
   await change(registry, (tokens) => {
     const left = tokens.filter((token) => token.id !== id)
@@ -77,7 +77,7 @@ export async function removeToken(registry: string, id: string): Promise<void> {
   })
 }
 
-/** Whose token this is, unless it is nobody's or has expired. */
+/** Finds a token. @returns its properties; undefined where it is unknown or has expired. */
 export async function findIdentity(store: Store, token: string): Promise<TokenInfo | undefined> {
   const hash = Buffer.from(hashOf(token))
   const found = (await readTokens(store)).find(({ sha256 }) => timingSafeEqual(Buffer.from(sha256), hash))
@@ -85,7 +85,7 @@ export async function findIdentity(store: Store, token: string): Promise<TokenIn
   return infoOf(found)
 }
 
-/** Whether there is any token that may write. */
+/** Returns whether any token allows writing. */
 export async function acceptsWrites(store: Store): Promise<boolean> {
   return (await readTokens(store)).some(({ scopes }) => scopes.includes('write'))
 }

@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import { MqError } from '../../errors/index.js'
 import { type ModelName, parseModelName } from '../store/index.js'
 
-/** What the app keeps for each request: Node's own objects, and what its sender may read. */
+/** State of a request: Node's own objects, and the read permission of its sender. */
 export interface AppEnv {
   Bindings: HttpBindings
   Variables: {
@@ -12,13 +12,13 @@ export interface AppEnv {
   }
 }
 
-/** What a handler sees: a request of Node's HTTP server. */
+/** Context of a request handler on Node's HTTP server. */
 export type HttpContext = Context<AppEnv>
 
-/** Values of X-Error-Code, by which Hugging Face clients tell one 404 from another. Source: huggingface_hub, utils/_http.py. */
+/** Values of X-Error-Code, by which Hugging Face clients distinguish kinds of 404. Source: huggingface_hub, utils/_http.py. */
 export type HubErrorCode = 'RepoNotFound' | 'RevisionNotFound' | 'EntryNotFound'
 
-/** An error as Hugging Face clients read it. */
+/** Makes an error response for Hugging Face clients. */
 export function hubError(context: HttpContext, code: HubErrorCode, message: string): Response {
   return context.json({ error: message }, 404, { 'X-Error-Code': code, 'X-Error-Message': message })
 }
@@ -40,7 +40,7 @@ export type OciErrorCode =
   | 'UNAUTHORIZED'
   | 'UNSUPPORTED'
 
-/** An error as OCI clients read it. */
+/** Makes an error response for OCI clients. */
 export function ociError(
   context: HttpContext,
   status: 400 | 401 | 403 | 404 | 405 | 413,
@@ -50,7 +50,7 @@ export function ociError(
   return context.json({ errors: [{ code, message }] }, status)
 }
 
-/** The answer to a Hugging Face client that may not write. */
+/** Makes the response to a Hugging Face client without write permission. */
 export function denied(context: HttpContext, status: 401 | 403): Response {
   const error =
     status === 401
@@ -59,7 +59,7 @@ export function denied(context: HttpContext, status: 401 | 403): Response {
   return context.json({ error }, status, { 'X-Error-Message': error })
 }
 
-/** A name as a client wrote it; undefined where it is none. */
+/** Parses a model name from a request. @returns undefined where it is invalid. */
 export function modelOf(name: string, tag?: string): ModelName | undefined {
   try {
     return parseModelName(tag === undefined ? name : `${name}:${tag}`)

@@ -12,18 +12,18 @@ import { resolveFiles } from './resolve.js'
 import type { Services } from './services.js'
 import { auditWrites, checkHost } from './writers.js'
 
-/** How long a request that uploads nothing may take to arrive. */
+/** Time limit for receiving a request that is no upload. */
 const arrivesWithinMs = 60_000
 
-/** Where the server listens, and who hears of its requests. */
+/** Address of the server, and its request log. */
 export interface AppOptions {
   /** Address that the server listens on. */
   readonly host: string
-  /** Takes one line for each finished request. */
+  /** Called with one line for each finished request. */
   readonly log?: ((line: string) => void) | undefined
 }
 
-/** The registry's HTTP faces over one folder. */
+/** Creates the registry's HTTP application: the APIs of Hugging Face, OCI and ollama, and the pages, over one folder. */
 export function createApp(services: Services, { host, log }: AppOptions): Hono<AppEnv> {
   // Not strict: OCI clients ask for `/v2/`, with the slash.
   const app = new Hono<AppEnv>({ strict: false })
@@ -55,9 +55,9 @@ export function createApp(services: Services, { host, log }: AppOptions): Hono<A
     const status = (
       { UPLOAD_REFUSED: 413, COMMIT_REFUSED: 400, REGISTRY_LIMIT: 413, REGISTRY_BUSY: 503, DISK_FULL: 507 } as const
     )[error.code as 'UPLOAD_REFUSED']
-    // Of a body that was not read to its end nothing more can be understood.
+    // The connection cannot be reused after a body that was not read to its end.
     if (!context.env.incoming.complete) context.header('Connection', 'close')
-    // Paths of this machine stay on this machine.
+    // Paths of this machine are not sent to clients.
     const text = status === 413 || status === 400 ? error.message : `The registry cannot answer: ${error.code}`
     const forOci = context.req.path.startsWith('/v2') && { errors: [{ code: error.code, message: text }] }
     return context.json({ error: text, ...forOci }, status ?? 500, { 'X-Error-Code': error.code })
@@ -69,7 +69,7 @@ function isUpload(context: HttpContext): boolean {
   return /^\/(?:lfs|v2)\//.test(context.req.path) && context.req.method !== 'GET'
 }
 
-/** The methods that an address has, for an answer to one that it has not. */
+/** Lists the methods that a path supports, for the response to an unsupported one. */
 function methodsOf(app: Hono<AppEnv>, { req }: HttpContext): string[] {
   const count = (method: string): number => app.router.match(method, req.path)[0].length
   const always = count('NONE')

@@ -2,7 +2,7 @@ import { MqError } from '../../errors/index.js'
 import { bodyOf } from '../store/index.js'
 import type { HttpContext } from './answers.js'
 
-/** A whole body of bounded size. @throws MqError UPLOAD_REFUSED where it is larger or stalls. */
+/** Reads a whole request body of bounded size. @throws MqError UPLOAD_REFUSED where it is larger or stalls. */
 export async function readBody(context: HttpContext, maxBytes: number): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   let size = 0
@@ -14,7 +14,7 @@ export async function readBody(context: HttpContext, maxBytes: number): Promise<
   return Buffer.concat(chunks)
 }
 
-/** JSON of a body; undefined where it is none. */
+/** Reads a JSON request body. @returns undefined where it is not JSON. */
 export async function readJson(context: HttpContext, maxBytes: number): Promise<unknown> {
   const bytes = await readBody(context, maxBytes)
   try {

@@ -14,25 +14,25 @@ import {
 
 const rememberedSnapshots = 1024
 
-/** A repository with its revisions at the time of asking. */
+/** A repository with its revisions at the time of the request. */
 export interface CatalogEntry extends Revisions {
   readonly repository: Repository
   /** When a tag was last moved. */
   readonly modified: Date
 }
 
-/** What the HTTP faces ask of the store. */
+/** Repositories and revisions for the HTTP APIs. */
 export interface Catalog {
   readonly store: Store
-  /** A repository by name, undefined where there is none or the name is none. @throws MqError REGISTRY_CORRUPT. */
+  /** Finds a repository. @returns undefined where it does not exist or the name is invalid. @throws MqError REGISTRY_CORRUPT. */
   find(namespace: string, name: string): Promise<CatalogEntry | undefined>
-  /** The files of `main`, of a tag or of a commit. @throws MqError REGISTRY_CORRUPT where the tag's manifest is damaged. */
+  /** Finds the files of `main`, of a tag or of a commit. @throws MqError REGISTRY_CORRUPT where the tag's manifest is damaged. */
   revision(entry: CatalogEntry, revision: string): Snapshot | undefined
 }
 
 /**
- * A catalog that remembers the commits it has handed out: a client lists a commit first and fetches its files afterwards, and somebody
- * may publish another tag in between.
+ * Creates a catalog that remembers the commits it has returned: a client lists a commit first and fetches its files afterwards, and
+ * another tag may be published in between.
  */
 export function createCatalog(store: Store): Catalog {
   const remembered = new Map<string, Snapshot>()

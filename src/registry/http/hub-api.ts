@@ -16,7 +16,7 @@ const boundedBody = bodyLimit({
 })
 const pathsSchema = v.pipe(v.array(v.pipe(v.string(), v.maxLength(1024))), v.maxLength(10_000))
 
-/** The reading half of the Hugging Face hub's API for models, under /api/models. Source: the requests of its clients, as recorded. */
+/** Creates the read part of the Hugging Face hub's API for models, under /api/models. Source: the requests of its clients, as recorded. */
 export function hubApi(catalog: Catalog): Hono<AppEnv> {
   const app = new Hono<AppEnv>()
 
@@ -54,7 +54,7 @@ export function hubApi(catalog: Catalog): Hono<AppEnv> {
   return app
 }
 
-/** Answers with what `make` makes of a revision, or with the error that says what is not there. */
+/** Responds with the result of `make` for a revision, or with the error that names what is missing. */
 async function withRevision(
   context: HttpContext,
   catalog: Catalog,
@@ -101,14 +101,14 @@ function modelInfo({ repository, modified }: CatalogEntry, { commit, files }: Sn
   }
 }
 
-/** What git names where there is nothing. */
+/** Commit id by which git denotes that there is none. */
 const noCommit = '0'.repeat(40)
 
 function refs({ main, tags, damaged }: CatalogEntry): object {
   const others = [...tags].filter(([tag]) => tag !== 'main')
   return {
     branches: [{ name: 'main', ref: 'refs/heads/main', targetCommit: main.commit }],
-    // A damaged tag is there; what it leads to is not. Who asks for it hears so.
+    // A damaged tag exists, but its files do not: a request for it gets an error.
     tags: [...others.map(([tag, { commit }]) => [tag, commit]), ...damaged.map(({ tag }) => [tag, noCommit])].map(
       ([name, targetCommit]) => ({ name, ref: `refs/tags/${name}`, targetCommit }),
     ),
@@ -132,7 +132,7 @@ async function listModels(context: HttpContext, catalog: Catalog): Promise<objec
   const entries = await Promise.all(
     wanted.slice(0, most).map(async (repository) => {
       const [namespace = '', name = ''] = repository.split('/')
-      // One damaged repository must not hide the others; asked for by name, it says what is wrong.
+      // One damaged repository must not hide the others; a request for it by name gets the error.
       return catalog.find(namespace, name).catch(() => undefined)
     }),
   )

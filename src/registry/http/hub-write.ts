@@ -39,7 +39,7 @@ const lineSchema = v.variant('key', [
   v.object({ key: v.literal('deletedFolder'), value: v.looseObject({ path: v.string() }) }),
 ])
 
-/** The writing half of the Hugging Face hub's API, but for Git LFS: create, preupload, commit. Source: the requests of its clients. */
+/** Creates the write part of the Hugging Face hub's API, without Git LFS: create, preupload, commit. Source: the requests of its clients. */
 export function hubWrite(services: Services): App {
   const app: App = new Hono<AppEnv>()
   const { store } = services
@@ -154,7 +154,7 @@ function inlineBytesOf(changes: readonly FileChange[]): number {
   return changes.reduce((sum, change) => sum + (change.kind === 'add' ? change.content.byteLength : 0), 0)
 }
 
-/** The changes that the lines of a commit ask for, or what is wrong with them. */
+/** Parses the lines of a commit request. @returns the changes, or a message that says what is wrong. */
 function parseCommit(text: string): { files: FileChange[]; parent: string | undefined } | string {
   const files: FileChange[] = []
   let parent: string | undefined

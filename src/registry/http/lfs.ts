@@ -9,7 +9,7 @@ import type { Services } from './services.js'
 import { baseUrl, writerOf } from './writers.js'
 
 const maxJsonBytes = 16 << 20
-/** Addresses of parts are sent all at once. */
+/** Maximum number of parts: their URLs are sent all at once. */
 const maxParts = 1000
 const mebibyte = 1 << 20
 
@@ -27,7 +27,7 @@ const batchSchema = v.looseObject({
   ),
 })
 
-/** An object that is to be uploaded. */
+/** An object to upload. */
 interface Wanted {
   readonly repository: string
   readonly oid: string
@@ -35,8 +35,8 @@ interface Wanted {
 }
 
 /**
- * Git LFS as Hugging Face clients speak it: a batch of objects, then one PUT for each or, where the client offers `multipart`, a PUT for
- * each part of a large one and a POST at the end. Clients send no credentials there, so the addresses are signed.
+ * Creates the Git LFS API that Hugging Face clients use: a batch of objects, then one PUT for each or, where the client offers `multipart`, a PUT for
+ * each part of a large one and a POST at the end. Clients send no credentials there, so the URLs are signed.
  * Source: huggingface_hub, lfs.py; @huggingface/hub, commit.ts.
  */
 export function lfsFace(services: Services): Hono<AppEnv> {
@@ -102,11 +102,11 @@ export function lfsFace(services: Services): Hono<AppEnv> {
     await readBody(context, maxJsonBytes)
     const digest = `sha256:${wanted.oid}`
     const upload = services.uploads.findParts(wanted.repository, digest)
-    // A client that did not hear the answer asks again.
+    // A client that lost the response sends the request again.
     if (upload === undefined && (await isStored(services, wanted))) return context.json({})
     if (upload === undefined) return context.json({ error: 'There is no such upload, or it was given up: begin again.' }, 404)
     const { socket } = context.env.incoming
-    // Nothing moves on the connection while the rest is hashed.
+    // The connection is idle while the rest is hashed.
     const timeout = socket.timeout ?? 0
     socket.setTimeout(0)
     const outcome = await upload.finish(await services.pinFor(digest)).finally(() => socket.setTimeout(timeout))
@@ -118,12 +118,12 @@ export function lfsFace(services: Services): Hono<AppEnv> {
   return app
 }
 
-/** What a client is to do for an object: nothing where it is stored. */
+/** Returns the requests that a client has to make for an object: none where it is stored already. */
 async function actionsFor(context: HttpContext, services: Services, wanted: Wanted, inParts: boolean): Promise<object> {
   const { repository, oid, size } = wanted
   const digest = `sha256:${oid}`
   if (await isStored(services, wanted)) {
-    // The client will only point to it.
+    // The client will only reference it.
     await services.pinFor(digest).then((pin) => pin.add(digest))
     return { oid, size }
   }
@@ -145,7 +145,7 @@ async function actionsFor(context: HttpContext, services: Services, wanted: Want
   return upload(address('POST', '/parts'), { chunk_size: String(chunk), ...header })
 }
 
-/** What a signed address is for; the answer to send where it was not signed here, or has expired. */
+/** Returns the object that a signed URL is for, or the error response where it was not signed here or has expired. */
 async function signedFor(context: HttpContext, services: Services, method: string): Promise<Wanted | Response> {
   const { namespace = '', name = '', oid = '' } = context.req.param() as Record<string, string>
   const signer = await services.signer()

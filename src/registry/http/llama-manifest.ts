@@ -4,13 +4,13 @@ import { type ModelName, repositoryOf, type Snapshot } from '../store/index.js'
 import { type HttpContext, ociError } from './answers.js'
 import type { Services } from './services.js'
 
-/** Whether this is llama.cpp of before 2026, which asked for a manifest to learn the names of files. */
+/** Returns whether the client is llama.cpp from before 2026, which requested a manifest for the names of files. */
 export function isOldLlama(context: HttpContext): boolean {
   return context.req.header('user-agent')?.startsWith('llama-cpp') === true
 }
 
 /**
- * What older versions of llama.cpp read of a manifest: the first file of the model and its projector, which they then fetch from `main`.
+ * Makes the manifest for older versions of llama.cpp: the first file of the model and its projector, which they then fetch from `main`.
  * A tag that exists wins; else the tag is looked for in the names of files, as the hub does; `latest`, which they send where no tag was
  * given, is the default of newer versions. Source: common_get_hf_file, common/arg.cpp, llama.cpp b5000 to b7000.
  */
@@ -38,7 +38,7 @@ export async function llamaManifest(context: HttpContext, services: Services, mo
   })
 }
 
-/** llama.cpp does not mind the case of letters. */
+/** Finds a tag whatever its case, as llama.cpp does. */
 function sameTag(tags: ReadonlyMap<string, Snapshot>, wanted: string): Snapshot | undefined {
   return [...tags].find(([tag]) => tag.toLowerCase() === wanted.toLowerCase())?.[1]
 }

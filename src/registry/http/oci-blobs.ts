@@ -13,7 +13,7 @@ import { blobsOf, type OciRoute } from './oci-repository.js'
 import type { Services } from './services.js'
 import { baseUrl } from './writers.js'
 
-/** Uploads of blobs: whole, in chunks, or mounted from another repository. Source: "Push" in the OCI distribution specification 1.1. */
+/** Handles uploads of blobs: whole, in chunks, or mounted from another repository. Source: "Push" in the OCI distribution specification 1.1. */
 export async function pushBlob(context: HttpContext, services: Services, route: OciRoute, model: ModelName): Promise<Response> {
   const { method } = context.req
   const repository = repositoryOf(model).toLowerCase()
@@ -45,7 +45,7 @@ async function begin(context: HttpContext, services: Services, route: OciRoute, 
     await upload.append(bodyOf(context.env.incoming))
     return await finish(context, services, route, upload)
   } finally {
-    // In one request there is nothing to go on with.
+    // An upload in one request cannot be resumed.
     await upload.cancel()
   }
 }

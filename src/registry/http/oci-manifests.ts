@@ -28,7 +28,7 @@ import { baseUrl } from './writers.js'
 
 const accepted: readonly string[] = [mediaTypes.manifest, mediaTypes.index, mediaTypes.dockerManifest, mediaTypes.dockerIndex]
 
-/** Stores a manifest byte for byte, once all that it points to is there, and points the tag to it. */
+/** Stores a manifest byte for byte, if all blobs that it references exist, and moves the tag to it. */
 export async function putManifest(
   context: HttpContext,
   services: Services,
@@ -73,7 +73,7 @@ export async function putManifest(
   return context.body(null, 201)
 }
 
-/** Removes a tag, or a manifest with all its tags. */
+/** Deletes a tag, or a manifest with all its tags. */
 export async function deleteManifest(
   context: HttpContext,
   { store }: Services,
@@ -127,7 +127,7 @@ async function sizeOf(store: Store, digest: string): Promise<number | undefined>
   return look()
 }
 
-/** The tag goes to the end: the order of index.json is the order of publishing. */
+/** Moves the tag's entry to the end: the order of index.json is the order of publishing. */
 function withEntry(entries: readonly Descriptor[], entry: Descriptor, tag: string | undefined): Descriptor[] {
   if (tag === undefined) return entries.some(({ digest }) => digest === entry.digest) ? [...entries] : [...entries, entry]
   const others = entries.filter((other) => tagOf(other) !== tag && !(tagOf(other) === undefined && other.digest === entry.digest))

@@ -37,7 +37,7 @@ const methods: Readonly<Record<OciRoute['kind'], readonly string[]>> = {
   referrers: ['GET', 'HEAD'],
 }
 
-/** The OCI distribution API 1.1 under /v2: pull, push, tags, referrers, deletion of manifests, catalog. */
+/** Handles the OCI distribution API 1.1 under /v2: pull, push, tags, referrers, deletion of manifests, catalog. */
 export async function ociFace(context: HttpContext, services: Services): Promise<Response> {
   const { method } = context.req
   const path = safeDecode(context.req.path)
@@ -89,7 +89,7 @@ function safeDecode(path: string): string {
   }
 }
 
-/** A name without a namespace is one of `library`, as Docker has it. */
+/** Parses a repository name; one without a namespace is in `library`, as in Docker. */
 function ociModelOf(name: string): ModelName | undefined {
   const model = modelOf(name.includes('/') ? name : `library/${name}`)
   return model && { namespace: model.namespace, name: model.name }
@@ -100,7 +100,7 @@ function challenge(context: HttpContext): Response {
   return ociError(context, 401, 'UNAUTHORIZED', 'writing needs a token that may write, made with `mq registry token create`')
 }
 
-/** Where writing is possible at all, clients learn here that they may log in: some send no credentials otherwise. */
+/** Responds to the version check. Where writing is possible, it offers authentication: some clients send no credentials otherwise. */
 async function ping(context: HttpContext, { store }: Services): Promise<Response> {
   const anonymous = context.req.header('authorization') === undefined
   const known = anonymous ? undefined : await identityOf(context, store)
@@ -109,7 +109,7 @@ async function ping(context: HttpContext, { store }: Services): Promise<Response
   return context.json({}, 200, { 'Docker-Distribution-Api-Version': 'registry/2.0' })
 }
 
-/** A page of sorted names by `n` and `last`, with a Link to the next. */
+/** Selects a page of sorted names by `n` and `last`, and adds a Link to the next. */
 function pageOf(context: HttpContext, names: readonly string[], path: string): string[] {
   const { n, last } = context.req.query()
   const most = n !== undefined && /^\d{1,9}$/.test(n) ? Number(n) : names.length
@@ -166,7 +166,7 @@ async function sendBlob(
   const digest = route.reference
   const unknown = (): Response => ociError(context, 404, 'BLOB_UNKNOWN', `there is no blob ${digest.slice(0, 200)}`)
   if (!isDigest(digest)) return unknown()
-  // ollama takes the rest of the file from the address in Location, without credentials.
+  // ollama fetches the rest of the file from the URL in Location, without credentials.
   const address = `/v2/${route.name}/blobs/${digest}`
   const location = services.isPrivate ? (await services.signer()).sign('GET', address) : address
   const headers = { 'Docker-Content-Digest': digest, Location: location }
@@ -177,7 +177,7 @@ async function sendBlob(
     const sizeBytes = 'bytes' in made ? made.bytes.byteLength : made.merged.sizeBytes
     return sendFile(context, { segments, digest, sizeBytes, contentType, headers })
   }
-  // Only what this repository points to, or what was just pushed to it: a digest alone opens no other repository.
+  // Only blobs that this repository references, or that were just pushed to it: a digest alone gives no access to other repositories.
   const found = repository && (await blobsOf(store, repository)).find((blob) => blob.digest === digest)
   const isPushed =
     found === undefined && pushed.has(repositoryOf(model).toLowerCase(), digest) && context.var.mayRead(model.namespace)

@@ -17,21 +17,21 @@ import type { Services } from './services.js'
 
 const mmproj = 'application/vnd.docker.ai.mmproj'
 
-/** How long a client waits for the digest of a merged model before it is told to come again. */
+/** Time limit for the digest of a merged model; after it the client is told to retry. */
 const mergeWithinMs = 90_000
 
-/** A blob that exists nowhere: small ones in memory, a merged model as the parts of its shards. */
+/** A blob that is not stored: a small one in memory, or a merged model as parts of its shards. */
 export type Derived = { readonly bytes: Buffer } | { readonly merged: MergedModel }
 
-/** A blob that was made for one repository is read through it alone. */
+/** Returns the key of a derived blob: it can be read through its own repository only. */
 export function derivedKey(model: ModelName, digest: string): string {
   return `${repositoryOf(model).toLowerCase()} ${digest}`
 }
 
 /**
- * The manifest of a model as ollama takes it: the same blobs under its own media types, and a configuration made for it. A split model
- * becomes one blob, which is put together when it is read.
- * @returns undefined where the manifest is to be sent as it is: it is ollama's own.
+ * Makes the manifest of a model for ollama: the same blobs under ollama's media types, and a configuration of its own. A split model
+ * becomes one blob, which is merged when it is read.
+ * @returns undefined where the manifest is ollama's own and is sent unchanged.
  */
 export async function ollamaManifest(
   context: HttpContext,
@@ -72,7 +72,7 @@ export async function ollamaManifest(
   })
 }
 
-/** The files of the model, in order: all GGUF layers where no title tells them apart, else those that llama.cpp would take. */
+/** Returns the files of the model, in order: all GGUF layers if they have no titles, else those that llama.cpp would choose. */
 function shardsOf(layers: readonly Descriptor[]): Descriptor[] {
   const models = layers.filter(({ mediaType }) => mediaType === mediaTypes.gguf)
   if (models.every((layer) => titleOf(layer) === undefined)) return models
@@ -80,7 +80,7 @@ function shardsOf(layers: readonly Descriptor[]): Descriptor[] {
   return selectGguf(titles).flatMap((title) => models.find((layer) => titleOf(layer) === title) ?? [])
 }
 
-/** Layer types beside the model as ollama knows them. Source: ollama, server/images.go. */
+/** Returns ollama's media type of a layer other than the model. Source: ollama, server/images.go. */
 function typeOf(layer: Descriptor): string | undefined {
   if (layer.mediaType === mediaTypes.license) return 'application/vnd.ollama.image.license'
   const isProjector = layer.mediaType === mmproj || (layer.mediaType === mediaTypes.gguf && /mmproj/i.test(titleOf(layer) ?? ''))
@@ -99,7 +99,7 @@ async function configOf({ store }: Services, config: Descriptor): Promise<Partia
   }
 }
 
-/** undefined where it takes longer than a client waits; it goes on meanwhile. */
+/** Merges the shards. @returns undefined where it takes longer than the time limit; the work continues. */
 async function merge(
   context: HttpContext,
   { store, derived, merging }: Services,

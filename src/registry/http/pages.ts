@@ -14,7 +14,7 @@ import type { Services } from './services.js'
 import { baseUrl } from './writers.js'
 
 const tagsOnPage = 200
-/** As llama.cpp chooses where no tag is given. */
+/** Tags that llama.cpp chooses by default. */
 const defaultTags = ['Q4_K_M', 'Q8_0']
 
 const headers = {
@@ -25,7 +25,7 @@ const headers = {
   'Cache-Control': 'no-cache',
 }
 
-/** The pages for people: all models at `/`, one at `/NAMESPACE/NAME`, its reports. Everything is made here; scripts only add copy buttons. */
+/** Creates the HTML pages: all models at `/`, one at `/NAMESPACE/NAME`, its reports. They are rendered on the server; scripts only add copy buttons. */
 export function pages(services: Services): Hono<AppEnv> {
   const app = new Hono<AppEnv>()
   const { store, catalog } = services
@@ -108,7 +108,7 @@ async function pictureOf(store: Store, { tag, files }: TagDescription): Promise<
   return drawPlan({ ...shape, goal: '' }, tag)
 }
 
-/** The chosen tag's own card, else that of the repository. */
+/** Reads the card of the chosen tag, else that of the repository. */
 async function readmeOf(
   store: Store,
   repository: string,

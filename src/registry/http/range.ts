@@ -1,4 +1,4 @@
-/** What a Range header asks of a body of known size. `end` is exclusive. */
+/** The part of a body of known size that a Range header requests. `end` is exclusive. */
 export type RangeAnswer =
   | { readonly kind: 'whole' }
   | { readonly kind: 'part'; readonly start: number; readonly end: number }
@@ -8,7 +8,7 @@ const whole: RangeAnswer = { kind: 'whole' }
 const unsatisfiable: RangeAnswer = { kind: 'unsatisfiable' }
 
 /**
- * Reads a Range header. One range of bytes is honoured; several, other units and what is no range at all are ignored, as RFC 9110
+ * Parses a Range header. A single range of bytes is honoured; several ranges, other units and invalid headers are ignored, as RFC 9110
  * (14.2) lets a server do; a range beyond the end cannot be satisfied.
  */
 export function parseRange(header: string | undefined, size: number): RangeAnswer {

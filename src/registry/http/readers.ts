@@ -4,13 +4,13 @@ import type { Services } from './services.js'
 import { identityOf } from './writers.js'
 
 /**
- * Lets everybody read, or in a private registry those alone who have a token: each the namespaces of theirs. Addresses that were signed
- * need none, since clients send no credentials there. What may not be read is answered like what is not there.
+ * Checks read permission: everybody may read, in a private registry only holders of a token, within its namespaces. Signed URLs need no
+ * token, since clients send no credentials there. Where permission is missing, the response is that for a missing resource.
  */
 export function checkReaders(services: Services): MiddlewareHandler<AppEnv> {
   return async (context, next) => {
     const { path } = context.req
-    // These have addresses that are signed, and check that themselves.
+    // These have signed URLs, and check them themselves.
     if (!services.isPrivate || path.startsWith('/lfs/') || (await isSigned(services, context.env.incoming))) {
       context.set('mayRead', () => true)
       return next()
@@ -32,6 +32,6 @@ export function checkReaders(services: Services): MiddlewareHandler<AppEnv> {
 
 async function isSigned(services: Services, { method = '', url = '' }: { method?: string; url?: string }): Promise<boolean> {
   if (!url.includes('signature=')) return false
-  // An address to read is good for HEAD, too.
+  // A URL signed for GET is valid for HEAD, too.
   return (await services.signer()).isValid(method === 'HEAD' ? 'GET' : method, url)
 }

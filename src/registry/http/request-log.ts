@@ -4,7 +4,7 @@ import { bytesSentDirectly } from './system-send.js'
 
 const longestTarget = 300
 
-/** Gives `log` one line for each request when its last byte is sent: method, target, status, bytes, milliseconds. */
+/** Logs one line for each request when its last byte is sent: method, target, status, bytes, milliseconds. */
 export function logRequests(log: (line: string) => void): MiddlewareHandler<AppEnv> {
   return async ({ env: { incoming, outgoing }, req }, next) => {
     const startedAt = performance.now()
@@ -21,12 +21,12 @@ export function logRequests(log: (line: string) => void): MiddlewareHandler<AppE
   }
 }
 
-/** A signed address opens what it names to whoever reads it in a log. */
+/** Removes the signature from a URL, since it would give access to readers of the log. */
 function withoutSignature(url: string): string {
   return url.replace(/([?&]signature=)[^&]*/gi, '$1...')
 }
 
-/** A client chooses these characters; a terminal must not obey them. */
+/** Escapes control characters, which come from the client and must not reach a terminal. */
 function printable(text: string): string {
   return text.slice(0, longestTarget).replaceAll(/[^\x20-\x7E]/g, '?')
 }

@@ -5,7 +5,7 @@ import { sendFile } from './send-file.js'
 import { blobToSend, type Services } from './services.js'
 
 /**
- * Files as Hugging Face clients fetch them: /NAMESPACE/NAME/resolve/REVISION/PATH, GET and HEAD, with ranges. The ETag is the SHA-256,
+ * Serves files to Hugging Face clients: /NAMESPACE/NAME/resolve/REVISION/PATH, GET and HEAD, with ranges. The ETag is the SHA-256,
  * by which those clients name the file in their caches.
  */
 export function resolveFiles(services: Services): Hono<AppEnv> {
@@ -23,7 +23,7 @@ export function resolveFiles(services: Services): Hono<AppEnv> {
       ...blobToSend(services, file.digest, file.sizeBytes),
       contentType: contentType(file),
       headers: {
-        // Opened in a browser, a file is nobody's page.
+        // A file that is opened in a browser must not run as a page of this site.
         'Content-Security-Policy': "default-src 'none'; sandbox",
         'X-Repo-Commit': snapshot.commit,
         'X-Linked-Size': String(file.sizeBytes),
@@ -34,7 +34,7 @@ export function resolveFiles(services: Services): Hono<AppEnv> {
   return app
 }
 
-/** Pictures that cannot hold scripts. */
+/** Image types that cannot contain scripts. */
 const pictures: Readonly<Record<string, string>> = { png: 'png', jpg: 'jpeg', jpeg: 'jpeg', gif: 'gif', webp: 'webp' }
 
 function contentType({ path }: SnapshotFile): string {

@@ -3,25 +3,25 @@ import type { HttpContext } from './answers.js'
 import { parseRange, type RangeAnswer } from './range.js'
 import { type Segment, sendSegments } from './send-segments.js'
 
-/** Less than this is not worth the way through another server. */
+/** Minimum size of a file to be sent by the server in front. */
 const minRedirectedBytes = 1 << 20
 
 /** A blob to send. */
 export interface Sendable {
-  /** What its bytes are made of: a file, or several and what stands between them. */
+  /** Its bytes: a file, or several files and bytes between them. */
   readonly segments: readonly Segment[]
   readonly digest: string
   readonly sizeBytes: number
   readonly contentType: string
-  /** Headers beyond those of content and caching. */
+  /** Headers in addition to those for content and caching. */
   readonly headers: Readonly<Record<string, string>>
-  /** Path by which a server in front of this one sends the whole file. */
+  /** Path by which a reverse proxy sends the whole file. */
   readonly redirect?: string | undefined
 }
 
 /**
- * Answers GET and HEAD with a blob, whole or in part, straight from disk: the bytes go from file to socket as the client takes them.
- * HEAD answers as GET would, without the bytes.
+ * Responds to GET and HEAD with a blob, whole or in part, streamed from disk at the client's rate. The response to HEAD is that to GET,
+ * without the body.
  */
 export async function sendFile(context: HttpContext, file: Sendable): Promise<Response> {
   const { outgoing } = context.env
@@ -43,7 +43,7 @@ export async function sendFile(context: HttpContext, file: Sendable): Promise<Re
     outgoing.writeHead(status, all).end()
     return RESPONSE_ALREADY_SENT
   }
-  // The other server knows neither our ETag nor, therefore, what If-Range asks.
+  // The reverse proxy does not know the ETag, so it cannot evaluate If-Range.
   if (file.redirect !== undefined && end - start >= minRedirectedBytes && req.header('if-range') === undefined) {
     outgoing.writeHead(200, { ...shared, 'Content-Type': file.contentType, 'X-Accel-Redirect': file.redirect }).end()
     return RESPONSE_ALREADY_SENT

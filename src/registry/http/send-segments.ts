@@ -3,20 +3,20 @@ import type { ServerResponse } from 'node:http'
 import { MqError } from '../../errors/index.js'
 import { canSendDirectly, sendDirectly } from './system-send.js'
 
-/** Consecutive bytes of what is sent: of a file, or in memory. */
+/** Consecutive bytes of a response body: of a file, or in memory. */
 export type Segment =
   | { readonly path: string; readonly digest: string; readonly fileBytes: number; readonly start: number; readonly end: number }
   | { readonly bytes: Uint8Array }
 
-/** What all responses together may hold in memory, as far as their chunks are above the least size. */
+/** Memory limit in bytes for the chunks of all responses together, except those of the minimum size. */
 const bufferBudget = 32 << 20
 const [minChunkBytes, maxChunkBytes] = [64 << 10, 128 << 10]
-/** What is kept for later responses. */
+/** Bytes of free buffers that are kept for later responses. */
 const keptBytes = 16 << 20
 
 let running = 0
 
-/** The segment of a whole file. */
+/** Returns the segment of a whole file. */
 export function wholeFile(path: string, digest: string, fileBytes: number): Segment {
   return { path, digest, fileBytes, start: 0, end: fileBytes }
 }
@@ -59,7 +59,7 @@ export async function sendSegments(
     outgoing.end()
   } catch (error) {
     if (!hasBegun) throw error
-    // The length was announced: a connection that is cut off says that something is missing.
+    // The length was sent already: closing the connection tells the client that bytes are missing.
     outgoing.destroy()
   } finally {
     running--
@@ -75,16 +75,16 @@ async function sendRange(outgoing: ServerResponse, handle: FileHandle, from: num
   try {
     for (let at = from, turn = 0; at < to; turn++) {
       const buffer = buffers[turn % 2] as Buffer
-      // Written two turns ago, and waited for in the last one.
+      // Its write was started two iterations ago and awaited in the last one.
       const { bytesRead } = await handle.read(buffer, 0, Math.min(chunkBytes, to - at), at)
       if (bytesRead === 0) throw new RangeError('the file was cut off')
       if (!(await writing)) return false
       writing = write(outgoing, buffer.subarray(0, bytesRead))
       at += bytesRead
       if (canSendDirectly(outgoing)) {
-        // That the chunk has left says that the connection takes more.
+        // The chunk has been sent, so the connection accepts more.
         if (!(await writing)) return false
-        // A client that is as fast as this loop leaves the others their turn.
+        // Yields to other connections where a client is as fast as this loop.
         for (let [sent, turns] = [1, 4]; sent > 0 && turns > 0 && at < to; turns--) {
           sent = sendDirectly(outgoing, handle, at, to - at)
           at += sent
@@ -94,12 +94,12 @@ async function sendRange(outgoing: ServerResponse, handle: FileHandle, from: num
     }
     return await writing
   } finally {
-    // What a client that has gone was sent may still be on its way to the socket: such buffers are not used again.
+    // Buffers of a disconnected client may still be in use by the socket: they are not reused.
     if (await Promise.race([writing, Promise.resolve(false)])) for (const buffer of buffers) giveBack(buffer)
   }
 }
 
-/** Buffers that are free, by size: new ones cost more than what is read into them, since the system clears their pages first. */
+/** Free buffers by size: allocating one costs more than reading into it, since the system clears its pages. */
 const free = new Map<number, Buffer[]>()
 
 function takeBuffer(bytes: number): Buffer {

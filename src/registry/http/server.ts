@@ -2,55 +2,55 @@ import type { Server } from 'node:http'
 import { closeServer, listen } from '../../http/index.js'
 import { listRepositories, openStore } from '../store/index.js'
 
-/** A connection on which nothing moves for so long, such as that of a reader who has stalled, is closed. */
+/** Idle time after which a connection is closed, such as that of a stalled reader. */
 const idleMs = 120_000
 
-/** What is served, where, and to whom. */
+/** Folder, address and permissions of a registry server. */
 export interface RegistryOptions {
   /** The registry's folder. */
   readonly registry: string
-  /** Where to listen; this machine alone unless told otherwise. */
+  /** Address to listen on; by default the loopback address. */
   readonly host?: string
   /** 0 for any free port. */
   readonly port?: number
-  /** Takes one line for each finished request. */
+  /** Called with one line for each finished request. */
   readonly log?: ((line: string) => void) | undefined
-  /** The most bytes that one uploaded file may have; 1 TiB unless told otherwise. */
+  /** Maximum size of an uploaded file in bytes; by default 1 TiB. */
   readonly maxUploadBytes?: number | undefined
-  /** The most bytes that all files together may have; uploads beyond are refused. None unless told otherwise. */
+  /** Maximum size of all files together in bytes: uploads beyond it are refused. By default there is none. */
   readonly quotaBytes?: number | undefined
-  /** Whether reading needs a token, too. */
+  /** Whether reading needs a token as well. */
   readonly isPrivate?: boolean | undefined
-  /** Size of the parts in which Hugging Face clients upload large files: 256 MiB unless told otherwise. */
+  /** Size in bytes of the parts in which Hugging Face clients upload large files; by default 256 MiB. */
   readonly partBytes?: number | undefined
-  /** Files are not sent but named by `X-Accel-Redirect: PREFIX/sha256/HEX`, for nginx in front of it. */
+  /** Prefix for `X-Accel-Redirect: PREFIX/sha256/HEX`, by which nginx as a reverse proxy sends files itself. */
   readonly accelPrefix?: string | undefined
-  /** Uploads that nobody writes to for so long are removed: an hour unless told otherwise. */
+  /** Idle time after which an upload is removed, in milliseconds; by default one hour. */
   readonly uploadIdleMs?: number | undefined
-  /** Certificate and private key, PEM: then it speaks TLS. */
+  /** Certificate and private key in PEM, to serve over TLS. */
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined
 }
 
-/** A registry that answers. */
+/** A running registry server. */
 export interface RunningRegistry {
   /** Address for clients, without a slash at the end. */
   readonly url: string
   readonly port: number
-  /** Stops taking requests, gives running ones a moment, and frees the port. */
+  /** Stops accepting requests, waits briefly for running ones, and frees the port. */
   close(): Promise<void>
 }
 
-/** Address where the server listens unless told otherwise: this machine alone. */
+/** Default address to listen on: the loopback address. */
 export const defaultHost = '127.0.0.1'
-/** Port where the server listens unless told otherwise. */
+/** Default port to listen on. */
 export const defaultPort = 8484
 
 /** Serves a registry's folder over HTTP. @throws MqError PORT_TAKEN where it cannot listen; FILE_UNREADABLE where the folder cannot be read. */
 export async function startRegistry(options: RegistryOptions): Promise<RunningRegistry> {
   const { registry, host = defaultHost, port = defaultPort, log, tls } = options
-  // Said now, rather than to every client.
+  // Checked at the start, so that the error goes to the administrator and not to each client.
   await listRepositories(openStore(registry))
-  // Loaded here, since no other command has use for them.
+  // Imported only here: no other command needs them.
   const [{ createAdaptorServer }, { createApp }, { createServices }, { createServer }] = await Promise.all([
     import('@hono/node-server'),
     import('./app.js'),
@@ -73,7 +73,7 @@ export async function startRegistry(options: RegistryOptions): Promise<RunningRe
     serverOptions: { maxHeaderSize: 16 << 10, headersTimeout: 15_000, requestTimeout: 0, keepAliveTimeout: 30_000, ...tls },
   }) as Server
   server.setTimeout(idleMs)
-  // HTTP/1.0 knows no Host, and the adaptor insists on one.
+  // HTTP/1.0 has no Host header, and the adaptor requires one.
   server.prependListener('request', ({ httpVersion, headers }) => {
     if (httpVersion === '1.0') headers.host ??= 'localhost'
   })

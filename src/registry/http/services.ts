@@ -15,42 +15,42 @@ import { type Catalog, createCatalog } from './catalog.js'
 import type { Derived } from './ollama.js'
 import { type Segment, wholeFile } from './send-segments.js'
 
-/** How long a blob is kept for a client that has uploaded it and has not pointed to it yet. */
+/** How long an uploaded blob is kept that no manifest references yet. */
 const pinnedForMs = 3_600_000
 
-/** What the faces of the registry share. */
+/** State that the HTTP APIs of the registry share. */
 export interface Services {
   readonly store: Store
   readonly catalog: Catalog
   readonly uploads: Uploads
-  /** Whether reading needs a token, too. */
+  /** Whether reading needs a token as well. */
   readonly isPrivate: boolean
-  /** Larger files than two of these are uploaded in parts. */
+  /** Size of a part in bytes: files larger than two parts are uploaded in parts. */
   readonly partBytes: number
-  /** Blobs that are made for a client and stand nowhere on disk; see derivedKey. */
+  /** Blobs that are made for a client and are not on disk; see derivedKey. */
   readonly derived: Map<string, Derived>
   /** Split models whose merged digest is computed or known, by the digest of their manifest. */
   readonly merging: Map<string, Promise<MergedModel>>
-  /** Prefix of paths by which a server in front sends blobs itself. */
+  /** Prefix of paths by which a reverse proxy sends blobs itself. */
   readonly accelPrefix: string | undefined
-  /** Made when it is first needed: a registry on a disk that is read-only is served, too. */
+  /** Opens the URL signer at its first use, so that a registry on a read-only disk can be served. */
   signer(): Promise<UrlSigner>
-  /** A pin for a blob that is uploaded, released when {@link unpin} hears of it or an hour later. */
+  /** Pins a blob while it is uploaded, until {@link unpin} is called or for one hour. */
   pinFor(digest: string): Promise<Pin>
   unpin(digests: readonly string[]): Promise<void>
-  /** Blobs that were pushed to a repository (`NAMESPACE/NAME`, lower case) whose manifest has not come yet. */
+  /** Blobs that were pushed to a repository (`NAMESPACE/NAME`, lower case) before their manifest. */
   readonly pushed: { add(repository: string, digest: string): void; has(repository: string, digest: string): boolean }
   close(): Promise<void>
 }
 
-/** What a server allows. */
+/** Limits and permissions of a server. */
 export interface ServiceOptions extends UploadLimits {
   readonly isPrivate?: boolean | undefined
   readonly partBytes?: number | undefined
   readonly accelPrefix?: string | undefined
 }
 
-/** What all requests share. */
+/** Creates the state that all requests share. */
 export function createServices(registry: string, options: ServiceOptions): Services {
   const { isPrivate = false, partBytes = 256 << 20 } = options
   const store = openStore(registry)
@@ -105,7 +105,7 @@ export function createServices(registry: string, options: ServiceOptions): Servi
   }
 }
 
-/** A blob as sendFile takes it. */
+/** Makes the argument of sendFile for a blob. */
 export function blobToSend(
   { store, accelPrefix }: Services,
   digest: string,

@@ -3,14 +3,14 @@ import type { ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
 
-/** Bounds how long the event loop stands still where the disk has to be read. */
+/** Maximum bytes of a call: bounds how long the event loop is blocked where the disk has to be read. */
 const maxBytes = 1 << 20
 
 type SendFile = (socket: number, file: number, offset: [number], count: number) => number
 
 let loaded: SendFile | undefined | null = null
 
-/** sendfile(2) of Linux; undefined elsewhere. */
+/** Loads sendfile(2) of Linux. @returns undefined on other systems. */
 function systemSendFile(): SendFile | undefined {
   if (loaded !== null) return loaded
   loaded = undefined
@@ -20,19 +20,19 @@ function systemSendFile(): SendFile | undefined {
     const libc = koffi.load('libc.so.6')
     loaded = libc.func('int64_t sendfile(int out, int in, _Inout_ int64_t *offset, size_t count)') as SendFile
   } catch {
-    // Another C library, such as musl: files go the usual way.
+    // Another C library, such as musl: files are sent by Node.
   }
   return loaded
 }
 
 const direct = new WeakMap<Socket, number>()
 
-/** Bytes that went to a connection beside what Node counts. */
+/** Returns the bytes sent over a connection that Node does not count. */
 export function bytesSentDirectly(socket: Socket): number {
   return direct.get(socket) ?? 0
 }
 
-/** Whether {@link sendDirectly} is worth a try: not through TLS, not on other systems. */
+/** Returns whether {@link sendDirectly} may work: only on Linux and without TLS. */
 export function canSendDirectly({ socket }: ServerResponse): boolean {
   return systemSendFile() !== undefined && socket !== null && !('encrypted' in socket)
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Snapshot, SnapshotFile } from '../store/index.js'
 
-/** An entry of a tree as the Hugging Face hub gives it. */
+/** An entry of a file tree in the format of the Hugging Face hub. */
 export interface TreeEntry {
   readonly type: 'file' | 'directory'
   readonly path: string
@@ -12,8 +12,9 @@ export interface TreeEntry {
 }
 
 /**
- * A folder of a revision: its files and folders, with `recursive` those below as well. The order is that of the revision, which matters
- * to llama.cpp. undefined where there is no such folder.
+ * Lists a folder of a revision: its files and folders, with `recursive` those below as well. The order is that of the revision, on which
+ * llama.cpp depends.
+ * @returns undefined where there is no such folder.
  */
 export function listTree({ files }: Snapshot, folder: string, recursive: boolean): TreeEntry[] | undefined {
   const prefix = folder === '' ? '' : `${folder}/`
@@ -31,7 +32,7 @@ export function listTree({ files }: Snapshot, folder: string, recursive: boolean
   return [...entries.values()]
 }
 
-/** One path of a revision, file or folder. */
+/** Finds a file or folder of a revision by its path. */
 export function findEntry(snapshot: Snapshot, path: string): TreeEntry | undefined {
   const file = snapshot.files.find((candidate) => candidate.path === path)
   if (file !== undefined) return fileEntry(file)

@@ -7,8 +7,8 @@ import type { Store } from '../store/index.js'
 import type { AppEnv, HttpContext } from './answers.js'
 
 /**
- * Refuses requests whose Host is not one of this machine's own names: a web page elsewhere may have its name lead to 127.0.0.1 (DNS
- * rebinding). Only where the server listens on this machine alone; elsewhere its names are not known.
+ * Refuses requests whose Host is not a name of the loopback address, against DNS rebinding by web pages. Only where the server listens on
+ * the loopback address; elsewhere its names are not known.
  */
 export function checkHost(listensOn: string): MiddlewareHandler<AppEnv> {
   return async (context, next) => {
@@ -20,14 +20,14 @@ export function checkHost(listensOn: string): MiddlewareHandler<AppEnv> {
   }
 }
 
-/** Address of this server as the client knows it. */
+/** Returns the URL of this server as the client sees it. */
 export function baseUrl(context: HttpContext): string {
   const { incoming } = context.env
   const isTls = 'encrypted' in incoming.socket && incoming.socket.encrypted === true
   return `${isTls ? 'https' : 'http'}://${incoming.headers.host ?? 'localhost'}`
 }
 
-/** Whose token a request brings: as Bearer, or as the password of Basic, as docker, skopeo and oras send it. */
+/** Finds the token of a request: as Bearer, or as the password of Basic, as docker, skopeo and oras send it. */
 export async function identityOf(context: HttpContext, store: Store): Promise<TokenInfo | undefined> {
   const [, scheme = '', value = ''] = /^(Bearer|Basic)\s+(\S+)$/i.exec(context.req.header('authorization') ?? '') ?? []
   const password =
@@ -39,7 +39,7 @@ export async function identityOf(context: HttpContext, store: Store): Promise<To
   return password === '' || password.length > 4096 ? undefined : findIdentity(store, password)
 }
 
-/** Who may write to a namespace; else the status that says why not: 401 without a token that is known, 403 where it is for something else. */
+/** Checks write permission. @returns the token, or the status of the refusal: 401 without a known token, 403 where it does not cover the namespace. */
 export async function writerOf(context: HttpContext, store: Store, namespace: string): Promise<TokenInfo | 401 | 403> {
   const identity = await identityOf(context, store)
   if (identity === undefined) return 401
@@ -48,7 +48,7 @@ export async function writerOf(context: HttpContext, store: Store, namespace: st
   return scopes.includes('write') && allowed ? identity : 403
 }
 
-/** Appends a line of JSON to audit.log for each request that may have written. Tokens appear by their id alone. */
+/** Appends a line of JSON to audit.log for each request that may have written. Tokens are identified by id. */
 export function auditWrites(store: Store): MiddlewareHandler<AppEnv> {
   return async (context, next) => {
     await next()

@@ -1,14 +1,14 @@
 import { selectGguf } from '../../hub/index.js'
 
-/** How one client gets a model. */
+/** Commands by which one client downloads or runs a model. */
 export interface ClientCommand {
   readonly client: string
   readonly command: string
-  /** What to know first. */
+  /** Note to show before the command. */
   readonly note?: string
 }
 
-/** What the commands are for. */
+/** The model that the commands are for. */
 export interface CommandSubject {
   /** Address of the registry, such as `http://127.0.0.1:8484`. */
   readonly url: string
@@ -18,7 +18,7 @@ export interface CommandSubject {
   readonly paths: readonly string[]
 }
 
-/** Commands to copy, for each client that can read a tag. */
+/** Makes the commands for each client that can read a tag. */
 export function commandsFor({ url, repository, tag, paths }: CommandSubject): ClientCommand[] {
   const { host, protocol } = new URL(url)
   const isTls = protocol === 'https:'
@@ -28,7 +28,7 @@ export function commandsFor({ url, repository, tag, paths }: CommandSubject): Cl
   const endpoint = isDefault ? '' : ` --endpoint ${url}`
   const chosen = selectGguf(paths)
   const [first = paths[0] ?? ''] = chosen
-  // llama.cpp finds a file by its name; one that does not hold the tag it does not find.
+  // llama.cpp finds a file only if its name contains the tag.
   const isNamed = selectGguf(paths, tag).length > 0
   const forGguf: ClientCommand[] = [
     { client: 'mq', command: `mq run ${name}${endpoint} "prompt"` },

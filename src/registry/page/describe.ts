@@ -16,22 +16,22 @@ import {
   type Tagged,
 } from '../store/index.js'
 
-/** A tag as the page shows it. */
+/** Properties of a tag for the page. */
 export interface TagDescription {
   readonly tag: string
   readonly digest: string
   readonly architecture: string | undefined
   readonly quantization: string | undefined
   readonly files: Snapshot['files']
-  /** Of the model's files, without what is attached to them. */
+  /** Size of the model's files, without report and plan. */
   readonly sizeBytes: number
-  /** Of the GGUF that llama.cpp would take; undefined where there is none, or its header cannot be read. */
+  /** Bits per weight of the GGUF that llama.cpp would choose; undefined where there is none, or its header cannot be read. */
   readonly bitsPerWeight: number | undefined
   readonly elements: number | undefined
   readonly report: VerifyReport | undefined
-  /** Whether all that is there could be read. */
+  /** Whether everything could be read. */
   readonly complete: boolean
-  /** What the publication says of itself: source, plan, calibration, version. */
+  /** Provenance from the manifest: source, plan, calibration, version. */
   readonly provenance: Readonly<Record<string, string>>
 }
 
@@ -53,7 +53,7 @@ export function describeTag(store: Store, tagged: Tagged, { files }: Snapshot): 
   const made = describe(store, tagged, files)
   known.set(key, made)
   const forget = (): boolean => known.delete(key)
-  // What could not be read may be readable the next time.
+  // An incomplete description is not cached: the next attempt may succeed.
   made.then(({ complete }) => complete || forget(), forget)
   return made
 }
@@ -86,7 +86,7 @@ async function describe(store: Store, { tag, manifest, descriptor }: Tagged, fil
 const rememberedShapes = 16
 const shapes = new Map<string, Promise<Shape | undefined>>()
 
-/** What the picture of a tag's types needs; undefined where it holds no GGUF that can be read. The latest are remembered. */
+/** Reads the data for the diagram of a tag's types; the latest are cached. @returns undefined where the tag has no readable GGUF. */
 export function readShape(store: Store, files: Snapshot['files']): Promise<Shape | undefined> {
   const key = [store.directory, ...files.map(({ path, digest }) => `${path} ${digest}`)].join('\n')
   const found = shapes.get(key)

@@ -7,13 +7,13 @@ import { sitePage } from './site.js'
 const modelsOnPage = 100
 const tagsShown = 8
 
-/** What was asked for: words of the search, and which page, counted from 1. */
+/** Search words and page number, counted from 1. */
 export interface HomeRequest {
   readonly query: string
   readonly page: number
 }
 
-/** The list of all models, or of those that the search finds. */
+/** Renders the list of all models, or of those that the search finds. */
 export function homePage({ models, damaged }: RegistryListing, { query, page }: HomeRequest): string {
   const repositories = groupBy(models, ({ name }) => name.slice(0, name.indexOf(':')))
   const found = [...repositories].filter(([name, tags]) => matches(name, tags, query))

@@ -6,24 +6,24 @@ import type { TagDescription } from './describe.js'
 import type { CardFacts } from './readme.js'
 import { sitePage } from './site.js'
 
-/** All that the page of a model shows. */
+/** Contents of the page of a model. */
 export interface ModelView {
   /** `NAMESPACE/NAME`. */
   readonly repository: string
   /** Address of the registry. */
   readonly url: string
   readonly tags: readonly TagDescription[]
-  /** Tags beyond those of the page. */
+  /** Number of tags that the page does not show. */
   readonly more: number
   readonly damaged: readonly string[]
   /** The tag whose files and commands are shown. */
   readonly chosen: TagDescription | undefined
-  /** Of the chosen tag's types. */
+  /** Diagram of the chosen tag's types. */
   readonly picture: Markup | undefined
   readonly readme: { readonly html: Markup; readonly facts: CardFacts } | undefined
 }
 
-/** The page of one model: tags with their figures, plot, commands, picture of the types, files, model card. */
+/** Renders the page of one model: tags with their figures, plot, commands, diagram of the types, files, model card. */
 export function modelPage(view: ModelView): string {
   const { repository, tags, more, damaged, chosen, picture, readme } = view
   const architecture = chosen?.architecture ?? tags.find((tag) => tag.architecture)?.architecture
@@ -78,7 +78,7 @@ function estimated({ value, standardError }: { value: number; standardError: num
   return markup`${shortNumber(Number(value.toPrecision(4)))} <span class="error">± ${shortNumber(Number(standardError.toPrecision(2)))}</span>`
 }
 
-/** Figures of different texts or references do not compare: the most tags of one kind are plotted. */
+/** Renders the Pareto plot. Figures of different texts or references are not comparable: the largest comparable group of tags is plotted. */
 function paretoSection(tags: readonly TagDescription[]): Markup | undefined {
   const groups = new Map<string, { tag: TagDescription; report: VerifyReport; kld: PlottedModel['divergence']['kld'] }[]>()
   for (const tag of tags) {

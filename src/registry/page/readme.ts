@@ -4,10 +4,10 @@ import * as v from 'valibot'
 import { isRelativePath } from '../../files/index.js'
 import { Markup } from '../../report/index.js'
 
-/** Longer ones are cut off. */
+/** Maximum size; longer model cards are truncated. */
 export const maxReadmeBytes = 1 << 20
 
-/** What the front matter of a model card says, as far as it is shown. Source: model-cards of the Hugging Face hub. */
+/** Fields of a model card's front matter that the page shows. Source: model-cards of the Hugging Face hub. */
 export interface CardFacts {
   readonly license?: string
   readonly baseModel?: string
@@ -21,13 +21,13 @@ const factsSchema = v.looseObject({
 })
 
 /**
- * Renders a model card. HTML in it is shown as text, addresses of scripts are no links, and pictures come from the repository alone.
+ * Renders a model card. HTML in it is shown as text, `javascript:` URLs are not linked, and images come from the repository only.
  * @param filesAt where the repository's files are, such as `/kjv/llama/resolve/main`.
  */
 export async function renderReadme(text: string, filesAt: string): Promise<{ html: Markup; facts: CardFacts }> {
   const [{ default: MarkdownIt }, { parse }] = await Promise.all([import('markdown-it'), import('yaml')])
   const [, front = '', body = text] = /^---\r?\n([\s\S]*?)\r?\n---\r?\n([\s\S]*)$/.exec(text) ?? []
-  // Comments and the wrappers that center text would be shown as they stand.
+  // Comments and the wrappers that center text would be shown as text.
   const plain = body.replaceAll(/<!--[\s\S]*?-->/g, '').replaceAll(/^\s*<\/?(?:div|p|center)(?:\s[^<>]*)?>\s*$/gim, '')
   const markdown = new MarkdownIt({ html: false, linkify: true })
   const { renderer } = markdown
@@ -41,7 +41,7 @@ export async function renderReadme(text: string, filesAt: string): Promise<{ htm
       if (token.type === 'image') token.attrSet('src', localAddress(String(token.attrGet('src') ?? ''), filesAt) ?? '')
     }
   })
-  // A picture from elsewhere would tell others who reads this.
+  // An image from another host would disclose the reader to it.
   renderer.rules['image'] = (tokens, index, options, environment, self) => {
     const token = tokens[index]
     if (token?.attrGet('src') !== '') return self.renderToken(withAlt(tokens, index, options, environment, self), index, options)
@@ -58,7 +58,7 @@ export async function renderReadme(text: string, filesAt: string): Promise<{ htm
   return { html: new Markup(markdown.render(plain)), facts: factsOf(front, parse) }
 }
 
-/** What the front matter of a model card says. */
+/** Parses the front matter of a model card. */
 export async function cardFacts(text: string): Promise<CardFacts> {
   const { parse } = await import('yaml')
   return factsOf(/^---\r?\n([\s\S]*?)\r?\n---\r?\n/.exec(text)?.[1] ?? '', parse)
@@ -71,7 +71,7 @@ function withAlt(...[tokens, index, options, environment, self]: Parameters<Rend
   return tokens
 }
 
-/** The address of a file of the repository that is named relative to its root; undefined for all else. */
+/** Returns the URL of a repository file from its path relative to the root; undefined for other addresses. */
 function localAddress(address: string, filesAt: string): string | undefined {
   if (/^(?:[a-z][a-z0-9+.-]*:|\/|#|\?)/i.test(address) || address === '') return undefined
   const path = posix.normalize(address.replace(/[?#].*$/, ''))

@@ -1,6 +1,6 @@
 import { type Markup, markup, page } from '../../report/index.js'
 
-/** What the registry's pages have beside those of reports. */
+/** Styles of the registry's pages in addition to those of reports. */
 const style = `
 .banner{border-bottom:1px solid var(--rule);background:var(--raised)}
 .banner div{max-width:1120px;margin:0 auto;padding:12px 28px;display:flex;flex-wrap:wrap;gap:10px 24px;align-items:center;justify-content:space-between}
@@ -28,7 +28,7 @@ details{margin-top:12px}summary{cursor:pointer;color:var(--s1)}
 nav.pages{margin-top:16px;display:flex;gap:18px}
 `
 
-/** Copy buttons, for those who run scripts: everything else works without. */
+/** Script for copy buttons: everything else works without scripts. */
 export const script = `for (const block of document.querySelectorAll('.commands pre')) {
   const button = document.createElement('button')
   const client = block.previousElementSibling
@@ -55,10 +55,10 @@ export const script = `for (const block of document.querySelectorAll('.commands 
 }
 `
 
-/** Where {@link script} is served: no namespace can be called so. */
+/** Path of {@link script}, which no namespace can have. */
 export const scriptPath = '/-/page.js'
 
-/** A page of the registry: a banner with the search, then its own content. */
+/** Renders a page of the registry: a banner with the search, then the content. */
 export function sitePage(title: string, content: readonly (Markup | undefined)[], query = ''): string {
   const banner = markup`<a class="skip" href="#main">Skip to the content</a>
 <header class="banner"><div><a href="/">mq registry</a>

@@ -12,26 +12,26 @@ import { temporaryPath, writeAtomically } from './temporary.js'
 const chunkBytes = 4 << 20
 const digestPattern = /^sha256:[0-9a-f]{64}$/
 
-/** What a blob is, by content alone. */
+/** Identity of a blob by its content. */
 export type BlobIdentity = Pick<Descriptor, 'digest' | 'size'>
 
-/** Whether `text` is a digest that this store can hold: `sha256:` and 64 hexadecimal digits. */
+/** Returns whether `text` is a digest that this store can hold: `sha256:` and 64 hexadecimal digits. */
 export function isDigest(text: string): boolean {
   return digestPattern.test(text)
 }
 
-/** The digest of a few bytes. */
+/** Computes the digest of bytes in memory. */
 export function digestOf(bytes: Uint8Array | string): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 }
 
-/** Path of a blob, whether it is there or not. `digest` must have passed {@link isDigest}. */
+/** Returns the path of a blob, whether it exists or not. `digest` must have passed {@link isDigest}. */
 export function blobPath(store: Store, digest: string): string {
   if (!isDigest(digest)) throw MqError.of('REGISTRY_CORRUPT', { path: store.directory, problem: `${digest} is not a digest` })
   return join(blobsDirectory(store), digest.slice('sha256:'.length))
 }
 
-/** Stores a few bytes: a manifest, a configuration. */
+/** Stores bytes from memory: a manifest, a configuration. */
 export async function addBytes(store: Store, bytes: Uint8Array, pin?: Pin): Promise<BlobIdentity> {
   const digest = digestOf(bytes)
   await pin?.add(digest)
@@ -84,7 +84,7 @@ export async function* addFile(
   }
 }
 
-/** Gives a finished temporary file, whose content was hashed, its name among the blobs: synced, read-only, renamed. */
+/** Turns a finished and hashed temporary file into a blob: syncs it, makes it read-only, and renames it. */
 export async function adoptBlob(store: Store, temporary: string, digest: string): Promise<void> {
   await putAside(temporary)
   await rename(temporary, blobPath(store, digest))
@@ -133,7 +133,7 @@ export async function* copyAndHash(
   }
 }
 
-/** One pass over `source`: each chunk is hashed while the next is read and, where there is a target, while it is written. */
+/** Makes one pass over `source`: each chunk is hashed while the next is read and, where there is a target, while it is written. */
 async function* pass(
   source: FileHandle,
   target: FileHandle | undefined,
@@ -163,7 +163,7 @@ async function putAside(path: string): Promise<void> {
   const handle = await open(path, 'r+')
   try {
     await handle.sync()
-    // A disk without permissions, such as FAT, does not mind who writes.
+    // File systems without permissions, such as FAT, are supported.
     await handle.chmod(0o444).catch(() => undefined)
   } finally {
     await handle.close()

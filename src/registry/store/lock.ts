@@ -5,19 +5,19 @@ import { sharedLock } from '../../files/index.js'
 import { locksDirectory, type Store } from './store.js'
 import { temporaryPath } from './temporary.js'
 
-/** Longer than a lock may be silent before it is taken over. */
+/** Time limit for acquiring a lock: longer than the silence after which a stale lock is taken over. */
 const waitAtMostMs = 90_000
 const longestPauseMs = 50
 
 /** A held lock. */
 export interface Lock {
-  /** Call it right before the change is made. @throws MqError REGISTRY_BUSY where the lock was taken over because its holder slept. */
+  /** Checks that the lock is still held; call it right before the change. @throws MqError REGISTRY_BUSY where it was taken over as stale. */
   confirm(): Promise<void>
 }
 
 /**
- * Runs `work` while no other process, container or machine does the same for `name`.
- * @param name what is locked; upper and lower case are one, since two spellings name one repository.
+ * Runs `work` with an exclusive lock on `name` across processes, containers and machines.
+ * @param name what is locked, whatever its case: two spellings denote one repository.
  * @throws MqError REGISTRY_BUSY when the lock stays taken.
  */
 export async function withLock<Result>(store: Store, name: string, work: (lock: Lock) => Promise<Result>): Promise<Result> {

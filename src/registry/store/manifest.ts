@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { MqError } from '../../errors/index.js'
 import type { Store } from './store.js'
 
-/** Media types of what a repository holds. Those of Docker's model runner where there is one, so that it takes our manifests. */
+/** Media types in a repository: those of Docker's model runner where they exist, so that it accepts these manifests. */
 export const mediaTypes = {
   manifest: 'application/vnd.oci.image.manifest.v1+json',
   index: 'application/vnd.oci.image.index.v1+json',
@@ -18,7 +18,7 @@ export const mediaTypes = {
   chatTemplate: 'application/vnd.docker.ai.chat.template.jinja',
   license: 'application/vnd.docker.ai.license',
   modelFile: 'application/vnd.docker.ai.model.file',
-  /** What `mq verify` found. */
+  /** A report of `mq verify`. */
   verifyReport: 'application/vnd.mq.verify.v1+json',
   /** A plan of `mq plan`. */
   plan: 'application/vnd.mq.plan.v1+json',
@@ -32,11 +32,11 @@ export const annotations = {
   filePath: 'org.cncf.model.filepath',
   /** Tag of a manifest in index.json. */
   tag: 'org.opencontainers.image.ref.name',
-  /** What a model was made of: `mq.source`, `mq.plan`, `mq.calibration`, `mq.version`, in the annotations of its manifest. */
+  /** Prefix of provenance: `mq.source`, `mq.plan`, `mq.calibration`, `mq.version`, in the annotations of its manifest. */
   provenance: 'mq.',
 } as const
 
-/** Bounds of what is read back from disk or from a client. */
+/** Limits for data from disk or from a client. */
 export const limits = { manifestBytes: 4 << 20, indexBytes: 16 << 20, manifests: 10_000, layers: 10_000 } as const
 
 /** Manifests of files: the OCI's, and Docker's, in which ollama pushes. */
@@ -77,16 +77,16 @@ const configSchema = v.looseObject({
   }),
 })
 
-/** Points to a blob: OCI image specification, descriptor.md. */
+/** A reference to a blob: OCI image specification, descriptor.md. */
 export type Descriptor = v.InferOutput<typeof descriptorSchema>
-/** One tag's content: OCI image specification, manifest.md. */
+/** The content of a tag: OCI image specification, manifest.md. */
 export type Manifest = v.InferOutput<typeof manifestSchema>
-/** A repository's tags: OCI image specification, image-index.md. */
+/** The tags of a repository: OCI image specification, image-index.md. */
 export type Index = v.InferOutput<typeof indexSchema>
-/** What a model's configuration blob says, as far as it is shown. */
+/** Fields of a model's configuration that are shown. */
 export type ModelConfig = v.InferOutput<typeof configSchema>['config']
 
-/** The tag that an entry of an index is for; undefined where it has none. */
+/** Returns the tag of an index entry; undefined where it has none. */
 export function tagOf({ annotations: notes }: Descriptor): string | undefined {
   return notes?.[annotations.tag]
 }
@@ -106,7 +106,7 @@ export function parseModelConfig(store: Store, bytes: Uint8Array, name: string):
   return parse(configSchema, store, bytes, `configuration ${name}`).config
 }
 
-/** JSON with a fixed order of keys and no spaces: the same manifest is the same bytes everywhere. */
+/** Encodes JSON with a fixed order of keys and no spaces: the same manifest has the same bytes everywhere. */
 export function encodeJson(value: unknown): Buffer {
   return Buffer.from(JSON.stringify(value))
 }

@@ -1,24 +1,24 @@
 import { MqError } from '../../errors/index.js'
 
-/** What a model is called in a registry: `kjv/llama:Q4_K_M`. */
+/** Name of a model in a registry: `kjv/llama:Q4_K_M`. */
 export interface ModelName {
   readonly namespace: string
   readonly name: string
   readonly tag?: string
 }
 
-// Letters and digits in runs, parted by one separator: what the OCI, Hugging Face and llama.cpp all take, but for the case of letters.
+// Runs of letters and digits with single separators: accepted by OCI, Hugging Face and llama.cpp, except for upper case.
 const componentPattern = /^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$/
 const tagPattern = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/
 const commitPattern = /^[0-9a-f]{40}$/
 const longestComponent = 96
 
-/** First path segments that mean something else to a client of the HTTP faces. */
+/** First path segments with another meaning in the HTTP APIs. */
 const reservedNamespaces = new Set(['api', 'v2', 'models', 'datasets', 'spaces', 'buckets', 'repos'])
 
 /**
  * Reads `NAMESPACE/NAME` or `NAMESPACE/NAME:TAG`.
- * Because only letters, digits and single separators pass, a name can never leave the registry's folder.
+ * Only letters, digits and single separators are accepted, so a name cannot lead out of the registry's folder.
  * @throws MqError NAME_INVALID.
  */
 export function parseModelName(text: string): ModelName {
@@ -38,12 +38,12 @@ export function parseModelName(text: string): ModelName {
   return { namespace, name, tag }
 }
 
-/** `NAMESPACE/NAME` of a name, without its tag. */
+/** Returns `NAMESPACE/NAME` of a name, without its tag. */
 export function repositoryOf({ namespace, name }: ModelName): string {
   return `${namespace}/${name}`
 }
 
-/** Whether a revision is written like a commit: 40 hexadecimal digits. */
+/** Returns whether a revision has the form of a commit: 40 hexadecimal digits. */
 export function isCommit(revision: string): boolean {
   return commitPattern.test(revision)
 }

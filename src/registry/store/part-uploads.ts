@@ -12,23 +12,23 @@ import { temporaryPath } from './temporary.js'
 
 const readBytes = 1 << 20
 
-/** A blob that comes in parts of one size, the last one smaller, in any order. */
+/** Upload of a blob in parts of equal size, the last one smaller, in any order. */
 export interface PartUpload {
   readonly sizeBytes: number
   readonly partBytes: number
   readonly parts: number
   /**
-   * Takes a part, counted from 1. One that is there already is read and left as it is.
-   * @returns false where it has not the length of that part.
+   * Writes a part, counted from 1. A part that exists already is read and kept.
+   * @returns false where the body does not have the length of that part.
    * @throws MqError UPLOAD_REFUSED where it stalls or another request writes it, DISK_FULL.
    */
   write(part: number, body: AsyncIterable<Uint8Array>): Promise<boolean>
-  /** Gives the blob its name. `missing`: a part has not come, more can come. `other`: the content has another digest, nothing is stored. */
+  /** Completes the blob. @returns `missing` where parts are missing and may follow, `other` where the digest differs and nothing is stored. */
   finish(pin: Pin): Promise<'stored' | 'missing' | 'other'>
   cancel(): Promise<void>
 }
 
-/** What is to come. */
+/** Announced upload. */
 export interface PartRequest {
   readonly repository: string
   readonly digest: string
@@ -40,7 +40,7 @@ interface Kept extends PartUpload {
   touchedAt: number
 }
 
-/** The uploads in parts of a server. */
+/** Uploads in parts of a server. */
 export interface PartUploads {
   readonly size: number
   begin(request: PartRequest): Promise<PartUpload>
@@ -48,7 +48,7 @@ export interface PartUploads {
   values(): Iterable<Kept>
 }
 
-/** @param room that is taken for the whole blob when its upload begins. */
+/** Creates the uploads in parts of a server. @param room quota, charged with the whole blob when its upload begins. */
 export function createPartUploads(store: Store, room: Room): PartUploads {
   const uploads = new Map<string, Kept>()
   const keyOf = (repository: string, digest: string): string => `${repository} ${digest}`
@@ -82,7 +82,7 @@ async function openParts(store: Store, room: Room, request: PartRequest, forget:
   const hash = createHash('sha256')
   let [ended, finishing] = [false, false]
   let hashed = 0
-  // Parts are hashed as soon as all before them are there, so that little is left to do at the end.
+  // A part is hashed as soon as all before it are written, so that little work is left at the end.
   let hashing: Promise<unknown> = Promise.resolve()
   const hasEnded = (): boolean => ended
   const hashOn = async (): Promise<void> => {

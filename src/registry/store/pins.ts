@@ -4,14 +4,14 @@ import { MqError } from '../../errors/index.js'
 import { type Store, temporaryDirectory } from './store.js'
 import { isAbandoned, temporaryPath } from './temporary.js'
 
-/** Keeps the collection of garbage away from blobs that a writer has stored and that no tag points to yet. */
+/** Protects blobs of a writer from garbage collection until a tag references them. */
 export interface Pin {
-  /** Call it before the blob has its name. */
+  /** Pins a digest; call it before the blob exists. */
   add(digest: string): Promise<void>
   release(): Promise<void>
 }
 
-/** Begins to pin blobs. Release it when a tag points to them, or the work is given up. @throws Node's own errors. */
+/** Opens a pin. Release it when a tag references the blobs, or the work is abandoned. @throws Node's own errors. */
 export async function pinBlobs(store: Store): Promise<Pin> {
   const path = await temporaryPath(store, 'pin')
   return {
@@ -20,7 +20,7 @@ export async function pinBlobs(store: Store): Promise<Pin> {
   }
 }
 
-/** The digests that writers at work have pinned. */
+/** Reads the digests that active writers have pinned. */
 export async function readPins(store: Store): Promise<Set<string>> {
   const names = await readdir(temporaryDirectory(store)).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return []

@@ -3,20 +3,20 @@ import { join } from 'node:path'
 import { MqError } from '../../errors/index.js'
 import { blobsDirectory, type Store } from './store.js'
 
-/** How old a sum of stored bytes may be. */
+/** Maximum age of a sum of stored bytes. */
 const freshForMs = 10_000
 
-/** How many bytes uploads may bring, under the quota of a server. */
+/** Space that is left for uploads under the quota of a server. */
 export interface Room {
-  /** Sums up what is stored, unless that was done a moment ago, and checks that `bytes` more have room. @throws MqError UPLOAD_REFUSED. */
+  /** Checks that `bytes` more fit, after it sums up the stored bytes unless a recent sum exists. @throws MqError UPLOAD_REFUSED. */
   check(bytes: number): Promise<void>
-  /** Counts bytes of a running upload. @throws MqError UPLOAD_REFUSED where they are too many. */
+  /** Counts bytes of a running upload. @throws MqError UPLOAD_REFUSED where they exceed the quota. */
   take(bytes: number): void
-  /** An upload has ended: its bytes are stored, or gone. */
+  /** Ends the count of an upload whose bytes are stored or deleted. */
   end(bytes: number, isStored: boolean): void
 }
 
-/** @param quotaBytes of all blobs together; without it there is always room. */
+/** Creates the count of a server. @param quotaBytes limit of all blobs together; by default none. */
 export function createRoom(store: Store, quotaBytes: number | undefined): Room {
   let [stored, running, summedAt] = [0, 0, Number.NEGATIVE_INFINITY]
   const refuse = (bytes: number): void => {

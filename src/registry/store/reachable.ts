@@ -8,12 +8,12 @@ import { findRepository, listRepositories, readIndex } from './repository.js'
 import type { Store } from './store.js'
 import { fetchFromTrash } from './trash.js'
 
-/** Manifests that point to further blobs. */
+/** Media types of manifests, which reference further blobs. */
 const pointing = new Set<string>([mediaTypes.manifest, mediaTypes.index, mediaTypes.dockerManifest, mediaTypes.dockerIndex])
 
 /**
- * Digests of all that a tag, an untagged entry of an index or a writer at work needs. Manifests that they need come back from the trash.
- * @throws MqError REGISTRY_CORRUPT where an index or a manifest cannot be read: nobody knows what it needs.
+ * Collects the digests that tags, untagged index entries and active writers reference. Referenced manifests are restored from the trash.
+ * @throws MqError REGISTRY_CORRUPT where an index or a manifest cannot be read, so that its references are unknown.
  */
 export async function reach(store: Store): Promise<Set<string>> {
   const reached = await readPins(store)
@@ -34,11 +34,11 @@ async function visit(
   if (reached.has(descriptor.digest) && !pointing.has(descriptor.mediaType)) return
   reached.add(descriptor.digest)
   if (!pointing.has(descriptor.mediaType) || descriptor.size > limits.manifestBytes) return
-  // A collection sets aside what no tag needs; a tag may have been pointed to this manifest since, and its writer not have fetched it yet.
+  // A collection moved this manifest to the trash; a tag may reference it since, before its writer has restored it.
   if (!(await isPresent(store, descriptor.digest))) await fetchFromTrash(store, descriptor.digest)
   for (const inner of descriptorsIn(await readBytes(store, descriptor), descriptor.digest, store)) {
     if (reached.has(inner.digest) && !pointing.has(inner.mediaType)) continue
-    // What is listed may lie elsewhere: other platforms of an image index, a subject that was never pushed.
+    // A listed manifest may be absent: another platform of an image index, or a subject that was never pushed.
     if (!pointing.has(inner.mediaType) || (await isPresent(store, inner.digest))) await visit(store, inner, reached)
   }
 }
@@ -50,7 +50,7 @@ function isPresent(store: Store, digest: string): Promise<boolean> {
   )
 }
 
-/** The descriptors of a manifest or an image index: configuration, layers, manifests, subject. */
+/** Lists the descriptors of a manifest or an image index: configuration, layers, manifests, subject. */
 export function descriptorsIn(
   bytes: Uint8Array,
   name: string,

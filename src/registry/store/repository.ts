@@ -10,14 +10,14 @@ import { fetchFromTrash } from './trash.js'
 
 const imageLayout = { imageLayoutVersion: '1.0.0' }
 
-/** A repository that is there. */
+/** An existing repository. */
 export interface Repository {
-  /** `NAMESPACE/NAME`, spelled as when it was made. */
+  /** `NAMESPACE/NAME`, in its original spelling. */
   readonly name: string
   readonly directory: string
 }
 
-/** Names of all repositories, sorted. */
+/** Lists the names of all repositories, sorted. */
 export async function listRepositories(store: Store): Promise<string[]> {
   const root = repositoriesDirectory(store)
   await checkFolder(store)
@@ -31,8 +31,8 @@ export async function listRepositories(store: Store): Promise<string[]> {
 }
 
 /**
- * The repository of a name, whatever the case of its letters: OCI clients know lower case only, Hugging Face clients both.
- * undefined where there is none.
+ * Finds a repository by name, whatever its case: OCI clients use lower case only, Hugging Face clients both.
+ * @returns undefined where there is none.
  */
 export async function findRepository(store: Store, { namespace, name }: ModelName): Promise<Repository | undefined> {
   const root = repositoriesDirectory(store)
@@ -48,7 +48,7 @@ export async function findRepository(store: Store, { namespace, name }: ModelNam
   return undefined
 }
 
-/** A repository's tags. @throws MqError REGISTRY_CORRUPT where index.json is not one. */
+/** Reads the tags of a repository. @throws MqError REGISTRY_CORRUPT where index.json is not one. */
 export async function readIndex(store: Store, repository: Repository): Promise<Index> {
   const path = indexPath(repository.directory)
   const { size } = await stat(path)
@@ -59,8 +59,8 @@ export async function readIndex(store: Store, repository: Repository): Promise<I
 }
 
 /**
- * Changes a repository's tags, making the repository if need be. Writers take turns, readers see the old tags or the new.
- * @param options.repair starts over where index.json is damaged, keeping the damaged file beside it.
+ * Changes a repository's tags, and creates the repository if necessary. Writers exclude each other; readers see the old tags or the new.
+ * @param options.repair replaces a damaged index.json, and keeps the damaged file beside it.
  * @param options.needs digests of the blobs that the new tags need.
  */
 export async function updateIndex(
@@ -79,14 +79,14 @@ export async function updateIndex(
     checkIndexLimits(model, next.manifests.length, changed.byteLength)
     await lock.confirm()
     await writeAtomically(store, indexPath(repository.directory), changed)
-    // The collection of garbage may have set them aside before it could see the tag; from here on it does.
+    // Garbage collection may have moved them to the trash before the tag was visible.
     for (const digest of needs) await fetchFromTrash(store, digest)
     return repository
   })
 }
 
 /**
- * What readers refuse is not written.
+ * Checks an index against the limits of readers.
  * @throws MqError REGISTRY_LIMIT.
  */
 export function checkIndexLimits(model: ModelName, tags: number, bytes = 0): void {
@@ -98,9 +98,9 @@ export function checkIndexLimits(model: ModelName, tags: number, bytes = 0): voi
 }
 
 /**
- * Removes entries of a repository's index, and the repository with the last of them. Blobs stay for the collection of garbage.
+ * Removes entries of a repository's index, and the repository with the last of them. Blobs are left to garbage collection.
  * @param keep says which entries stay.
- * @returns the entries that went.
+ * @returns the removed entries.
  */
 export async function removeEntries(
   store: Store,
@@ -117,7 +117,7 @@ export async function removeEntries(
   })
 }
 
-/** Removes a repository whatever its index holds. */
+/** Removes a repository, whatever the state of its index. */
 export async function removeRepository(store: Store, repository: Repository): Promise<void> {
   await withLock(store, repository.name, async (lock) => {
     await lock.confirm()
@@ -126,7 +126,7 @@ export async function removeRepository(store: Store, repository: Repository): Pr
 }
 
 async function dropRepository({ directory }: Repository): Promise<void> {
-  // Without its index it is none: readers see all of it or nothing.
+  // A folder without index is no repository: readers see all of it or nothing.
   await rm(indexPath(directory))
   await rm(directory, { recursive: true, force: true })
 }
@@ -173,12 +173,12 @@ async function linkBlobs(store: Store, directory: string): Promise<void> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EEXIST' && (await readlink(path).catch(() => '')) !== '') return
-    // Without the link, as on FAT, the registry works all the same; other programs do not find the blobs of its layouts.
+    // Without the link, as on FAT, the registry works, but other programs do not find the blobs of its layouts.
     if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'EACCES'].includes(code ?? '')) throw error
   }
 }
 
-/** An absent registry is an empty one; a file in its place, or a folder that may not be read, is none. */
+/** Checks the registry's folder: a missing one counts as empty; a file in its place or an unreadable folder is an error. */
 async function checkFolder(store: Store): Promise<void> {
   const entry = await stat(store.directory).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw MqError.from(error, store.directory)

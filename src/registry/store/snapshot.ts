@@ -16,14 +16,14 @@ export interface SnapshotFile {
   readonly sizeBytes: number
 }
 
-/** What a repository holds under one name at one time. */
+/** The files of a revision at one time. */
 export interface Snapshot {
-  /** 40 hexadecimal digits that follow from the files' paths and contents alone: the same files are the same commit anywhere. */
+  /** 40 hexadecimal digits, computed from the paths and contents of the files only: the same files have the same commit anywhere. */
   readonly commit: string
   readonly files: readonly SnapshotFile[]
 }
 
-/** A tag and what it points to. */
+/** A tag with its manifest. */
 export interface Tagged {
   readonly tag: string
   readonly descriptor: Descriptor
@@ -38,21 +38,21 @@ export interface DamagedTag {
   readonly problem: string
 }
 
-/** A repository as Hugging Face clients see it: `main` holds the files of all tags, each tag is a revision of its own. */
+/** Revisions of a repository for Hugging Face clients: `main` has the files of all tags, and each tag is a revision. */
 export interface Revisions {
   readonly main: Snapshot
   readonly tags: ReadonlyMap<string, Snapshot>
-  /** Tags that cannot be read; `main` is without them. */
+  /** Tags that cannot be read; `main` does not include them. */
   readonly damaged: readonly DamagedTag[]
 }
 
 const rememberedManifests = 512
-// Content under a digest does not change, so what was read once need not be read again.
+// Content under a digest never changes, so it is cached.
 const known = new Map<string, Manifest>()
 
 /**
- * All tags of a repository with their manifests, shorter tags first; those whose manifest is damaged apart.
- * @throws MqError REGISTRY_CORRUPT where index.json is not one.
+ * Reads all tags of a repository with their manifests, shorter tags first; those with a damaged manifest are listed apart.
+ * @throws MqError REGISTRY_CORRUPT where index.json is invalid.
  */
 export async function readTags(store: Store, repository: Repository): Promise<{ tagged: Tagged[]; damaged: DamagedTag[] }> {
   const { manifests } = await readIndex(store, repository)
@@ -87,7 +87,7 @@ function isManifest({ mediaType }: Descriptor): boolean {
   return manifestTypes.some((type) => type === mediaType)
 }
 
-/** The manifest of a descriptor. @throws MqError REGISTRY_CORRUPT. */
+/** Reads the manifest of a descriptor. @throws MqError REGISTRY_CORRUPT. */
 export async function readManifest(store: Store, descriptor: Descriptor): Promise<Manifest> {
   const key = `${store.directory}\n${descriptor.digest}`
   const remembered = known.get(key)
@@ -112,7 +112,7 @@ const unnamedFiles: Readonly<Record<string, 'model' | 'mmproj'>> = {
   'application/vnd.ollama.image.projector': 'mmproj',
 }
 
-/** The files of a tag, in the order of its manifest. Of several unnamed models each is a shard. */
+/** Lists the files of a tag, in the order of its manifest. Several models without titles are shards. */
 function snapshotOf({ layers }: Manifest, name: string, tag: string): Snapshot {
   const stem = `${name}-${tag}`
   const unnamed = layers.filter((layer) => titleOf(layer) === undefined)
@@ -136,7 +136,7 @@ function titleOf({ annotations: notes }: Descriptor): string | undefined {
 }
 
 /**
- * All revisions of a repository. Where two tags hold a file of the same path, `main` has that of the tag `main`, else of the one
+ * Reads all revisions of a repository. Where two tags have a file of the same path, `main` has that of the tag `main`, else of the one
  * published last. @throws MqError REGISTRY_CORRUPT.
  */
 export async function readRevisions(store: Store, repository: Repository): Promise<Revisions> {

@@ -9,51 +9,51 @@ import { join, resolve } from 'node:path'
  *     DIR/repositories/NS/NAME/oci-layout          an OCI image layout for each repository,
  *     DIR/repositories/NS/NAME/index.json          its tags,
  *     DIR/repositories/NS/NAME/blobs -> DIR/blobs  and a link to the shared blobs
- *     DIR/locks, DIR/tmp                           writers at work
- *     DIR/trash                                    blobs on their way out
+ *     DIR/locks, DIR/tmp                           locks and unfinished files of writers
+ *     DIR/trash                                    blobs that garbage collection is about to delete
  */
 export interface Store {
   /** Absolute path of DIR. */
   readonly directory: string
 }
 
-/** The store at `directory`. Nothing is made until something is written. */
+/** Opens the store at `directory`. No folder is created before the first write. */
 export function openStore(directory: string): Store {
   return { directory: resolve(directory) }
 }
 
-/** Where the registry is when nobody says: $MQ_REGISTRY, else mq/registry under the user's data folder (XDG). */
+/** Returns the default folder of the registry: $MQ_REGISTRY, else mq/registry under the user's data folder (XDG). */
 export function defaultRegistryDirectory(environment: NodeJS.ProcessEnv = process.env): string {
   const { MQ_REGISTRY: own, XDG_DATA_HOME: data } = environment
   return own ? resolve(own) : join(data || join(homedir(), '.local', 'share'), 'mq', 'registry')
 }
 
-/** Folder of blobs. */
+/** Returns the folder of blobs. */
 export function blobsDirectory(store: Store): string {
   return join(store.directory, 'blobs', 'sha256')
 }
 
-/** Folder of repositories. */
+/** Returns the folder of repositories. */
 export function repositoriesDirectory(store: Store): string {
   return join(store.directory, 'repositories')
 }
 
-/** Folder of unfinished files. */
+/** Returns the folder of unfinished files. */
 export function temporaryDirectory(store: Store): string {
   return join(store.directory, 'tmp')
 }
 
-/** Folder of blobs on their way out. */
+/** Returns the folder of blobs that garbage collection is about to delete. */
 export function trashDirectory(store: Store): string {
   return join(store.directory, 'trash')
 }
 
-/** Folder of locks. */
+/** Returns the folder of locks. */
 export function locksDirectory(store: Store): string {
   return join(store.directory, 'locks')
 }
 
-/** Makes the folders that writers need. */
+/** Creates the folders that writers need. */
 export async function prepareStore(store: Store): Promise<void> {
   for (const directory of [
     blobsDirectory(store),
@@ -65,7 +65,7 @@ export async function prepareStore(store: Store): Promise<void> {
   }
 }
 
-/** Makes the entries of a folder (a rename) last through a power cut. Where folders cannot be synced, such as on Windows, it does nothing. */
+/** Syncs a folder, so that renames in it survive a power failure. Where folders cannot be synced, such as on Windows, it does nothing. */
 export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, 'r').catch(() => undefined)
   if (handle === undefined) return

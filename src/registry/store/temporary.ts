@@ -5,23 +5,23 @@ import { writeWholeFile } from '../../../formats/whole-file.js'
 import { hasEnded, ownIdentity } from '../../files/index.js'
 import { type Store, syncDirectory, temporaryDirectory } from './store.js'
 
-/** An unfinished file that nobody wrote to for so long is nobody's. */
+/** Time without writes after which an unfinished file counts as abandoned. */
 const abandonedAfterMs = 24 * 3600 * 1000
 
-/** A fresh path in the store's folder for unfinished files; its name says which process it belongs to. @param kind a word at its end. */
+/** Returns a new path for an unfinished file; its name contains the process id. @param kind suffix of the name. */
 export async function temporaryPath(store: Store, kind = 'part'): Promise<string> {
   const { place, pid, start } = await ownIdentity()
   return join(temporaryDirectory(store), `${place}.${pid}.${start}.${randomUUID()}.${kind}`)
 }
 
-/** Puts `bytes` at `path` at once: written aside, synced, renamed. A reader sees the old content or the new. */
+/** Writes a file atomically: to a temporary file, which is synced and renamed. Readers see the old content or the new. */
 export async function writeAtomically(store: Store, path: string, bytes: Uint8Array | string): Promise<void> {
   const content = Buffer.from(bytes)
   await writeWholeFile(path, (append) => append(content), await temporaryPath(store))
   await syncDirectory(dirname(path))
 }
 
-/** Whether an unfinished file has lost its writer: one that is known to have ended, or that has not written for a day. */
+/** Returns whether an unfinished file is abandoned: its writer has ended, or has not written for a day. */
 export async function isAbandoned(path: string, name: string): Promise<boolean> {
   const [place = '', pid, start = ''] = name.split('.')
   if (/^[0-9a-f]{16}$/.test(place) && (await hasEnded({ place, pid: Number(pid), start }))) return true
@@ -29,7 +29,7 @@ export async function isAbandoned(path: string, name: string): Promise<boolean> 
   return entry !== undefined && Date.now() - entry.mtimeMs > abandonedAfterMs
 }
 
-/** Removes what killed writers left behind. */
+/** Removes the unfinished files of killed writers. */
 export async function sweepTemporaries(store: Store): Promise<void> {
   for (const name of await readdir(temporaryDirectory(store))) {
     const path = join(temporaryDirectory(store), name)

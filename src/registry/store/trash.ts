@@ -4,20 +4,19 @@ import { blobPath, isDigest } from './blobs.js'
 import { type Store, trashDirectory } from './store.js'
 
 /**
- * Takes a blob out of the store, from where it can come back: whoever collects garbage may be killed, and somebody may have pointed to the
- * blob meanwhile.
+ * Moves a blob to the trash, from where it can be restored: garbage collection may be killed, and a tag may reference the blob meanwhile.
  */
 export async function moveToTrash(store: Store, digest: string): Promise<void> {
   await mkdir(trashDirectory(store), { recursive: true })
   await rename(blobPath(store, digest), trashPath(store, digest)).catch(ignoreMissing)
 }
 
-/** Puts a blob back, where it is in the trash. */
+/** Restores a blob from the trash, if it is there. */
 export async function fetchFromTrash(store: Store, digest: string): Promise<void> {
   await rename(trashPath(store, digest), blobPath(store, digest)).catch(ignoreMissing)
 }
 
-/** Puts back what is reachable, also of an earlier collection that was killed, and deletes the rest. Returns what was deleted. */
+/** Restores reachable blobs, also those of an earlier collection that was killed, and deletes the rest. @returns the deleted blobs. */
 export async function emptyTrash(store: Store, isReachable: (digest: string) => boolean): Promise<string[]> {
   const names = await readdir(trashDirectory(store)).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return []

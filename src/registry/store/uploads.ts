@@ -11,49 +11,49 @@ import type { Store } from './store.js'
 import { temporaryPath } from './temporary.js'
 
 const maxUploads = 256
-/** A body that brings fewer bytes than this in a minute has stalled. */
+/** Minimum bytes per minute of a request body; a slower one counts as stalled. */
 const fewestBytes = 4096
 
-/** A blob on its way in: nothing of it is visible until its digest is right. */
+/** Upload of a blob, which becomes visible when its digest is verified. */
 export interface Upload {
   readonly id: string
-  /** `NAMESPACE/NAME` that it was begun for. */
+  /** `NAMESPACE/NAME` of its repository. */
   readonly repository: string
   /** Bytes received. */
   readonly size: number
   /** Appends a body. @throws MqError UPLOAD_REFUSED where it is too large or stalls, DISK_FULL. */
   append(body: AsyncIterable<Uint8Array>): Promise<void>
-  /** Gives the blob its name; false, and nothing is stored, where its content has another digest. */
+  /** Completes the blob. @returns false, and stores nothing, where the content has another digest. */
   finish(digest: string, pin: Pin): Promise<boolean>
   cancel(): Promise<void>
 }
 
 /** All uploads of a server. */
 export interface Uploads {
-  /** @param bytes that are announced. @throws MqError UPLOAD_REFUSED where there are too many uploads or bytes. */
+  /** Begins an upload. @param bytes announced size. @throws MqError UPLOAD_REFUSED where there are too many uploads or bytes. */
   begin(repository: string, bytes?: number): Promise<Upload>
   find(id: string, repository: string): Upload | undefined
-  /** An upload in parts, which may come in any order; that of the same content goes on. @throws MqError UPLOAD_REFUSED, DISK_FULL. */
+  /** Begins an upload in parts, or continues that of the same content; parts may come in any order. @throws MqError UPLOAD_REFUSED, DISK_FULL. */
   beginParts(repository: string, digest: string, sizeBytes: number, partBytes: number): Promise<PartUpload>
   findParts(repository: string, digest: string): PartUpload | undefined
-  /** Whether the quota has room for bytes that come otherwise. @throws MqError UPLOAD_REFUSED. */
+  /** Checks that the quota has room for bytes that are stored without an upload. @throws MqError UPLOAD_REFUSED. */
   checkRoom(bytes: number): Promise<void>
-  /** Removes uploads that nobody has written to for an hour. */
+  /** Removes idle uploads. */
   sweep(): Promise<void>
   close(): Promise<void>
 }
 
-/** Bounds of uploads. */
+/** Limits of uploads. */
 export interface UploadLimits {
-  /** Of one upload. */
+  /** Maximum size of one upload. */
   readonly maxBytes: number
-  /** Of all blobs of the registry; none where it is absent. */
+  /** Maximum size of all blobs of the registry; by default none. */
   readonly quotaBytes?: number | undefined
-  /** An upload that nobody has written to for so long is given up. */
+  /** Idle time after which an upload is removed. */
   readonly idleForMs?: number | undefined
 }
 
-/** Uploads of a server, which end with it. */
+/** Creates the uploads of a server; they are cancelled when it closes. */
 export function createUploads(store: Store, { maxBytes, quotaBytes, idleForMs = 3_600_000 }: UploadLimits): Uploads {
   const uploads = new Map<string, Upload & { touchedAt: number }>()
   const room = createRoom(store, quotaBytes)
@@ -71,7 +71,7 @@ export function createUploads(store: Store, { maxBytes, quotaBytes, idleForMs = 
   const timer = setInterval(() => void sweep(idleForMs).catch(() => undefined), Math.min(idleForMs, 300_000))
   timer.unref()
   let isClosed = false
-  /** An upload that was being opened while the server closed is ended here, since nobody else would close its file. */
+  /** Cancels an upload that was opened while the server closed, so that its file is closed. */
   const unlessClosed = async <Begun extends { cancel(): Promise<void> }>(upload: Begun): Promise<Begun> => {
     if (!isClosed) return upload
     await upload.cancel()
@@ -177,7 +177,7 @@ async function openUpload(
   return upload
 }
 
-/** The body of a request, given up when it stalls. */
+/** Reads the body of a request, and aborts when it stalls. */
 export async function* bodyOf(
   incoming: AsyncIterable<Uint8Array> & { destroy(error?: Error): unknown },
 ): AsyncGenerator<Uint8Array, void, void> {

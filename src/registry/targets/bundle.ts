@@ -12,13 +12,13 @@ import { inspectSource } from '../source.js'
 import { type ModelName, parseModelName, repositoryOf } from '../store/index.js'
 import { modelCard } from './card.js'
 
-/** A file of a publication: one that is there, or a text that was made. */
+/** A file of a publication: an existing one, or generated text. */
 export type BundleFile = { readonly name: string; readonly sha256: string; readonly sizeBytes: number } & (
   | { readonly path: string }
   | { readonly text: string }
 )
 
-/** A model with all that is published beside it. */
+/** A model with the files that are published beside it. */
 export interface Bundle {
   /** With its tag. */
   readonly model: ModelName & { readonly tag: string }
@@ -33,7 +33,7 @@ export interface Bundle {
   readonly quantization: string | undefined
 }
 
-/** What is bundled. */
+/** Options for bundling. */
 export interface BundleOptions {
   /** A .gguf file, one shard of a split model, or a checkpoint folder. */
   readonly source: string
@@ -42,7 +42,7 @@ export interface BundleOptions {
   readonly plan?:
     | { readonly goal: string; readonly calibration?: string | undefined; readonly bytes: Buffer; readonly digest: string }
     | undefined
-  /** What the model was made from: its digest, its licence and its name go into the publication. */
+  /** The model that this one was made from: its digest, licence and name are published. */
   readonly madeFrom?: string | undefined
   readonly madeFromDigest?: string | undefined
   readonly license?: string | undefined
@@ -111,7 +111,7 @@ export async function* bundleModel(options: BundleOptions): WithProgress<Bundle>
   return { model, format, files, attachments, card, provenance, architecture, quantization }
 }
 
-/** Licence and base model as the source says them: in the card of its folder, or in the metadata of a GGUF. */
+/** Reads licence and base model of the source: from the card of its folder, or from the metadata of a GGUF. */
 async function licenceOf(
   { madeFrom }: BundleOptions,
   first: string,

@@ -13,9 +13,9 @@ export interface CopiedFiles {
 }
 
 /**
- * Puts a model's files into a folder, with its card and SHA256SUMS. Each file is copied (cloned where the file system can), checked against
- * its hash, and then gets its name; one that is there already with its size and hash stays. A card of the user's own stays, too.
- * @throws MqError OUTPUT_EXISTS where a file of another content is there and `force` is not set; DISK_FULL, FILE_UNWRITABLE, INTERRUPTED.
+ * Copies a model's files into a folder, with its card and SHA256SUMS. Each file is copied (cloned where the file system supports it), checked
+ * against its hash, and then renamed; an existing one with the same size and hash is kept, as is a card of the user's own.
+ * @throws MqError OUTPUT_EXISTS where a file with other content exists and `force` is not set; DISK_FULL, FILE_UNWRITABLE, INTERRUPTED.
  */
 export async function* copyFiles(
   bundle: Bundle,
@@ -62,7 +62,7 @@ async function copyInto(path: string, file: BundleFile, force: boolean, signal: 
   }
 }
 
-/** A text file, or `none` where there is none. @throws MqError FILE_UNREADABLE and kin. */
+/** Reads a text file. @returns `none` where it does not exist. @throws MqError FILE_UNREADABLE and similar. */
 export function textOr(path: string, none: string): Promise<string> {
   return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return none
@@ -70,7 +70,7 @@ export function textOr(path: string, none: string): Promise<string> {
   })
 }
 
-/** SHA256SUMS with lines for these files: those of files that were published before stay. @param before the text that is there. */
+/** Updates SHA256SUMS with lines for these files, and keeps those of other files. @param before the existing text. */
 export function sumsWith(before: string, files: readonly BundleFile[]): string {
   const names = new Set(files.map(({ name }) => name))
   const others = before.split('\n').filter((line) => /^[0-9a-f]{64} [ *]./.test(line) && !names.has(line.slice(66)))

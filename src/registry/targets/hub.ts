@@ -7,10 +7,10 @@ import { cardMark } from './card.js'
 import { type CopiedFiles, sumsWith } from './copy-files.js'
 
 /**
- * Uploads a model to a repository of a Hugging Face hub, or of another registry ($HF_ENDPOINT), in one commit. The repository is made where
- * it is not there; its card is kept unless mq wrote it.
+ * Uploads a model to a repository of a Hugging Face hub, or of another registry ($HF_ENDPOINT), in one commit. The repository is
+ * created if it does not exist; its card is kept unless mq wrote it.
  * @param repository `NAMESPACE/NAME`.
- * @throws MqError TOKEN_INVALID; TARGET_REFUSED where there is no token or the hub does not take it; INTERRUPTED.
+ * @throws MqError TOKEN_INVALID; TARGET_REFUSED where there is no token or the hub refuses it; INTERRUPTED.
  */
 export async function* publishToHub(
   bundle: Bundle,
@@ -60,7 +60,7 @@ export async function* publishToHub(
       ...hub,
       files: [...files, ...texts],
       commitTitle: `Publish ${bundle.model.tag} with mq`,
-      // Registries of mq's kind take Git LFS; the hub takes both.
+      // Registries of mq accept Git LFS only; the hub accepts both.
       useXet: false,
       ...(signal !== undefined && { abortSignal: signal }),
     })

@@ -17,7 +17,7 @@ import type { CopiedFiles } from './copy-files.js'
 
 const answersWithinMs = 2000
 
-/** Where ollama is. */
+/** Address and folder of ollama. */
 export interface OllamaPlace {
   /** Address of its server, `http://127.0.0.1:11434` unless $OLLAMA_HOST says otherwise. */
   readonly url: string
@@ -25,7 +25,7 @@ export interface OllamaPlace {
   readonly folder: string
 }
 
-/** As ollama itself finds it. Source: ollama, envconfig/config.go. */
+/** Locates ollama by its environment variables. Source: ollama, envconfig/config.go. */
 export function ollamaPlace({ OLLAMA_HOST: host = '', OLLAMA_MODELS: folder }: NodeJS.ProcessEnv = process.env): OllamaPlace {
   const address = host.replace(/^0\.0\.0\.0/, '127.0.0.1') || '127.0.0.1:11434'
   const url = new URL(/^https?:\/\//.test(address) ? address : `http://${address}`)
@@ -33,7 +33,7 @@ export function ollamaPlace({ OLLAMA_HOST: host = '', OLLAMA_MODELS: folder }: N
   return { url: url.origin, folder: folder || join(homedir(), '.ollama', 'models') }
 }
 
-/** What ollama gets: one file, put together where the model is split. */
+/** The model for ollama: one file, merged where the model is split. */
 interface OllamaModel {
   readonly digest: string
   readonly sizeBytes: number
@@ -41,8 +41,8 @@ interface OllamaModel {
 }
 
 /**
- * Gives a model to ollama: through its server where that answers, else into its folder of models.
- * @throws MqError TARGET_MISSING where there is neither; TARGET_REFUSED where the server does not take it; DISK_FULL, FILE_UNWRITABLE.
+ * Publishes a model to ollama: through its server if it responds, else to its folder of models.
+ * @throws MqError TARGET_MISSING where there is neither; TARGET_REFUSED where the server refuses it; DISK_FULL, FILE_UNWRITABLE.
  */
 export async function* publishToOllama(
   bundle: Bundle,
@@ -89,7 +89,7 @@ async function isRunning(url: string): Promise<boolean> {
   }
 }
 
-/** The requests of `ollama create`. Source: ollama, docs/api.md, "Create a model from a GGUF file". */
+/** Sends the requests of `ollama create`. Source: ollama, docs/api.md, "Create a model from a GGUF file". */
 async function send(
   url: string,
   name: string,
@@ -101,7 +101,7 @@ async function send(
   const given = signal ?? null
   const blob = `${url}/api/blobs/${model.digest}`
   if (!(await fetch(blob, { method: 'HEAD', signal: given })).ok) {
-    // Pieces are overwritten by the next one, and fetch keeps them for a while.
+    // The reader overwrites its chunks, and fetch holds them for a while, so they are copied.
     const copies = Readable.from(copied(model.pieces()), { objectMode: false })
     const init = { method: 'POST', body: Readable.toWeb(copies) as ReadableStream, duplex: 'half' as const, signal: given }
     const answer = await fetch(blob, init)
@@ -119,7 +119,7 @@ async function* copied(pieces: AsyncGenerator<Uint8Array, void, void>): AsyncGen
   for await (const piece of pieces) yield Buffer.from(piece)
 }
 
-/** Writes blobs and manifest as ollama does: its folder is content-addressed, too. Source: ollama, server/modelpath.go, manifest.go. */
+/** Writes blobs and manifest in the layout of ollama, whose folder is content-addressed as well. Source: ollama, server/modelpath.go, manifest.go. */
 async function writeModel(folder: string, model: OllamaModel, bundle: Bundle): Promise<string[]> {
   const blobs = join(folder, 'blobs')
   await mkdir(blobs, { recursive: true }).catch((error: unknown) => {

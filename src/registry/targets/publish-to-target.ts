@@ -6,7 +6,7 @@ import { encodeJson, repositoryOf } from '../store/index.js'
 import { bundleModel } from './bundle.js'
 import { parseTarget, publishTo, type TargetOptions } from './targets.js'
 
-/** What is published, and where to. */
+/** Source and target of a publication. */
 export interface PublishToTargetOptions extends TargetOptions {
   /** A .gguf file, one shard of a split model, or a checkpoint folder. */
   readonly source: string
@@ -21,12 +21,12 @@ export interface PublishToTargetOptions extends TargetOptions {
   readonly madeFromDigest?: string | undefined
   /** Loads a GGUF with llama.cpp first. */
   readonly check?: boolean
-  /** For the model card; what the source says of itself where they are absent. */
+  /** Licence for the model card; by default that of the source. */
   readonly license?: string | undefined
   readonly baseModel?: string | undefined
 }
 
-/** What was published outside of the registry. */
+/** Result of a publication outside of the registry. */
 export interface PublishedToTarget {
   /** `NAMESPACE/NAME:TAG`. */
   readonly name: string

@@ -11,7 +11,7 @@ import { type CopiedFiles, copyFiles, textOr } from './copy-files.js'
 import { publishToHub } from './hub.js'
 import { ollamaPlace, publishToOllama } from './ollama.js'
 
-/** Where a model is published to, beside the registry. */
+/** Target of a publication outside of the registry. */
 export type Target =
   | { readonly kind: 'ollama' | 'lmstudio' | 'text-generation-webui' | 'llama-server' }
   | { readonly kind: 'hub'; readonly repository: string }
@@ -20,7 +20,7 @@ export type Target =
 const programs = ['ollama', 'lmstudio', 'text-generation-webui', 'llama-server'] as const
 
 /**
- * Reads a target: a program's name, `hf:NAMESPACE/NAME`, or a folder, which is written with a slash or exists.
+ * Parses a target: a program's name, `hf:NAMESPACE/NAME`, or a folder, which contains a slash or exists.
  * @throws MqError OPTION_INVALID, NAME_INVALID.
  */
 export function parseTarget(text: string): Target {
@@ -32,9 +32,9 @@ export function parseTarget(text: string): Target {
   throw MqError.of('OPTION_INVALID', { option: 'to', value: text, problem })
 }
 
-/** How to publish to a target. */
+/** Options for publishing to a target. */
 export interface TargetOptions {
-  /** The program's folder of models, where it is not in the usual place. */
+  /** The program's folder of models; by default its usual place. */
   readonly directory?: string | undefined
   readonly force?: boolean
   readonly signal?: AbortSignal | undefined
@@ -62,14 +62,14 @@ export async function* publishTo(target: Target, bundle: Bundle, options: Target
   }
 }
 
-/** `~/.lmstudio/models`, or where ~/.lmstudio-home-pointer leads. */
+/** Returns `~/.lmstudio/models`, or the folder that ~/.lmstudio-home-pointer names. */
 async function lmStudioModels(): Promise<string> {
   const pointed = (await readFile(join(homedir(), '.lmstudio-home-pointer'), 'utf8').catch(() => '')).trim()
   const home = pointed || join(homedir(), '.lmstudio')
   return existing('lmstudio', [home], (folder) => join(folder, 'models'))
 }
 
-/** `user_data/models` of a checkout here or in the home folder; `models` in older ones. */
+/** Returns `user_data/models` of a checkout here or in the home folder; `models` in older ones. */
 function webuiModels(): Promise<string> {
   const roots = ['.', 'text-generation-webui', join(homedir(), 'text-generation-webui')]
   const folders = roots.flatMap((root) => [join(root, 'user_data', 'models'), join(root, 'text-generation-webui', 'models')])
@@ -82,8 +82,8 @@ async function existing(target: string, folders: readonly string[], pick: (folde
 }
 
 /**
- * A folder of its router (`--models-dir`), where each folder is a model; or a file of presets (`--models-preset FILE.ini`), whose section
- * names the model beside it.
+ * Copies to llama-server's router: a folder (`--models-dir`) in which each folder is a model, or a file of presets (`--models-preset
+ * FILE.ini`), whose section names the model beside it.
  */
 async function* copyForRouter(
   directory: string | undefined,
