@@ -11,7 +11,7 @@ interface End {
   readonly signal: NodeJS.Signals | null
 }
 
-/** What llama.cpp is asked to do, in the words of an error: `measured` `the perplexity of x.gguf`. */
+/** Description of the operation for error messages: `measured` `the perplexity of x.gguf`. */
 export interface Work {
   readonly did: string
   readonly what: string
@@ -19,7 +19,7 @@ export interface Work {
   readonly signal?: AbortSignal | undefined
 }
 
-/** The process that holds llama.cpp, as typed calls. */
+/** Typed calls to the process that runs llama.cpp. */
 export interface Connection {
   /**
    * Runs an operation in the child: yields its events, returns its result. Leaving early cancels it.
@@ -30,20 +30,20 @@ export interface Connection {
     request: Operations[Name]['request'],
     work: Work,
   ): AsyncGenerator<Operations[Name]['event'], Operations[Name]['result'], void>
-  /** The last complaint in llama.cpp's log, after ending the child so that the log is whole. */
+  /** Ends the child, so that its log is complete, and returns llama.cpp's last error message. */
   lastWords(): Promise<string | undefined>
   /** Whether the child has ended. */
   readonly isClosed: boolean
-  /** Ends the child; calls under way fail. */
+  /** Ends the child; running calls fail. */
   close(): Promise<void>
 }
 
-/** llama.cpp refused; the connection is closed and its log holds the reason. */
+/** Error of a llama.cpp call; the connection is closed and its log holds the reason. */
 export class Refused extends Error {
   override readonly name = 'Refused'
 }
 
-/** Starts the child. An abort of `signal` ends it at once, whatever it does. */
+/** Starts the child. An abort of `signal` kills it at once. */
 export function connect(signal?: AbortSignal): Connection {
   const child = startChild()
   const log = new LogTail()
@@ -149,7 +149,7 @@ function describeEnd(end: End | undefined): string {
   return `the process ended with status ${end?.code ?? 'unknown'}`
 }
 
-/** The result of an operation, whatever it reports on its way. */
+/** Returns the result of an operation, and ignores its events. */
 export async function lastOf<Result>(events: AsyncGenerator<unknown, Result, void>): Promise<Result> {
   for (;;) {
     const step = await events.next()

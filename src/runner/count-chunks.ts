@@ -16,7 +16,7 @@ export async function countChunks(
   return chunksOfTokens(length, contextLength, chunks)
 }
 
-/** Whole chunks of so many tokens. @param chunks at most so many. */
+/** Counts the whole chunks of a number of tokens. @param chunks maximum. */
 export function chunksOfTokens(tokens: number, contextLength: number, chunks = Number.POSITIVE_INFINITY): number {
   return Math.min(chunks, Math.floor(tokens / contextLength))
 }

@@ -5,17 +5,17 @@ import { type ExternalOptions, findProgram } from './external.js'
 import { readFileTraits } from './file-traits.js'
 import { endLlamaProgram, runLlamaProgram } from './llama-program.js'
 
-/** What llama-imatrix is asked for. */
+/** Options of llama-imatrix. */
 export interface ExternalImatrixOptions extends ExternalOptions {
   readonly contextLength?: number
   readonly chunks?: number
   readonly threads?: number
-  /** Looks at the inputs of output.weight, too. */
+  /** Collects statistics for output.weight as well. */
   readonly output?: boolean
 }
 
 /**
- * Has the user's llama-imatrix write an importance matrix in the GGUF form.
+ * Runs the user's llama-imatrix to write an importance matrix in the GGUF form.
  * @throws MqError LLAMA_MISSING, MODEL_REJECTED, LLAMA_CRASHED, TEXT_TOO_SHORT, INTERRUPTED.
  */
 export async function* externalImatrix(

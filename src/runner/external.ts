@@ -7,7 +7,7 @@ import { parseEstimate, parseSetup } from './external-output.js'
 import { endLlamaProgram, runLlamaProgram } from './llama-program.js'
 import type { Perplexity } from './perplexity.js'
 
-/** Programs of llama.cpp that users have. */
+/** Programs of llama.cpp that can be run. */
 export type LlamaProgram = 'llama-perplexity' | 'llama-server' | 'llama-quantize' | 'llama-imatrix' | 'llama-cli'
 
 /** Which llama.cpp programs are run. */
@@ -17,7 +17,7 @@ export interface ExternalOptions {
   readonly signal?: AbortSignal
 }
 
-/** What llama-perplexity is asked for. */
+/** Options of llama-perplexity. */
 export interface ExternalPerplexityOptions extends ExternalOptions {
   readonly contextLength?: number
   readonly chunks?: number
@@ -27,7 +27,7 @@ export interface ExternalPerplexityOptions extends ExternalOptions {
 /** What llama-perplexity prints, four decimals of it; the standard error is missing where the program ended before it was printed. */
 export type ExternalPerplexity = Pick<Perplexity, 'perplexity' | 'chunks' | 'contextLength'> & { readonly standardError?: number }
 
-/** Path of a program of the user's llama.cpp. @throws MqError LLAMA_MISSING */
+/** Finds a program of the user's llama.cpp. @returns its path. @throws MqError LLAMA_MISSING */
 export async function findProgram(program: LlamaProgram, directory?: string): Promise<string> {
   const folders = directory === undefined ? (process.env['PATH'] ?? '').split(delimiter) : [directory]
   for (const folder of folders.filter((folder) => folder !== '')) {
@@ -39,7 +39,7 @@ export async function findProgram(program: LlamaProgram, directory?: string): Pr
 }
 
 /**
- * Perplexity of a text file by the user's llama-perplexity.
+ * Measures the perplexity of a text file with the user's llama-perplexity.
  * @throws MqError LLAMA_MISSING, MODEL_REJECTED, LLAMA_CRASHED, TEXT_TOO_SHORT, INTERRUPTED.
  */
 export async function* externalPerplexity(

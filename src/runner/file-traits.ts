@@ -1,6 +1,6 @@
 import { openGguf } from '../../formats/gguf/index.js'
 
-/** What of a file decides how llama.cpp is told to run it. */
+/** Properties of a file that determine llama.cpp's options. */
 export interface FileTraits {
   /** general.architecture; undefined where the file cannot be read here, which is left to llama.cpp's judgement. */
   readonly architecture?: string | undefined

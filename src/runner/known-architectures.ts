@@ -28,17 +28,17 @@ const since: readonly (readonly [version: string, names: string])[] = [
   ],
 ]
 
-/** The earliest version here that knows an architecture: `0.4.0` of all that were known before; undefined where none does. */
+/** Returns the earliest listed version that supports an architecture: `0.4.0` for older ones as well; undefined where none does. */
 export function knownSince(architecture: string): string | undefined {
   return since.find(([, names]) => names.trim().split(/\s+/).includes(architecture))?.[0]
 }
 
-/** Architectures that a version knows; of a version that is not here, those of the last one before it. */
+/** Lists the architectures that a version supports; for an unlisted version, those of the last one before it. */
 export function architecturesOf(version: string): readonly string[] {
   return since.filter(([first]) => compareVersions(first, version) <= 0).flatMap(([, names]) => names.trim().split(/\s+/))
 }
 
-/** Below 0 where `a` is the earlier one. */
+/** Compares two versions. @returns below 0 where `a` is the earlier one. */
 export function compareVersions(a: string, b: string): number {
   const numbers = (version: string): number[] => version.split('-')[0]?.split('.').map(Number) ?? []
   const [left, right] = [numbers(a), numbers(b)]

@@ -56,7 +56,7 @@ export function findLibraries(resolve: Resolve = createRequire(import.meta.url).
   throw MqError.of('LLAMA_MISSING', { problem })
 }
 
-/** All builds for this platform that are installed, preferred first. */
+/** Lists the installed builds for this platform, preferred first. */
 export function installedBuilds(resolve: Resolve = createRequire(import.meta.url).resolve): readonly LlamaBuild[] {
   return (variants[here] ?? []).flatMap((name) => {
     const root = packageRoot(resolve, packageOf(name))
@@ -67,7 +67,7 @@ export function installedBuilds(resolve: Resolve = createRequire(import.meta.url
   })
 }
 
-/** The three libraries of a folder and their version; undefined where they are not there. */
+/** Finds the three libraries of a folder and their version; undefined where they are missing. */
 export function librariesIn(folder: string): Pick<LlamaBuild, 'version' | 'files'> | undefined {
   if (!existsSync(folder)) return undefined
   const names = readdirSync(folder)
@@ -100,7 +100,7 @@ function checkVersion(root: string, folder: string): void {
   throw MqError.of('LLAMA_VERSION', { found: foundVersion(root, folder), expected })
 }
 
-/** Whether a version's structs are known here. */
+/** Returns whether the struct layouts of a version are known. */
 export function isKnown(version: string): boolean {
   return llamaVersions.some((known) => version === known || version.startsWith(`${known}-`))
 }

@@ -52,7 +52,7 @@ export async function* runLlamaProgram(
   }
 }
 
-/** Kills a program that somebody has stopped listening to; nothing where it has ended. */
+/** Kills a program whose log is no longer read, unless it has ended. */
 export async function endLlamaProgram(running: ReturnType<typeof runLlamaProgram>): Promise<void> {
   await running.return(undefined as never)
 }

@@ -11,7 +11,7 @@ import type { LoadOptions } from './options.js'
 import type { Hardware } from './protocol.js'
 import { llamaVersion } from './version.js'
 
-/** What llama.cpp says when the system gives it no memory, which is no fault of the file. */
+/** Messages of llama.cpp for failed memory allocations, which are no fault of the file. */
 const memoryWords = /cannot allocate memory|failed to allocate|unable to allocate|bad_alloc|out of memory/i
 
 /**
@@ -62,7 +62,7 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
 }
 
 /**
- * What a build of llama.cpp can compute on, asked in a process of its own.
+ * Lists the devices of a build of llama.cpp, in a process of its own.
  * @throws MqError LLAMA_MISSING, LLAMA_VERSION, LLAMA_CRASHED; INTERRUPTED.
  */
 export async function listDevices(libraries: string = findLibraries(), signal?: AbortSignal): Promise<Hardware> {

@@ -1,13 +1,13 @@
 const keptLines = 60
 const lineLimit = 2000
 
-/** Says nothing that another line does not say better. */
+/** Messages that are less specific than others. */
 const vague =
   /failed to read (?:magic|header|key-value pairs|tensor info|tensor data)$|failed to load model(?: from .*)?$|failed to (?:initialize|create) the context|^terminate called|^Aborted|^Segmentation fault/i
 const telling =
   /error|fail|invalid|assert|abort|unsupported|unknown|missing|not (?:found|within|enough)|out of memory|cannot|unable|what\(\)/i
 
-/** The last lines that llama.cpp wrote, from which an error takes its words. */
+/** The last lines of llama.cpp's log, for error messages. */
 export class LogTail {
   readonly #lines: string[] = []
   #open = ''
@@ -22,7 +22,7 @@ export class LogTail {
     return this.#open === '' ? this.#lines : [...this.#lines, this.#open]
   }
 
-  /** llama.cpp's own last word on what went wrong; undefined where it said none. */
+  /** Returns llama.cpp's last error message; undefined where there is none. */
   problem(): string | undefined {
     const complaints = this.lines.filter((line) => telling.test(line)).map(withoutFunctionNames)
     return (complaints.findLast((line) => !vague.test(line)) ?? complaints.at(-1))?.replace(/[.\s]+$/, '')

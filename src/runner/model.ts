@@ -100,7 +100,7 @@ export class LlamaModel implements AsyncDisposable {
     )
   }
 
-  /** The prompt that the model's chat template makes of messages. @throws MqError CHAT_TEMPLATE_INVALID */
+  /** Renders messages with the model's chat template. @throws MqError CHAT_TEMPLATE_INVALID */
   async renderChat(messages: readonly ChatMessage[]): Promise<string> {
     const rendered = lastOf(this.#call('renderChat', { messages }, { did: 'rendered', what: 'a chat template' }))
     let timer: NodeJS.Timeout | undefined
@@ -136,7 +136,7 @@ export class LlamaModel implements AsyncDisposable {
     }
   }
 
-  /** The same with the tokens that the text is made of, where `logprobs` asks for them. @throws as generate. */
+  /** Generates text as `generate` does, with its tokens where `logprobs` is set. @throws as generate. */
   async *complete(options: GenerateOptions): AsyncGenerator<CompletionStep, Generated, void> {
     const { maxTokens = Number.MAX_SAFE_INTEGER, stop = [], logprobs } = options
     const prompt = await this.#promptOf(options)
@@ -147,7 +147,7 @@ export class LlamaModel implements AsyncDisposable {
     return yield* this.#call('complete', request, { did: 'ran', what: `text generation with ${this.path}`, signal })
   }
 
-  /** Sampling parameters with the file's and llama.cpp's defaults, and a seed. */
+  /** Completes sampling parameters with the file's and llama.cpp's defaults, and a seed. */
   sampling(options: Partial<Sampling>): Sampling {
     const { sampling } = this.info
     return {
@@ -165,17 +165,17 @@ export class LlamaModel implements AsyncDisposable {
     }
   }
 
-  /** Vectors of texts, of length 1. @throws MqError MODEL_UNSUITED where the model makes none; PROMPT_TOO_LONG; OPTION_INVALID. */
+  /** Computes normalized embeddings of texts. @throws MqError MODEL_UNSUITED where the model has none; PROMPT_TOO_LONG; OPTION_INVALID. */
   async embed(inputs: readonly (string | Int32Array)[]): Promise<Embeddings> {
     return await lastOf(this.#call('embed', { inputs }, { did: 'made', what: `embeddings with ${this.path}` }))
   }
 
-  /** What the model's head says of documents for a query. @throws MqError MODEL_UNSUITED where it has none; PROMPT_TOO_LONG. */
+  /** Scores documents for a query with the model's classification head. @throws MqError MODEL_UNSUITED where it has none; PROMPT_TOO_LONG. */
   async rerank(query: string, documents: readonly string[]): Promise<Ranking> {
     return await lastOf(this.#call('rerank', { query, documents }, { did: 'ranked', what: `documents with ${this.path}` }))
   }
 
-  /** Seconds of each repetition of a prompt or of single tokens, as llama-bench measures them. @throws MqError LLAMA_CRASHED; INTERRUPTED. */
+  /** Measures the seconds of each repetition of a prompt or of single tokens, as llama-bench does. @throws MqError LLAMA_CRASHED; INTERRUPTED. */
   speed(request: SpeedRequest): AsyncGenerator<SpeedSample, undefined, void> {
     return this.#call('speed', request, { did: 'measured', what: `the speed of ${this.path}` })
   }
@@ -185,7 +185,7 @@ export class LlamaModel implements AsyncDisposable {
     return this.#connection.isClosed
   }
 
-  /** Ends llama.cpp and gives its memory back. */
+  /** Ends llama.cpp and frees its memory. */
   async close(): Promise<void> {
     await this.#connection.close()
   }

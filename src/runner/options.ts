@@ -28,7 +28,7 @@ export interface LoadOptions {
   readonly vocabularyOnly?: boolean
   /** Folder of llama.cpp's libraries; by default those of the best package that is installed. */
   readonly libraries?: string
-  /** Ends llama.cpp at once, whatever it does. */
+  /** Kills llama.cpp at once. */
   readonly signal?: AbortSignal
 }
 
@@ -36,13 +36,13 @@ export interface LoadOptions {
 export interface PerplexityOptions {
   /** Tokens of a chunk; by default 512. */
   readonly contextLength?: number
-  /** At most so many chunks of the text; by default all. */
+  /** Maximum number of chunks of the text; by default all. */
   readonly chunks?: number
   /** Only these of the chunks: results are of them alone. */
   readonly range?: ChunkRange
 }
 
-/** What is collected of activations. */
+/** Statistics of activations to collect. */
 export interface ImatrixOptions {
   /** Name of the text in the file. */
   readonly dataset: string
@@ -67,6 +67,6 @@ export interface GenerateOptions extends Partial<Sampling> {
   readonly logprobs?: number
   /** Gives the text in one piece, at the end; by default as it comes. */
   readonly whole?: boolean
-  /** Cancels this alone, wherever it is; the model stays. */
+  /** Cancels this operation only; the model stays loaded. */
   readonly signal?: AbortSignal
 }

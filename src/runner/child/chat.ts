@@ -4,7 +4,7 @@ import type { ChatMessage } from '../protocol.js'
 import type { LoadedModel } from './model.js'
 
 /**
- * The prompt that the model's own chat template makes of messages, ready for the assistant's answer.
+ * Renders messages with the model's own chat template into a prompt that ends where the assistant's answer begins.
  * @throws MqError CHAT_TEMPLATE_INVALID where there is none, or it fails.
  */
 export function renderChat({ info, options }: LoadedModel, messages: readonly ChatMessage[]): string {
@@ -34,7 +34,7 @@ export function renderChat({ info, options }: LoadedModel, messages: readonly Ch
 const marker = 'another message'
 const templates = new Map<string, Template>()
 
-/** Parsed once. */
+/** Parses a template, once for each source. */
 function template(source: string): Template {
   const parsed = templates.get(source) ?? new Template(source)
   templates.set(source, parsed)

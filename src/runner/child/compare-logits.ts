@@ -55,7 +55,7 @@ export async function* compareLogits(
   }
 }
 
-/** Whether the file was made from the beginning of this text with this model's vocabulary. */
+/** Returns whether the file was made from the beginning of this text with this model's vocabulary. */
 function isOf({ vocabulary, tokens }: LogitsHeader, model: LoadedModel, text: string): boolean {
   if (vocabulary !== model.info.vocabulary) return false
   const own = tokenize(model, { text, special: true, parseSpecial: false })

@@ -7,10 +7,10 @@ import { stopStrings } from './stop-strings.js'
 
 /** State of a completion, from its prompt to its last token; free() it. */
 export class Completion {
-  /** Of the prompt, then those that were generated. */
+  /** Tokens of the prompt, then generated tokens. */
   readonly tokens: number[]
   readonly promptTokens: number
-  /** Tokens of the prompt that need not be computed. */
+  /** Number of tokens of the prompt that are in the KV cache. */
   cachedTokens = 0
   readonly #model: LoadedModel
   readonly #request: CompleteRequest
@@ -43,7 +43,7 @@ export class Completion {
     this.#stops = stopStrings(request.stop)
   }
 
-  /** Its prompt is about to be computed. @throws MqError OPTION_INVALID for a grammar that cannot be read. */
+  /** Starts the completion, before its prompt is computed. @throws MqError OPTION_INVALID for a grammar that cannot be read. */
   start(cachedTokens: number): void {
     this.cachedTokens = cachedTokens
     this.#startedAt = performance.now()
@@ -51,7 +51,7 @@ export class Completion {
   }
 
   /**
-   * Chooses the next token from the logits after the last one, and hands on its text.
+   * Chooses the next token from the logits after the last one, and emits its text.
    * @returns how the completion ended, unless it goes on.
    * @throws MqError ACTIVATIONS_NOT_FINITE.
    */

@@ -5,10 +5,10 @@ import { LlamaRefusal } from './refusal.js'
 import { contextFields, flashAttention as flashAttentions, kvTypes, poolingTypes, setFields } from './structs.js'
 
 export interface ContextSize {
-  /** Tokens that each sequence may hold. */
+  /** Maximum tokens of each sequence. */
   readonly contextLength: number
   readonly sequences: number
-  /** Tokens that one decode takes. */
+  /** Maximum tokens of one decode. */
   readonly batch: number
   readonly threads: number
 }
@@ -16,9 +16,9 @@ export interface ContextSize {
 export interface ContextOptions extends ContextSize {
   /** Address of a registered ggml_backend_sched_eval_callback, to look at activations; absent: none. */
   readonly evalCallback?: Address
-  /** Threads for more than one token; as `threads` unless told otherwise. */
+  /** Threads for more than one token; by default `threads`. */
   readonly batchThreads?: number
-  /** Tokens of a decode that have logits, at most; all unless told otherwise. */
+  /** Maximum tokens of a decode that have logits; by default all. */
   readonly outputs?: number
   readonly flashAttention?: keyof typeof flashAttentions
   readonly keyType?: KvType
@@ -72,27 +72,27 @@ export class Context {
     return new Context(llama, address, vocabulary, { contextLength, sequences, batch, threads })
   }
 
-  /** Forgets all tokens. */
+  /** Clears the KV cache. */
   clear(): void {
     const memory = this.#llama.contextMemory(this.address)
     if (memory !== null) this.#llama.memoryClear(memory, true)
     this.batch.clear()
   }
 
-  /** Where keys and values are kept; null of models that keep none. */
+  /** Address of the KV cache; null for models without one. */
   get memory(): Address | null {
     return this.#llama.contextMemory(this.address)
   }
 
-  /** Forgets the tokens of a sequence. */
+  /** Removes the tokens of a sequence. */
   forget(sequence: number): void {
     const { memory } = this
     if (memory !== null) this.#llama.memoryRemove(memory, sequence, -1, -1)
   }
 
   /**
-   * Forgets the tokens of a sequence but for the first `count`. False where that cannot be: of a recurrent state, or where a sliding window
-   * has left the first ones behind.
+   * Removes the tokens of a sequence except the first `count`.
+   * @returns false where that is impossible: in a recurrent state, or where a sliding window has dropped the first ones.
    */
   keep(sequence: number, count: number): boolean {
     const { memory } = this
@@ -107,17 +107,17 @@ export class Context {
     if (memory !== null) this.#llama.memoryCopy(memory, source, target, -1, -1)
   }
 
-  /** Runs the batch through the model. @throws LlamaRefusal */
+  /** Decodes the batch. @throws LlamaRefusal */
   async decode(): Promise<void> {
     check(await offThread(this.#llama.decode, this.address, this.batch.struct))
   }
 
-  /** The same on this thread, which hears nothing meanwhile. @throws LlamaRefusal */
+  /** Decodes the batch on this thread, which handles no messages meanwhile. @throws LlamaRefusal */
   decodeHere(): void {
     check(this.#llama.decode(this.address, this.batch.struct))
   }
 
-  /** The pooled vector of a sequence, as llama.cpp holds it until the next decode. @throws LlamaRefusal where there is none. */
+  /** Returns the pooled vector of a sequence, valid until the next decode. @throws LlamaRefusal where there is none. */
   embedding(sequence: number, length: number): Float32Array {
     const address = this.#llama.embeddingOf(this.address, sequence)
     if (address === null) throw new LlamaRefusal('the model gives no embedding')

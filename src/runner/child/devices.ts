@@ -4,7 +4,7 @@ import type { Llama } from './binding.js'
 /** enum ggml_backend_dev_type */
 const kinds = ['cpu', 'gpu', 'integrated', 'accelerator', 'meta'] as const
 
-/** What this build of llama.cpp can compute on, and the memory of each. */
+/** Lists the devices of this build of llama.cpp, with their memory. */
 export function devices(llama: Llama): Device[] {
   return Array.from({ length: llama.deviceCount() }, (_, index) => {
     const device = llama.deviceAt(index)

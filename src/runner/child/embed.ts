@@ -5,10 +5,10 @@ import { type LoadedModel, tokenize } from './model.js'
 import { contextSize } from './scheduler.js'
 import { promptThreads } from './threads.js'
 
-/** Texts that are computed together. */
+/** Maximum texts in one decode. */
 const together = 16
 
-/** Makes vectors of texts in a context of its own, one request at a time. */
+/** Computes embeddings and rerank scores in a context of its own, one request at a time. */
 export class Embedder {
   readonly #model: LoadedModel
   #context: Context | undefined
@@ -18,7 +18,7 @@ export class Embedder {
     this.#model = model
   }
 
-  /** Vectors of length 1. @throws MqError PROMPT_TOO_LONG; MODEL_UNSUITED where the model does not say how tokens become one vector; LlamaRefusal. */
+  /** Computes normalized embeddings. @throws MqError PROMPT_TOO_LONG; MODEL_UNSUITED where the model defines no pooling; LlamaRefusal. */
   async embed({ inputs }: EmbedRequest): Promise<Embeddings> {
     const { pooling, embeddingLength } = this.#model.info
     if (pooling === 'none' || pooling === 'rank') {
@@ -33,7 +33,7 @@ export class Embedder {
     return { vectors: vectors.map(normalized), tokens: tokensOf(texts) }
   }
 
-  /** Scores of documents for a query. @throws MqError MODEL_UNSUITED where the model has no head for it; PROMPT_TOO_LONG; LlamaRefusal. */
+  /** Scores documents for a query. @throws MqError MODEL_UNSUITED where the model has no head for it; PROMPT_TOO_LONG; LlamaRefusal. */
   async rerank({ query, documents }: RerankRequest): Promise<Ranking> {
     if (this.#model.info.pooling !== 'rank') {
       throw MqError.of('MODEL_UNSUITED', { file: this.#model.options.path, problem: 'has no head that ranks documents' })
@@ -43,7 +43,7 @@ export class Embedder {
     return { scores: scores.map(([score = Number.NaN]) => score), tokens: tokensOf(pairs) }
   }
 
-  /** One after the other: the vectors lie in the context until the next decode. */
+  /** Computes the vectors of texts, group by group: they are valid until the next decode. */
   async #compute(texts: readonly Int32Array[], length: number): Promise<Float32Array[]> {
     const work = this.#last.then(() => this.#vectors(texts, length))
     this.#last = work.catch(() => {})
@@ -98,7 +98,7 @@ export class Embedder {
 }
 
 /**
- * A query and a document as the model was trained on them: in its template for it, else with the special tokens that its vocabulary adds.
+ * Tokenizes a query and a document in the form of the training: with the model's rerank template, else with its special tokens.
  * Source: format_prompt_rerank in tools/server/server-common.cpp of llama.cpp.
  */
 function rankTokens(model: LoadedModel, query: string, document: string): Int32Array {

@@ -7,7 +7,7 @@ import { expertsOnProcessor } from './overrides.js'
 import { LlamaRefusal } from './refusal.js'
 import { loadMode, modelFields, poolingTypes, setFields } from './structs.js'
 
-/** Tokens of a conversation unless told otherwise. */
+/** Default context length in tokens. */
 export const defaultContext = 4096
 
 /** A model in llama.cpp's memory, and its contexts of the last size asked for. Ends with its process. */
@@ -59,7 +59,7 @@ export async function load(options: LoadRequest): Promise<LoadedModel> {
   }
 }
 
-/** Token ids of a text. */
+/** Tokenizes a text. @returns token ids. */
 export function tokenize({ llama, vocab }: LoadedModel, { text, special, parseSpecial }: TokenizeRequest): Int32Array {
   const bytes = Buffer.from(text)
   // a token stands for at least one byte, but for BOS, EOS and a leading space
@@ -69,7 +69,7 @@ export function tokenize({ llama, vocab }: LoadedModel, { text, special, parseSp
   return tokens.slice(0, count)
 }
 
-/** Tokens of a prompt with one BOS where the vocabulary adds it, whether or not the text (as chat templates do) brings its own. */
+/** Tokenizes a prompt, with exactly one BOS where the vocabulary adds it, even if the text (as of chat templates) contains one. */
 export function promptTokens(model: LoadedModel, text: string): Int32Array {
   const tokens = tokenize(model, { text, special: false, parseSpecial: true })
   const bos = model.llama.vocabBos(model.vocab)
@@ -81,7 +81,7 @@ export function promptTokens(model: LoadedModel, text: string): Int32Array {
   return withBos
 }
 
-/** Bytes of a token; a character may go on in the next one. Control tokens have none. */
+/** Returns the bytes of a token; a character may continue in the next one. Control tokens have none. */
 export function pieceBytes({ llama, vocab }: LoadedModel, token: number): Uint8Array {
   const buffer = new Uint8Array(64)
   const length = llama.tokenToPiece(vocab, token, buffer, buffer.length, 0, false)
@@ -137,7 +137,7 @@ function numberAs<Name extends string>(name: Name, text: string | undefined): { 
   return (Number.isFinite(value) ? { [name]: value } : {}) as { [name in Name]?: number }
 }
 
-/** What a function of llama.cpp writes into a buffer; undefined where it returns a negative length. */
+/** Reads a text that a function of llama.cpp writes into a buffer; undefined where it returns a negative length. */
 function readText(write: (buffer: Uint8Array) => number): string | undefined {
   const buffer = new Uint8Array(1024)
   const length = write(buffer)

@@ -8,11 +8,11 @@ import { planLanes } from './threads.js'
 /** LLAMA_MAX_SEQ of llama.cpp. */
 const maxSequences = 256
 
-/** Rows of logits that the model gives for one chunk, with the tokens that came instead. */
+/** Rows of logits of one chunk, with the actual next tokens. */
 export interface ScoredRows {
-  /** Row-major [rows, vocabulary], valid only while it is handed over. */
+  /** Row-major [rows, vocabulary], valid only during the call. */
   readonly logits: Float32Array
-  /** The token that stands in the text after each row's position. */
+  /** Token of the text after each row's position. */
   readonly targets: Int32Array
   /** Of the first row, among the scored rows of the chunks that are looked at. */
   readonly index: number
@@ -21,7 +21,7 @@ export interface ScoredRows {
 /** Takes rows of logits; the next decode of their context waits for it. */
 export type Score = (rows: ScoredRows) => void | Promise<void>
 
-/** Chunks of a text that are looked at. */
+/** Chunks of a text that are evaluated. */
 export interface TextChunks {
   /** Of the whole text. */
   readonly tokens: Int32Array
@@ -45,7 +45,7 @@ export function cutText(
   return { tokens, contextLength, ...within(range, Math.min(chunks, Math.floor(tokens.length / contextLength))) }
 }
 
-/** As much of a range as there is. @param count of all chunks. */
+/** Clips a range to the existing chunks. @param count number of all chunks. */
 export function within(range: ChunkRange | undefined, count: number): { readonly first: number; readonly count: number } {
   const { first, end } = range ?? { first: 0, end: count }
   if (first >= Math.min(end, count)) throw new RangeError(`chunks ${first} to ${end} of ${count}`)
@@ -89,7 +89,7 @@ export async function* scoreChunks(model: LoadedModel, chunks: TextChunks, score
   }
 }
 
-/** -ln p of the tokens that perplexity scores, in the order of the text. */
+/** Computes -ln p of the tokens that perplexity scores, in the order of the text. */
 export async function* perplexity(
   model: LoadedModel,
   request: PerplexityRequest,
@@ -107,7 +107,7 @@ export async function* perplexity(
   return { tokens: chunks.tokens.length, chunks: chunks.count, negativeLogLikelihoods }
 }
 
-/** -ln softmax(logits)[target], natural logarithm, summed in double precision. */
+/** Computes -ln softmax(logits)[target] in double precision. */
 export function negativeLogLikelihood(logits: Float32Array, target: number): number {
   let max = Number.NEGATIVE_INFINITY
   for (let index = 0; index < logits.length; index += 1) max = Math.max(max, logits[index] as number)
@@ -116,7 +116,7 @@ export function negativeLogLikelihood(logits: Float32Array, target: number): num
   return max - (logits[target] as number) + Math.log(sum)
 }
 
-/** What was computed from logits, if it is a number. @throws MqError ACTIVATIONS_NOT_FINITE */
+/** Checks that a value computed from logits is a number. @throws MqError ACTIVATIONS_NOT_FINITE */
 export function aNumber(value: number): number {
   if (Number.isNaN(value)) throw MqError.of('ACTIVATIONS_NOT_FINITE', { tensor: 'output.weight' })
   return value

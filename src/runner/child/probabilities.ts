@@ -1,7 +1,7 @@
 import { MqError } from '../../errors/index.js'
 
 /**
- * Index of the largest logit, the first of equals, as llama.cpp's greedy sampler.
+ * Returns the index of the largest logit, the first of equals, as llama.cpp's greedy sampler does.
  * @throws MqError ACTIVATIONS_NOT_FINITE where one is NaN or +Infinity, or all are -Infinity; single tokens may be ruled out by -Infinity.
  */
 export function largestLogit(logits: Float32Array): number {
@@ -27,7 +27,7 @@ export interface LogProbability {
   readonly logprob: number
 }
 
-/** ln softmax of a token's logit, and of the `count` largest, in falling order. @param largest index of the largest logit. */
+/** Computes ln softmax of a token's logit, and of the `count` largest, in descending order. @param largest index of the largest logit. */
 export function logProbabilities(
   logits: Float32Array,
   token: number,

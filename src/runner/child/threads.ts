@@ -1,6 +1,6 @@
 import type { LoadedModel } from './model.js'
 
-/** What of a model decides. */
+/** Properties of a model that determine thread counts. */
 export interface Sized {
   readonly info: Pick<LoadedModel['info'], 'parameters' | 'sizeBytes' | 'vocabulary'>
   readonly options: Pick<LoadedModel['options'], 'threads' | 'gpuLayers'> & { readonly exactThreads?: boolean }
@@ -18,12 +18,12 @@ const bytesPerThread = 64 * 2 ** 20
 const logitBytes = 2 ** 30
 const maxLanes = 16
 
-/** Threads for one token at a time, which reads all weights for little arithmetic. */
+/** Returns the threads for decoding one token at a time, which is limited by memory bandwidth. */
 export function generationThreads({ info, options }: Sized): number {
   return options.exactThreads === true ? options.threads : clamp(Math.ceil(info.sizeBytes / bytesPerThread), options.threads)
 }
 
-/** Threads for many tokens together, which share what is read. */
+/** Returns the threads for decoding many tokens together, which share the reads of the weights. */
 export function promptThreads({ info, options }: Sized): number {
   return options.exactThreads === true
     ? options.threads
