@@ -10,10 +10,10 @@ import type { Plan } from '../plan.js'
 import { assemblePlan, countElements } from './assemble.js'
 import type { Assignment } from './assignment.js'
 import { knownError, quantizedSource } from './candidates.js'
-import { obstaclesOf } from './obstacles.js'
 import { explainChoice, type Option } from './reasons.js'
 import { measuredShares } from './residual-share.js'
 import { type RuleOf, rulesOf } from './role-rules.js'
+import { sizeConstraintsOf } from './size-constraints.js'
 import { solveWithCutoff } from './solve-with-cutoff.js'
 import { type GroupOptions, groupBytes, groupTensors, type TensorGroups } from './tensor-groups.js'
 import { ceilingNotes, ceilingReason, ceilingTypes, isCapped } from './type-ceilings.js'
@@ -97,7 +97,7 @@ function checkBudget(
   if (minBytes <= bytes) return
   const bits = Math.ceil((8e4 * minBytes) / countElements(blueprint.tensors)) / 1e4
   const least = describeMinimum?.(minBytes) ?? `${bits} bits per weight`
-  throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least, ...obstaclesOf(blueprint, groups, options) })
+  throw MqError.of('BUDGET_IMPOSSIBLE', { asked, least, ...sizeConstraintsOf(blueprint, groups, options) })
 }
 
 /** Measures the errors of all candidate types of all groups. */

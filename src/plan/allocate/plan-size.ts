@@ -5,8 +5,8 @@ import type { WithProgress } from '../../progress/index.js'
 import type { PlanGoal } from '../goal.js'
 import { plannedBytes } from '../output-layout.js'
 import type { Plan } from '../plan.js'
-import { obstaclesOf } from './obstacles.js'
 import { type ChoiceOptions, chooseTypes, measureGroups } from './plan-bytes.js'
+import { sizeConstraintsOf } from './size-constraints.js'
 import { groupTensors } from './tensor-groups.js'
 import { writableTypes } from './writable-types.js'
 
@@ -38,7 +38,7 @@ export async function* planSize(blueprint: Blueprint, budget: SizeBudget, option
     throw MqError.of('BUDGET_IMPOSSIBLE', {
       asked,
       least: roundedUp(minFileBytes),
-      ...obstaclesOf(blueprint, groups, { ...options, alignment, writable }),
+      ...sizeConstraintsOf(blueprint, groups, { ...options, alignment, writable }),
     })
   }
   const errors = yield* measureGroups(blueprint, groups, options)

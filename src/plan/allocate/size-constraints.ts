@@ -6,13 +6,13 @@ import { type GroupOptions, groupTensors, type TensorGroups } from './tensor-gro
 import { wideningAdvice } from './widening-advice.js'
 
 /** Reason why a tensor cannot have the smallest type. */
-type Obstacle = 'kept' | 'named' | 'width' | 'floor' | 'tie'
+type SizeConstraint = 'kept' | 'named' | 'width' | 'floor' | 'tie'
 
-/** Obstacles below this share of the minimum size are not listed. */
+/** Constraints below this share of the minimum size are not listed. */
 const minShare = 0.01
 
 /** What keeps the minimum size of a model up, and how it gets lower. */
-export interface Obstacles {
+export interface SizeConstraints {
   readonly obstacles: string
   /** To end the list of what can be done: widths to widen, where rows are in the way and the minimum gets lower. */
   readonly widening: string
@@ -24,15 +24,19 @@ export interface Obstacles {
  * Lists what keeps the minimum size of a model up, the largest share first: tensors that stay F32, types that the user set,
  * rows that are not whole blocks, floors of roles, ties. Each with its share of the minimum size.
  */
-export function obstaclesOf(blueprint: Blueprint, { fixed, groups, minBytes }: TensorGroups, options: GroupOptions): Obstacles {
+export function sizeConstraintsOf(
+  blueprint: Blueprint,
+  { fixed, groups, minBytes }: TensorGroups,
+  options: GroupOptions,
+): SizeConstraints {
   const ideal = minBitsPerWeight(options)
-  const found = new Map<Obstacle, { bits: number; tensors: BlueprintTensor[] }>()
-  const add = (obstacle: Obstacle, tensor: BlueprintTensor, extraBitsPerWeight: number): void => {
+  const found = new Map<SizeConstraint, { bits: number; tensors: BlueprintTensor[] }>()
+  const add = (constraint: SizeConstraint, tensor: BlueprintTensor, extraBitsPerWeight: number): void => {
     if (extraBitsPerWeight <= 0) return
-    const entry = found.get(obstacle) ?? { bits: 0, tensors: [] }
+    const entry = found.get(constraint) ?? { bits: 0, tensors: [] }
     entry.bits += extraBitsPerWeight * elementCount(tensor.shape)
     entry.tensors.push(tensor)
-    found.set(obstacle, entry)
+    found.set(constraint, entry)
   }
   for (const tensor of blueprint.tensors) {
     const type = fixed.get(tensor.name)?.type
@@ -48,11 +52,11 @@ export function obstaclesOf(blueprint: Blueprint, { fixed, groups, minBytes }: T
     }
   }
   const shares = [...found]
-    .map(([obstacle, { bits, tensors }]) => ({ obstacle, tensors, share: bits / 8 / minBytes }))
+    .map(([constraint, { bits, tensors }]) => ({ constraint, tensors, share: bits / 8 / minBytes }))
     .filter(({ share }) => share >= minShare)
     .toSorted((a, b) => b.share - a.share)
-  const parts = shares.map(({ obstacle, tensors, share }) => `${words[obstacle](tensors)} (${Math.round(100 * share)} %)`)
-  const narrow = shares.find(({ obstacle }) => obstacle === 'width')?.tensors ?? []
+  const parts = shares.map(({ constraint, tensors, share }) => `${words[constraint](tensors)} (${Math.round(100 * share)} %)`)
+  const narrow = shares.find(({ constraint }) => constraint === 'width')?.tensors ?? []
   const { text: widths } = wideningAdvice(blueprint, narrow, (model) => groupTensors(model, options).minBytes)
   return {
     obstacles: parts.length === 0 ? 'no type has fewer bits' : parts.join(', '),
@@ -61,7 +65,7 @@ export function obstaclesOf(blueprint: Blueprint, { fixed, groups, minBytes }: T
   }
 }
 
-const words: Readonly<Record<Obstacle, (tensors: readonly BlueprintTensor[]) => string>> = {
+const words: Readonly<Record<SizeConstraint, (tensors: readonly BlueprintTensor[]) => string>> = {
   kept: (tensors) => `${count(tensors)} that are always F32`,
   named: (tensors) => `${count(tensors)} whose type is set by name`,
   width: (tensors) =>
