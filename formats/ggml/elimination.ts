@@ -1,4 +1,4 @@
-import { loadKernels } from './load-kernels.js'
+import { doublePlaces, loadKernels } from './load-kernels.js'
 
 /** A symmetric matrix H to be written, and what makes H = M D M^T of it, M unit upper triangular. */
 export interface Elimination {
@@ -33,7 +33,8 @@ export interface Eliminations {
 
 /** With the kernels, in a memory of their own: the same bits as `plainEliminations`, several times as fast. */
 export async function kernelEliminations(): Promise<Eliminations> {
-  const { exports: kernels, memory, heapBase, reserve } = await loadKernels()
+  const loaded = await loadKernels()
+  const { exports: kernels } = loaded
   const whole = kernels['eliminate'] as (matrix: number, n: number, least: number, curvatures: number) => void
   const lowRank = kernels['eliminate_low_rank'] as (
     v: number,
@@ -44,37 +45,26 @@ export async function kernelEliminations(): Promise<Eliminations> {
     depth: number,
     work: number,
   ) => void
-  /** Arrays of so many numbers, one after the other, with their places. */
-  const places = (...lengths: number[]): { readonly at: readonly number[]; readonly views: readonly Float64Array[] } => {
-    let end = heapBase
-    const at = lengths.map((length) => {
-      const start = end
-      end += 8 * length
-      return start
-    })
-    reserve(end)
-    return { at, views: at.map((start, i) => new Float64Array(memory.buffer, start, lengths[i])) }
-  }
   return {
     whole(n) {
-      const { at, views } = places(n * n, n)
-      const [matrix, curvatures] = views as [Float64Array, Float64Array]
+      const { at, views } = doublePlaces(loaded, [n * n, n])
+      const [matrix, curvatures] = views
       return {
         matrix,
         eliminate(least) {
-          whole(at[0] as number, n, least, at[1] as number)
+          whole(at[0], n, least, at[1])
           return curvatures
         },
       }
     },
     lowRank(n, depth) {
-      const { at, views } = places(n * depth, n * depth, n, n, depth * depth + depth)
-      const [v, g, diagonal, curvatures] = views as [Float64Array, Float64Array, Float64Array, Float64Array]
+      const { at, views } = doublePlaces(loaded, [n * depth, n * depth, n, n, depth * depth + depth])
+      const [v, g, diagonal, curvatures] = views
       return {
         v: v.fill(0),
         diagonal,
         eliminate() {
-          const [vAt, gAt, diagonalAt, curvaturesAt, workAt] = at as [number, number, number, number, number]
+          const [vAt, gAt, diagonalAt, curvaturesAt, workAt] = at
           lowRank(vAt, gAt, diagonalAt, curvaturesAt, n, depth, workAt)
           return { g, curvatures }
         },

@@ -1,5 +1,5 @@
 import { alignUp } from '../align-up.js'
-import { loadKernels } from './load-kernels.js'
+import { doublePlaces, loadKernels } from './load-kernels.js'
 
 /** Sizes of a product A^T B. */
 export interface ProductSizes {
@@ -117,32 +117,19 @@ const depthPerCall = 256
 
 /** With the kernels, in a memory of their own: the same bits as `plainLinearAlgebra`, several times as fast. */
 export async function kernelLinearAlgebra(): Promise<LinearAlgebra> {
-  const { exports: kernels, memory, heapBase, reserve } = await loadKernels()
-  const [multiply, tridiagonalize, rotate] = ['double_product', 'tridiagonalize', 'rotate_rows'].map((name) => kernels[name]) as [
+  const loaded = await loadKernels()
+  const [multiply, tridiagonalize, rotate] = ['double_product', 'tridiagonalize', 'rotate_rows'].map(
+    (name) => loaded.exports[name],
+  ) as [
     (a: number, b: number, c: number, rows: number, columns: number, depth: number, half: number) => void,
     (a: number, vectors: number, diagonal: number, beside: number, n: number, work: number) => void,
     (vectors: number, n: number, rotations: number, count: number) => void,
   ]
-  /** Arrays of so many numbers, one after the other, with their places. */
-  const places = <const Lengths extends readonly number[]>(...lengths: Lengths) => {
-    let end = heapBase
-    const starts = lengths.map((length) => {
-      const start = end
-      end += 8 * length
-      return start
-    })
-    reserve(end)
-    type OfEach<Value> = { readonly [At in keyof Lengths]: Value }
-    return {
-      at: starts as unknown as OfEach<number>,
-      views: starts.map((start, i) => new Float64Array(memory.buffer, start, lengths[i])) as unknown as OfEach<Float64Array>,
-    }
-  }
   return {
     product(a, b, { depth, rows, columns, half = false }) {
       const [paddedRows, paddedColumns] = [alignUp(rows, 4), alignUp(columns, 4)]
       const most = Math.min(depth, depthPerCall)
-      const { at, views } = places(most * paddedRows, most * paddedColumns, paddedRows * paddedColumns)
+      const { at, views } = doublePlaces(loaded, [most * paddedRows, most * paddedColumns, paddedRows * paddedColumns])
       const [aView, bView, product] = views
       product.fill(0)
       for (let first = 0; first < depth; first += most) {
@@ -159,7 +146,7 @@ export async function kernelLinearAlgebra(): Promise<LinearAlgebra> {
     },
 
     tridiagonalize(matrix, n) {
-      const { at, views } = places(n * n, n * n, n, n, 2 * n)
+      const { at, views } = doublePlaces(loaded, [n * n, n * n, n, n, 2 * n])
       const [a, vectors, diagonal, beside] = views
       for (let row = 0; row < n; row += 1)
         for (let column = 0; column < n; column += 1) a[column * n + row] = matrix[row * n + column] as number
@@ -171,7 +158,7 @@ export async function kernelLinearAlgebra(): Promise<LinearAlgebra> {
     },
 
     rotateRows(vectors, n, rotations) {
-      const { at, views } = places(n * n, rotations.length)
+      const { at, views } = doublePlaces(loaded, [n * n, rotations.length])
       const [turned, list] = views
       turned.set(vectors)
       list.set(rotations)

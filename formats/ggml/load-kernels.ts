@@ -58,3 +58,26 @@ export async function loadKernels(wasm?: Uint8Array): Promise<Kernels> {
     },
   }
 }
+
+/** Arrays of f64 in the memory of kernels. */
+export interface DoublePlaces<Lengths extends readonly number[]> {
+  /** First byte of each. */
+  readonly at: { readonly [Index in keyof Lengths]: number }
+  readonly views: { readonly [Index in keyof Lengths]: Float64Array }
+}
+
+/** Makes room for arrays of so many numbers, one after the other. Earlier ones are overwritten. */
+export function doublePlaces<const Lengths extends readonly number[]>(
+  { memory, heapBase, reserve }: Pick<Kernels, 'memory' | 'heapBase' | 'reserve'>,
+  lengths: Lengths,
+): DoublePlaces<Lengths> {
+  let end = heapBase
+  const at = lengths.map((length) => {
+    const start = end
+    end += 8 * length
+    return start
+  })
+  reserve(end)
+  const views = at.map((start, index) => new Float64Array(memory.buffer, start, lengths[index]))
+  return { at, views } as unknown as DoublePlaces<Lengths>
+}
