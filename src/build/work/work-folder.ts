@@ -127,10 +127,15 @@ export async function checkResult({ folder, files }: StepRecord, signal?: AbortS
 }
 
 async function make(folder: string): Promise<string> {
-  await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-    throw MqError.from(error, folder)
-  })
-  return folder
+  for (let tries = 0; ; tries++) {
+    try {
+      await mkdir(folder, { recursive: true })
+      return folder
+    } catch (error) {
+      // A worker that publishes its result removed the folder just after mkdir had found it there.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || tries >= 9) throw MqError.from(error, folder)
+    }
+  }
 }
 
 /** The record of a folder whose files are all there, each with its size. */
