@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { MqError } from '../../errors/index.js'
 import type { Shape } from '../../recipe/index.js'
-import { type Checkpoint, configFileName } from '../checkpoint/index.js'
+import { type Checkpoint, configFileName, textConfigs } from '../checkpoint/index.js'
 import { type Rope, readRope } from './rope.js'
 import { words } from './words.js'
 
@@ -47,9 +47,6 @@ export interface ModelConfig {
   /** The same for what is right in config.json and cannot be said in GGUF. */
   unsupported(problem: string): MqError
 }
-
-/** Where other models keep the configuration of their text model. Source: load_hparams of conversion/base.py, llama.cpp v0.7.0. */
-const textConfigs = ['text_config', 'llm_config', 'lm_config', 'language_config', 'lfm'] as const
 
 /** The fields of config.json with those of a nested text model at the root. */
 export function flatFields(config: Fields): Fields {

@@ -226,8 +226,8 @@ async function readQuantization(
     : { sectionFile, quantization: undefined }
 }
 
-/** Where models of several kinds of input keep what config.json says of their text model. */
-const textConfigs = ['text_config', 'llm_config', 'lm_config', 'language_config']
+/** Where models of several kinds of input keep the configuration of their text model. Source: load_hparams of conversion/base.py, llama.cpp v0.7.0. */
+export const textConfigs = ['text_config', 'llm_config', 'lm_config', 'language_config', 'lfm'] as const
 
 const modeloptFile = 'hf_quant_config.json'
 
