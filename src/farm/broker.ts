@@ -104,6 +104,19 @@ async function firstAnswer(client: BullMq, { connection, broker }: QueueAddress,
   }
 }
 
+/** Time that a broker has to come back, when a process takes leave of it, in milliseconds, and time that taking leave takes at most. */
+const [farewellMs, leaveWithinMs] = [3000, 15_000]
+
+/**
+ * Waits for the last words to a broker. One that is away, or goes away, is waited for no longer than three seconds.
+ * @param lastWords commands that wait while the broker is disconnected. Their failure is none.
+ */
+export async function takeLeave(broker: Broker, lastWords: Promise<unknown>): Promise<void> {
+  const late = setTimeout(() => broker.stopReconnecting(), farewellMs)
+  await Promise.race([lastWords.catch(() => {}), sleep(leaveWithinMs, undefined, { ref: false })])
+  clearTimeout(late)
+}
+
 /** Returns the error for a broker that stays disconnected. */
 export function brokerGone({ address: { broker } }: Broker): MqError {
   return MqError.of('BROKER_UNREACHABLE', { broker, problem: `it has been away for ${patienceMs / 60_000} minutes` })

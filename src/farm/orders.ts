@@ -6,7 +6,7 @@ import { type Channel, newChannel } from '../collections/index.js'
 import { MqError } from '../errors/index.js'
 import type { Progress } from '../progress/index.js'
 import { keyPrefix, queueName } from './address.js'
-import { type Broker, brokerGone, patienceMs } from './broker.js'
+import { type Broker, brokerGone, patienceMs, takeLeave } from './broker.js'
 import { errorOfReason } from './failed-order.js'
 import { type Delivery, deliverySchema, type Order, orderId, progressSchema } from './message.js'
 import { isOurs, type KindCounts, sayGone, sayPresent, whoIsThere } from './presence.js'
@@ -172,13 +172,13 @@ export async function openOrders(
     async close() {
       signal?.removeEventListener('abort', abort)
       stop.abort()
-      await Promise.race([watching, sleep(3000, undefined, { ref: false })])
-      // Do not wait for a broker that is disconnected.
-      const goodbye = Promise.allSettled([...removals, sayGone(broker, 'build', work)])
-      await Promise.race([goodbye, sleep(3000, undefined, { ref: false })])
-      const closed = Promise.allSettled([queue.close(), events.close()])
-      await Promise.race([closed, sleep(3000, undefined, { ref: false })])
-      await Promise.race([Promise.allSettled([queue.disconnect(), events.disconnect()]), sleep(1000, undefined, { ref: false })])
+      const goodbye = async (): Promise<void> => {
+        await watching
+        await Promise.allSettled([...removals, sayGone(broker, 'build', work)])
+        await Promise.allSettled([queue.close(), events.close()])
+        await Promise.allSettled([queue.disconnect(), events.disconnect()])
+      }
+      await takeLeave(broker, goodbye())
     },
   }
 }

@@ -7,7 +7,7 @@ import { unitKey, unitVersion, workFolder } from '../build/index.js'
 import { newChannel } from '../collections/index.js'
 import { MqError } from '../errors/index.js'
 import { keyPrefix, parseQueue, queueName } from './address.js'
-import { type Broker, brokerGone, openBroker, patienceMs } from './broker.js'
+import { type Broker, brokerGone, openBroker, patienceMs, takeLeave } from './broker.js'
 import { faultOf, reasonOf } from './failed-order.js'
 import { type Delivery, type Order, orderSchema } from './message.js'
 import { isOurs, type PresentWorker, saidEveryMs, sayGone, sayPresent, whoIsThere } from './presence.js'
@@ -54,8 +54,6 @@ const lockMs = 30_000
 /** Time that a draining worker waits for a first build, in milliseconds. */
 const firstBuildMs = 60_000
 const progressEveryMs = 1000
-/** Time that the broker has to come back, when a worker ends, until what is left to tell it is dropped, in milliseconds. */
-const farewellMs = 3000
 
 type Job = {
   data: unknown
@@ -212,15 +210,11 @@ class UnitWorker {
     const worker = this.#worker
     this.#worker = undefined
     if (worker === undefined) return
-    // Closing waits for a broker that is disconnected, and for the unit, which is given back to it.
-    const late = setTimeout(() => this.#broker.stopReconnecting(), farewellMs)
-    const closing = worker.close(this.#broker.awayMs() > 0).catch(() => {})
-    await Promise.race([closing, sleep(15_000, undefined, { ref: false })])
-    clearTimeout(late)
+    // Closing waits for the unit, which is given back.
+    await takeLeave(this.#broker, worker.close(this.#broker.awayMs() > 0))
     await Promise.all([...this.#threads.values()].map((thread) => thread[Symbol.asyncDispose]()))
     // Its presence record expires, too.
-    const told = sayGone(this.#broker, 'worker', this.id).catch(() => {})
-    await Promise.race([told, sleep(1000, undefined, { ref: false })])
+    await takeLeave(this.#broker, sayGone(this.#broker, 'worker', this.id))
   }
 
   async #process(job: Job, token: string | undefined): Promise<Delivery> {
