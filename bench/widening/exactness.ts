@@ -83,8 +83,13 @@ function withLayers(blueprint: Blueprint, layers = blueprint.layers): Blueprint 
   return { ...blueprint, layers, metadata: counted, tensors: [...tensors, ...copies] }
 }
 
+/**
+ * Everything in F32, the KV cache too: flash attention rounds keys and values to F16, where the last bit of a sum decides by which of two
+ * values, 5e-4 apart, a token is seen by all that follow. How large that is differs from one processor to the next.
+ */
 async function save(path: string, base: string, text: string): Promise<void> {
-  await using model = await loadModel(path, { threads: 1, contextLength, batch: chunks * contextLength })
+  const cache = { flashAttention: 'off', keyType: 'f32', valueType: 'f32' } as const
+  await using model = await loadModel(path, { threads: 1, contextLength, batch: chunks * contextLength, ...cache })
   await finish(model.saveLogits(base, text, { contextLength, chunks }))
 }
 
@@ -93,7 +98,8 @@ async function saveForeign(path: string, base: string, text: string): Promise<vo
   await writeFile(join(cwd, 'text.txt'), text)
   const names = ['-m', basename(path), '-f', 'text.txt', '--kl-divergence-base', basename(base)]
   const sizes = ['-c', contextLength, '-b', contextLength, '--chunks', chunks, '-t', 1].map(String)
-  await foreign.run('llama-perplexity', [...names, ...sizes], { cwd })
+  const cache = ['-fa', 'off', '-ctk', 'f32', '-ctv', 'f32']
+  await foreign.run('llama-perplexity', [...names, ...sizes, ...cache], { cwd })
 }
 
 async function rowsOf(path: string): Promise<readonly StoredRow[]> {

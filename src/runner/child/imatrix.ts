@@ -10,7 +10,7 @@ import { type CovarianceSums, covarianceSums } from './covariance-sums.js'
 import { distinctRows, inputRows, minTokens, multipliesRows, weightName } from './input-rows.js'
 import { addSquares, type InputSums } from './input-sums.js'
 import { type InputSurvey, inputSurvey } from './input-survey.js'
-import type { LoadedModel } from './model.js'
+import { cacheOf, type LoadedModel } from './model.js'
 import { cutText, type TextChunks } from './perplexity.js'
 import { ggmlOperation } from './structs.js'
 import { bytesOf, type NativeTensor, tensorAt } from './tensor.js'
@@ -56,6 +56,7 @@ export async function* imatrix(model: LoadedModel, request: ImatrixRequest): Asy
   const size = { contextLength, sequences, batch, threads }
   const context = await Context.create(model.llama, model.address, model.info.vocabulary, {
     ...size,
+    ...cacheOf(model),
     evalCallback: callback.address,
   })
   let chunksLeftOut = 0

@@ -42,6 +42,7 @@ export async function load(options: LoadRequest): Promise<LoadedModel> {
 
   let contexts: Context[] = []
   const info = describe(llama, address, vocab, options)
+  const cache = cacheOf({ options })
   return {
     llama,
     address,
@@ -53,10 +54,15 @@ export async function load(options: LoadRequest): Promise<LoadedModel> {
         for (const context of contexts) context.free()
         contexts = []
       }
-      while (contexts.length < count) contexts.push(await Context.create(llama, address, info.vocabulary, size))
+      while (contexts.length < count) contexts.push(await Context.create(llama, address, info.vocabulary, { ...size, ...cache }))
       return contexts.slice(0, count)
     },
   }
+}
+
+/** Returns whether flash attention is used, and the types of keys and values in the KV cache. */
+export function cacheOf({ options: { flashAttention, keyType, valueType } }: Pick<LoadedModel, 'options'>) {
+  return { flashAttention, keyType, valueType }
 }
 
 /** Tokenizes a text. @returns token ids. */

@@ -2,7 +2,7 @@ import { MqError } from '../../errors/index.js'
 import type { CompleteRequest, CompletionStep, Generated } from '../protocol.js'
 import { Completion } from './completion.js'
 import { Context } from './context.js'
-import { defaultContext, type LoadedModel, promptTokens } from './model.js'
+import { cacheOf, defaultContext, type LoadedModel, promptTokens } from './model.js'
 import { generationThreads, promptThreads } from './threads.js'
 
 /** Tokens that another slot must have in common with a prompt, beyond the slot's own, to be copied rather than computed. */
@@ -224,12 +224,6 @@ export class Scheduler {
 /** Returns the context length in tokens: as requested, else that of the training up to a default. */
 export function contextSize({ info, options }: LoadedModel): { readonly contextLength: number } {
   return { contextLength: options.contextLength ?? Math.min(info.trainedContext, defaultContext) }
-}
-
-/** Returns whether flash attention is used, and the types of keys and values in the KV cache. */
-export function cacheOf({ options }: LoadedModel) {
-  const { flashAttention, keyType, valueType } = options
-  return { flashAttention, keyType, valueType }
 }
 
 function finish(slot: Slot, tell: (job: Job) => void): void {

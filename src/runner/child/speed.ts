@@ -1,8 +1,7 @@
 import type { SpeedRequest, SpeedSample } from '../protocol.js'
 import { Context } from './context.js'
-import type { LoadedModel } from './model.js'
+import { cacheOf, type LoadedModel } from './model.js'
 import { LlamaRefusal } from './refusal.js'
-import { cacheOf } from './scheduler.js'
 import { generationThreads, promptThreads } from './threads.js'
 
 /** Calls between two checks for cancellation. */
