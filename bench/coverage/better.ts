@@ -10,6 +10,10 @@ const extraIds = [
 /** Keys and tensors in which our file differs from that of llama.cpp's converter on purpose, and why: see docs/decisions. */
 const better: Readonly<Record<string, readonly [reason: string, ...names: string[]]>> = {
   'gpt-neox': ["the converter forgets it for this class alone, and llama.cpp's quantizer writes it", 'general.file_type'],
+  exaone: [
+    'its norms are RMS norms, without whose epsilon llama.cpp does not load it',
+    'exaone.attention.layer_norm_rms_epsilon',
+  ],
   dbrx: ['routers stay F32, as in all other models', 'blk.0.ffn_gate_inp.weight', 'blk.1.ffn_gate_inp.weight'],
   arctic: [
     'special tokens are never merged, whatever their score, and are as in other SentencePiece files',

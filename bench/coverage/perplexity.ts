@@ -60,15 +60,19 @@ export async function loadAndMeasure(model: string, text: string, causal: boolea
   }
 }
 
-/** Whether the foreign llama.cpp loads a file and passes eight tokens through it. */
+/** Whether the foreign llama.cpp loads a file, and passes eight tokens through it, or writes two where it has an encoder and a decoder. */
 async function loadForeign(model: string, failure: string): Promise<Loaded> {
-  const args = ['-m', model, '-p', '8', '-n', '0', '-r', '1', '-t', '2', '-embd', '1', '--no-warmup']
-  try {
-    await foreign.run('llama-bench', args, { cwd: join(model, '..'), timeout: 60_000 })
-    return {}
-  } catch {
-    return { failure }
+  const passes = [
+    ['llama-bench', '-p', '8', '-n', '0', '-r', '1', '-embd', '1', '--no-warmup'],
+    ['llama-completion', '-p', 'In the beginning', '-n', '2', '-no-cnv', '--no-warmup'],
+  ] as const
+  for (const [program, ...args] of passes) {
+    try {
+      await foreign.run(program, ['-m', model, '-t', '2', ...args], { cwd: join(model, '..'), timeout: 60_000 })
+      return {}
+    } catch {}
   }
+  return { failure }
 }
 
 /** What transformers says of a checkpoint: perplexity, or why it has none; and where the checkpoint is not as the class expects it. */

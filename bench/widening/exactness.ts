@@ -51,7 +51,7 @@ export async function* exactnessOf(
 ): AsyncGenerator<Exactness> {
   const { choose = widthOptions, judge = 'embedded' } = options
   const source = await writeCheckpointOf(spec, join(folder, spec.name), spec.classes[0])
-  const blueprint = withLayers(await makeBlueprint(source, { pre: spec.pre }), toldByLayers[spec.name])
+  const blueprint = await makeBlueprint(source, { pre: spec.pre })
   const text = (await readFile(repositoryPath('samples/text/kjv-heldout.txt'), 'utf8')).slice(0, 2000)
   const logitsOf = async (model: Blueprint, name: string): Promise<readonly StoredRow[]> => {
     const path = join(folder, `${spec.name}-${name}.gguf`)
@@ -66,21 +66,6 @@ export async function* exactnessOf(
     const rows = await logitsOf(wide, 'wide')
     yield { widths: wide.widened?.widths ?? {}, ...difference(narrow, rows) }
   }
-}
-
-/** Models that llama.cpp tells from others of their architecture by how many layers they have. */
-const toldByLayers: Readonly<Record<string, number>> = { 'deepseek-v2-lite': 26 }
-
-/** The model with its last layer repeated. */
-function withLayers(blueprint: Blueprint, layers = blueprint.layers): Blueprint {
-  const { architecture, metadata, tensors } = blueprint
-  const last = tensors.filter(({ layer }) => layer === blueprint.layers - 1)
-  const copies = Array.from({ length: layers - blueprint.layers }, (_, index) => {
-    const layer = blueprint.layers + index
-    return last.map((tensor) => ({ ...tensor, layer, name: tensor.name.replace(/^blk\.\d+/, `blk.${layer}`) }))
-  }).flat()
-  const counted = new Map(metadata).set(`${architecture}.block_count`, { type: 'uint32', value: layers })
-  return { ...blueprint, layers, metadata: counted, tensors: [...tensors, ...copies] }
 }
 
 /**

@@ -91,11 +91,10 @@ export const ernieMoe: Family = {
   },
 }
 
-/** llama.cpp divides by the heads of keys here, and reads the width off the tensors. */
+/** Width of the experts for every token together. Upstream's converter divides intermediate_size by the heads of keys, which comes to the same. */
 function sharedLength(config: ModelConfig): Entry[] {
-  const heads = config.find(count, 'num_key_value_heads')
-  if ((config.find(countOrNone, 'moe_num_shared_experts') ?? 0) === 0 || heads === undefined) return []
-  return [['expert_shared_feed_forward_length', uint32(Math.floor(config.get(size, 'intermediate_size') / heads))]]
+  const shared = config.find(countOrNone, 'moe_num_shared_experts') ?? 0
+  return shared === 0 ? [] : [['expert_shared_feed_forward_length', uint32(shared * config.get(size, 'moe_intermediate_size'))]]
 }
 
 function expertTensors(config: ModelConfig, { hidden }: Dimensions, experts: number): TensorMapping[] {

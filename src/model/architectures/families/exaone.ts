@@ -22,7 +22,12 @@ export const exaone: Family = {
     ropeKinds: ['llama3'],
     ignored: ['embed_dropout'],
   },
-  keys: (config) => [...baseKeys(config), ['rope.dimension_count', uint32(rotatedLength(config))]],
+  keys: (config) => [
+    ...baseKeys(config),
+    // Upstream's converter writes the key of other norms alone, and llama.cpp does not load its file.
+    ...floatKey(config, 'attention.layer_norm_rms_epsilon', 'layer_norm_epsilon'),
+    ['rope.dimension_count', uint32(rotatedLength(config))],
+  ],
   tensors: (config) => {
     const dimensions = dimensionsOf(config)
     const { layers, hidden, feedForward } = dimensions
