@@ -4,6 +4,7 @@ import type { MqError } from '../errors/index.js'
 import { writeWhole } from '../files/index.js'
 import type { Progress } from '../progress/index.js'
 import { mqVersion } from '../registry/index.js'
+import { modelKeeper } from '../runner/index.js'
 import { reportOfMeasurement, writeReport } from '../verify/index.js'
 import type { BuildSpec } from './file/build-spec.js'
 import { readBuild } from './file/read-build.js'
@@ -69,9 +70,9 @@ export async function* build(options: BuildOptions): AsyncGenerator<BuildProgres
     const { inputs, graph } = yield* prepare(spec, work.path, signal)
     const { threads = spec.threads, memoryBytes = spec.memoryBytes } = options
     const measured = join(work.path, 'measured')
-    const executor = options.executor?.(work) ?? inProcess({ measured, threads, memoryBytes, signal })
     const counts = { known: 0, run: 0 }
-    const records = yield* counted(runGraph(graph, { work, executor, signal }), graph, counts)
+    const steps = runSteps(graph, work, { ...options, threads, memoryBytes, measured })
+    const records = yield* counted(steps, graph, counts)
 
     const gates: (OutputGate & { model: string })[] = []
     const models: BuiltModel[] = []
@@ -122,6 +123,23 @@ async function* prepare(
   const digests = await openDigests(join(work, 'digests.json'), true)
   const inputs = yield* findGivens(spec, { digests, signal })
   return { inputs, graph: makeGraph(spec, inputs) }
+}
+
+/** Runs all steps, in this process unless it is said otherwise. @param options.measured as in InProcessOptions. */
+async function* runSteps(
+  graph: Graph,
+  work: WorkFolder,
+  {
+    executor,
+    threads,
+    memoryBytes,
+    measured,
+    signal,
+  }: Pick<BuildOptions, 'executor' | 'threads' | 'memoryBytes' | 'signal'> & { readonly measured: string },
+): ReturnType<typeof runGraph> {
+  await using models = modelKeeper()
+  const chosen = executor?.(work) ?? inProcess({ measured, threads, memoryBytes, models, signal })
+  return yield* runGraph(graph, { work, executor: chosen, signal })
 }
 
 /** Events of steps as progress. @param counts are counted up. */

@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import { checkTarget, partialName, readText } from '../files/index.js'
 import type { ToGguf } from '../model/index.js'
 import type { WithProgress } from '../progress/index.js'
-import type { ChunkRange, CovarianceGroup, ImatrixResult, LlamaModel } from '../runner/index.js'
+import type { ChunkRange, CovarianceGroup, ImatrixResult, LlamaModel, LoadModel } from '../runner/index.js'
 import { formatBytes, formatTable } from '../terminal/index.js'
 import { builtInText } from './built-in-text.js'
 import { chunkGroups, groupBatchesOf } from './chunk-groups.js'
@@ -42,6 +42,8 @@ export interface ImatrixOptions {
   readonly covarianceMemory?: number
   /** Overwrites an existing file. */
   readonly force?: boolean
+  /** Loads the model; by default loadModel. */
+  readonly load?: LoadModel
   readonly threads?: number
   readonly signal?: AbortSignal
 }
@@ -96,7 +98,7 @@ export async function* makeImatrix(options: ImatrixOptions): WithProgress<Imatri
       yield* externalImatrix(loadable.path, textPath, output, request)
       return await writtenReport(output, basename(textPath), contextLength)
     }
-    await using model = await loadModel(loadable.path, common)
+    await using model = await (options.load ?? loadModel)(loadable.path, common)
     const dataset = basename(textPath)
     const covariance = rank === 0 ? {} : { covariance: { rank, memory } }
     const request = { dataset, contextLength, output: processOutput, chunks, ...covariance }

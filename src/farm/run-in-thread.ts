@@ -9,7 +9,7 @@ import type { Progress } from '../progress/index.js'
 const endsWithinMs = 10_000
 
 export type ToThread =
-  | { readonly what: 'run'; readonly task: UnitTask; readonly means: Omit<InProcessOptions, 'signal'> }
+  | { readonly what: 'run'; readonly task: UnitTask; readonly means: Omit<InProcessOptions, 'models' | 'signal'> }
   | { readonly what: 'abort' }
 
 export type FromThread =
@@ -24,7 +24,7 @@ export interface UnitThread extends AsyncDisposable {
 }
 
 /** Creates a unit thread; it starts with its first unit. */
-export function unitThread(means: Omit<InProcessOptions, 'signal'>): UnitThread {
+export function unitThread(means: Omit<InProcessOptions, 'models' | 'signal'>): UnitThread {
   let thread: Worker | undefined
   const end = async (): Promise<void> => {
     await thread?.terminate()

@@ -3,11 +3,14 @@ import { inProcess } from '../build/index.js'
 import { failureOf } from '../engine/index.js'
 import { MqError } from '../errors/index.js'
 import { finish } from '../progress/index.js'
+import { modelKeeper } from '../runner/index.js'
 import type { FromThread, ToThread } from './run-in-thread.js'
 
 // The thread that a worker runs its units in, so that its main thread can renew leases while a unit computes.
 
 let running = new AbortController()
+// llama.cpp ends when this thread does, as where it is terminated.
+const models = modelKeeper()
 const say = (message: FromThread): void => parentPort?.postMessage(message)
 
 parentPort?.on('message', (message: ToThread) => {
@@ -18,7 +21,7 @@ parentPort?.on('message', (message: ToThread) => {
 async function run({ task, means }: Extract<ToThread, { what: 'run' }>): Promise<void> {
   running = new AbortController()
   try {
-    const work = inProcess({ ...means, signal: running.signal }).run(task)
+    const work = inProcess({ ...means, models, signal: running.signal }).run(task)
     const result = await finish(work, (progress) => say({ what: 'progress', progress }))
     say({ what: 'done', result })
   } catch (error) {

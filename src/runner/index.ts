@@ -6,6 +6,7 @@ export { findLibraries, gpuPackages, installedBuilds, type LlamaBuild } from './
 export { architecturesIn } from './library-architectures.js'
 export { listDevices, loadModel } from './load-model.js'
 export { LlamaModel } from './model.js'
+export { type LoadModel, type ModelKeeper, modelKeeper } from './model-keeper.js'
 export type { GenerateOptions, LoadOptions, PerplexityOptions } from './options.js'
 export type { Perplexity } from './perplexity.js'
 export type {

@@ -180,6 +180,27 @@ export class LlamaModel implements AsyncDisposable {
     return this.#call('speed', request, { did: 'measured', what: `the speed of ${this.path}` })
   }
 
+  /**
+   * The same model for a user whose close() does not end llama.cpp.
+   * @param giveBack is called when the user closes it, once.
+   */
+  lend(giveBack: () => void): LlamaModel {
+    const connection = this.#connection
+    let isClosed = false
+    return new LlamaModel(this.path, this.info, {
+      call: (operation, request, work) => connection.call(operation, request, work),
+      lastWords: () => connection.lastWords(),
+      get isClosed() {
+        return isClosed || connection.isClosed
+      },
+      close() {
+        if (!isClosed) giveBack()
+        isClosed = true
+        return Promise.resolve()
+      },
+    })
+  }
+
   /** Whether llama.cpp has ended, by close() or by itself. */
   get isClosed(): boolean {
     return this.#connection.isClosed

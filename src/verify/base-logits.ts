@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { partialName } from '../files/index.js'
 import { inStage, type WithProgress } from '../progress/index.js'
-import { type ChunkRange, loadModel } from '../runner/index.js'
+import { type ChunkRange, type LoadModel, loadModel } from '../runner/index.js'
 import type { IdentifiedReference } from './describe-files.js'
 import type { FileIdentity } from './report.js'
 
@@ -40,6 +40,8 @@ export interface BaseLogitsOptions {
   readonly save?: string
   /** Adapters to merge into a checkpoint. */
   readonly lora?: readonly string[] | undefined
+  /** Loads the model; by default loadModel. */
+  readonly load?: LoadModel | undefined
   readonly threads?: number
   readonly signal?: AbortSignal
 }
@@ -49,7 +51,7 @@ export interface BaseLogitsOptions {
  * @throws MqError as asGguf, loadModel and LlamaModel.saveLogits do.
  */
 export async function* makeBaseLogits(options: BaseLogitsOptions): WithProgress<BaseLogits> {
-  const { reference: against, text, contextLength, chunks, range, save, lora, threads, signal } = options
+  const { reference: against, text, contextLength, chunks, range, save, lora, load = loadModel, threads, signal } = options
   const common = { threads, signal }
   // Loaded here: a comparison with base logits that are there already has no use for it.
   const { asGguf } = await import('../quantize/index.js')
@@ -60,7 +62,7 @@ export async function* makeBaseLogits(options: BaseLogitsOptions): WithProgress<
     if (folder !== undefined) await rm(folder, { recursive: true, force: true })
   }
   try {
-    await using model = await loadModel(reference.path, common)
+    await using model = await load(reference.path, common)
     const work = model.saveLogits(path, text, { contextLength, chunks, ...(range && { range }) })
     const { negativeLogLikelihoods } = yield* inStage('perplexity of the reference', work)
     return {

@@ -39,7 +39,7 @@ export async function chunksOfReference(folder: string): Promise<Pick<LogitsHead
 }
 
 /** How a model is run over some chunks: as `measureKept` runs it over all. */
-export type ChunksOptions = Pick<KeepReferenceOptions, 'contextLength' | 'chunks' | 'threads' | 'signal'> & {
+export type ChunksOptions = Pick<KeepReferenceOptions, 'contextLength' | 'chunks' | 'load' | 'threads' | 'signal'> & {
   readonly range: ChunkRange
 }
 
@@ -56,10 +56,10 @@ export async function* compareChunks(
   model: string,
   text: string,
   folder: string,
-  { range, contextLength, chunks, threads, signal }: ChunksOptions,
+  { range, contextLength, chunks, load = loadModel, threads, signal }: ChunksOptions,
 ): WithProgress<void> {
   const { content } = await readText(text, { chunks, contextLength })
-  await using loaded = await loadModel(model, { threads, signal })
+  await using loaded = await load(model, { threads, signal })
   const compared = yield* loaded.compareLogits(join(reference, keptReferenceFiles[0]), content, { chunks, range })
   await writeFile(join(folder, comparisonName), Buffer.concat(arraysOf(compared).map(bytesOf)))
 }

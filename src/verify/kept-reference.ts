@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { readText, readWhole, writeWhole } from '../files/index.js'
 import type { WithProgress } from '../progress/index.js'
-import type { ChunkRange, LogitsComparison } from '../runner/index.js'
+import type { ChunkRange, LoadModel, LogitsComparison } from '../runner/index.js'
 import { type BaseLogits, makeBaseLogits } from './base-logits.js'
 import { describeModel, describeWeights } from './describe-files.js'
 import type { GateResult } from './gates.js'
@@ -38,6 +38,8 @@ export interface KeepReferenceOptions {
   readonly range?: ChunkRange | undefined
   /** Where its files go; it exists. */
   readonly folder: string
+  /** Loads the model; by default loadModel. */
+  readonly load?: LoadModel | undefined
   readonly threads?: number
   readonly signal?: AbortSignal
 }
@@ -48,7 +50,7 @@ export interface KeepReferenceOptions {
  * @throws MqError as makeBaseLogits does.
  */
 export async function* keepReference(options: KeepReferenceOptions): WithProgress<void> {
-  const { path, name, files, folder, contextLength = 512, chunks, range, threads, signal } = options
+  const { path, name, files, folder, contextLength = 512, chunks, range, load, threads, signal } = options
   const { content } = await readText(options.text, { chunks, contextLength })
   const described = await describeWeights(path)
   const logits = join(folder, logitsName)
@@ -59,6 +61,7 @@ export async function* keepReference(options: KeepReferenceOptions): WithProgres
     save: logits,
     chunks,
     range,
+    load,
     threads,
     signal,
   })
@@ -90,11 +93,11 @@ export async function* measureKept(
   folder: string,
   model: string,
   text: string,
-  means: Pick<KeepReferenceOptions, 'contextLength' | 'chunks' | 'threads' | 'signal'> & {
+  means: Pick<KeepReferenceOptions, 'contextLength' | 'chunks' | 'load' | 'threads' | 'signal'> & {
     readonly comparison?: LogitsComparison | undefined
   },
 ): WithProgress<CachedMeasurement> {
-  const { contextLength, chunks, threads, signal, comparison } = means
+  const { contextLength, chunks, load, threads, signal, comparison } = means
   const path = join(folder, describedName)
   const described = parseJson(describedSchema, await readWhole(path, 2 ** 24), path)
   const negativeLogLikelihoods = await likelihoodsOf(folder)
@@ -103,7 +106,7 @@ export async function* measureKept(
   const read = await readText(text, { chunks, contextLength })
   const file = await describeModel(model, signal)
   if (comparison !== undefined) return entryOf(read, base, measuredOf(file, base, comparison))
-  return entryOf(read, base, yield* measureModel(file, read.content, base, { chunks, threads, signal }))
+  return entryOf(read, base, yield* measureModel(file, read.content, base, { chunks, load, threads, signal }))
 }
 
 /** The text of a measurement's file. */

@@ -1,6 +1,6 @@
 import type { Text } from '../files/index.js'
 import { inStage, type WithProgress } from '../progress/index.js'
-import { type LogitsComparison, llamaVersion, loadModel } from '../runner/index.js'
+import { type LoadModel, type LogitsComparison, llamaVersion, loadModel } from '../runner/index.js'
 import type { BaseLogits } from './base-logits.js'
 import type { ModelFiles } from './describe-files.js'
 import { divergenceOf } from './divergence.js'
@@ -57,12 +57,18 @@ export async function* measureModel(
   base: BaseLogits,
   {
     chunks,
+    load = loadModel,
     threads,
     signal,
-  }: { readonly chunks?: number | undefined; readonly threads?: number | undefined; readonly signal?: AbortSignal | undefined },
+  }: {
+    readonly chunks?: number | undefined
+    readonly load?: LoadModel | undefined
+    readonly threads?: number | undefined
+    readonly signal?: AbortSignal | undefined
+  },
 ): WithProgress<Measured> {
   const { path, files } = model
-  await using loaded = await loadModel(path, { threads, signal })
+  await using loaded = await load(path, { threads, signal })
   const work = loaded.compareLogits(base.path, text, { name: base.name, chunks })
   const comparison = yield* inStage(`perplexity of ${files[0]?.name ?? path}`, work)
   return measuredOf(model, base, comparison, loaded.info.llamaVersion)

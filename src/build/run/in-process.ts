@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { mergeMatrices } from '../../calibration/index.js'
 import type { WithProgress } from '../../progress/index.js'
+import type { ModelKeeper } from '../../runner/index.js'
 import type { UnitKind } from '../graph/step.js'
 import type { UnitExecutor, UnitResult, UnitTask } from './executor.js'
 import { calibrationName, runCalibrate, runCalibratePart } from './units/calibrate-unit.js'
@@ -16,6 +17,8 @@ export interface InProcessOptions {
   readonly measured: string
   /** Who measures, where several processes do at a time: each writes a file of its own. */
   readonly measuredBy?: string
+  /** Keeps a model loaded between units that run it; by default each loads its own. */
+  readonly models?: ModelKeeper | undefined
   readonly signal?: AbortSignal
 }
 
@@ -23,9 +26,24 @@ export interface InProcessOptions {
 export function inProcess(options: InProcessOptions): UnitExecutor {
   return {
     capacity: 1,
-    run: (task) => units[task.unit.kind](task, options),
+    async *run(task) {
+      const { kind } = task.unit
+      // The others have all memory for themselves.
+      if (!runModels.has(kind)) await options.models?.release()
+      return yield* units[kind](task, options)
+    },
   }
 }
+
+/** Units that run a model. */
+const runModels: ReadonlySet<UnitKind> = new Set([
+  'calibrate',
+  'calibrate-part',
+  'reference',
+  'reference-part',
+  'measure',
+  'measure-part',
+])
 
 type RunUnit = (task: UnitTask, options: InProcessOptions) => WithProgress<UnitResult>
 

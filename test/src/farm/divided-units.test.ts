@@ -20,6 +20,7 @@ import { makeBlueprint } from '../../../src/model/index.js'
 import { makePlan, planUniform } from '../../../src/plan/index.js'
 import { finish } from '../../../src/progress/index.js'
 import { quantize } from '../../../src/quantize/index.js'
+import { modelKeeper } from '../../../src/runner/index.js'
 import { writeOneLayerSample } from '../../support/one-layer-sample.js'
 import { llama, samplePath } from '../../support/sample-models.js'
 
@@ -52,8 +53,9 @@ describe.skipIf(!llama.available)(`units over groups of chunks and tensors (${ll
 
   test('have the bytes of units in one piece', async () => {
     const kinds: string[] = []
+    await using models = modelKeeper()
     const { digests } = await runAll((place) => {
-      const own = inProcess({ measured: join(place.path, 'measured'), threads: 1 })
+      const own = inProcess({ measured: join(place.path, 'measured'), threads: 1, models })
       const counted: UnitExecutor = {
         ...own,
         run(task) {

@@ -19,7 +19,7 @@ const calibrateOptions = v.object({
   groupBatches: v.optional(v.number()),
 })
 
-type Means = Pick<InProcessOptions, 'threads' | 'signal'>
+type Means = Pick<InProcessOptions, 'threads' | 'models' | 'signal'>
 
 /** Collects importance matrix and input covariances of a model on one text; from its groups of chunks, where the unit was split. @throws what makeImatrix throws. */
 export async function* runCalibrate(task: UnitTask, means: Means): WithProgress<UnitResult> {
@@ -38,7 +38,7 @@ export function runCalibratePart(task: UnitTask, means: Means): WithProgress<Uni
 
 async function* collect(
   { unit, inputs, folder }: UnitTask,
-  { threads, signal }: Means,
+  { threads, models, signal }: Means,
   group?: ImatrixOptions['group'],
 ): WithProgress<UnitResult> {
   const { memory, ...options } = v.parse(calibrateOptions, unit.options)
@@ -52,6 +52,7 @@ async function* collect(
     ...options,
     covarianceMemory: memory,
     group,
+    load: models?.load,
     threads,
     signal,
   })

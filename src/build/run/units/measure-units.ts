@@ -26,7 +26,7 @@ const textOptions = v.object(textFields)
 const file = v.object({ name: v.string(), sha256: v.string(), sizeBytes: v.number() })
 const referenceOptions = v.object({ ...textFields, reference: v.object({ name: v.string(), files: v.array(file) }) })
 
-type Means = Pick<InProcessOptions, 'threads' | 'signal'>
+type Means = Pick<InProcessOptions, 'threads' | 'models' | 'signal'>
 
 /** Base logits of the model that others are measured against; of its groups of chunks, where the unit was split. @throws what keepReference throws. */
 export async function* runReference(task: UnitTask, means: Means): WithProgress<UnitResult> {
@@ -45,10 +45,10 @@ export function runReferencePart(task: UnitTask, means: Means): WithProgress<Uni
 }
 
 async function* keep({ unit, inputs, folder }: UnitTask, means: Means, range?: ChunkRange): WithProgress<UnitResult> {
-  const { threads, signal } = means
+  const { threads, models, signal } = means
   const { chunks, contextLength, reference } = v.parse(referenceOptions, unit.options)
   const [path, text] = [inputs['model']?.path ?? '', inputs['text']?.path ?? '']
-  yield* keepReference({ path, text, folder, ...reference, chunks, range, contextLength, threads, signal })
+  yield* keepReference({ path, text, folder, ...reference, chunks, range, contextLength, load: models?.load, threads, signal })
   return { files: [...keptReferenceFiles], result: null }
 }
 
@@ -64,7 +64,7 @@ async function batchesOf({ inputs }: UnitTask): Promise<number> {
 }
 
 /** How far a model is from its reference; from its groups of chunks, where the unit was split. @throws what measureKept throws. */
-export async function* runMeasure(task: UnitTask, means: Means): WithProgress<UnitResult> {
+export async function* runMeasure(task: UnitTask, { threads, models, signal }: Means): WithProgress<UnitResult> {
   const { unit, inputs, folder, parts } = task
   const options = v.parse(textOptions, unit.options)
   const [model, text, reference] = [inputs['model']?.path ?? '', inputs['text']?.path ?? '', inputs['reference']?.folder ?? '']
@@ -74,17 +74,26 @@ export async function* runMeasure(task: UnitTask, means: Means): WithProgress<Un
       parts.map(({ path }) => path),
       await chunksMeasured(task),
     ))
-  const measurement = yield* measureKept(reference, model, text, { ...options, comparison, ...means })
+  const measurement = yield* measureKept(reference, model, text, { ...options, comparison, load: models?.load, threads, signal })
   await writeWhole(join(folder, measurementName), measurementJson(measurement))
   return { files: [measurementName], result: null }
 }
 
 /** The figures of the tokens of one group of chunks. @throws what compareChunks throws. */
-export async function* runMeasurePart({ unit, inputs, folder }: UnitTask, { threads, signal }: Means): WithProgress<UnitResult> {
+export async function* runMeasurePart(
+  { unit, inputs, folder }: UnitTask,
+  { threads, models, signal }: Means,
+): WithProgress<UnitResult> {
   const options = v.parse(textOptions, unit.options)
   const range = v.parse(groupOptions, unit.options)
   const [model, text] = [inputs['model']?.path ?? '', inputs['text']?.path ?? '']
-  yield* compareChunks(inputs['reference']?.folder ?? '', model, text, folder, { ...options, range, threads, signal })
+  yield* compareChunks(inputs['reference']?.folder ?? '', model, text, folder, {
+    ...options,
+    range,
+    load: models?.load,
+    threads,
+    signal,
+  })
   return { files: [comparisonName], result: null }
 }
 
