@@ -36,7 +36,7 @@ describe.skipIf(skipped)(`llama-perplexity --kl-divergence (${foreign.available 
 
   /** What llama-perplexity says of the model against a file of base logits: its 0.7.0 ends now and then before its last words are out. */
   async function theirFigures(base: string): Promise<ReadonlyMap<string, Printed>> {
-    for (let attempt = 0; attempt < 5; attempt += 1) {
+    for (let attempt = 0; attempt < 20; attempt += 1) {
       const output = await llamaPerplexity(model, '--kl-divergence', '--kl-divergence-base', base)
       const figures = new Map<string, Printed>()
       for (const line of output.split('\n')) {
