@@ -5,6 +5,7 @@ import { MqError } from '../src/errors/index.js'
 import { checkTarget, writeWhole } from '../src/files/index.js'
 import { loadWithOffload } from '../src/load-with-offload.js'
 import { locateModel } from '../src/locate-model.js'
+import { timeWithBench } from '../src/runner/index.js'
 import { measureSpeeds, type SpeedReport, speedPage, speedText } from '../src/speed/index.js'
 import { LlamaCommand } from './shared/llama-command.js'
 import { llamaFlags, llamaOptionsOf } from './shared/llama-flags.js'
@@ -54,6 +55,10 @@ Of a folder it measures every .gguf file; KL divergences come from reports of \`
       description: 'Write an HTML page with plots of speed against size. [default: none]',
     }),
     ...llamaFlags,
+    'llama-dir': Flags.string({
+      helpValue: 'DIR',
+      description: 'Folder of llama.cpp programs: llama-bench from there runs the models. [default: the embedded llama.cpp]',
+    }),
   }
 
   override async run(): Promise<SpeedReport> {
@@ -72,9 +77,10 @@ Of a folder it measures every .gguf file; KL divergences come from reports of \`
     for (const name of argv as string[]) paths.push(...(await this.#pathsOf(name)))
     if (flags.plot !== undefined) await checkTarget(flags.plot, paths, true)
     const options = { ...llamaOptionsOf(flags, 'bench'), exactThreads: true, signal: this.signal }
+    const directory = flags['llama-dir']
     const report = await this.follow(
       measureSpeeds(paths, {
-        load: (path) => loadWithOffload(path, options),
+        load: (path) => (directory === undefined ? loadWithOffload(path, options) : timeWithBench(path, directory, options)),
         tests,
         repetitions: flags.repetitions,
         against: flags.against,

@@ -7,7 +7,7 @@ import { largerThanMemory } from '../src/doctor/index.js'
 import { MqError } from '../src/errors/index.js'
 import { loadWithOffload } from '../src/load-with-offload.js'
 import { locateModel } from '../src/locate-model.js'
-import type { Generated, GenerateOptions, LlamaModel } from '../src/runner/index.js'
+import { type Generated, type GenerateOptions, loadWithServer, type TextModel } from '../src/runner/index.js'
 import { formatSeconds } from '../src/terminal/index.js'
 import { LlamaCommand } from './shared/llama-command.js'
 import { llamaFlags, llamaOptionsOf } from './shared/llama-flags.js'
@@ -60,6 +60,10 @@ The prompt is sent as a user message in the model's chat template, unless the mo
       description: 'Context length, prompt and answer together, in tokens. [default: as trained, up to 4096]',
     }),
     ...llamaFlags,
+    'llama-dir': Flags.string({
+      helpValue: 'DIR',
+      description: 'Folder of llama.cpp programs: llama-server from there runs the model. [default: the embedded llama.cpp]',
+    }),
     endpoint: Flags.string({
       helpValue: 'URL',
       description:
@@ -84,7 +88,11 @@ The prompt is sent as a user message in the model's chat template, unless the mo
     )
     const warning = await largerThanMemory(path)
     if (warning !== undefined) process.stderr.write(`The model is larger than memory: ${warning}.\n`)
-    await using model = await loadWithOffload(path, options, (note) => process.stderr.write(`Note: ${note}\n`))
+    const directory = flags['llama-dir']
+    await using model: TextModel =
+      directory === undefined
+        ? await loadWithOffload(path, options, (note) => process.stderr.write(`Note: ${note}\n`))
+        : await loadWithServer(path, directory, options)
     if (prompt === undefined) {
       await this.#chat(model, { ...sampling, system })
       return undefined
@@ -98,7 +106,7 @@ The prompt is sent as a user message in the model's chat template, unless the mo
   }
 
   async #chat(
-    model: LlamaModel,
+    model: TextModel,
     { maxTokens, stop, system, ...sampling }: GenerateOptions & { system?: string | undefined },
   ): Promise<void> {
     process.stderr.write(`${model.info.description}; /help lists the commands.\n`)
@@ -137,7 +145,7 @@ The prompt is sent as a user message in the model's chat template, unless the mo
   }
 
   /** Streams the text to stdout as it comes, or gathers it for --json. */
-  async #write(model: LlamaModel, options: GenerateOptions): Promise<[string, Generated]> {
+  async #write(model: TextModel, options: GenerateOptions): Promise<[string, Generated]> {
     const pieces = model.generate(options)
     let text = ''
     try {

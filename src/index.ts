@@ -178,6 +178,10 @@ export {
   type LlamaModel,
   type LoadOptions,
   loadModel,
+  loadWithServer,
+  type TextModel,
+  type TimedModel,
+  timeWithBench,
 } from './runner/index.js'
 export {
   defaultEndpointPort,

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { MqError } from '../errors/index.js'
-import type { Generated, LlamaModel, Sampling } from '../runner/index.js'
+import type { Generated, Sampling, TextModel } from '../runner/index.js'
 import { runCommand } from './commands.js'
 import { Conversation } from './conversation.js'
 import { type LineQueue, lineQueue } from './line-queue.js'
@@ -36,7 +36,7 @@ export interface ChatSummary {
  * its first questions are forgotten.
  * @throws MqError as LlamaModel.complete does, but for a question that alone is too long.
  */
-export async function chat(model: LlamaModel, options: ChatOptions): Promise<ChatSummary> {
+export async function chat(model: TextModel, options: ChatOptions): Promise<ChatSummary> {
   const { input, output, terminal, signal } = options
   const conversation = new Conversation(options.system)
   const sampling: Partial<Sampling> = model.sampling(options.sampling ?? {})
@@ -131,7 +131,7 @@ function pushAll(reader: ReturnType<typeof messageReader>, text: string): string
 
 /** Streams an answer and keeps it. @returns undefined where it was stopped. */
 async function stream(
-  model: LlamaModel,
+  model: TextModel,
   conversation: Conversation,
   { output, sampling, maxTokens, stop, signal }: ChatOptions,
   onStart: (stop: () => void) => void,

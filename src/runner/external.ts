@@ -8,7 +8,7 @@ import { endLlamaProgram, runLlamaProgram } from './llama-program.js'
 import type { Perplexity } from './perplexity.js'
 
 /** Programs of llama.cpp that can be run. */
-export type LlamaProgram = 'llama-perplexity' | 'llama-server' | 'llama-quantize' | 'llama-imatrix' | 'llama-cli'
+export type LlamaProgram = 'llama-perplexity' | 'llama-server' | 'llama-quantize' | 'llama-imatrix' | 'llama-cli' | 'llama-bench'
 
 /** Which llama.cpp programs are run. */
 export interface ExternalOptions {

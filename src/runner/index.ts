@@ -1,6 +1,7 @@
 export { chunksOfTokens, countChunks } from './count-chunks.js'
 export { type ExternalPerplexity, externalPerplexity, findProgram } from './external.js'
 export { externalImatrix } from './external-imatrix.js'
+export { type TimedModel, timeWithBench } from './external-speed.js'
 export { architecturesOf, compareVersions, knownSince } from './known-architectures.js'
 export { findLibraries, gpuPackages, installedBuilds, type LlamaBuild } from './libraries.js'
 export { architecturesIn } from './library-architectures.js'
@@ -26,4 +27,7 @@ export type {
   Sampling,
   TokenProbability,
 } from './protocol.js'
+export { loadWithServer } from './server-model.js'
+export { serverPlacement } from './server-placement.js'
+export type { TextModel } from './text-model.js'
 export { llamaVersion, packageVersion } from './version.js'

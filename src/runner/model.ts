@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto'
 import { resolve } from 'node:path'
 import { MqError } from '../errors/index.js'
 import type { WithProgress } from '../progress/index.js'
@@ -21,12 +20,13 @@ import type {
   SpeedSample,
   TokenizeRequest,
 } from './protocol.js'
+import { completeSampling, type TextModel } from './text-model.js'
 
 /** A chat template that has not ended by now loops. */
 const chatTemplateSeconds = 5
 
 /** A model loaded by llama.cpp, in a process of its own. `await using`, or close(). */
-export class LlamaModel implements AsyncDisposable {
+export class LlamaModel implements TextModel {
   readonly path: string
   readonly info: ModelInfo
   readonly #connection: Connection
@@ -149,20 +149,7 @@ export class LlamaModel implements AsyncDisposable {
 
   /** Completes sampling parameters with the file's and llama.cpp's defaults, and a seed. */
   sampling(options: Partial<Sampling>): Sampling {
-    const { sampling } = this.info
-    return {
-      temperature: options.temperature ?? sampling.temperature ?? 0.8,
-      topK: options.topK ?? sampling.topK ?? 40,
-      topP: options.topP ?? sampling.topP ?? 0.95,
-      minP: options.minP ?? sampling.minP ?? 0.05,
-      repeatPenalty: options.repeatPenalty ?? 1,
-      repeatLastN: options.repeatLastN ?? 64,
-      frequencyPenalty: options.frequencyPenalty ?? 0,
-      presencePenalty: options.presencePenalty ?? 0,
-      seed: options.seed ?? randomInt(2 ** 32 - 1),
-      ...(options.logitBias !== undefined && { logitBias: options.logitBias }),
-      ...(options.grammar !== undefined && { grammar: options.grammar }),
-    }
+    return completeSampling(options, this.info.sampling)
   }
 
   /** Computes normalized embeddings of texts. @throws MqError MODEL_UNSUITED where the model has none; PROMPT_TOO_LONG; OPTION_INVALID. */

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { MqError } from '../errors/index.js'
-import { findProgram, type LoadOptions } from '../runner/index.js'
+import { findProgram, type LoadOptions, serverPlacement } from '../runner/index.js'
 
 /** Options of llama-server. */
 export interface HandedOver {
@@ -28,7 +28,11 @@ export async function serveWithLlamaServer(options: HandedOver): Promise<void> {
   const { LLAMA_API_KEY: _, ...env } = process.env
   // Keys are not passed as arguments, which other users can list.
   const keys = options.keys.length === 0 ? {} : { LLAMA_API_KEY: options.keys.join(',') }
-  const child = spawn(program, serverArguments(options), { stdio: ['ignore', 'inherit', 'inherit'], env: { ...env, ...keys } })
+  const placement = serverPlacement(options.load)
+  const child = spawn(program, [...serverArguments(options), ...placement.args], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...env, ...placement.env, ...keys },
+  })
   const stop = (): void => void child.kill('SIGTERM')
   options.signal.addEventListener('abort', stop, { once: true })
   if (options.signal.aborted) stop()
@@ -42,23 +46,8 @@ export async function serveWithLlamaServer(options: HandedOver): Promise<void> {
   })
 }
 
-/** Returns the flags of llama-server. Its context length is the total over all slots. */
-export function serverArguments({ path, name, host, port, slots, contextLength, load }: HandedOver): string[] {
-  const { threads, gpuLayers, cpuExpertLayers, flashAttention, keyType, valueType, mmap, pooling } = load
-  const optional = (flag: string, value: string | number | undefined): string[] =>
-    value === undefined ? [] : [flag, String(value)]
+/** Returns the flags of llama-server but for the placement of the model. Its context length is the total over all slots. */
+function serverArguments({ path, name, host, port, slots, contextLength }: HandedOver): string[] {
   const always = ['--model', path, '--alias', name, '--host', host, '--port', String(port), '--parallel', String(slots)]
-  return [
-    ...always,
-    ...optional('--ctx-size', contextLength === undefined ? undefined : contextLength * slots),
-    ...optional('--threads', threads),
-    ...optional('--gpu-layers', gpuLayers === -1 ? 'all' : gpuLayers),
-    ...(cpuExpertLayers === undefined || cpuExpertLayers === 0 ? [] : ['--n-cpu-moe', String(cpuExpertLayers)]),
-    ...optional('--flash-attn', flashAttention),
-    ...optional('--cache-type-k', keyType),
-    ...optional('--cache-type-v', valueType),
-    ...(mmap === false ? ['--no-mmap'] : []),
-    ...(pooling === undefined ? [] : pooling === 'rank' ? ['--rerank'] : ['--embeddings', '--pooling', pooling]),
-    '--metrics',
-  ]
+  return [...always, ...(contextLength === undefined ? [] : ['--ctx-size', String(contextLength * slots)]), '--metrics']
 }

@@ -2,11 +2,11 @@ import { stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { MqError } from '../errors/index.js'
 import type { WithProgress } from '../progress/index.js'
-import type { LlamaModel } from '../runner/index.js'
+import type { TimedModel } from '../runner/index.js'
 import { readReport, reportPath, type VerifyReport } from '../verify/index.js'
 
 /** Loads a model with the options of the measurement. */
-export type Load = (path: string) => Promise<LlamaModel>
+export type Load = (path: string) => Promise<TimedModel>
 
 /** What is timed: `pp512` is a prompt of 512 tokens, `tg128` are 128 tokens one by one, as llama-bench names them. */
 export interface SpeedTest {
@@ -73,7 +73,7 @@ export async function* measureSpeeds(paths: readonly string[], options: SpeedOpt
   const models: ModelSpeed[] = []
   let llamaVersion = ''
   let gpus: readonly string[] = []
-  let other: LlamaModel | undefined
+  let other: TimedModel | undefined
   let otherSpeed: ModelSpeed | undefined
   try {
     if (against !== undefined) other = await load(against)
@@ -91,7 +91,7 @@ export async function* measureSpeeds(paths: readonly string[], options: SpeedOpt
             async () => void own.push(await run(model, test, repetition === 0)),
             ...(other === undefined
               ? []
-              : [async () => void others.push(await run(other as LlamaModel, test, repetition === 0))]),
+              : [async () => void others.push(await run(other as TimedModel, test, repetition === 0))]),
           ]
           // Every other time the other way round: neither always comes second.
           for (const one of repetition % 2 === 0 ? runs : runs.toReversed()) {
@@ -111,13 +111,13 @@ export async function* measureSpeeds(paths: readonly string[], options: SpeedOpt
       if (other !== undefined) otherSpeed = await describe(other, otherSpeeds)
     }
   } finally {
-    await other?.close()
+    await other?.[Symbol.asyncDispose]()
   }
   return { llamaVersion, gpus, repetitions, models, ...(otherSpeed !== undefined && { against: otherSpeed }) }
 }
 
 /** Tokens per second of one run. */
-async function run(model: LlamaModel, test: SpeedTest, warmUp: boolean): Promise<number> {
+async function run(model: TimedModel, test: SpeedTest, warmUp: boolean): Promise<number> {
   for await (const { seconds } of model.speed({ ...test, repetitions: 1, warmUp })) {
     return (test.promptTokens + test.generatedTokens) / seconds
   }
@@ -140,7 +140,7 @@ function moments(values: readonly number[]): { readonly mean: number; readonly d
   return { mean, deviation: values.length < 2 ? 0 : Math.sqrt(variance) }
 }
 
-async function describe(model: LlamaModel, speeds: readonly Speed[], paired?: readonly PairedSpeed[]): Promise<ModelSpeed> {
+async function describe(model: TimedModel, speeds: readonly Speed[], paired?: readonly PairedSpeed[]): Promise<ModelSpeed> {
   const { description, parameters, sizeBytes } = model.info
   const path = reportPath(model.path)
   const mean = (await reportOf(model.path, path))?.divergence?.kld.mean

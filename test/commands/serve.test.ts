@@ -51,7 +51,10 @@ describe.skipIf(!llama.available)(`mq serve (${llama.name})`, () => {
     'hands over to llama-server, with its flags and without the key in its arguments',
     async () => {
       const program = join(folder, 'llama-server')
-      await writeFile(program, `#!/bin/sh\nprintf '%s\\n' "$@" "key $LLAMA_API_KEY" > '${folder}/arguments'\n`)
+      await writeFile(
+        program,
+        `#!/bin/sh\nprintf '%s\\n' "$@" "mode $LLAMA_ARG_LOAD_MODE key $LLAMA_API_KEY" > '${folder}/arguments'\n`,
+      )
       await chmod(program, 0o755)
       const flags = ['--port', '1234', '-np', '2', '-c', '512', '-ngl', 'all', '-ctk', 'q8_0', '--no-mmap', '--api-key', 'secret']
       const { exitCode, stderr } = await runMq(['serve', model, '--engine', 'llama-server', '--llama-dir', folder, ...flags])
@@ -59,7 +62,7 @@ describe.skipIf(!llama.available)(`mq serve (${llama.name})`, () => {
       const written = (await readFile(join(folder, 'arguments'), 'utf8')).trim().split('\n').join(' ')
       expect(written).toContain(`--model ${model} --alias llama-kjv-F16-`)
       expect(written).toContain(
-        '--host 127.0.0.1 --port 1234 --parallel 2 --ctx-size 1024 --gpu-layers all --flash-attn auto --cache-type-k q8_0 --cache-type-v f16 --no-mmap --metrics key secret',
+        '--host 127.0.0.1 --port 1234 --parallel 2 --ctx-size 1024 --metrics --gpu-layers all --flash-attn auto --cache-type-k q8_0 --cache-type-v f16 mode none key secret',
       )
     },
   )
