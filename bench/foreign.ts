@@ -8,6 +8,8 @@ import { execa } from 'execa'
 export interface Foreign {
   /** False where the folder is not there, or where this user may not enter it; every run then throws. */
   readonly available: boolean
+  /** The folder with the system of their own. */
+  readonly root: string
   /** What to put into a `describe.skipIf` title: says why tests are skipped. */
   readonly name: string
   /** Whether a program is installed there, such as `llama-quantize` or `skopeo`. */
@@ -66,6 +68,7 @@ function commandLine(command: string, args: readonly string[], cwd: string, shar
 }
 
 export const foreign: Foreign = {
+  root,
   available: reason === undefined,
   name: reason === undefined ? 'foreign programs' : `SKIPPED, ${reason}`,
   has: (command) => existsSync(join(root, 'usr', 'bin', command)),

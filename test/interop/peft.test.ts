@@ -1,45 +1,27 @@
-import { execFile, execFileSync } from 'node:child_process'
 import { cp, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openCodec } from '../../formats/ggml/codec.js'
 import { makeBlueprint } from '../../src/model/index.js'
 import { evaluateRows, rowCount } from '../../src/recipe/index.js'
 import { openBlueprintFiles } from '../support/blueprint-files.js'
+import { python } from '../support/python.js'
 
 const sample = new URL('../../samples/llama-kjv/', import.meta.url).pathname
 const script = new URL('./peft-cases.py', import.meta.url).pathname
-
-/** Python with peft, torch and transformers: $MQ_PEFT_PYTHON, else python3. */
-const python = process.env['MQ_PEFT_PYTHON'] ?? 'python3'
-
-function whyNot(): string | undefined {
-  try {
-    execFileSync(python, [
-      '-c',
-      'import importlib.util as u; exit(sum(u.find_spec(m) is None for m in ("peft", "torch", "transformers")))',
-    ])
-    return undefined
-  } catch {
-    return `SKIPPED, ${python} has no peft, torch and transformers; set MQ_PEFT_PYTHON`
-  }
-}
-
-const reason = whyNot()
 
 const cases =
   `plain rank-stabilised patterns layers embeddings saved saved-tied saved-embedding-tied embedding-tied head-tied tokens all-biases lora-biases
   lora-bias dora two two-dora gpt2 gpt2-dora qwen3moe-experts mixtral-experts gpt-oss-experts`.split(/\s+/)
 
-describe.skipIf(reason !== undefined)(`the models that peft merges${reason === undefined ? '' : ` (${reason})`}`, () => {
+describe.skipIf(!python.available)(`the models that peft merges (${python.name})`, () => {
   let folder: string
 
   beforeAll(async () => {
     folder = process.env['MQ_PEFT_CASES'] ?? (await mkdtemp(join(tmpdir(), 'mq-peft-')))
     if (process.env['MQ_PEFT_CASES'] === undefined) {
-      await promisify(execFile)(python, [script, folder], { timeout: 280_000, maxBuffer: 64 * 2 ** 20 })
+      await python.run(script, [folder], folder)
     }
     for (const name of cases)
       for (const model of ['base', 'merged'])

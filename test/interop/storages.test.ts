@@ -1,5 +1,4 @@
-import { execFileSync } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -8,6 +7,7 @@ import { type SafetensorsDtype, writeSafetensors } from '../../formats/safetenso
 import { openCheckpoint } from '../../src/model/checkpoint/index.js'
 import { evaluateRows, rowCount } from '../../src/recipe/index.js'
 import { openBlueprintFiles } from '../support/blueprint-files.js'
+import { python } from '../support/python.js'
 
 /** A matrix as a library packs it, and as it unpacks it again. */
 interface Case {
@@ -23,38 +23,28 @@ interface Case {
 
 const [script, golden] = ['./storages.py', '../golden/storages/storages.json'].map(
   (name) => new URL(name, import.meta.url).pathname,
-)
-/** Python with bitsandbytes, compressed-tensors and torch: $MQ_PEFT_PYTHON, else python3. */
-const python = process.env['MQ_PEFT_PYTHON'] ?? 'python3'
-
-function run(): readonly Case[] | undefined {
-  const found =
-    'import importlib.util as u; exit(sum(u.find_spec(m) is None for m in ("bitsandbytes", "compressed_tensors", "torch")))'
+) as [string, string]
+/** What the libraries give; their kernels and tables are those of the machine, so that nothing is kept. */
+async function run(): Promise<readonly Case[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'mq-libraries-'))
   try {
-    execFileSync(python, ['-c', found], { stdio: 'ignore' })
-  } catch {
-    return undefined
+    await copyFile(golden, join(folder, 'storages.json'))
+    return JSON.parse(await python.run(script, ['storages.json'], folder)) as Case[]
+  } finally {
+    await rm(folder, { recursive: true, force: true })
   }
-  const output = execFileSync(python, [script ?? '', golden ?? ''], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'ignore'],
-    timeout: 120_000,
-    maxBuffer: 2 ** 26,
-  })
-  return JSON.parse(output) as Case[]
 }
 
-const cases = run()
-const why = cases === undefined ? ` (SKIPPED, ${python} has no bitsandbytes and compressed-tensors; set MQ_PEFT_PYTHON)` : ''
+const cases = python.available ? await run() : []
 
-describe.skipIf(cases === undefined)(`the values that a storage's own library gives${why}`, () => {
+describe.skipIf(!python.available)(`the values that a storage's own library gives (${python.name})`, () => {
   let folder: string
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'mq-libraries-'))
   })
   afterAll(() => rm(folder, { recursive: true, force: true }))
 
-  it.each((cases ?? []).map((one) => [`${one.library}: ${one.name}`, one] as const))('%s', async (_, one) => {
+  it.each(cases.map((one) => [`${one.library}: ${one.name}`, one] as const))('%s', async (_, one) => {
     await writeFile(join(folder, 'config.json'), JSON.stringify(one.config))
     const tensors = Object.entries(one.tensors).map(([name, [dtype, shape, data]]) => ({
       name,
