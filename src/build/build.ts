@@ -16,6 +16,7 @@ import type { UnitExecutor } from './run/executor.js'
 import { inProcess } from './run/in-process.js'
 import { runGraph, type StepEvent } from './run/run-graph.js'
 import { openDigests } from './sources/digests.js'
+import { type FetchModelOptions, fetchModel, pruneFetched } from './sources/fetch-model.js'
 import { findGivens } from './sources/find-givens.js'
 import { summaryMarkdown } from './summary/markdown.js'
 import { summaryPage } from './summary/page.js'
@@ -67,11 +68,14 @@ export async function* build(options: BuildOptions): AsyncGenerator<BuildProgres
   const work = workFolder(resolve(options.work ?? defaultWork(spec)))
   const release = await lockWork(work.path)
   try {
-    const { inputs, graph } = yield* prepare(spec, work.path, signal)
     const { threads = spec.threads, memoryBytes = spec.memoryBytes } = options
     const measured = join(work.path, 'measured')
+    const executor = options.executor?.(work)
+    const own = inProcess({ measured, signal })
+    const fetched = { keys: new Set<string>(), folders: new Set<string>() }
+    const { inputs, graph } = yield* prepare(spec, { work, executor, own, fetched, signal })
     const counts = { known: 0, run: 0 }
-    const steps = runSteps(graph, work, { ...options, threads, memoryBytes, measured })
+    const steps = runSteps(graph, work, { executor, threads, memoryBytes, measured, signal })
     const records = yield* counted(steps, graph, counts)
 
     const gates: (OutputGate & { model: string })[] = []
@@ -100,7 +104,8 @@ export async function* build(options: BuildOptions): AsyncGenerator<BuildProgres
     }
     await writeSummaries(report)
     if (options.prune === true && failed === undefined) {
-      await work.prune(new Set([...records.values()].map(({ key }) => key)))
+      await work.prune(new Set([...fetched.keys, ...[...records.values()].map(({ key }) => key)]))
+      await pruneFetched(work, fetched)
       // Of no use where its steps are done.
       await rm(measured, { recursive: true, force: true })
     }
@@ -117,11 +122,12 @@ export function defaultWork({ path }: Pick<BuildSpec, 'path'>): string {
 
 async function* prepare(
   spec: BuildSpec,
-  work: string,
-  signal: AbortSignal | undefined,
+  { executor, ...options }: Omit<FetchModelOptions, 'executor' | 'digests'> & { readonly executor: UnitExecutor | undefined },
 ): AsyncGenerator<BuildProgress, { readonly inputs: ReadonlyMap<string, GivenInputs>; readonly graph: Graph }, void> {
-  const digests = await openDigests(join(work, 'digests.json'), true)
-  const inputs = yield* findGivens(spec, { digests, signal })
+  const digests = await openDigests(join(options.work.path, 'digests.json'), true)
+  // The cache of this machine is not seen by others.
+  const pull = executor?.isRemote === true ? (name: string) => fetchModel(name, { ...options, executor, digests }) : undefined
+  const inputs = yield* findGivens(spec, { digests, pull, signal: options.signal })
   return { inputs, graph: makeGraph(spec, inputs) }
 }
 
@@ -135,10 +141,13 @@ async function* runSteps(
     memoryBytes,
     measured,
     signal,
-  }: Pick<BuildOptions, 'executor' | 'threads' | 'memoryBytes' | 'signal'> & { readonly measured: string },
+  }: Pick<BuildOptions, 'threads' | 'memoryBytes' | 'signal'> & {
+    readonly executor: UnitExecutor | undefined
+    readonly measured: string
+  },
 ): ReturnType<typeof runGraph> {
   await using models = modelKeeper()
-  const chosen = executor?.(work) ?? inProcess({ measured, threads, memoryBytes, models, signal })
+  const chosen = executor ?? inProcess({ measured, threads, memoryBytes, models, signal })
   return yield* runGraph(graph, { work, executor: chosen, signal })
 }
 

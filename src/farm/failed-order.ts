@@ -15,8 +15,8 @@ const ofTheMachine: ReadonlySet<string> = new Set([
   'LLAMA_VERSION',
   'MEMORY_TOO_SMALL',
 ])
-/** Transient errors. */
-const passing: ReadonlySet<string> = new Set(['INTERNAL', 'LLAMA_CRASHED', 'OUTPUT_BUSY', 'NETWORK', 'INPUT_TRUNCATED'])
+/** Transient errors. A network that fails is no such error: it was tried again by then, and the build fetches the files itself. */
+const passing: ReadonlySet<string> = new Set(['INTERNAL', 'LLAMA_CRASHED', 'OUTPUT_BUSY', 'INPUT_TRUNCATED'])
 
 /** Classifies an error: of the machine, transient, or of the unit, which then fails on every machine. */
 export function faultOf(error: MqError): 'machine' | 'chance' | 'unit' {

@@ -45,6 +45,8 @@ export async function openFarm(options: FarmOptions): Promise<Farm> {
       const opened = orders
       const whole: UnitExecutor = {
         capacity,
+        isRemote: true,
+        fetchBytes: options.fetchBytes,
         run: (task) => runFarmed(task, work, opened, options.checkEvery ?? 0),
         cancel: () => void opened.then((orders) => orders.cancel()),
       }
@@ -71,7 +73,9 @@ async function* runFarmed(
     const delivery = yield* orders.deliver(order)
     try {
       const record = await accept(task, work, delivery)
-      if (checkEvery > 0 && Number.parseInt(key.slice(0, 8), 16) % checkEvery === 0) yield* check(order, delivery, work, orders)
+      // The digests of files of a hub are those that the hub has.
+      const isChecked = checkEvery > 0 && unit.kind !== 'fetch'
+      if (isChecked && Number.parseInt(key.slice(0, 8), 16) % checkEvery === 0) yield* check(order, delivery, work, orders)
       return { files: record.files.map(({ name }) => name), result: record.result, record }
     } catch (error) {
       if (!(error instanceof MqError) || error.code !== 'RESULT_CORRUPT') throw error

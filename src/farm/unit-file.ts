@@ -12,6 +12,7 @@ const unitSchema = v.object({
   unit: v.looseObject({ version: v.string(), kind: v.picklist(unitKinds) }),
   inputs: v.record(v.string(), input),
   parts: v.optional(v.array(v.object({ first: v.number(), end: v.number(), path: v.string() }))),
+  origin: v.optional(v.object({ repo: v.string(), commit: v.string() })),
 })
 const folderSchema = v.object({ version: v.literal(1), work: v.string() })
 
@@ -46,7 +47,7 @@ async function readName(folder: string): Promise<string | undefined> {
 }
 
 /** Writes a task for workers, with paths inside the work folder relative to it. */
-export async function writeUnit(folder: string, { key, unit, inputs, parts }: UnitTask): Promise<void> {
+export async function writeUnit(folder: string, { key, unit, inputs, parts, origin }: UnitTask): Promise<void> {
   const path = pathOf(folder, key)
   await mkdir(join(folder, 'units'), { recursive: true })
   const inside = (place: string): string => {
@@ -59,6 +60,7 @@ export async function writeUnit(folder: string, { key, unit, inputs, parts }: Un
     unit,
     inputs: Object.fromEntries(stored),
     parts: parts?.map((part) => ({ ...part, path: inside(part.path) })),
+    origin,
   }
   await writeWhole(path, `${JSON.stringify(whole)}\n`)
 }
@@ -67,10 +69,10 @@ export async function writeUnit(folder: string, { key, unit, inputs, parts }: Un
 export async function readUnit(folder: string, key: string): Promise<StoredTask> {
   const path = pathOf(folder, key)
   try {
-    const { unit, inputs, parts } = v.parse(unitSchema, JSON.parse(await readFile(path, 'utf8')))
+    const { unit, inputs, parts, origin } = v.parse(unitSchema, JSON.parse(await readFile(path, 'utf8')))
     const outside = (place: string): string => (isAbsolute(place) ? place : join(folder, place))
     const found = Object.entries(inputs).map(([role, one]) => [role, { path: outside(one.path), folder: outside(one.folder) }])
-    const known = { unit: unit as unknown as Unit, inputs: Object.fromEntries(found) as UnitTask['inputs'] }
+    const known = { unit: unit as unknown as Unit, inputs: Object.fromEntries(found) as UnitTask['inputs'], origin }
     return parts === undefined ? known : { ...known, parts: parts.map((part) => ({ ...part, path: outside(part.path) })) }
   } catch (error) {
     throw MqError.of('FARM_FOLDER', { folder, problem: `${path} cannot be read` }, { cause: error })

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { MqError } from '../errors/index.js'
 import type { WithProgress } from '../progress/index.js'
+import type { HubClient } from './client.js'
 import { type ConnectOptions, connect } from './connect.js'
 import { hubEndpoint } from './endpoint.js'
 import { fetchFiles } from './fetch-files.js'
@@ -51,6 +52,40 @@ export interface Pulled {
  * HUB_ANSWER_INVALID, DOWNLOAD_CORRUPT, DISK_FULL.
  */
 export async function* pullRepository(options: PullOptions): WithProgress<Pulled> {
+  const listed = yield* listPull(options)
+  const { client, listing, files, revision } = listed
+  const { repo, commit } = listing
+  const chosen = files.map(({ path }) => path)
+  const common = { client, listing, files, concurrency: options.concurrency ?? 4 }
+  if (options.directory === undefined) {
+    const cache = repositoryCache(repo)
+    // What has its hash for a name was verified when it came.
+    const { bytes, skipped } = yield* fetchFiles({ ...common, directory: cache.blobs, nameOf: cache.nameOf, checkPresent: false })
+    await cache.link(listing, files, revision)
+    const directory = cache.snapshotOf(commit)
+    await listed.checkComplete(directory)
+    return { repo, commit, directory, files: chosen, bytes, skipped }
+  }
+  const directory = resolve(options.directory)
+  const { bytes, skipped } = yield* fetchFiles({ ...common, directory, checkPresent: true })
+  await listed.checkComplete(directory)
+  return { repo, commit, directory, files: chosen, bytes, skipped }
+}
+
+/** What a pull would fetch. */
+export interface PullList {
+  readonly client: HubClient
+  readonly listing: Listing
+  /** Those of the listing that are wanted. */
+  readonly files: readonly RemoteFile[]
+  /** As it was asked for. */
+  readonly revision: string
+  /** Checks that what an index among the fetched files names is among them, too. @throws MqError REPO_INCOMPLETE. */
+  checkComplete(directory: string): Promise<void>
+}
+
+/** Lists the files that pullRepository would fetch. @throws MqError as pullRepository. */
+export async function* listPull(options: PullOptions): WithProgress<PullList> {
   const name = parseRemoteName(options.repo)
   const { repo } = name
   const client = await connect(options, hubEndpoint())
@@ -61,20 +96,15 @@ export async function* pullRepository(options: PullOptions): WithProgress<Pulled
   const chosen = files.map(({ path }) => path)
   const chosenByName = [options.include, options.exclude].some((patterns) => patterns !== undefined && patterns.length > 0)
   if (!chosenByName) checkShardsListed(client, listing, chosen)
-  const common = { client, listing, files, concurrency: options.concurrency ?? 4 }
-  if (options.directory === undefined) {
-    const cache = repositoryCache(repo)
-    // What has its hash for a name was verified when it came.
-    const { bytes, skipped } = yield* fetchFiles({ ...common, directory: cache.blobs, nameOf: cache.nameOf, checkPresent: false })
-    await cache.link(listing, files, revision ?? 'main')
-    const directory = cache.snapshotOf(listing.commit)
-    if (!chosenByName) await checkIndexedShards(client, repo, chosen, (path) => readFile(join(directory, path), 'utf8'))
-    return { repo, commit: listing.commit, directory, files: chosen, bytes, skipped }
+  return {
+    client,
+    listing,
+    files,
+    revision: revision ?? 'main',
+    async checkComplete(directory) {
+      if (!chosenByName) await checkIndexedShards(client, repo, chosen, (path) => readFile(join(directory, path), 'utf8'))
+    },
   }
-  const directory = resolve(options.directory)
-  const { bytes, skipped } = yield* fetchFiles({ ...common, directory, checkPresent: true })
-  if (!chosenByName) await checkIndexedShards(client, repo, chosen, (path) => readFile(join(directory, path), 'utf8'))
-  return { repo, commit: listing.commit, directory, files: chosen, bytes, skipped }
 }
 
 function choose(

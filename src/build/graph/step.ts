@@ -7,8 +7,16 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 export const stepKinds = ['convert', 'calibrate', 'merge', 'plan', 'quantize', 'reference', 'measure'] as const
 export type StepKind = (typeof stepKinds)[number]
 
-/** What units do: steps, and parts of steps (src/build/run/split). */
-export const unitKinds = [...stepKinds, 'quantize-part', 'calibrate-part', 'plan-part', 'reference-part', 'measure-part'] as const
+/** What units do: steps, parts of steps (src/build/run/split), and fetching files of a hub (src/build/sources/fetch-model). */
+export const unitKinds = [
+  ...stepKinds,
+  'quantize-part',
+  'calibrate-part',
+  'plan-part',
+  'reference-part',
+  'measure-part',
+  'fetch',
+] as const
 export type UnitKind = (typeof unitKinds)[number]
 
 /** Where a step takes something from: from outside, by the graph's key, or from another step. */
@@ -35,7 +43,7 @@ export interface Step {
  * make. Its digest names its result.
  */
 export interface Unit {
-  /** Of mq and of its kernels. */
+  /** Of mq and of its kernels; of the form of the unit alone, where the result depends on no computation. */
   readonly version: string
   readonly kind: UnitKind
   readonly options: Step['options']

@@ -18,6 +18,13 @@ export interface UnitPart {
   readonly path: string
 }
 
+/** A revision of a model of a hub. */
+export interface HubOrigin {
+  /** `NS/NAME`. */
+  readonly repo: string
+  readonly commit: string
+}
+
 /** A unit that is to be run, with its bytes at hand. */
 export interface UnitTask {
   readonly unit: Unit
@@ -26,7 +33,9 @@ export interface UnitTask {
   readonly inputs: Readonly<Record<string, UnitInput>>
   /** The unit's parts, in their order, where it was split (split.ts): it puts them together. */
   readonly parts?: readonly UnitPart[]
-  /** Where files go. It may hold what an earlier run of the same unit has left. */
+  /** Where files of a hub come from; they are named by their digests, so that the result does not depend on it. */
+  readonly origin?: HubOrigin
+  /** Where files go. Who computes the unit makes it; it may hold what an earlier run of the same unit has left. */
   readonly folder: string
 }
 
@@ -47,6 +56,10 @@ export interface UnitResult {
 export interface UnitExecutor {
   /** So many units are run at a time. */
   readonly capacity: number
+  /** Whether units are run on other machines, too, which see the work folder, and of this machine perhaps no more. */
+  readonly isRemote?: boolean
+  /** Where it is: bytes of a file of a hub that is fetched by a unit of its own, at least; by default 64 MiB. */
+  readonly fetchBytes?: number | undefined
   /** Runs a unit. @throws MqError of the work. */
   run(task: UnitTask): WithProgress<UnitResult>
   /** Ends what is under way, with INTERRUPTED: another unit has failed. Where only one is run at a time there is nothing to end. */

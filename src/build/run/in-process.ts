@@ -3,8 +3,10 @@ import { mergeMatrices } from '../../calibration/index.js'
 import type { WithProgress } from '../../progress/index.js'
 import type { ModelKeeper } from '../../runner/index.js'
 import type { UnitKind } from '../graph/step.js'
+import { makeFolder } from '../work/work-folder.js'
 import type { UnitExecutor, UnitResult, UnitTask } from './executor.js'
 import { calibrationName, runCalibrate, runCalibratePart } from './units/calibrate-unit.js'
+import { runFetch } from './units/fetch-unit.js'
 import { runMeasure, runMeasurePart, runReference, runReferencePart } from './units/measure-units.js'
 import { runOutput, runPart } from './units/output-unit.js'
 import { runPlan, runPlanPart } from './units/plan-unit.js'
@@ -30,6 +32,7 @@ export function inProcess(options: InProcessOptions): UnitExecutor {
       const { kind } = task.unit
       // The others have all memory for themselves.
       if (!runModels.has(kind)) await options.models?.release()
+      await makeFolder(task.folder)
       return yield* units[kind](task, options)
     },
   }
@@ -68,4 +71,5 @@ const units: Readonly<Record<UnitKind, RunUnit>> = {
   'reference-part': runReferencePart,
   measure: runMeasure,
   'measure-part': runMeasurePart,
+  fetch: runFetch,
 }

@@ -73,7 +73,7 @@ export async function* runGraph(
   const run = async (step: Step, unit: Unit, key: string): Promise<void> => {
     try {
       const startedAt = performance.now()
-      const folder = await work.begin(step.kind, key)
+      const folder = work.folderOf(step.kind, key)
       const task = { unit, key, inputs: inputsOf(step, graph, done), folder }
       const made = await finish(executor.run(task), (progress) => say({ event: 'progress', step, progress }))
       const seconds = (performance.now() - startedAt) / 1000

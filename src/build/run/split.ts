@@ -1,11 +1,10 @@
 import { join } from 'node:path'
-import pLimit from 'p-limit'
-import { newChannel } from '../../collections/index.js'
-import type { Progress, WithProgress } from '../../progress/index.js'
+import type { WithProgress } from '../../progress/index.js'
 import { unitKey } from '../graph/digest.js'
 import type { Unit, UnitKind } from '../graph/step.js'
 import type { StepRecord, WorkFolder } from '../work/work-folder.js'
-import type { UnitExecutor, UnitPart, UnitResult, UnitTask } from './executor.js'
+import type { UnitExecutor, UnitPart, UnitTask } from './executor.js'
+import { type PartTask, runParts } from './parts.js'
 import { groupsOfCalibrate } from './units/calibrate-unit.js'
 import { groupsOfMeasure, groupsOfReference } from './units/measure-units.js'
 import { partsOf } from './units/output-unit.js'
@@ -19,6 +18,8 @@ export interface PartSizes {
   readonly partTensors?: number
   /** Batches of 2048 tokens that logits are made of, or compared, by one unit; by default 2 to 16, by the size of the model. */
   readonly partBatches?: number
+  /** Bytes of a file of a hub that is fetched by a unit of its own, at least; by default 64 MiB. */
+  readonly fetchBytes?: number
 }
 
 /** A part that a unit is to be divided into. */
@@ -82,51 +83,7 @@ export function splitting(executor: UnitExecutor, work: WorkFolder, sizes: PartS
   }
 }
 
-type PartTask = Omit<UnitTask, 'folder'>
-
 function partTask({ unit, inputs }: UnitTask, { kind, first, end, options }: WantedPart): PartTask {
   const part: Unit = { ...unit, kind, options: { ...unit.options, ...options, first, end } }
   return { unit: part, key: unitKey(part), inputs }
-}
-
-/** Runs parts, as many at a time as the executor takes. @returns their records, in the same order. */
-async function* runParts(parts: readonly PartTask[], executor: UnitExecutor, work: WorkFolder): WithProgress<StepRecord[]> {
-  const events = newChannel<Progress | undefined>()
-  let done = 0
-  const limit = pLimit(executor.capacity)
-  const runOne = async (part: PartTask): Promise<StepRecord> => {
-    const known = await work.find(part.unit.kind, part.key)
-    const record = known ?? (await runAndKeep(part, executor, work, (progress) => events.put(progress)))
-    done += 1
-    events.put({ stage: 'parts', done, total: parts.length, unit: 'steps' })
-    return record
-  }
-  const records = Promise.all(parts.map((part) => limit(() => runOne(part))))
-  const end = (): void => {
-    limit.clearQueue()
-    events.put(undefined)
-  }
-  records.then(end, end)
-  for (let progress = await events.take(); progress !== undefined; progress = await events.take()) yield progress
-  return await records
-}
-
-async function runAndKeep(
-  { unit, key, inputs }: PartTask,
-  executor: UnitExecutor,
-  work: WorkFolder,
-  say: (progress: Progress) => void,
-): Promise<StepRecord> {
-  const startedAt = performance.now()
-  const stream = executor.run({ unit, key, inputs, folder: await work.begin(unit.kind, key) })
-  for (;;) {
-    const next: IteratorResult<Progress, UnitResult> = await stream.next()
-    if (next.done !== true) {
-      // Progress of single parts says nothing of the whole; what is to be said once is.
-      if (next.value.notice !== undefined) say(next.value)
-      continue
-    }
-    const seconds = (performance.now() - startedAt) / 1000
-    return next.value.record ?? (await work.commit(unit, key, { ...next.value, seconds }))
-  }
 }

@@ -13,6 +13,8 @@ const notedBytes = 2 ** 26
 export interface Digests {
   /** @throws MqError FILE_MISSING, FILE_UNREADABLE, INTERRUPTED. */
   of(path: string, signal?: AbortSignal): Promise<{ readonly sha256: string; readonly sizeBytes: number }>
+  /** Notes the digest of a file that was hashed just now, by another. */
+  note(path: string, sha256: string): Promise<void>
   /** Writes what is known. Without it only digests of large files are kept. */
   keep(): Promise<void>
 }
@@ -29,6 +31,13 @@ export async function openDigests(file: string, isKept: boolean): Promise<Digest
   }
   return {
     keep,
+    async note(path, sha256) {
+      const place = resolve(path)
+      const stamp = await stampOf(place)
+      if (stamp === undefined) return
+      known.set(place, { stamp, sha256 })
+      changed = true
+    },
     async of(path, signal) {
       const place = resolve(path)
       const stamp = await stampOf(place)

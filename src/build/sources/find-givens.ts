@@ -15,6 +15,8 @@ export interface FindOptions {
   readonly digests: Digests
   /** Takes hf: names as they are, without pulling them: their digests stay unknown. For a dry run. */
   readonly withoutPulling?: true
+  /** Brings a model of a hub to a path that all machines see; by default it is pulled into the cache of this one. @param name without `hf:`. */
+  readonly pull?: ((name: string) => WithProgress<string>) | undefined
   readonly signal?: AbortSignal
 }
 
@@ -77,7 +79,7 @@ async function* findModel(name: string, { registry }: ModelSpec, options: FindOp
   return isFolder ? { kind: 'checkpoint', path, ...shared } : { kind: 'gguf', path: first, ...shared }
 }
 
-async function* localPath(name: string, registry: string | undefined, { signal }: FindOptions): WithProgress<string> {
+async function* localPath(name: string, registry: string | undefined, { pull, signal }: FindOptions): WithProgress<string> {
   const [, kind = '', rest = ''] = /^(hf|registry):(.+)$/i.exec(name) ?? []
   if (kind === '') return name
   if (kind.toLowerCase() === 'registry') {
@@ -86,6 +88,7 @@ async function* localPath(name: string, registry: string | undefined, { signal }
     if (found === undefined) throw MqError.of('MODEL_NOT_FOUND', { name: rest, registry: folder })
     return found
   }
+  if (pull !== undefined) return yield* pull(rest)
   const { pullModel } = await import('../../hub/index.js')
   const { path } = yield* pullModel(rest, { signal })
   return path

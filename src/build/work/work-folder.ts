@@ -42,8 +42,8 @@ export interface Made {
 /** Results of steps, by the digests of their units, in a folder. */
 export interface WorkFolder {
   readonly path: string
-  /** The folder of a unit's files, which a run that was cut off goes on with. It is made where `begin` is called. */
-  begin(kind: UnitKind, key: string): Promise<string>
+  /** The folder of a unit's files, which a run that was cut off goes on with. Who computes the unit there makes it. */
+  folderOf(kind: UnitKind, key: string): string
   /** The record of a unit that is done: all of its files are there, each with its size. */
   find(kind: UnitKind, key: string): Promise<StepRecord | undefined>
   /** Flushes files to the disk, then writes the record: from then on the unit is done, whatever happens. */
@@ -63,7 +63,7 @@ export interface WorkFolder {
 
 const recordName = 'step.json'
 
-/** A work folder. Nothing is made until something is begun. */
+/** A work folder. Nothing is made until a result is. */
 export function workFolder(path: string): WorkFolder {
   const steps = join(path, 'steps')
   // Few enough characters for a path, and far too many for two units to meet.
@@ -71,13 +71,13 @@ export function workFolder(path: string): WorkFolder {
   const attemptOf = (kind: UnitKind, key: string, attempt: string): string => `${folderOf(kind, key)}.${attempt}`
   return {
     path,
-    begin: (kind, key) => make(folderOf(kind, key)),
+    folderOf,
     find: (kind, key) => readRecord(folderOf(kind, key), key),
     commit: (unit, key, made) => writeRecord(folderOf(unit.kind, key), unit, key, made),
     async beginAttempt(kind, key, attempt) {
       const folder = attemptOf(kind, key, attempt)
       await rm(folder, { recursive: true, force: true })
-      return make(folder)
+      return makeFolder(folder)
     },
     commitAttempt: (unit, key, attempt, made) => writeRecord(attemptOf(unit.kind, key, attempt), unit, key, made),
     async publishAttempt(kind, key, attempt) {
@@ -126,15 +126,13 @@ export async function checkResult({ folder, files }: StepRecord, signal?: AbortS
   }
 }
 
-async function make(folder: string): Promise<string> {
-  for (let tries = 0; ; tries++) {
-    try {
-      await mkdir(folder, { recursive: true })
-      return folder
-    } catch (error) {
-      // A worker that publishes its result removed the folder just after mkdir had found it there.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || tries >= 9) throw MqError.from(error, folder)
-    }
+/** Makes a folder, and those around it. @throws MqError FILE_UNWRITABLE, DISK_FULL. */
+export async function makeFolder(folder: string): Promise<string> {
+  try {
+    await mkdir(folder, { recursive: true })
+    return folder
+  } catch (error) {
+    throw MqError.from(error, folder)
   }
 }
 

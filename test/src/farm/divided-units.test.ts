@@ -122,7 +122,7 @@ async function runAll(executorOf: (place: WorkFolder) => UnitExecutor): Promise<
       inputs: Object.fromEntries(Object.entries(inputs).map(([role, { path }]) => [role, path])),
     }
     const key = unitKey(unit)
-    const made = await finish(executor.run({ unit, key, inputs, folder: await place.begin(kind, key) }))
+    const made = await finish(executor.run({ unit, key, inputs, folder: place.folderOf(kind, key) }))
     return made.record ?? (await place.commit(unit, key, { ...made, seconds: 0 }))
   }
   const at = (path: string): UnitInput => ({ path, folder: path })
