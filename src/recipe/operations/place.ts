@@ -1,6 +1,8 @@
 import { fillParts, type Operation } from '../operation.js'
 import type { Recipe, Shape } from '../recipe.js'
+import { runsOf, runsWithin } from '../runs.js'
 import { elementCount, rowLength, showShape } from '../shape.js'
+import { fillSpread, spreadOf } from '../spread.js'
 
 /** Entries of dimension `axis` at other places of a dimension of another size; zeros where none comes to stand. */
 export interface PlaceRecipe {
@@ -37,23 +39,17 @@ export function place(input: Recipe, axis: number, runs: readonly number[], size
   return { op: 'place', input, axis, runs, shape: input.shape.with(axis, size) }
 }
 
-function* runsOf(runs: readonly number[]): Generator<{ readonly from: number; readonly to: number; readonly count: number }> {
-  for (let at = 0; at < runs.length; at += 3) {
-    yield { from: runs[at] as number, to: runs[at + 1] as number, count: runs[at + 2] as number }
-  }
-}
-
 /** So many runs of rows are read one by one. */
 const fewRuns = 4
 
 /** So many values are copied faster by a loop than by a call. */
 const shortRun = 32
 
-function placeRow(values: Float32Array, start: number, target: Float32Array, targetStart: number, runs: readonly number[]): void {
-  for (let at = 0; at < runs.length; at += 3) {
-    const [from, to, count] = [start + (runs[at] as number), targetStart + (runs[at + 1] as number), runs[at + 2] as number]
-    if (count > shortRun) target.set(values.subarray(from, from + count), to)
-    else for (let i = 0; i < count; i++) target[to + i] = values[from + i] as number
+function placeRow(values: Float32Array, source: number, target: Float32Array, start: number, runs: readonly number[]): void {
+  for (const { from, to, count } of runsOf(runs)) {
+    const [first, at] = [source + from, start + to]
+    if (count > shortRun) target.set(values.subarray(first, first + count), at)
+    else for (let i = 0; i < count; i++) target[at + i] = values[first + i] as number
   }
 }
 
@@ -62,8 +58,17 @@ export const placeOperation: Operation<PlaceRecipe> = {
   source: () => undefined,
   // A zero is a value of every type that numbers are read from.
   lossless: true,
-  rowStep: ({ input }, stepOf) => stepOf(input),
-  async fill(node, start, target, { fill, buffers }) {
+  rowStep({ input, axis, shape }, stepOf) {
+    const step = stepOf(input)
+    if (axis === shape.length - 1) return step
+    // Entries are spread evenly, so that a step of the input takes up as much more of the result.
+    const wider = (step * (shape[axis] as number)) / (input.shape[axis] as number)
+    return Number.isInteger(wider) ? wider : step
+  },
+  async fill(node, start, target, evaluation) {
+    const spread = spreadOf(node)
+    if (spread !== undefined) return fillSpread(spread, start, target, evaluation.fill)
+    const { fill, buffers } = evaluation
     const { input, axis, runs, shape } = node
     target.fill(0)
     const length = rowLength(node)
@@ -79,16 +84,7 @@ export const placeOperation: Operation<PlaceRecipe> = {
     const inner = elementCount(shape.slice(axis + 1, -1))
     const inputRows = (input.shape[axis] as number) * inner
     await fillParts(start, (shape[axis] as number) * inner, length, target, async (part, row, rows) => {
-      const end = row + rows.length / length
-      const wanted = [...runsOf(runs)].flatMap(({ from, to, count }) => {
-        const first = Math.max(row, to * inner)
-        const last = Math.min(end, (to + count) * inner)
-        return first < last ? [{ from: from * inner + (first - to * inner), to: first - row, count: last - first }] : []
-      })
-      const [lowest, highest] = [
-        Math.min(...wanted.map(({ from }) => from)),
-        Math.max(...wanted.map(({ from, count }) => from + count)),
-      ]
+      const wanted = [...runsOf(runsWithin(runs, inner, row, row + rows.length / length))]
       if (wanted.length <= fewRuns) {
         for (const { from, to, count } of wanted) {
           await fill(input, part * inputRows + from, rows.subarray(to * length, (to + count) * length))
@@ -96,6 +92,10 @@ export const placeOperation: Operation<PlaceRecipe> = {
         return
       }
       // One read of all rows, which are then put into their places.
+      const [lowest, highest] = [
+        Math.min(...wanted.map(({ from }) => from)),
+        Math.max(...wanted.map(({ from, count }) => from + count)),
+      ]
       const values = buffers.floats((highest - lowest) * length)
       await fill(input, part * inputRows + lowest, values)
       for (const { from, to, count } of wanted) {

@@ -330,6 +330,42 @@ describe('evaluateRows', () => {
     )
   })
 
+  it('gives any range of rows of dimensions that are spread, and drawn together again', async () => {
+    const growth = fc.tuple(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 0, max: 5 }))
+    /** Entries in order with zeros evenly between them, or those entries alone. */
+    const resized = (input: Recipe, axis: number, [narrow, more]: [number, number], back: boolean): Recipe => {
+      const runs = Array.from({ length: narrow }, (_, at) => [at, Math.floor((at * (narrow + more)) / narrow), 1])
+      return back
+        ? place(input, axis, runs.map(([from = 0, to = 0, count = 0]) => [to, from, count]).flat(), narrow)
+        : place(input, axis, runs.flat(), narrow + more)
+    }
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 3 }),
+        growth,
+        growth,
+        fc.boolean(),
+        fc.nat(),
+        fc.nat(),
+        async (matrices, rows, columns, back, a, b) => {
+          const sizes = [rows, columns].map(([narrow, more]) => (back ? narrow + more : narrow))
+          const recipe = resized(resized(leaf([matrices, ...sizes], 3), 1, rows, back), 2, columns, back)
+          const start = a % (rowCount(recipe) + 1)
+          const end = start + (b % (rowCount(recipe) - start + 1))
+          const values = await evaluateRows(recipe, start, end, countingFile(10_000).read, noCodec)
+          const length = rowLength(recipe)
+          expect([...values]).toEqual(expectedValues(recipe).slice(start * length, end * length))
+        },
+      ),
+    )
+  })
+
+  it('reads whole matrices of a spread dimension where its input is read so', () => {
+    const spread = (input: Recipe): Recipe => place(input, 1, [0, 0, 15, 15, 16, 15, 30, 32, 15], 48)
+    expect(preferredRowStep(spread(transpose(leaf([2, 8, 45], 0))))).toBe(48)
+    expect(preferredRowStep(spread(leaf([2, 45, 8], 0)))).toBe(1)
+  })
+
   it('computes the exponential to the bit that torch does', async () => {
     // torch 2.14: x = torch.linspace(-3, 3, 8), -torch.exp(x)
     const x = [
