@@ -7,6 +7,7 @@ import { kernelNames, loadKernels } from './load-kernels.js'
 import { type OutputForm, sumOutputs } from './output-error.js'
 import type { ProductKernel } from './products.js'
 import { type GgmlTypeName, ggmlBytes, ggmlType } from './types.js'
+import { packRows, unpackRows } from './zero-rows.js'
 
 /** Elements that cross into the kernels' memory in one call; it bounds that memory. */
 const elementsPerCall = 1 << 20
@@ -185,12 +186,12 @@ export async function openCodec(wasm?: Uint8Array): Promise<Codec> {
     setEffort(rework === undefined ? efforts.indexOf(effort) : -1)
     const blocks = target ?? new Uint8Array(rowBytes * rowCount)
     for (let row = 0; row < rowCount; row += rowsPerCall) {
-      const count = Math.min(rowsPerCall, rowCount - row)
-      new Float32Array(memory.buffer, sourceAt, count * rowLength).set(rows.subarray(row * rowLength, (row + count) * rowLength))
+      const part = rows.subarray(row * rowLength, Math.min(rowCount, row + rowsPerCall) * rowLength)
+      const { count, indices } = packRows(part, rowLength, new Float32Array(memory.buffer, sourceAt, part.length))
       see?.(largestMagnitude(sourceAt, count * rowLength))
       run(sourceAt, targetAt, count, rowLength, importance === undefined ? 0 : importanceAt)
       rework?.run(sourceAt, targetAt, count, reworkAt)
-      blocks.set(new Uint8Array(memory.buffer, targetAt, count * rowBytes), row * rowBytes)
+      unpackRows(new Uint8Array(memory.buffer, targetAt, count * rowBytes), rowBytes, indices, blocks.subarray(row * rowBytes))
     }
     return blocks
   }
