@@ -67,7 +67,8 @@ export async function benchOss(folder: string, sizes: OssSizes, bits: number, th
 export async function writeOss(parent: string, { hidden, experts, layers }: OssSizes): Promise<string> {
   const cases = repositoryPath('bench/coverage/checkpoints/cases/gpt-oss-bf16')
   const config = JSON.parse(await readFile(join(cases, 'config.json'), 'utf8')) as Record<string, unknown>
-  const [heads, keyValueHeads, headLength] = [hidden / 45, hidden / 360, 64]
+  const keyValueHeads = Math.floor(hidden / 360)
+  const [heads, headLength] = [8 * keyValueHeads, 64]
   const layer = `model.layers.{0-${layers - 1}}`
   const tensors = `
     model.embed_tokens.weight ${String(config['vocab_size'])} ${hidden}

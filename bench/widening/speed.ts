@@ -13,8 +13,13 @@ export interface WideningSpeed {
   readonly type: string
   /** Elements of the wide model over those of the model. */
   readonly elements: number
-  /** CPU seconds of quantizing the model as it is over those of the wide one, which has the same weights; the least of the rounds. */
+  /**
+   * CPU seconds of quantizing the model as it is, where rows that do not fit have fallback types, over those of the wide one, which has the same
+   * weights; the least of the rounds.
+   */
   readonly quantizing: number
+  /** The same of a model that has the wide one's sizes by itself, for each weight: in the same types. */
+  readonly sameTypes: number
   /** Tokens a second of the wide file over those of the narrow file, as llama-bench has them; undefined where it is not there. */
   readonly prompt?: number | undefined
   readonly generation?: number | undefined
@@ -27,11 +32,14 @@ export interface WideningSpeed {
 export async function benchSpeed(folder: string, sizes: OssSizes, type: string, rounds: number): Promise<WideningSpeed> {
   const narrow = await makeBlueprint(await writeOss(folder, sizes), { pre: ossPre })
   const wide = widen(narrow, usefulChanges(narrow))
-  const forms = { narrow, wide } as const
-  const seconds: Record<keyof typeof forms, number[]> = { narrow: [], wide: [] }
+  const hidden = Number(wide.metadata.get('gpt-oss.embedding_length')?.value)
+  const whole = await makeBlueprint(await writeOss(join(folder, 'whole'), { ...sizes, hidden }), { pre: ossPre })
+  const forms = { narrow, wide, whole } as const
+  const seconds: Record<keyof typeof forms, number[]> = { narrow: [], wide: [], whole: [] }
   const tokens: Record<keyof typeof forms, { prompt: number[]; generation: number[] }> = {
     narrow: { prompt: [], generation: [] },
     wide: { prompt: [], generation: [] },
+    whole: { prompt: [], generation: [] },
   }
   const hasBench = foreign.available && foreign.has('llama-bench')
   for (let round = 0; round < rounds; round++) {
@@ -42,7 +50,7 @@ export async function benchSpeed(folder: string, sizes: OssSizes, type: string, 
       await finish(quantize({ blueprint: model, plan, output: path, threads: 1, force: true }))
       const { user, system } = process.cpuUsage(before)
       seconds[name].push((user + system) / 1e6)
-      if (hasBench) {
+      if (hasBench && name !== 'whole') {
         const { prompt, generation } = await llamaBench(path)
         tokens[name].prompt.push(prompt)
         tokens[name].generation.push(generation)
@@ -54,6 +62,7 @@ export async function benchSpeed(folder: string, sizes: OssSizes, type: string, 
     type,
     elements: elementsOf(wide) / elementsOf(narrow),
     quantizing: Math.min(...seconds.narrow) / Math.min(...seconds.wide),
+    sameTypes: Math.min(...seconds.whole) / elementsOf(whole) / (Math.min(...seconds.wide) / elementsOf(narrow)),
     ...(hasBench && {
       prompt: ratio(tokens.wide.prompt, tokens.narrow.prompt),
       generation: ratio(tokens.wide.generation, tokens.narrow.generation),
