@@ -66,7 +66,11 @@ export const exaone4: Family = {
       tie_word_embeddings: false,
     },
     derived: headLength,
-    supported: windows,
+    supported: {
+      ...windows,
+      // llama.cpp uses windows, and rotates within them alone, where there are so many layers, and nowhere else.
+      sliding_window: (_, { fields }) => fields['num_hidden_layers'] === 64 || allFull(fields['layer_types']),
+    },
     ropeKinds: ['llama3'],
   },
   keys: windowedKeys,

@@ -7,8 +7,14 @@ import { normalQuantile } from '../normal-quantile.js'
 import { perLayerInputTensors, perLayerRoles, perLayerTensors } from '../per-layer-inputs.js'
 import { blocks, joined, linear, norm, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
-import { windowFlags } from '../windows.js'
+import { windowFlags, windowPattern } from '../windows.js'
 import { withoutPrefix } from './gemma.js'
+
+/**
+ * What llama.cpp takes for granted, whatever the file says: the first layers whose feed-forward block keeps its largest values only, and the
+ * share that it leaves out; the first layers that have keys and values of their own. Source: src/models/gemma3n.cpp of llama.cpp.
+ */
+const runtime = { sparseLayers: 10, sparsity: 0.95, layersWithKeys: 20 }
 
 /** Gemma 3n: inputs of their own for each layer, alternating updates of four streams (AltUp), learned low-rank residuals (LAuReL). */
 export const gemma3n: Family = {
@@ -35,9 +41,17 @@ export const gemma3n: Family = {
       vocab_size_per_layer_input: 262_144,
     },
     supported: {
+      activation_sparsity_pattern: (value) =>
+        Array.isArray(value) && value.every((share, layer) => share === (layer < runtime.sparseLayers ? runtime.sparsity : 0)),
+      altup_active_idx: [0],
       altup_correct_scale: [true],
       altup_num_inputs: [4],
       hidden_activation: ['gelu_pytorch_tanh', 'gelu_new', 'gelu_fast'],
+      hidden_size_per_layer_input: [256],
+      laurel_rank: [64],
+      layer_types: windowPattern(5),
+      num_kv_shared_layers: (value, { fields }) =>
+        value === Math.max(0, Number(fields['num_hidden_layers']) - runtime.layersWithKeys),
       query_pre_attn_scalar: (value, { fields }) => value === fields['head_dim'],
     },
     ignored: [
@@ -53,7 +67,7 @@ export const gemma3n: Family = {
   keys: (config) => {
     const layers = config.get(count, 'num_hidden_layers')
     const types = config.get(listOf(word), 'layer_types')
-    const sparsity = config.find(listOf(finite), 'activation_sparsity_pattern') ?? Array<number>(layers).fill(0)
+    const sparsity = config.find(listOf(finite), 'activation_sparsity_pattern') ?? sparsityOf(layers)
     return [
       ...baseKeys(config),
       ...floatKey(config, 'final_logit_softcapping', 'final_logit_softcapping'),
@@ -118,6 +132,12 @@ function widthsOf(config: ModelConfig): readonly number[] {
 }
 
 /** A share of each layer's activations is set to zero: those below so many deviations above their mean. */
+/** What transformers takes where config.json is silent. */
+function sparsityOf(layers: number): number[] {
+  const sparse = layers > runtime.sparseLayers ? runtime.sparseLayers : 0
+  return Array.from({ length: layers }, (_, layer) => (layer < sparse ? runtime.sparsity : 0))
+}
+
 function sparsityScales(shares: readonly number[]): Entry {
   const value = shares.map((share) => Math.fround(normalQuantile(Math.fround(share))))
   return ['activation_sparsity_scale', { type: 'array', elementType: 'float32', value }]

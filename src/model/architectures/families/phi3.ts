@@ -61,6 +61,9 @@ export const phimoe: Family = {
       ...fields.supported,
       attention_bias: [true],
       lm_head_bias: [true],
+      router_jitter_noise: (value) =>
+        value === 0 ||
+        'The model chooses and weights its experts by SparseMixer (router_jitter_noise), and llama.cpp by a softmax: outputs differ.',
       'rope.short_mscale': () => true,
       'rope.long_mscale': (value, { rope }) =>
         value === rope['short_mscale'] ||

@@ -115,6 +115,9 @@ describe('a field that changes the computation', () => {
     ['llada-moe', { routed_scaling_factor: 2.5 }, 'routed_scaling_factor is 2.5'],
     ['ernie4.5-moe', { moe_norm_min: 0.5 }, 'moe_norm_min is 0.5'],
     ['flan-t5', { scale_decoder_outputs: true }, 'scale_decoder_outputs is true'],
+    ['gemma3n', { activation_sparsity_pattern: [0.95, 0.95, 0, 0, 0] }, 'activation_sparsity_pattern is'],
+    ['gemma3n', { num_kv_shared_layers: 2 }, 'num_kv_shared_layers is 2'],
+    ['exaone4', { num_hidden_layers: 2, layer_types: ['sliding_attention', 'sliding_attention'] }, 'sliding_window is 4096'],
   ])('is refused by the family that llama.cpp does not compute it for: %s %j', async (name, change, problem) => {
     await expect(changedSpec(name, change)).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
@@ -126,6 +129,7 @@ describe('a field that changes the computation', () => {
   it.each<[string, Change, string]>([
     ['qwen2', { dual_chunk_attention_config: { chunk_size: 77 } }, 'only up to 77 tokens'],
     ['phi3', { sliding_window: 77 }, 'only up to 77 tokens'],
+    ['phimoe', { router_jitter_noise: 0.01 }, 'weights its experts by SparseMixer'],
     ['deepseek-v2', { n_group: 2, topk_group: 1, topk_method: 'group_limited_greedy' }, 'chooses groups of experts by the sum'],
     [
       'qwen2',
