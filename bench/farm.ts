@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, connect as openSocket, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,6 +12,7 @@ import { mqEntry } from './pipeline.js'
 import { cpuSecondsOfTree, runWatched } from './process-tree.js'
 import { uniforms } from './random.js'
 import { type RunningRedis, redisServer, runRedis } from './redis.js'
+import { writeSynthetic } from './synthetic-checkpoint.js'
 
 /** What is done to a farm while it builds. */
 export const faults = ['none', 'worker-killed', 'broker-restarted', 'broker-forgot', 'network-cut'] as const
@@ -39,8 +40,8 @@ export interface FarmMeasurement {
 const maxTimes = 3
 
 export interface FarmBenchOptions {
-  /** A build file. */
-  readonly file: string
+  /** A build file; or the size in bytes of a synthetic checkpoint, of which two outputs are made. */
+  readonly file: string | number
   /** Numbers of workers, each with `threads` threads, for the runs without faults. */
   readonly workers: readonly number[]
   readonly threads: number
@@ -52,17 +53,18 @@ export interface FarmBenchOptions {
 
 /**
  * Builds a file alone and on farms of a Redis server and worker processes on this machine, undisturbed and with faults at random moments, and
- * compares the bytes of all outputs. Each worker is in a network namespace of its own, where that is allowed, and a cut takes its link down;
- * elsewhere a relay stands still. Linux, with redis-server among the foreign programs.
+ * compares the bytes of all outputs. The build and each worker are in network namespaces of their own, where that is allowed, and a cut takes
+ * all links down; elsewhere a relay stands still. Linux, with redis-server among the foreign programs.
  */
 export async function benchFarm(options: FarmBenchOptions, say: (text: string) => void): Promise<FarmMeasurement> {
   if (!redisServer.available) throw new Error('There is no redis-server: .ci/foreign-root installs it.')
-  const { file, workers, threads, runs, faultWorkers, seed } = options
+  const { workers, threads, runs, faultWorkers, seed } = options
   const folder = await mkdtemp(join(tmpdir(), 'mq-bench-farm-'))
   const env = { ...process.env, NODE_ENV: 'production', MQ_REGISTRY: join(folder, 'registry') }
-  const build = [mqEntry(), 'build', file]
   const next = uniforms(seed)
   try {
+    const file = typeof options.file === 'string' ? options.file : await syntheticBuild(folder, options.file)
+    const build = [mqEntry(), 'build', file]
     const alone = await runWatched(process.execPath, [...build, '--work', join(folder, 'alone'), '--threads', `${threads}`], {
       env,
     })
@@ -76,7 +78,7 @@ export async function benchFarm(options: FarmBenchOptions, say: (text: string) =
     for (const [index, { count, fault }] of plan.entries()) {
       const work = join(folder, `farm${index}`)
       await using farm = await startFarm({ count, threads, env, remembers: fault === 'broker-restarted' })
-      const started = spawn(process.execPath, [...build, '--work', work, '--queue', farm.url], { env, stdio: 'ignore' })
+      const started = farm.start([...build, '--work', work, '--queue'])
       const ended = once(started, 'exit')
       const startedAt = performance.now()
       let times = 0
@@ -105,6 +107,16 @@ export async function benchFarm(options: FarmBenchOptions, say: (text: string) =
   }
 }
 
+/** Writes a checkpoint of so many bytes, and a build of two outputs by an importance matrix. @returns the path of the build file. */
+async function syntheticBuild(folder: string, bytes: number): Promise<string> {
+  const { imatrix } = await writeSynthetic(join(folder, 'model'), bytes)
+  const file = join(folder, 'build.yaml')
+  const outputs = '{ Q4_K_M: { preset: Q4_K_M }, small: { bits: 3.5 } }'
+  const model = `{ source: model, calibration: { file: ${imatrix} }, outputs: ${outputs} }`
+  await writeFile(file, `models: { synthetic: ${model} }\n`)
+  return file
+}
+
 /** A run as a line of a table. */
 export function farmLine({ workers, fault, times, identical, wallSeconds, cpuSeconds }: FarmRun): string {
   const seconds = [wallSeconds, cpuSeconds].map((value) => `${value.toFixed(1)} s`.padStart(9))
@@ -114,7 +126,8 @@ export function farmLine({ workers, fault, times, identical, wallSeconds, cpuSec
 }
 
 interface RunningFarm extends AsyncDisposable {
-  readonly url: string
+  /** Starts the build. @param args of Node; the address of the queue is added. */
+  start(args: readonly string[]): ChildProcess
   /** Of the workers that live. */
   cpuSeconds(): number
   disturb(fault: Fault, chance: number): Promise<void>
@@ -132,15 +145,16 @@ async function startFarm({
   readonly remembers: boolean
 }): Promise<RunningFarm> {
   const redis = await runRedis({ remembers })
-  const places = Array.from({ length: count }, (_, index) => makeNetworkNamespace(index))
+  // The last is that of the build.
+  const places = Array.from({ length: count + 1 }, (_, index) => makeNetworkNamespace(index))
   const cable = await layCable(redis)
-  const start = (index: number): ChildProcess => {
+  const startIn = (index: number, args: readonly string[]): ChildProcess => {
     const place = places[index]
     const queue = `redis://${place?.host ?? '127.0.0.1'}:${cable.port}`
-    const worker = [mqEntry(), 'worker', '--queue', queue, '--threads', `${threads}`]
-    if (place === undefined) return spawn(process.execPath, worker, { env, stdio: 'ignore' })
-    return spawn(place.enter[0], [...place.enter.slice(1), process.execPath, ...worker], { env, stdio: 'ignore' })
+    if (place === undefined) return spawn(process.execPath, [...args, queue], { env, stdio: 'ignore' })
+    return spawn(place.enter[0], [...place.enter.slice(1), process.execPath, ...args, queue], { env, stdio: 'ignore' })
   }
+  const start = (index: number): ChildProcess => startIn(index, [mqEntry(), 'worker', '--threads', `${threads}`, '--queue'])
   const workers = Array.from({ length: count }, (_, index) => start(index))
   const kill = async (worker: ChildProcess | undefined): Promise<void> => {
     if (worker === undefined || worker.exitCode !== null) return
@@ -154,7 +168,7 @@ async function startFarm({
     else await Promise.all(links.map((link) => link.cut(forMs)))
   }
   return {
-    url: redis.url,
+    start: (args) => startIn(count, args),
     cpuSeconds: () => workers.reduce((sum, { pid = 0 }) => sum + cpuSecondsOfTree(pid), 0),
     async disturb(fault, chance) {
       if (fault === 'worker-killed') {

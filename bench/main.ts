@@ -176,6 +176,7 @@ async function farm(args: string[]): Promise<void> {
   const options = {
     json: { type: 'boolean' },
     file: { type: 'string', default: 'samples/build.yaml' },
+    synthetic: { type: 'string' },
     workers: { type: 'string', default: '1,2' },
     threads: { type: 'string', default: '2' },
     runs: { type: 'string', default: '1' },
@@ -185,7 +186,7 @@ async function farm(args: string[]): Promise<void> {
   const { values } = parseArgs({ args, options })
   const found = await benchFarm(
     {
-      file: values.file,
+      file: values.synthetic === undefined ? values.file : sizeOf('synthetic', values.synthetic),
       workers: values.workers.split(',').map((text) => positiveOf('workers', text)),
       threads: positiveOf('threads', values.threads),
       runs: Number(values.runs),
