@@ -91,7 +91,7 @@ export interface AssembledParts {
 }
 
 /**
- * Puts an output together from all of its parts, each read against its digest, and removes them: the bytes of quantize.
+ * Puts an output together from all of its parts, each read once and checked against its digest, and removes them: the bytes of quantize.
  * @param options those that the parts were made with. @param of how many there are.
  * @throws MqError PARTS_UNUSABLE with all parts that are missing, were made with other options or have changed; OUTPUT_EXISTS, DISK_FULL,
  *   FILE_UNWRITABLE, OUTPUT_BUSY, INTERRUPTED.
@@ -109,17 +109,24 @@ export async function* assembleParts(options: QuantizeOptions, of: number): With
       path: partPath(output, { number: index + 1, of }),
     }))
     const problems = new Map<string, number[]>()
+    const expected: string[] = []
     for (const { number, path } of parts) {
-      yield { stage: 'check', done: number - 1, total: of, unit: 'files' }
-      const problem = await problemOf(path, identity, signal)
-      if (problem !== undefined) problems.set(problem, [...(problems.get(problem) ?? []), number])
+      const found = await checkRecord(path, identity)
+      if ('problem' in found) addTo(problems, found.problem, number)
+      else expected[number - 1] = found.sha256
     }
-    const [first] = problems
-    if (first !== undefined) {
-      const problem = [...problems].map(([what, numbers]) => `${numbers.join(', ')} ${what}`).join('; ')
-      throw MqError.of('PARTS_UNUSABLE', { path: output, of, problem, first: first[1][0] ?? 1 })
+    if (problems.size > 0) {
+      // Of the others, too, is told which cannot be used.
+      for (const [index, sha256] of expected.entries()) {
+        yield { stage: 'check', done: index, total: of, unit: 'files' }
+        const { path = '' } = parts[index] ?? {}
+        if (sha256 !== undefined && (await hashFile(path, signal)).sha256 !== sha256) addTo(problems, changedProblem, index + 1)
+      }
+      throw unusable(output, of, problems)
     }
-    const { notes } = yield* assembleRanges(options, parts)
+    const refuse = (changed: readonly number[]): MqError =>
+      unusable(output, of, new Map([[changedProblem, changed.map((index) => index + 1)]]))
+    const { notes } = yield* assembleRanges(options, parts, { expected, refuse })
     for (const { path } of parts) for (const name of [path, `${path}.json`]) await rm(name, { force: true })
     const files = layout.parts.map(({ path }) => path)
     const seconds = (performance.now() - startedAt) / 1000
@@ -158,14 +165,25 @@ export function evenRanges(weights: readonly number[], of: number): OutputRange[
   })
 }
 
-/** @returns undefined where a part can be used. */
-async function problemOf(path: string, identity: string, signal: AbortSignal | undefined): Promise<string | undefined> {
+const changedProblem = 'changed since written'
+
+/** @returns the digest that a part must have, or why it cannot be used. */
+async function checkRecord(path: string, identity: string): Promise<{ readonly sha256: string } | { readonly problem: string }> {
   const record = await readRecord(path)
   const size = await sizeOf(path)
-  if (record === undefined || size === undefined) return 'not there, or not whole'
-  if (record.identity !== identity) return 'of another plan, source, calibration or version of mq'
-  const found = size === record.sizeBytes ? await hashFile(path, signal) : undefined
-  return found?.sha256 === record.sha256 ? undefined : 'changed since written'
+  if (record === undefined || size === undefined) return { problem: 'not there, or not whole' }
+  if (record.identity !== identity) return { problem: 'of another plan, source, calibration or version of mq' }
+  return size === record.sizeBytes ? { sha256: record.sha256 } : { problem: changedProblem }
+}
+
+function addTo(problems: Map<string, number[]>, problem: string, part: number): void {
+  problems.set(problem, [...(problems.get(problem) ?? []), part])
+}
+
+function unusable(path: string, of: number, problems: ReadonlyMap<string, readonly number[]>): MqError {
+  const sorted = [...problems].toSorted(([, [a = 0]], [, [b = 0]]) => a - b)
+  const problem = sorted.map(([what, numbers]) => `${numbers.join(', ')} ${what}`).join('; ')
+  return MqError.of('PARTS_UNUSABLE', { path, of, problem, first: sorted[0]?.[1][0] ?? 1 })
 }
 
 async function readRecord(path: string): Promise<PartRecord | undefined> {

@@ -1,3 +1,4 @@
+import { createHash, type Hash } from 'node:crypto'
 import { dirname } from 'node:path'
 import { readFully, writeFully } from '../../formats/file-bytes.js'
 import { FormatError } from '../../formats/format-error.js'
@@ -95,14 +96,24 @@ export async function* quantizeRange(options: QuantizeOptions, { first, end }: O
   }
 }
 
+/** Digests of parts, which are checked while these are copied. */
+export interface PartDigests {
+  /** SHA-256 of each part, in their order. */
+  readonly expected: readonly string[]
+  /** The error for parts with other bytes, by their indices. */
+  refuse(changed: readonly number[]): MqError
+}
+
 /**
- * Puts an output together from all of its parts: the bytes of quantize.
+ * Puts an output together from all of its parts: the bytes of quantize. Each part is read once.
  * @param parts one for each of outputRanges, in their order.
+ * @param digests of the parts; without them bytes are copied as they are.
  * @throws FormatError INPUT_TRUNCATED of a part; MqError DISK_FULL, FILE_UNWRITABLE, INTERRUPTED.
  */
 export async function* assembleRanges(
   options: QuantizeOptions,
   parts: readonly QuantizedRange[],
+  digests?: PartDigests,
 ): WithProgress<{ readonly notes: readonly string[] }> {
   const { output, force = false, signal } = options
   const { blueprint, plan, calibration, importance, layout, feedback } = await settle(options)
@@ -112,13 +123,17 @@ export async function* assembleRanges(
   const tasks = tasksOf(sourceOf({ blueprint, layout, importance, feedback }, target.places))
   const total = plan.dataBytes
   let done = 0
+  const changed: number[] = []
   try {
-    for (const { first, end, path } of parts) {
+    for (const [index, { first, end, path }] of parts.entries()) {
       if (signal?.aborted === true) throw MqError.of('INTERRUPTED', { what: output })
       const own = Array.from({ length: end - first }, () => tasks.next().value as QuantizeTask)
       yield { stage: 'assemble', done, total, unit: 'bytes', item: own[0]?.tensor ?? '' }
-      done += await copyPart(path, own)
+      const hash = digests && createHash('sha256')
+      done += await copyPart(path, own, hash)
+      if (hash !== undefined && hash.digest('hex') !== digests?.expected[index]) changed.push(index)
     }
+    if (digests !== undefined && changed.length > 0) throw digests.refuse(changed)
     await target.finish()
   } catch (error) {
     await target.remove()
@@ -129,8 +144,8 @@ export async function* assembleRanges(
   return { notes: [...zeroNotes(layout, zeros), ...(calibration === undefined ? [] : shareNotes(calibration, all))] }
 }
 
-/** @returns how many bytes were copied. */
-async function copyPart(part: string, tasks: readonly QuantizeTask[]): Promise<number> {
+/** Copies a whole part to its places in the output. @param hash is fed with its bytes. @returns how many they are. */
+async function copyPart(part: string, tasks: readonly QuantizeTask[], hash: Hash | undefined): Promise<number> {
   return withFile(part, 'r', async (from) => {
     let position = 0
     for (const { output, offset, length } of stretches(tasks)) {
@@ -138,6 +153,7 @@ async function copyPart(part: string, tasks: readonly QuantizeTask[]): Promise<n
       const present = await readFully(from, bytes, position)
       if (present !== length)
         throw new FormatError('INPUT_TRUNCATED', { file: part, wanted: position + length, present: position + present })
+      hash?.update(bytes)
       await withFile(output, 'r+', (to) => writeFully(to, bytes, offset))
       position += length
     }

@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Blueprint, makeBlueprint } from '../../../src/model/index.js'
 import { makePlan, type Plan } from '../../../src/plan/index.js'
@@ -59,8 +59,15 @@ test('parts that are missing, of another plan, or changed are refused, all at on
   })
   // A part of another plan is made again.
   expect((await finish(quantizePart(options, { number: 1, of: 4 }))).known).toBe(false)
-  await finish(quantizePart({ ...options, fresh: true }, { number: 3, of: 4 }))
   await finish(quantizePart(options, { number: 4, of: 4 }))
+  // One that was changed is found while it is copied.
+  await expect(finish(assembleParts(options, 4))).rejects.toMatchObject({
+    code: 'PARTS_UNUSABLE',
+    details: { problem: '3 changed since written', first: 3 },
+  })
+  const left = await readdir(dirname(output))
+  expect(left.filter((name) => name === basename(output) || name === `${basename(output)}.partial`)).toEqual([])
+  await finish(quantizePart({ ...options, fresh: true }, { number: 3, of: 4 }))
   expect((await finish(assembleParts(options, 4))).path).toBe(output)
 })
 
