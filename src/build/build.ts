@@ -16,7 +16,7 @@ import type { UnitExecutor } from './run/executor.js'
 import { inProcess } from './run/in-process.js'
 import { runGraph, type StepEvent } from './run/run-graph.js'
 import { openDigests } from './sources/digests.js'
-import { type FetchModelOptions, fetchModel, pruneFetched } from './sources/fetch-model.js'
+import { type FetchModelOptions, fetchModel, pruneFetched, shareFile } from './sources/fetch-model.js'
 import { findGivens } from './sources/find-givens.js'
 import { summaryMarkdown } from './summary/markdown.js'
 import { summaryPage } from './summary/page.js'
@@ -125,9 +125,15 @@ async function* prepare(
   { executor, ...options }: Omit<FetchModelOptions, 'executor' | 'digests'> & { readonly executor: UnitExecutor | undefined },
 ): AsyncGenerator<BuildProgress, { readonly inputs: ReadonlyMap<string, GivenInputs>; readonly graph: Graph }, void> {
   const digests = await openDigests(join(options.work.path, 'digests.json'), true)
-  // The cache of this machine is not seen by others.
-  const pull = executor?.isRemote === true ? (name: string) => fetchModel(name, { ...options, executor, digests }) : undefined
-  const inputs = yield* findGivens(spec, { digests, pull, signal: options.signal })
+  // The cache of this machine, and its package, are not seen by others.
+  const remote =
+    executor?.isRemote === true
+      ? {
+          pull: (name: string) => fetchModel(name, { ...options, executor, digests }),
+          share: (path: string) => shareFile(options.work, path),
+        }
+      : {}
+  const inputs = yield* findGivens(spec, { digests, ...remote, signal: options.signal })
   return { inputs, graph: makeGraph(spec, inputs) }
 }
 

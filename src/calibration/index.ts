@@ -1,3 +1,4 @@
+export { builtInText } from './built-in-text.js'
 export { chunkGroups, groupBatchesOf } from './chunk-groups.js'
 export { embeddingCovariances } from './embedding-inputs.js'
 export { type ImatrixOptions, type ImatrixReport, imatrixText, makeImatrix } from './make-imatrix.js'

@@ -21,11 +21,18 @@ const gateOf = (text: string): string | undefined => {
   }
 }
 
+/** What the calibration text of the package is called; a file of this name is `./package`. */
+export const packageText = 'package'
+
 const texts = {
   kind: 'list',
   single: true,
-  items: { kind: 'text', description: 'A UTF-8 text file.' },
-  description: 'Text files, relative to the build file. Several are calibrated on one after another and merged.',
+  items: {
+    kind: 'text',
+    examples: [packageText, 'data/chats.txt'],
+    description: `A UTF-8 text file, or ${packageText}: the calibration text of mq, 20 kB of many kinds and languages.`,
+  },
+  description: `Text files, relative to the build file, or ${packageText}. Several are calibrated on one after another and merged.`,
 } as const
 
 const calibrationFields = {

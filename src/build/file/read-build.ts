@@ -1,10 +1,11 @@
 import { stat } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { isDocument, LineCounter, parseAllDocuments } from 'yaml'
+import { builtInText } from '../../calibration/index.js'
 import { MqError } from '../../errors/index.js'
 import { readWhole } from '../../files/index.js'
 import { readSize } from '../../terminal/index.js'
-import { buildFields } from './build-fields.js'
+import { buildFields, packageText } from './build-fields.js'
 import type { BuildSpec, FileValue, ModelSpec, ModelValue, OutputSpec } from './build-spec.js'
 import { checkReferences } from './check-references.js'
 import { type Problem, readFields, rootField } from './read-fields.js'
@@ -73,6 +74,7 @@ function syntaxProblem(message: string): string {
 /** A model with the defaults of the top level, its paths from the folder of the file. */
 function modelOf(key: string, model: ModelValue, top: FileValue, folder: string, placeOf: ModelSpec['placeOf']): ModelSpec {
   const at = (path: string): string => (isNamed(path) || isAbsolute(path) ? path : join(folder, path))
+  const textAt = (path: string): string => (path === packageText ? builtInText : at(path))
   const maybeAt = (path: string | undefined): string | undefined => (path === undefined ? undefined : at(path))
   const { calibration = top.calibration, test = top.test, outputs = top.outputs, gates = top.gates, ...rest } = model
   const { publish = top.publish, card = top.card, reference, registry, lora = [], source, ...words } = rest
@@ -83,7 +85,7 @@ function modelOf(key: string, model: ModelValue, top: FileValue, folder: string,
     lora: lora.map(at),
     reference: maybeAt(reference),
     registry: maybeAt(registry),
-    calibration: calibration && { ...calibration, text: calibration.text?.map(at), file: maybeAt(calibration.file) },
+    calibration: calibration && { ...calibration, text: calibration.text?.map(textAt), file: maybeAt(calibration.file) },
     test: test && { ...test, text: at(test.text) },
     outputs: Object.fromEntries(Object.entries(outputs ?? {}).map(([name, output]) => [name, outputAt(output, maybeAt)])),
     gates: gates ?? [],

@@ -1,6 +1,7 @@
-import { copyFile, mkdir, readdir, readlink, rm, symlink } from 'node:fs/promises'
-import { dirname, join, relative } from 'node:path'
+import { copyFile, mkdir, readdir, readFile, readlink, rm, symlink } from 'node:fs/promises'
+import { basename, dirname, join, relative } from 'node:path'
 import { MqError } from '../../errors/index.js'
+import { readWhole, writeWhole } from '../../files/index.js'
 import type { WithProgress } from '../../progress/index.js'
 import { unitKey } from '../graph/digest.js'
 import type { Unit } from '../graph/step.js'
@@ -11,6 +12,8 @@ import type { Digests } from './digests.js'
 
 /** Files of fewer bytes are fetched by one unit, together. */
 const defaultFetchBytes = 2 ** 26
+/** Bytes of a file that is shared, at most. */
+const mostSharedBytes = 2 ** 26
 /** Errors of a hub, or of the way to it, which another machine may not have. */
 const ofTheWay: ReadonlySet<string> = new Set(['NETWORK', 'ACCESS_DENIED', 'REPO_MISSING', 'HUB_ANSWER_INVALID', 'TOKEN_INVALID'])
 
@@ -70,6 +73,17 @@ export async function* fetchModel(name: string, options: FetchModelOptions): Wit
 
 function sourcesOf({ path }: WorkFolder): string {
   return join(path, 'sources')
+}
+
+/** Copies a small file of this machine into the work folder. @returns its path there. @throws MqError FILE_UNREADABLE, DISK_FULL. */
+export async function shareFile(work: WorkFolder, path: string): Promise<string> {
+  const shared = join(sourcesOf(work), basename(path))
+  const text = await readWhole(path, mostSharedBytes)
+  // The digest of a file that stays as it is is known.
+  if ((await readFile(shared, 'utf8').catch(() => undefined)) === text) return shared
+  await mkdir(dirname(shared), { recursive: true })
+  await writeWhole(shared, text)
+  return shared
 }
 
 /** Removes the folders of other models and commits. Their files are results of units. */

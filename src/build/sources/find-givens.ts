@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
+import { builtInText } from '../../calibration/index.js'
 import { MqError } from '../../errors/index.js'
 import { filesOfAdapter, remoteModel } from '../../model/index.js'
 import type { Progress, WithProgress } from '../../progress/index.js'
@@ -15,6 +16,8 @@ export interface FindOptions {
   readonly digests: Digests
   /** Takes hf: names as they are, without pulling them: their digests stay unknown. For a dry run. */
   readonly withoutPulling?: true
+  /** Gives a file of the package a path that all machines see; by default it is read where it is. */
+  readonly share?: ((path: string) => Promise<string>) | undefined
   /** Brings a model of a hub to a path that all machines see; by default it is pulled into the cache of this one. @param name without `hf:`. */
   readonly pull?: ((name: string) => WithProgress<string>) | undefined
   readonly signal?: AbortSignal
@@ -40,7 +43,10 @@ export async function* findGivens({ models }: BuildSpec, options: FindOptions): 
       return given
     }
     const calibrated: Given[] = []
-    for (const text of texts) calibrated.push(await findFile(text, options))
+    for (const text of texts) {
+      const isShared = text === builtInText && options.share !== undefined
+      calibrated.push(await findFile(isShared ? await options.share(text) : text, options))
+    }
     found.set(key, {
       source: yield* findModel(source, model, options),
       reference: reference === undefined ? undefined : yield* findModel(reference, model, options),

@@ -6,7 +6,14 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type BuildDryRun, type BuildOutcome, type BuildProgress, build, dryRunBuild } from '../../../src/build/index.js'
+import {
+  type BuildDryRun,
+  type BuildOutcome,
+  type BuildProgress,
+  build,
+  dryRunBuild,
+  inProcess,
+} from '../../../src/build/index.js'
 import { hashFile } from '../../../src/files/index.js'
 import { finish } from '../../../src/progress/index.js'
 import { readReport } from '../../../src/verify/index.js'
@@ -171,6 +178,40 @@ describe.skipIf(!llama.available)(`a build (${llama.name})`, () => {
     expect(page).toContain('1 of 3 gates failed')
     expect(page).not.toMatch(/<script|https?:\/\/(?!www\.w3\.org)/)
     expect(await readdir(folder)).not.toContain('never')
+  })
+
+  test('calibrates on the text of the package, which other machines find in the work folder', async () => {
+    const file = join(folder, 'package.yaml')
+    const calibration = '{ text: package, chunks: 2, context: 64, rank: 0 }'
+    const model = `{ source: sample, calibration: ${calibration}, outputs: { small: { type: Q4_K } } }`
+    await writeFile(file, `models: { one: ${model} }`)
+    const planned = await finish(dryRunBuild({ file, work: join(folder, 'package') }))
+    expect(planned.steps.map(({ id }) => id)).toEqual(
+      ['convert', 'calibrate', 'plan/small', 'quantize/small'].map((id) => `one/${id}`),
+    )
+    const alone = await finish(build({ file, work: join(folder, 'package'), threads: 2 }))
+    const texts: string[] = []
+    const remote = await finish(
+      build({
+        file,
+        work: join(folder, 'remote'),
+        executor: (work) => {
+          const own = inProcess({ measured: join(work.path, 'measured'), threads: 2 })
+          return {
+            ...own,
+            isRemote: true,
+            run(task) {
+              texts.push(...Object.entries(task.inputs).flatMap(([role, { path }]) => (role === 'text' ? [path] : [])))
+              return own.run(task)
+            },
+          }
+        },
+      }),
+    )
+    expect(digestsOf(remote)).toEqual(digestsOf(alone))
+    expect(texts).toEqual([join(folder, 'remote/sources/mq-general.txt')])
+    const { sha256 } = await hashFile(texts[0] ?? '')
+    expect(sha256).toBe((await hashFile(join(root, 'samples/calibration/mq-general.txt'))).sha256)
   })
 
   test.each([

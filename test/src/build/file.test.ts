@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseBuildGate } from '../../../src/build/gates/parse-gate.js'
 import { buildSchema, readBuild } from '../../../src/build/index.js'
+import { builtInText } from '../../../src/calibration/index.js'
 import { MqError } from '../../../src/errors/index.js'
 
 let folder: string
@@ -50,6 +51,17 @@ models:
     publish:
       - { name: 'me/{model}' }
 `
+
+test('the calibration text of the package has a name, alone and beside others; a file of that name needs a folder', async () => {
+  await writeFile(join(folder, 'package'), 'x')
+  const calibrated = async (text: string): Promise<readonly string[] | undefined> => {
+    const { models } = await read(valid.replace('calibration: text.txt', `calibration: ${text}`))
+    return models[0]?.calibration?.text
+  }
+  expect(await calibrated('package')).toEqual([builtInText])
+  expect(await calibrated('{ text: [text.txt, package], chunks: 3 }')).toEqual([join(folder, 'text.txt'), builtInText])
+  expect(await calibrated('./package')).toEqual([join(folder, 'package')])
+})
 
 test('a file is read with its defaults, short forms and paths', async () => {
   const { models, title, path } = await read(valid)
