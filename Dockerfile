@@ -5,10 +5,10 @@ WORKDIR /src
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts
 COPY . .
+# npm pack takes what `files` of package.json lists, as for the package itself.
 RUN npm run build && npm prune --omit=dev --ignore-scripts \
- && rm -rf dist/bench dist/test \
- && mkdir -p /out/samples /out/docs && cp -r package.json oclif.manifest.json bin dist node_modules LICENSE NOTICE /out/ \
- && cp -r samples/mixtures /out/samples/ && cp docs/build.schema.json /out/docs/
+ && mkdir -p /out /tmp/package && npm pack --ignore-scripts --pack-destination /tmp/package \
+ && tar -xzf /tmp/package/*.tgz -C /out --strip-components 1 && mv node_modules /out/
 
 FROM node:22-bookworm-slim
 # OpenMP, which llama.cpp's processor backend uses; npm and yarn are of no use at run time.

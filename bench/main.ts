@@ -3,6 +3,7 @@ import { type Effort, efforts } from '../formats/ggml/effort.js'
 import { findGgmlType, type GgmlTypeName } from '../formats/ggml/types.js'
 import { positiveOf, sizeOf } from './arguments.js'
 import { benchBuildKills } from './build-kills.js'
+import { ci } from './ci/command.js'
 import { coverage } from './coverage/command.js'
 import { benchFarm, faults as farmFaults } from './farm.js'
 import { farmSimulation } from './farm-simulation/command.js'
@@ -19,6 +20,7 @@ import { widening } from './widening/command.js'
 /** Subcommands of `npm run bench -- NAME`; each takes its arguments and prints its results. */
 const benches: Record<string, (args: string[]) => Promise<void>> = {
   'build-kills': buildKills,
+  ci,
   coverage,
   farm,
   'farm-simulation': farmSimulation,
