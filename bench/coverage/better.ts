@@ -125,9 +125,7 @@ const better: Readonly<Record<string, readonly [reason: string, ...names: string
   ],
   'glm4.7-flash': ['llama.cpp need not guess how experts are chosen', 'deepseek2.expert_gating_func'],
   'mistral-small4': [
-    'attention is scaled as the model does',
-    'mistral4.rope.scaling.yarn_log_multiplier',
-    'mistral4.rope.scaling.attn_factor',
+    'attention is scaled by position beyond the first context',
     'mistral4.attention.temperature_scale',
     'mistral4.attention.temperature_length',
   ],

@@ -16,9 +16,15 @@ function folderName({ name }: CheckpointSpec): string {
 /**
  * Writes the checkpoint of a specification into the folder `parent`/tiny-NAME.
  * @param className what `architectures` of config.json names; by default the first of the specification.
+ * @param leaveOut names of tensors that are not written.
  * @returns the folder.
  */
-export async function writeCheckpointOf(spec: CheckpointSpec, parent: string, className = spec.classes[0]): Promise<string> {
+export async function writeCheckpointOf(
+  spec: CheckpointSpec,
+  parent: string,
+  className = spec.classes[0],
+  leaveOut?: RegExp,
+): Promise<string> {
   const folder = join(parent, folderName(spec))
   await mkdir(folder, { recursive: true })
   const source = join(projectRoot, 'bench', 'coverage', 'checkpoints', 'cases', spec.checkpoint ?? spec.name)
@@ -26,7 +32,8 @@ export async function writeCheckpointOf(spec: CheckpointSpec, parent: string, cl
     readFile(join(source, spec.mistralFormat === true ? 'params.json' : 'config.json'), 'utf8'),
     readFile(join(source, 'tensors.txt'), 'utf8'),
   ])
-  const tensors = parseTensors(table, spec.dtype ?? 'BF16').map((tensor) => fillTensor(tensor, spec.name, spec.values))
+  const kept = parseTensors(table, spec.dtype ?? 'BF16').filter(({ name }) => leaveOut?.test(name) !== true)
+  const tensors = kept.map((tensor) => fillTensor(tensor, spec.name, spec.values))
   const weights = spec.mistralFormat === true ? 'consolidated.safetensors' : 'model.safetensors'
   await writeSafetensors(join(folder, weights), tensors, new Map([['format', 'pt']]))
   const files: Readonly<Record<string, unknown>> = {

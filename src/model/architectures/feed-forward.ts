@@ -1,7 +1,8 @@
 import { type Recipe, slice } from '../../recipe/index.js'
 import { names } from './base.js'
-import { countOrNone, type ModelConfig } from './config.js'
+import { countOrNone, type Fields, type ModelConfig } from './config.js'
 import { linear, split, stackedExperts, type TensorMapping, tensor } from './tensor-mappings.js'
+import type { FieldRule } from './types.js'
 
 interface GatedOptions {
   /** Whether the matrices have biases; none by default. `optional` only where llama.cpp reads them. */
@@ -80,4 +81,17 @@ export function boundedExperts(config: ModelConfig, layers: number, field?: stri
     throw config.invalid(`${name} is ${experts}, more than the checkpoint has tensors for`)
   }
   return experts
+}
+
+/** The rule of a list with an entry for each layer: dense ones first (first_k_dense_replace), then those with experts. */
+export function sparseAfterDense(isSparse: (kind: unknown) => boolean): FieldRule {
+  return (value, { fields }) =>
+    Array.isArray(value) && value.every((kind, layer) => isSparse(kind) === layer >= Number(fields['first_k_dense_replace'] ?? 0))
+}
+
+/** How many layers stand before the first with experts, by transformers 5's list of kinds; none where there is no such list. */
+export function leadingDense({ mlp_layer_types: kinds }: Fields): { readonly first_k_dense_replace?: number } {
+  if (!Array.isArray(kinds)) return {}
+  const first = kinds.indexOf('sparse')
+  return { first_k_dense_replace: first < 0 ? kinds.length : first }
 }

@@ -1,10 +1,10 @@
 import { baseKeys, countKey, floatKey, names, present } from './base.js'
 import { count, countOrNone, type Fields, flag, type ModelConfig, size, word } from './config.js'
 import { embeddingAndOutputTensors } from './embedding-and-output.js'
-import { boundedExperts, gatedFeedForward, routedExperts } from './feed-forward.js'
+import { boundedExperts, gatedFeedForward, leadingDense, routedExperts, sparseAfterDense } from './feed-forward.js'
 import { latentAttention, latentDimensions } from './latent-attention.js'
 import { bool, float32, uint32 } from './metadata.js'
-import { predictionLayers, predictionTensors } from './mtp.js'
+import { countedPredictions, predictionLayers, predictionTensors } from './mtp.js'
 import { blocks, layerNorm, linear, norm, type TensorMapping, tensor } from './tensor-mappings.js'
 import type { Entry, FieldTable } from './types.js'
 
@@ -13,15 +13,20 @@ import type { Entry, FieldTable } from './types.js'
 /** Source: the Config classes of transformers. */
 export const latentFields: FieldTable = {
   defaults: { rms_norm_eps: 1e-6, rope_theta: 10_000, tie_word_embeddings: false },
-  derived: ({ n_routed_experts: experts, num_hidden_layers: layers, intermediate_size: width }: Fields): Fields => ({
-    first_k_dense_replace: experts === undefined || experts === null ? layers : 0,
-    moe_intermediate_size: experts === undefined || experts === null ? width : undefined,
-    n_shared_experts: 0,
-  }),
+  derived: (fields: Fields): Fields => {
+    const { n_routed_experts: experts, num_hidden_layers: layers, intermediate_size: width } = fields
+    return {
+      first_k_dense_replace: experts === undefined || experts === null ? layers : 0,
+      ...leadingDense(fields),
+      moe_intermediate_size: experts === undefined || experts === null ? width : undefined,
+      n_shared_experts: 0,
+    }
+  },
   supported: {
     // llama.cpp turns neighbours, in the order of the checkpoint.
     rope_interleave: [true],
     indexer_rope_interleave: [true],
+    mlp_layer_types: sparseAfterDense((kind) => kind === 'sparse'),
     moe_layer_freq: [1],
     topk_method: chosenGroups,
     mscale: (value, { rope }) => value === rope.mscale_all_dim,
@@ -40,11 +45,7 @@ function chosenGroups(value: unknown, { fields }: ModelConfig): boolean | string
 
 /** Blocks of the output: with those that predict further tokens, which stand behind the others. */
 export function latentLayers(config: ModelConfig): number {
-  return config.get(count, ...names.layers) + predictionLayers(config, storedPredictions(config))
-}
-
-function storedPredictions(config: ModelConfig): number {
-  return config.find(countOrNone, 'num_nextn_predict_layers') ?? 0
+  return config.get(count, ...names.layers) + predictionLayers(config, countedPredictions(config))
 }
 
 /** @param layers of the output. */
@@ -71,11 +72,6 @@ export function latentKeys(config: ModelConfig, layers = config.get(count, ...na
     // A tenth of the multiplier, for llama.cpp's reader multiplies it by ten again: llama.cpp pull request 17945.
     ...present('rope.scaling.yarn_log_multiplier', config.rope.mscale_all_dim, (all) => float32(0.1 * all)),
   ]
-}
-
-/** How many layers predict further tokens, where the output keeps them. */
-export function predictionKeys(config: ModelConfig): Entry[] {
-  return config.mtp === 'without' ? [] : countKey(config, 'nextn_predict_layers', 'num_nextn_predict_layers')
 }
 
 /** The sparse attention of DeepSeek 3.2: an indexer chooses what a token attends to. */

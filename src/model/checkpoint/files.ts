@@ -119,11 +119,25 @@ export async function readJsonFile(
   const bytes = await folder.readBytes(name)
   // Advice on sampling that someone has emptied is no advice.
   if (bytes === undefined || (name === 'generation_config.json' && bytes.every(isBlank))) return undefined
-  const value = namingFile(folder, name, () => parseJsonText(bytes))
+  const value = withoutFloatObjects(namingFile(folder, name, () => parseJsonText(bytes)))
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalid(folder.pathOf(name), 'it is not a JSON object')
   }
   return value as Readonly<Record<string, unknown>>
+}
+
+const floatWords: Readonly<Record<string, number | string>> = { Infinity: Infinity, '-Infinity': -Infinity, NaN: 'NaN' }
+
+/** Numbers that JSON does not have, which transformers 5 writes as `{ "__float__": "Infinity" }`: as parseJsonText has the bare ones. */
+function withoutFloatObjects(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(withoutFloatObjects)
+  const entries = Object.entries(value)
+  const [[name, word] = []] = entries
+  if (entries.length === 1 && name === '__float__' && typeof word === 'string' && Object.hasOwn(floatWords, word)) {
+    return floatWords[word]
+  }
+  return Object.fromEntries(entries.map(([field, inner]) => [field, withoutFloatObjects(inner)]))
 }
 
 /**

@@ -1,9 +1,10 @@
 import { names } from '../base.js'
 import { count, listOf, type ModelConfig, word } from '../config.js'
-import { indexerKeys, latentFields, latentKeys, latentLayers, latentTensors, predictionKeys } from '../latent-model.js'
+import { indexerKeys, latentFields, latentKeys, latentLayers, latentTensors } from '../latent-model.js'
 import { uint32 } from '../metadata.js'
+import { predictionCount } from '../mtp.js'
 import { rotatedPart } from '../rope.js'
-import type { Entry, Family } from '../types.js'
+import type { Entry, Family, FieldTable } from '../types.js'
 import { adjustTokenizer as adjustGlm } from './glm4moe.js'
 
 /** DeepSeek V2 and V3 (R1): latent attention, many small experts. Kimi K2; Youtu, which is dense. */
@@ -50,7 +51,7 @@ export const glm4moeLite: Family = {
   fields: { ...latentFields, supported: { ...latentFields.supported, partial_rotary_factor: [1] } },
   keys: (config) => [
     ...latentKeys(config, latentLayers(config)),
-    ...predictionKeys(config),
+    ...predictionCount(config),
     // Without it, llama.cpp goes by the number of layers and tokens.
     ['expert_gating_func', uint32(2)],
   ],
@@ -59,14 +60,23 @@ export const glm4moeLite: Family = {
   quirks: { layers: latentLayers, separableMtp: true, dropsTiedOutput: true, adjustTokenizer: adjustGlm },
 }
 
+const indexedFields: FieldTable = {
+  ...latentFields,
+  defaults: { ...latentFields.defaults, scoring_func: 'sigmoid' },
+  supported: {
+    ...latentFields.supported,
+    layer_types: (value) => Array.isArray(value) && value.every((kind) => kind === 'indexed_attention'),
+  },
+}
+
 /** DeepSeek V3.2: an indexer chooses what is attended to; a layer that predicts a further token is kept. */
 export const deepseek32: Family = {
   architecture: 'deepseek32',
   classes: ['DeepseekV32ForCausalLM'],
-  fields: { ...latentFields, defaults: { ...latentFields.defaults, scoring_func: 'sigmoid' } },
+  fields: indexedFields,
   keys: (config) => {
     const known = config.with({ head_dim: config.fields['qk_rope_head_dim'] })
-    return [...latentKeys(known, latentLayers(config)), ...predictionKeys(config), ...indexerKeys(config)]
+    return [...latentKeys(known, latentLayers(config)), ...predictionCount(config), ...indexerKeys(config)]
   },
   tensors: (config) => latentTensors(config, { layers: latentLayers(config), indexer: true }),
   widths: { feedForward: true, embedding: 'plain' },
@@ -77,11 +87,11 @@ export const deepseek32: Family = {
 export const glmDsa: Family = {
   architecture: 'glm-dsa',
   classes: ['GlmMoeDsaForCausalLM'],
-  fields: { ...latentFields, defaults: { ...latentFields.defaults, scoring_func: 'sigmoid' } },
+  fields: indexedFields,
   keys: (config) => [
     ...latentKeys(config.with({ head_dim: config.fields['qk_rope_head_dim'] }), latentLayers(config)),
     ['rope.dimension_count', uint32(Math.trunc(Number(config.fields['qk_rope_head_dim']) * (rotatedPart(config) ?? 1)))],
-    ...predictionKeys(config),
+    ...predictionCount(config),
     ...indexerKeys(config),
     indexerTypes(config),
   ],

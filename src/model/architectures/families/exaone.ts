@@ -3,9 +3,10 @@ import { baseKeys, countKey, dimensionsOf, flagKey, floatKey, names } from '../b
 import { count, countOrNone, type ModelConfig, size } from '../config.js'
 import { decoderTensors, preNorms } from '../decoder.js'
 import { embeddingAndOutputTensors } from '../embedding-and-output.js'
-import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
+import { boundedExperts, gatedFeedForward, routedExperts, sparseAfterDense } from '../feed-forward.js'
 import { headLength } from '../llama.js'
 import { text, uint32 } from '../metadata.js'
+import { countedPredictions } from '../mtp.js'
 import { postNorms } from '../norms.js'
 import { ropeFrequencies, rotatedPart } from '../rope.js'
 import { blocks, norm, split, type TensorMapping, tensor } from '../tensor-mappings.js'
@@ -48,7 +49,8 @@ export const exaone: Family = {
 /** Three layers with a window to one without; `LLLG` says the same. */
 const windows: NonNullable<FieldTable['supported']> = {
   layer_types: (value, config) => allFull(value) || pattern(value, config),
-  sliding_window_pattern: [4, 'LLLG'],
+  // transformers 5 writes 0 where there is no window.
+  sliding_window_pattern: (value, { fields }) => value === 4 || value === 'LLLG' || (value === 0 && !fields['sliding_window']),
 }
 const pattern = windowPattern(4) as Exclude<FieldRule, readonly unknown[]>
 const allFull = (value: unknown): boolean => Array.isArray(value) && value.every((type) => type === 'full_attention')
@@ -154,14 +156,8 @@ function normedHeads(config: ModelConfig): GroupedOptions {
   return { bias: false, headNorm: dimensionsOf(config).headLength }
 }
 
-/** A list with an entry for each layer: dense ones first, then those with experts. */
-function sparseAfterDense(isSparse: (kind: unknown) => boolean): FieldRule {
-  return (value, { fields }) =>
-    Array.isArray(value) && value.every((kind, layer) => isSparse(kind) === layer >= Number(fields['first_k_dense_replace'] ?? 0))
-}
-
 function predictionsOf(config: ModelConfig): number {
-  return config.find(countOrNone, 'num_nextn_predict_layers') ?? 0
+  return countedPredictions(config, 'mtp.')
 }
 
 /** Those that predict further tokens stand behind the others. */

@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from 'node:util'
 import { constant } from '../../../recipe/index.js'
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, type Dimensions, dimensionsOf, floatKey, present } from '../base.js'
-import { count, countOrNone, flag, listOf, type ModelConfig, size, word } from '../config.js'
+import { count, countOrNone, type Fields, flag, isFields, listOf, type ModelConfig, size, word } from '../config.js'
 import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
@@ -31,8 +32,11 @@ export const gemma4: Family = {
       use_double_wide_mlp: false,
       vocab_size: 262_144,
     },
+    // Source: Gemma4UnifiedTextConfig of transformers, which has no such inputs.
+    classDefaults: { Gemma4UnifiedForConditionalGeneration: { hidden_size_per_layer_input: 0 } },
     supported: {
       hidden_activation: ['gelu_pytorch_tanh', 'gelu_new', 'gelu_fast'],
+      per_layer_config: [],
       'rope.partial_rotary_factor': (value) => value === 0.25 || value === 1,
       tie_word_embeddings: [true],
       use_bidirectional_attention: (value) =>
@@ -41,6 +45,7 @@ export const gemma4: Family = {
           : value === false,
       vocab_size_per_layer_input: (value, { fields }) => value === fields['vocab_size'],
     },
+    respelled: ofFullLayers,
     ropeKinds: ['proportional'],
     ignored: ['boa_token_id', 'eoa_token_id', 'eoa_token_index', 'vision_soft_tokens_per_image'],
   },
@@ -104,6 +109,27 @@ export const gemma4: Family = {
   roles: { ...perLayerRoles, ffn_gate_up_exps: 'expert-up' },
   widths: { feedForward: true, fixed: 'per-layer inputs are the embedding divided by the square root of the width' },
   quirks: { computed: frequencies, tokenizer: 'gemma4', adjustTokenizer },
+}
+
+/**
+ * What layers without a window have of their own, where transformers 5 writes it for each of them (per_layer_config): the two fields that
+ * it was in before. What these cannot say stays as it is, and is refused.
+ */
+function ofFullLayers({ per_layer_config: perLayer, layer_types: types, head_dim: length }: Fields): Fields {
+  if (!isFields(perLayer) || !Array.isArray(types)) return {}
+  const full = types.flatMap((type, layer) => (type === 'full_attention' ? [`${layer}`] : []))
+  const own = full.map((layer) => perLayer[layer] ?? {})
+  const [first = {}] = own
+  const asOne =
+    own.every((fields) => isDeepStrictEqual(fields, first)) && Object.keys(perLayer).every((layer) => full.includes(layer))
+  if (!asOne || !isFields(first)) return {}
+  const { head_dim: globalLength = length, num_key_value_heads: groups, ...others } = first
+  if (Object.keys(others).length > 0) return {}
+  return {
+    per_layer_config: null,
+    global_head_dim: globalLength,
+    ...(groups !== undefined && { num_global_key_value_heads: groups }),
+  }
 }
 
 interface Shape {

@@ -1,10 +1,10 @@
 import { concat, type Recipe, reshape, rowLength, slice, strideRows } from '../../../recipe/index.js'
 import { groupedAttention } from '../attention.js'
-import { baseKeys, countKey, type Dimensions, dimensionsOf, names } from '../base.js'
-import { count, countOrNone, flag, type ModelConfig } from '../config.js'
+import { baseKeys, type Dimensions, dimensionsOf, names } from '../base.js'
+import { count, flag, type ModelConfig } from '../config.js'
 import { decoderTensors } from '../decoder.js'
 import { uint32 } from '../metadata.js'
-import { predictionTensors } from '../mtp.js'
+import { countedPredictions, predictionCount, predictionTensors } from '../mtp.js'
 import { rotatedPart } from '../rope.js'
 import { setTokenIds, tokenId } from '../special-token-ids.js'
 import { linear, norm, type TensorMapping, within } from '../tensor-mappings.js'
@@ -51,7 +51,7 @@ export const glmOcr: Family = {
   keys: (config) => [
     ...baseKeys(config.with({ num_hidden_layers: ocrLayers(config) })),
     ['rope.dimension_count', uint32(rotatedLength(config))],
-    ...countKey(config, 'nextn_predict_layers', 'num_nextn_predict_layers'),
+    ...predictionCount(config),
   ],
   tensors: (config) => {
     const { layers, hidden, vocabulary } = dimensionsOf(config)
@@ -73,15 +73,19 @@ function glm4Rows(config: ModelConfig): TensorMapping[] {
       norm('post_mlp_layernorm', 'post_ffw_norm', hidden),
     ],
     attention: (dimensions) =>
-      groupedAttention(dimensions, { bias: config.find(flag, 'attention_bias') === true, outputBias: false }).map(
-        forAxes(config, dimensions),
-      ),
+      groupedAttention(dimensions, { bias: biasOf(config), outputBias: false }).map(forAxes(config, dimensions)),
     feedForward: fusedFeedForward,
   })
 }
 
+/** transformers builds GLM-OCR without the biases that its config.json names. */
+function biasOf(config: ModelConfig): boolean | 'optional' {
+  if (config.find(flag, 'attention_bias') !== true) return false
+  return config.className.startsWith('GlmOcr') ? 'optional' : true
+}
+
 function ocrLayers(config: ModelConfig): number {
-  return config.get(count, ...names.layers) + (config.find(countOrNone, 'num_nextn_predict_layers') ?? 0)
+  return config.get(count, ...names.layers) + countedPredictions(config)
 }
 
 /** llama.cpp turns halves where positions lie along several axes, neighbours otherwise: rows of queries and keys change places. */

@@ -4,7 +4,7 @@ import { count, countOrNone, flag, type ModelConfig, size } from '../config.js'
 import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
-import { predictionLayers, predictionTensors } from '../mtp.js'
+import { countedPredictions, predictionCount, predictionLayers, predictionTensors } from '../mtp.js'
 import { setTokenIds, tokenId } from '../special-token-ids.js'
 import { blocks, norm, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family } from '../types.js'
@@ -43,7 +43,7 @@ export const glm4moe: Family = {
     ['expert_gating_func', uint32(2)],
     ...floatKey(config, 'expert_weights_scale', 'routed_scaling_factor'),
     ...present('expert_weights_norm', config.find(flag, 'norm_topk_prob'), bool),
-    ...(config.mtp === 'without' ? [] : countKey(config, 'nextn_predict_layers', 'num_nextn_predict_layers')),
+    ...predictionCount(config),
   ],
   tensors: (config) => {
     const dimensions = dimensionsOf(config)
@@ -81,8 +81,7 @@ export const solarOpen: Family = {
 
 /** Those that predict further tokens stand behind the others. */
 function layersOf(config: ModelConfig): number {
-  const predictions = config.find(countOrNone, 'num_nextn_predict_layers') ?? 0
-  return config.get(count, 'num_hidden_layers') + predictionLayers(config, predictions)
+  return config.get(count, 'num_hidden_layers') + predictionLayers(config, countedPredictions(config))
 }
 
 function attention(config: ModelConfig, dimensions: Dimensions): TensorMapping[] {

@@ -107,7 +107,8 @@ export const bamba: Family = {
 /** Layers that have attention; the others have states. */
 function attentionLayers(fields: Fields): (layer: number) => boolean {
   const { layer_types: types, attn_layer_indices: indices, attn_layer_period: period, attn_layer_offset: offset } = fields
-  if (Array.isArray(types)) return (layer) => types[layer] === 'attention'
+  // The second is transformers 5's own name for the first.
+  if (Array.isArray(types)) return (layer) => types[layer] === 'attention' || types[layer] === 'full_attention'
   if (Array.isArray(indices)) return (layer) => indices.includes(layer)
   return (layer) => layer % Number(period) === Number(offset)
 }

@@ -1,11 +1,11 @@
 import { groupedAttention } from '../attention.js'
 import { baseKeys, countKey, dimensionsOf, floatKey } from '../base.js'
-import { count, countOrNone, type Fields, flag, type ModelConfig, size } from '../config.js'
+import { count, type Fields, flag, type ModelConfig, size } from '../config.js'
 import { preNorms } from '../decoder.js'
 import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
-import { predictionLayers, predictionTensors } from '../mtp.js'
+import { countedPredictions, predictionCount, predictionLayers, predictionTensors } from '../mtp.js'
 import { blocks, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
@@ -56,7 +56,7 @@ export const hyV3: Family = {
     ['expert_weights_norm', bool(config.find(flag, 'route_norm') ?? true)],
     ...floatKey(config, 'expert_weights_scale', 'router_scaling_factor'),
     ['expert_gating_func', uint32(2)],
-    ...(config.mtp === 'without' ? [] : countKey(config, 'nextn_predict_layers', 'num_nextn_predict_layers')),
+    ...predictionCount(config),
   ],
   tensors: (config) => {
     const dimensions = dimensionsOf(config)
@@ -82,8 +82,7 @@ export const hyV3: Family = {
 
 /** Those that predict further tokens stand behind the others. */
 function layersOf(config: ModelConfig): number {
-  const predictions = config.find(countOrNone, 'num_nextn_predict_layers') ?? 0
-  return config.get(count, 'num_hidden_layers') + predictionLayers(config, predictions)
+  return config.get(count, 'num_hidden_layers') + predictionLayers(config, countedPredictions(config))
 }
 
 function sharedWidth(config: ModelConfig): number {

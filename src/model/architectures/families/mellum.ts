@@ -1,5 +1,5 @@
 import { baseKeys, countKey, dimensionsOf, flagKey } from '../base.js'
-import { flag } from '../config.js'
+import { flag, type ModelConfig } from '../config.js'
 import { expertTensors, normedAttention, qwenDefaults } from '../qwen.js'
 import type { Family } from '../types.js'
 import { windowKeys } from '../windows.js'
@@ -14,10 +14,22 @@ export const mellum: Family = {
     ignored: ['max_window_layers'],
   },
   keys: (config) => [
-    ...baseKeys(config),
+    ...baseKeys(noteYarn(config)),
     ...countKey(config, 'expert_feed_forward_length', 'moe_intermediate_size'),
     ...(config.find(flag, 'use_sliding_window') === false ? [] : windowKeys(config, dimensionsOf(config).layers)),
     ...flagKey(config, 'expert_weights_norm', 'norm_topk_prob'),
   ],
   tensors: (config) => expertTensors(config, normedAttention, () => []),
+}
+
+/** llama.cpp has one way to scale rotations for all layers of this architecture, at two bases. */
+function noteYarn(config: ModelConfig): ModelConfig {
+  const { kind, local } = config.rope
+  const other = local?.kind ?? kind
+  if (kind !== other) {
+    config.notes.push(
+      `llama.cpp scales the rotations of all layers (rope_parameters.full_attention has the type ${kind}), and the original those of layers with a sliding window as ${other}: its outputs differ.`,
+    )
+  }
+  return config
 }

@@ -1,6 +1,9 @@
 import { baseKeys, countKey, dimensionsOf } from '../base.js'
+import { count, type ModelConfig } from '../config.js'
 import { decoderTensors } from '../decoder.js'
 import { boundedExperts, routedExperts } from '../feed-forward.js'
+import { uint32 } from '../metadata.js'
+import { rotatedPart } from '../rope.js'
 import { tensor } from '../tensor-mappings.js'
 import type { Family } from '../types.js'
 
@@ -9,7 +12,8 @@ export const minimaxM2: Family = {
   architecture: 'minimax-m2',
   classes: ['MiniMaxM2ForCausalLM'],
   fields: {
-    defaults: { tie_word_embeddings: false },
+    // Source: MiniMaxM2Config of transformers.
+    defaults: { head_dim: 128, num_local_experts: 256, rope_theta: 5e6, tie_word_embeddings: false },
     supported: {
       use_qk_norm: [true],
       qk_norm_type: ['per_layer'],
@@ -23,7 +27,7 @@ export const minimaxM2: Family = {
   keys: (config) => [
     ...baseKeys(config),
     ...countKey(config, 'expert_feed_forward_length', 'intermediate_size'),
-    ...countKey(config, 'rope.dimension_count', 'rotary_dim'),
+    ['rope.dimension_count', uint32(rotatedLength(config))],
   ],
   tensors: (config) => {
     const { layers, heads, keyValueHeads, headLength } = dimensionsOf(config)
@@ -44,4 +48,15 @@ export const minimaxM2: Family = {
   // llama.cpp takes the width of experts for that of dense blocks, of which there are none.
   widths: { feedForward: false, embedding: 'plain' },
   quirks: { preNames: { 'gpt-4o': 'minimax-m2' } },
+}
+
+/** Of each head. @throws MqError CONFIG_INVALID. */
+function rotatedLength(config: ModelConfig): number {
+  const named = config.find(count, 'rotary_dim')
+  const part = rotatedPart(config)
+  const length = Math.trunc(dimensionsOf(config).headLength * (part ?? 1))
+  if (named !== undefined && part !== undefined && named !== length) {
+    throw config.invalid(`rotary_dim is ${named}, where partial_rotary_factor makes it ${length}`)
+  }
+  return named ?? length
 }

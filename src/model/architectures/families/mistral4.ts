@@ -14,11 +14,9 @@ export const mistral4: Family = {
     supported: { ...latentFields.supported, 'rope.partial_rotary_factor': () => true, llama_4_scaling_beta: () => true },
   },
   keys: (config) => {
-    const { kind, factor, llama_4_scaling_beta: scale, original_max_position_embeddings: length } = config.rope
+    const { llama_4_scaling_beta: scale, original_max_position_embeddings: length } = config.rope
     return [
-      // With the multiplier, llama.cpp scales attention as DeepSeek does, which this does not: this factor cancels what remains of it.
-      ...latentKeys(config).filter(([key]) => key !== 'rope.scaling.yarn_log_multiplier'),
-      ...(kind === 'yarn' ? [['rope.scaling.attn_factor', float32(1 / (1 + 0.1 * Math.log(factor ?? 1)))] as const] : []),
+      ...latentKeys(config),
       ...present('attention.temperature_scale', scale, float32),
       ...(scale === undefined || scale === null ? [] : present('attention.temperature_length', length, uint32)),
     ]

@@ -5,12 +5,13 @@ import { count, countOrNone, type Fields, flag, isFields, listOf, type ModelConf
 import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { boundedExperts } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
-import { predictionLayers } from '../mtp.js'
+import { countedPredictions, predictionLayers } from '../mtp.js'
 import { plainFeedForward } from '../plain-feed-forward.js'
 import { type Mamba2Dimensions, mamba2, stepFields, unclippedStep } from '../state-space.js'
 import { blocks, linear, norm, stackedExperts, type TensorMapping, tensor, within } from '../tensor-mappings.js'
 import type { Entry, Family, FieldTable } from '../types.js'
 import { paddedVocabulary } from '../vocabulary.js'
+import { words } from '../words.js'
 
 const kinds = { M: 'mamba', '*': 'attention', '-': 'mlp', E: 'moe' } as const
 type Kind = (typeof kinds)[keyof typeof kinds]
@@ -51,6 +52,7 @@ const table: FieldTable = {
   ignored: [
     ...stepFields,
     'chunk_size',
+    'mamba_ssm_cache_dtype',
     'expand',
     'num_logits_to_keep',
     'rescale_prenorm_residual',
@@ -73,14 +75,20 @@ const quirks: Family['quirks'] = {
       : undefined,
 }
 
+/** What transformers 5 writes for models without experts, too. */
+const expertFields = words(`
+  moe_intermediate_size moe_shared_expert_intermediate_size n_group n_routed_experts n_shared_experts norm_topk_prob num_experts_per_tok
+  routed_scaling_factor topk_group
+`)
+
 /** Nemotron-H: a layer is Mamba 2, attention, or a feed-forward part. */
 export const nemotronH: Family = {
   architecture: 'nemotron_h',
   classes: ['NemotronHForCausalLM'],
   applies: (fields) => !hasExperts(fields),
-  fields: { ...table, ignored: [...(table.ignored ?? []), 'moe_intermediate_size'] },
+  fields: { ...table, ignored: [...(table.ignored ?? []), ...expertFields] },
   keys: (config) => [
-    ...hybridKeys(config),
+    ...hybridKeys(config.with(Object.fromEntries(expertFields.map((name) => [name, undefined])))),
     ['feed_forward_length', widths(config, 'mlp', config.get(size, ...names.feedForward))],
   ],
   tensors: (config) => tensorsOf(config),
@@ -110,7 +118,11 @@ export const nemotronHMoe: Family = {
 }
 
 /** Layers of their own widths (Puzzle) say how many experts each uses. */
-function hasExperts({ num_experts_per_tok: used, block_configs: configs }: Fields): boolean {
+function hasExperts(fields: Fields): boolean {
+  const { num_experts_per_tok: used, block_configs: configs, layers_block_type: list, hybrid_override_pattern: pattern } = fields
+  // transformers 5 writes numbers of experts for models that have none.
+  if (Array.isArray(list)) return list.includes('moe')
+  if (typeof pattern === 'string') return pattern.includes('E')
   return (used !== undefined && used !== null) || Array.isArray(configs)
 }
 
@@ -173,7 +185,7 @@ function predictionsOf(config: ModelConfig): number {
 
 /** Layers of the checkpoint that predict a further token; llama.cpp knows one. @throws MqError CONFIG_INVALID. */
 function storedPredictions(config: ModelConfig): number {
-  const layers = config.find(countOrNone, 'num_nextn_predict_layers') ?? 0
+  const layers = countedPredictions(config, 'mtp.')
   if (layers > 1) throw config.invalid(`num_nextn_predict_layers is ${layers}, and llama.cpp has at most 1 here`)
   return hasExperts(config.fields) ? layers : 0
 }

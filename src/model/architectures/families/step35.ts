@@ -2,11 +2,11 @@ import * as v from 'valibot'
 import { constant } from '../../../recipe/index.js'
 import { groupedAttention, plusOne } from '../attention.js'
 import { baseKeys, countKey, counts, dimensionsOf, flagKey, floatKey } from '../base.js'
-import { count, countOrNone, type Fields, finite, listOf, type ModelConfig, size, word } from '../config.js'
+import { count, type Fields, finite, listOf, type ModelConfig, size, word } from '../config.js'
 import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { gatedFeedForward } from '../feed-forward.js'
 import { float32, uint32 } from '../metadata.js'
-import { predictionLayers, predictionTensors } from '../mtp.js'
+import { countedPredictions, predictionCount, predictionLayers, predictionTensors } from '../mtp.js'
 import { blocks, linear, norm, type TensorMapping, tensor } from '../tensor-mappings.js'
 import type { Entry, Family, NamedTensor } from '../types.js'
 import { windowFlags } from '../windows.js'
@@ -101,14 +101,13 @@ function keysOf(config: ModelConfig): Entry[] {
     ['attention.layer_norm_rms_epsilon', float32(config.find(finite, 'rms_norm_eps') ?? 1e-5)],
     ...clampKey(config, 'swiglu_clamp_exp', 'swiglu_limits'),
     ...clampKey(config, 'swiglu_clamp_shexp', 'swiglu_limits_shared'),
-    ...(config.mtp === 'without' ? [] : countKey(config, 'nextn_predict_layers', 'num_nextn_predict_layers')),
+    ...predictionCount(config),
   ]
 }
 
 /** Those that predict further tokens stand behind the others. */
 function layersOf(config: ModelConfig): number {
-  const predictions = config.find(countOrNone, 'num_nextn_predict_layers') ?? 0
-  return config.get(count, 'num_hidden_layers') + predictionLayers(config, predictions)
+  return config.get(count, 'num_hidden_layers') + predictionLayers(config, countedPredictions(config))
 }
 
 function headsOf(config: ModelConfig, layer: number): { heads: number; groups: number; hasWindow: boolean } {

@@ -1,6 +1,6 @@
 import { multiply, type Recipe } from '../../../recipe/index.js'
 import { countKey, fileTypePlace, names } from '../base.js'
-import { count, finite, type ModelConfig, size, word } from '../config.js'
+import { count, finite, flag, type ModelConfig, size, word } from '../config.js'
 import { isTied } from '../embedding-and-output.js'
 import { bool, float32, uint32 } from '../metadata.js'
 import { linear, norm, silently, type TensorMapping, tensor, within } from '../tensor-mappings.js'
@@ -31,7 +31,6 @@ const fields: FieldTable = {
     feed_forward_proj: ['relu', 'gated-gelu'],
     relative_attention_max_distance: [128],
     scalable_attention: [true],
-    scale_decoder_outputs: (value, { fields }) => value === (fields['tie_word_embeddings'] === true),
     is_gated_act: [true, false],
   },
   ignored: ['output_past', 'max_new_tokens'],
@@ -80,13 +79,15 @@ export const t5: Family = {
   tensors: (config) => {
     const hidden = config.get(size, 'd_model')
     const scale = Math.fround(hidden ** -0.5)
+    // transformers 5 always ties, and keeps here what tie_word_embeddings had been.
+    const isScaled = config.find(flag, 'scale_decoder_outputs') ?? isTied(config)
     return [
       ...embeddingRow(config),
       ...stack(config, 'encoder', config.get(count, ...names.layers)),
       ...stack(config, 'decoder', config.get(count, 'num_decoder_layers')),
       ...outerNorm('encoder', hidden),
-      // Where the embedding is the output matrix, T5 scales what goes into it; llama.cpp does not, so that the norm does.
-      ...outerNorm('decoder', hidden, isTied(config) ? (weight) => multiply(weight, scale) : undefined),
+      // The first T5 scales what goes into the output matrix, which is the embedding; llama.cpp does not, so that the norm does.
+      ...outerNorm('decoder', hidden, isScaled ? (weight) => multiply(weight, scale) : undefined),
       ...(isTied(config)
         ? []
         : [tensor('lm_head.weight', 'output.weight', [config.get(size, 'vocab_size'), hidden], { optional: true })]),

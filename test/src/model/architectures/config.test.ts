@@ -114,7 +114,6 @@ describe('a field that changes the computation', () => {
     ['llama4', { use_qk_norm: false }, 'use_qk_norm is false'],
     ['llada-moe', { routed_scaling_factor: 2.5 }, 'routed_scaling_factor is 2.5'],
     ['ernie4.5-moe', { moe_norm_min: 0.5 }, 'moe_norm_min is 0.5'],
-    ['flan-t5', { scale_decoder_outputs: true }, 'scale_decoder_outputs is true'],
     ['gemma3n', { activation_sparsity_pattern: [0.95, 0.95, 0, 0, 0] }, 'activation_sparsity_pattern is'],
     ['gemma3n', { num_kv_shared_layers: 2 }, 'num_kv_shared_layers is 2'],
     ['exaone4', { num_hidden_layers: 2, layer_types: ['sliding_attention', 'sliding_attention'] }, 'sliding_window is 4096'],
