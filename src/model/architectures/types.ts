@@ -106,12 +106,18 @@ export interface WidenableWidths {
    * as wide as the residual stream, and they grow with it.
    */
   readonly heads?: 'free' | 'with-embedding'
-  /** The number of layers by which llama.cpp knows models whose queries it scales by the residual stream's width over the heads, which then cannot grow. */
-  readonly queriesScaledAt?: number
+  /**
+   * The number of layers by which llama.cpp knows models whose attention depends on the residual stream's width or the number of heads, which then
+   * cannot grow: it scales queries by the width over the heads (Gemma), or biases scores by the number of a head (Baichuan).
+   */
+  readonly attentionFixedAt?: number
 }
 
 /** Why residual streams cannot grow whose norms subtract a mean, which zeros would change. */
 export const layerNorms = 'its norms are not RMS norms: they subtract the mean of the residual stream'
+
+/** Why residual streams cannot grow whose keys would have to grow with them: more key-value heads cost cache. */
+export const keysAsWide = 'llama.cpp takes all keys together to be as wide as the residual stream'
 
 /** Why residual streams cannot grow of models with a state space whose inner width llama.cpp does not read from the file. */
 export const twiceAsWide = 'llama.cpp takes the inner width of the state space to be twice as large'

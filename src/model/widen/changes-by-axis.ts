@@ -65,6 +65,7 @@ function keysByAxis({
     X: [expertKey, 1, 1],
     XX: [expertKey, 2, 2],
     S: shared ? ['expert_shared_feed_forward_length', 1, 1] : [expertKey, times, 1],
+    SS: shared ? ['expert_shared_feed_forward_length', 2, 2] : [expertKey, 2 * times, 2],
   }
 }
 

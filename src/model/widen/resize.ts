@@ -82,10 +82,16 @@ function resizeTensor(tensor: BlueprintTensor, { way, names, traitsOf, changeOf,
 export function traitsByBlock(blueprint: Blueprint): Resizing['traitsOf'] {
   const { metadata, architecture, tensors } = blueprint
   const feedForward = sizeOf(metadata, architecture, 'feed_forward_length') ?? 0
+  const shared = sizeOf(metadata, architecture, 'expert_shared_feed_forward_length') ?? 0
   const latent = new Set(tensors.filter(({ name }) => name.endsWith('.ffn_latent_down.weight')).map(({ layer }) => layer))
   const heads = headsOf(blueprint)
   const queries = heads === undefined || heads.count < 2 ? 0 : heads.count * heads.keyLength
-  return (layer) => ({ feedForward: sizeAt(feedForward, layer), queries, latentExperts: latent.has(layer) })
+  return (layer) => ({
+    feedForward: sizeAt(feedForward, layer),
+    shared: sizeAt(shared, layer),
+    queries,
+    latentExperts: latent.has(layer),
+  })
 }
 
 function resizeMetadata(blueprint: Blueprint, widening: Widening, way: Way): Metadata {

@@ -1,9 +1,9 @@
 /**
  * What a dimension of a tensor runs over. E: the residual stream; F: a feed-forward block; X: an expert; S: shared experts; H: all query
- * heads; V: their outputs; N: heads, one value each; Q: queries, keys and values, one after the other; EE, EEE, FF, XX: two or three of
+ * heads; V: their outputs; N: heads, one value each; Q: queries, keys and values, one after the other; EE, EEE, FF, XX, SS: two or three of
  * these, one after the other; -: anything else, which keeps its size.
  */
-export type Axis = '-' | 'E' | 'F' | 'X' | 'S' | 'H' | 'V' | 'N' | 'Q' | 'EE' | 'EEE' | 'FF' | 'XX'
+export type Axis = '-' | 'E' | 'F' | 'X' | 'S' | 'H' | 'V' | 'N' | 'Q' | 'EE' | 'EEE' | 'FF' | 'XX' | 'SS'
 
 /** Dimensions of weights, row-major, by the middle of their GGUF names. Those of a bias are the same without the last. */
 const weights: Readonly<Record<string, string>> = {
@@ -43,6 +43,9 @@ const weights: Readonly<Record<string, string>> = {
   'indexer.attn_q_b': '- -',
   'indexer.k_norm': '-',
   'indexer.proj': '- E',
+  'indexer.q_proj': '- E',
+  'indexer.k_proj': '- E',
+  'indexer.q_norm': '-',
 
   ffn_norm: 'E',
   ffn_norm_exps: 'E',
@@ -57,6 +60,9 @@ const weights: Readonly<Record<string, string>> = {
   ffn_gate_up_exps: '- XX E',
   ffn_down_exps: '- E X',
   'ffn_down_exps.scale': '-',
+  ffn_gate_chexps: '- - E',
+  ffn_up_chexps: '- - E',
+  ffn_down_chexps: '- E -',
   ffn_latent_down: '- E',
   ffn_latent_up: 'E -',
   ffn_gate_inp_shexp: 'E',
@@ -79,6 +85,13 @@ const weights: Readonly<Record<string, string>> = {
   ssm_d: '- -',
   ssm_dt: '- -',
   ssm_x: '- -',
+  ssm_conv1d_q: '- -',
+  ssm_conv1d_k: '- -',
+  ssm_conv1d_v: '- -',
+  ssm_f_a: '- E',
+  ssm_f_b: '- -',
+  ssm_g_a: '- E',
+  ssm_g_b: '- -',
   ssm_norm: '- -',
   ssm_dt_norm: '-',
   ssm_b_norm: '-',
@@ -91,6 +104,7 @@ const weights: Readonly<Record<string, string>> = {
   inp_gate: '- E',
   proj: 'E -',
   post_norm: 'E',
+  layer_output_norm: 'E',
   layer_output_scale: '-',
   per_layer_token_embd: '- -',
   per_layer_model_proj: '- E',
@@ -110,6 +124,8 @@ const namePattern = /^(?:blk\.\d+\.)?(.+?)(?:\.(weight|bias))?$/
 export interface BlockTraits {
   /** Its dense feed-forward width, to tell a fused matrix. */
   readonly feedForward: number
+  /** The width of its shared experts, for the same. */
+  readonly shared: number
   /** All its query heads together, to tell a norm over all of them from one over each. */
   readonly queries: number
   /** Whether its experts read a latent vector instead of the residual stream. */
@@ -121,7 +137,7 @@ const keepsItsSize = (axes: readonly Axis[]): boolean => axes.every((axis) => ax
 
 /**
  * What the dimensions of a tensor run over, row-major; undefined where it is not known. Gate and up are one matrix in ffn_up where it has
- * twice the rows of the feed-forward width.
+ * twice the rows of the feed-forward width; those of shared experts are in ffn_up_shexp.
  */
 export function axesOf(name: string, shape: readonly number[], block: BlockTraits): readonly Axis[] | undefined {
   const [, middle = '', suffix] = namePattern.exec(name) ?? []
@@ -134,6 +150,7 @@ export function axesOf(name: string, shape: readonly number[], block: BlockTrait
   if (axes.length === 1 && shape.length === 2) return ['-', ...axes]
   if (axes.length !== shape.length) return undefined
   if (middle === 'ffn_up' && shape[0] === 2 * block.feedForward) return axes.with(0, 'FF')
+  if (middle === 'ffn_up_shexp' && shape[0] === 2 * block.shared) return axes.with(0, 'SS')
   return block.latentExperts && middle.endsWith('_exps') ? axes.map((axis) => (axis === 'E' ? '-' : axis)) : axes
 }
 

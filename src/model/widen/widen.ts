@@ -180,7 +180,7 @@ const defaultGrain: Grain = 1
 /** The least size that gives rows of whole blocks of 256; undefined where it does not grow by itself, or no such size is allowed. */
 function usefulSize(model: Pick<Blueprint, 'architecture' | 'metadata' | 'layers'>, key: WidthKey, size: Size): Size | undefined {
   const traits = familyOfArchitecture(model.architecture)?.widths
-  if (isQueriesScale(model, key)) return undefined
+  if (isFixedByAttention(model, key)) return undefined
   if (key !== 'attention.head_count' && !(key === 'embedding_length' && traits?.heads === 'with-embedding'))
     return wholeBlocks(size)
   const heads = headsOf(model)
@@ -194,10 +194,10 @@ function usefulSize(model: Pick<Blueprint, 'architecture' | 'metadata' | 'layers
   return widths.find((width) => isWholeGroups(width / heads.keyLength, heads))
 }
 
-/** Whether llama.cpp scales the queries of a model by its width over its heads. */
-function isQueriesScale({ architecture, layers }: Pick<Blueprint, 'architecture' | 'layers'>, key: WidthKey): boolean {
-  const ofQueries = key === 'embedding_length' || key === 'attention.head_count'
-  return ofQueries && layers === familyOfArchitecture(architecture)?.widths?.queriesScaledAt
+/** Whether attention of a model depends on its width or its heads. */
+function isFixedByAttention({ architecture, layers }: Pick<Blueprint, 'architecture' | 'layers'>, key: WidthKey): boolean {
+  const ofAttention = key === 'embedding_length' || key === 'attention.head_count'
+  return ofAttention && layers === familyOfArchitecture(architecture)?.widths?.attentionFixedAt
 }
 
 function changesOf(blueprint: Blueprint, targets: Widths): WidthChanges {
@@ -217,8 +217,8 @@ function changesOf(blueprint: Blueprint, targets: Widths): WidthChanges {
           : `in ${architecture} models it cannot be widened: ${reason}`,
       )
     }
-    if (isQueriesScale(blueprint, key)) {
-      throw fixed(`llama.cpp scales queries by it in ${architecture} models of ${layers} layers`)
+    if (isFixedByAttention(blueprint, key)) {
+      throw fixed(`llama.cpp computes attention from it in ${architecture} models of ${layers} layers`)
     }
     if (blueprint.widened !== undefined) throw fixed('the file was widened before')
     checkSize(blueprint, key, from, to)

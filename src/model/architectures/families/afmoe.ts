@@ -78,6 +78,7 @@ export const afmoe: Family = {
             ],
     })
   },
+  widths: { feedForward: true, embedding: 'scaled' },
   roles: { attn_gate: 'attention-qkv' },
   quirks: { adjustTokenizer },
 }

@@ -34,6 +34,7 @@ export const baichuan: Family = {
           true,
         ),
     }),
+  widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding', attentionFixedAt: 40 },
 }
 
 /** Baichuan 2, whose code normalizes the rows of its output matrix before it first runs (NormHead). */

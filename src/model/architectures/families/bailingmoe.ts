@@ -55,4 +55,5 @@ export const bailingMoe: Family = {
       ],
     })
   },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }

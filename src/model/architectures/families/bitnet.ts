@@ -30,6 +30,7 @@ export const bitnet: Family = {
   // What else llama.cpp's converter would say of scaled rotations it writes over.
   keys: (config) => [...baseKeys(config), ['rope.scaling.type', text('linear')], ['rope.scaling.factor', float32(1)]],
   tensors: (config) => decoderTensors(config, { attention: attentionTensors, feedForward: feedForwardTensors }),
+  widths: { feedForward: false, fixed: 'its feed-forward blocks and heads have norms of their own, over all of them' },
   quirks: { alwaysTied: true },
   roles: { attn_sub_norm: 'norm', ffn_sub_norm: 'norm' },
 }

@@ -6,7 +6,7 @@ import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward
 import { bool, text, uint32 } from '../metadata.js'
 import { unscaledRope } from '../rope.js'
 import { norm, type TensorMapping, tensor } from '../tensor-mappings.js'
-import type { Entry, Family } from '../types.js'
+import { type Entry, type Family, layerNorms } from '../types.js'
 import { windowFlags } from '../windows.js'
 
 /** Command A+ and North: Command R7B's side by side blocks with routed experts in all layers but the first. */
@@ -74,6 +74,7 @@ export const cohere2Moe: Family = {
         layer < dense ? gatedFeedForward('mlp', hidden, feedForward) : expertTensors(config, experts, hidden),
     })
   },
+  widths: { feedForward: true, fixed: layerNorms },
 }
 
 /** What each layer has, for a number of dense layers at the beginning. */

@@ -81,6 +81,7 @@ export const deci: Family = {
       }),
     ]
   },
+  widths: { feedForward: true, fixed: 'single matrices in the place of attention read it' },
   quirks: { computed: (config) => ropeFrequencies(config, config.find(count, 'head_dim') ?? dimensions(config).headLength) },
 }
 

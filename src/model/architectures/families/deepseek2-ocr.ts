@@ -5,7 +5,7 @@ import { decoderTensors } from '../decoder.js'
 import { boundedExperts, gatedFeedForward, routedExperts } from '../feed-forward.js'
 import { text } from '../metadata.js'
 import { tensor } from '../tensor-mappings.js'
-import type { Family } from '../types.js'
+import { type Family, keysAsWide } from '../types.js'
 
 /** The text models of DeepSeek-OCR and Unlimited-OCR: DeepSeek V2's experts behind plain attention, whose halves of a head turn. */
 export const deepseek2Ocr: Family = {
@@ -60,6 +60,7 @@ export const deepseek2Ocr: Family = {
             ],
     })
   },
+  widths: { feedForward: true, fixed: keysAsWide },
   quirks: {
     firstKeys: () => [['tokenizer.chat_template', text("{% for m in messages %}{{m['content']}}{% endfor %}")]],
     leaveOut: (name) =>

@@ -140,6 +140,7 @@ export const lladaMoe: Family = {
       ],
     })
   },
+  widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
 }
 
 /** The id of its mask, which no file names. Source: LLaDAMoEModel of conversion/llada.py, llama.cpp v0.7.0. */

@@ -98,7 +98,7 @@ export const gemma2: Family = {
     ...countKey(config, 'attention.sliding_window', 'sliding_window'),
   ],
   tensors: (config) => tensorsOf(config, fourNorms),
-  widths: { feedForward: true, embedding: 'scaled', heads: 'free', queriesScaledAt: 46 },
+  widths: { feedForward: true, embedding: 'scaled', heads: 'free', attentionFixedAt: 46 },
   quirks: { alwaysTied: true, adjustTokenizer: withoutPrefix },
 }
 
@@ -123,7 +123,7 @@ export const gemma3: Family = {
     tensorsOf(config, fourNorms, {
       headNorm: true,
     }),
-  widths: { feedForward: true, embedding: 'scaled', heads: 'free', queriesScaledAt: 62 },
+  widths: { feedForward: true, embedding: 'scaled', heads: 'free', attentionFixedAt: 62 },
   quirks: { adjustTokenizer: withoutPrefix },
 }
 

@@ -19,7 +19,6 @@ export const graniteSwa: Family = {
   keys: windowedKeys,
   tensors: (config) => decoderTensors(config, { attention: attentionTensors }),
   footprint: undefined,
-  widths: undefined,
 }
 
 /** The same with routed experts and one for every token, whose gates and up-projections stay together. */

@@ -66,7 +66,6 @@ export const hunyuanVl: Family = {
     ],
   },
   keys: (config) => [...baseKeys(config.with({ num_experts: undefined, rope_scaling: undefined })), ...axesKeys(config)],
-  widths: undefined,
 }
 
 /** Hunyuan-A13B: the same with routed experts and one for every token. */
@@ -115,6 +114,12 @@ export const hunyuanMoe: Family = {
         ...gatedFeedForward('mlp.shared_mlp', hidden, feedForward, { bias: false, suffix: '_shexp' }),
       ],
     })
+  },
+  widths: {
+    feedForward: false,
+    embedding: 'plain',
+    heads: 'free',
+    fixed: 'llama.cpp has one width for dense blocks and experts',
   },
   quirks: {
     dropsTiedOutput: true,

@@ -73,6 +73,7 @@ export const hyV3: Family = {
       ]),
     ]
   },
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: {
     layers: layersOf,
     separableMtp: true,

@@ -71,6 +71,7 @@ export const kimiLinear: Family = {
         layer < dense ? gatedFeedForward('mlp', hidden, feedForward) : expertTensors(config, experts, hidden),
     })
   },
+  widths: { feedForward: true, embedding: 'stream' },
   roles: { ssm_g_a: 'attention-qkv', ssm_g_b: 'attention-qkv' },
 }
 

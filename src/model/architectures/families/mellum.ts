@@ -20,6 +20,7 @@ export const mellum: Family = {
     ...flagKey(config, 'expert_weights_norm', 'norm_topk_prob'),
   ],
   tensors: (config) => expertTensors(config, normedAttention, () => []),
+  widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }
 
 /** llama.cpp has one way to scale rotations for all layers of this architecture, at two bases. */

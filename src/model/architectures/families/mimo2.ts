@@ -84,6 +84,7 @@ export const mimo2: Family = {
       }),
     ]
   },
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: {
     layers: layersOf,
     separableMtp: true,

@@ -74,6 +74,7 @@ export const minimaxM3: Family = {
       ]),
     ]
   },
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: {
     preNames: { 'gpt-4o': 'minimax-m2' },
     float32: /\.indexer\./,

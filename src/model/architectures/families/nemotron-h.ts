@@ -167,7 +167,6 @@ export const nemotronHPuzzle: Family = {
     ]
   },
   tensors: (config) => tensorsOf(config, ofBlocks(config, 'moe_intermediate_size')),
-  widths: undefined,
   quirks: {
     ...quirks,
     separableMtp: false,

@@ -6,7 +6,7 @@ import { boundedExperts, routedExperts } from '../feed-forward.js'
 import { float32 } from '../metadata.js'
 import { postNorms } from '../norms.js'
 import { tensor } from '../tensor-mappings.js'
-import { type Family, layerNorms } from '../types.js'
+import { type Family, keysAsWide, layerNorms } from '../types.js'
 import { windowKeys, windowPattern } from '../windows.js'
 
 /** Source: the Config classes of transformers. */
@@ -74,7 +74,7 @@ export const olmoe: Family = {
       ],
     })
   },
-  widths: { feedForward: true, fixed: 'llama.cpp takes all keys together to be as wide as the residual stream' },
+  widths: { feedForward: true, fixed: keysAsWide },
 }
 
 /** One norm over all queries of a token, one over all keys. */

@@ -62,6 +62,7 @@ export const openelm: Family = {
       }),
     ]
   },
+  widths: { feedForward: true, embedding: 'plain' },
   quirks: { layers: (config) => config.get(count, 'num_transformer_layers') },
 }
 

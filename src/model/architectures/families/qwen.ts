@@ -35,6 +35,10 @@ export const qwen: Family = {
       ...blocks('transformer.h', config.get(count, 'num_hidden_layers'), () => layerTensors(dimensions)),
     ]
   },
+  widths: {
+    feedForward: false,
+    fixed: 'llama.cpp takes queries, keys and values to be as wide as it, and feed-forward matrices to be half as wide',
+  },
   quirks: { adjustTokenizer },
 }
 

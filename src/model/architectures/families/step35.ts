@@ -70,6 +70,7 @@ export const step35: Family = {
       }),
     ]
   },
+  widths: { feedForward: true, embedding: 'plain' },
   roles: { attn_gate: 'attention-qkv' },
   quirks: {
     layers: layersOf,

@@ -31,6 +31,7 @@ export const plm: Family = {
       attention: () => unsplit(config),
       feedForward: ({ hidden, feedForward }: Dimensions) => plainFeedForward('mlp', hidden, feedForward, { bias: false }),
     }),
+  widths: { feedForward: true, embedding: 'plain' },
   roles: { attn_kv_b: 'attention-k-b' },
 }
 
@@ -59,6 +60,7 @@ export const miniCpm3: Family = {
     ['rope.dimension_count', uint32(latentDimensions(config).rotated)],
   ],
   tensors: (config) => decoderTensors(config, { attention: () => unsplit(config) }),
+  widths: { feedForward: true, fixed: 'llama.cpp divides the output by it' },
   roles: { attn_kv_b: 'attention-k-b' },
   quirks: { computed: (config) => longRopeFactors(config, latentDimensions(config).rotated) },
 }

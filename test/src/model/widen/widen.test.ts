@@ -62,6 +62,12 @@ describe.skipIf(!llama.available)(`a widened model computes the same (${llama.na
     'olmo2',
     'falcon-h1',
     'bailing-moe2',
+    'grovemoe',
+    'kimi-linear',
+    'afmoe',
+    'minimax-m3',
+    'granite-moe-swa',
+    'nemotron3-puzzle',
   ])('%s', async (name) => {
     const all = (blueprint: Blueprint): Widths[] => widthOptions(blueprint).slice(-1)
     for await (const { widths, logits, divergence } of exactnessOf(specOf(name), folder, { choose: all })) {
@@ -108,6 +114,12 @@ describe('a file of a widened model', () => {
       /llama.cpp takes the inner width of the state space to be twice as large/,
     ],
     ['gemma3n', { feed_forward_length: 256 }, 'WIDTH_FIXED', /mean and standard deviation of all/],
+    ['bitnet', { feed_forward_length: 256 }, 'WIDTH_FIXED', /norms of their own, over all of them/],
+    ['minicpm3', { embedding_length: 256 }, 'WIDTH_FIXED', /llama.cpp divides the output by it/],
+    ['deepseek-ocr', { embedding_length: 256 }, 'WIDTH_FIXED', /takes all keys together to be as wide/],
+    ['qwen', { feed_forward_length: 256 }, 'WIDTH_FIXED', /feed-forward matrices to be half as wide/],
+    ['north-mini-code', { embedding_length: 256 }, 'WIDTH_FIXED', /its norms are not RMS norms/],
+    ['deepseek-v4', { embedding_length: 256 }, 'WIDTH_FIXED', /mq does not know how deepseek4 models/],
     ['stablelm', { embedding_length: 256 }, 'WIDTH_FIXED', /its norms are not RMS norms/],
     ['rwkv7', { embedding_length: 256 }, 'WIDTH_FIXED', /mq does not know how rwkv7 models/],
     ['llama', { 'attention.head_count': 5 }, 'OPTION_INVALID', /neither 4 nor a larger multiple of the 2 key-value heads/],
@@ -117,6 +129,12 @@ describe('a file of a widened model', () => {
   ])('%s to %o is refused', async (name, widths, code, message) => {
     const blueprint = await tiny(name)
     expect(() => widen(blueprint, widths)).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) }))
+  })
+
+  test('of Baichuan 13B keeps its heads, whose number gives the biases of attention', async () => {
+    const blueprint = { ...(await tiny('baichuan')), layers: 40 }
+    expect(() => widen(blueprint, { embedding_length: 320 })).toThrow(expect.objectContaining({ code: 'WIDTH_FIXED' }))
+    expect(usefulChanges(blueprint)).toEqual({ feed_forward_length: 256 })
   })
 
   test('of Gemma 2 27B keeps the width that its queries are scaled by', async () => {
