@@ -11,7 +11,8 @@ import { llamaBuffers, writeHollowGguf } from '../../support/llama-buffers.js'
 const cases =
   `llama mixtral qwen2 qwen3 qwen2-moe qwen3-moe gemma deepseek glm4 ministral3 minimax-m2 seed-oss smollm3 arcee granite
   granite-moe granite-moe-shared nemotron ernie4.5 olmo cohere stablelm stablelm-12b starcoder2 codeshell minicpm jais2 maincoder
-  orion falcon falcon-40b internlm2`.split(/\s+/)
+  orion falcon falcon-40b internlm2 bailing-moe hunyuan-dense hunyuan-ocr xverse pangu-embedded glm-4-9b-hf refact
+  ernie4.5-moe qwen2-vl paddleocr-vl glm4.5-air grovemoe arctic`.split(/\s+/)
 
 /** Sizes as real models have them, by the fields of config.json. */
 const sizes: Readonly<Record<string, number>> = {
@@ -30,7 +31,7 @@ const sizes: Readonly<Record<string, number>> = {
   n_layer: 3,
   vocab_size: 100_352,
 
-  max_position_embeddings: 65_536,
+  max_position_embeddings: 32_768,
   n_positions: 65_536,
   moe_intermediate_size: 1024,
   num_experts: 64,

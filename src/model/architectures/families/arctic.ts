@@ -45,5 +45,6 @@ export const arctic: Family = {
       ],
     })
   },
+  footprint: { attention: 'grouped', normalizedExperts: true },
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
 }

@@ -55,5 +55,6 @@ export const bailingMoe: Family = {
       ],
     })
   },
+  footprint: { attention: 'grouped', normalizedExperts: 'key' },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }

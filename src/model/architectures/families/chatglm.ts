@@ -36,6 +36,7 @@ export const chatglm: Family = {
       attention: { bias: config.find(flag, 'attention_bias') === true, outputBias: false },
       feedForward: fusedFeedForward,
     }),
+  footprint: { attention: 'grouped' },
   widths: {
     feedForward: true,
     fixed: 'mq does not add heads to a fused QKV projection whose heads llama.cpp takes to be hidden_size wide together',

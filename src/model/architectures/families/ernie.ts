@@ -40,6 +40,7 @@ export const paddleOcr: Family = {
   fields: { defaults, ignored: ['rope_is_neox_style'], ropeKinds: ['mrope'] },
   keys: baseKeys,
   tensors: ernie.tensors,
+  footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks,
 }
@@ -81,6 +82,7 @@ export const ernieMoe: Family = {
           : expertTensors(config, dimensions, experts),
     })
   },
+  footprint: { attention: 'grouped', normalizedExperts: true },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: {
     ...quirks,

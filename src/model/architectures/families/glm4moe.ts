@@ -64,6 +64,7 @@ export const glm4moe: Family = {
       ]),
     ]
   },
+  footprint: { attention: 'grouped', normalizedExperts: 'key' },
   widths: { feedForward: true, embedding: 'stream', heads: 'free' },
   quirks: { layers: layersOf, separableMtp: true, adjustTokenizer },
 }

@@ -22,6 +22,7 @@ export const groveMoe: Family = {
     ['expert_group_scale', float32(groupScale)],
   ],
   tensors: (config) => expertTensors(config, normedAttention, ({ hidden }) => smallExperts(config, hidden)),
+  footprint: { attention: 'grouped', normalizedExperts: true },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   roles: { ffn_gate_chexps: 'expert-gate', ffn_up_chexps: 'expert-up', ffn_down_chexps: 'expert-down' },
   quirks: { leaveOut: (name) => (name.endsWith('.expert_bias') ? silently : undefined) },

@@ -34,6 +34,7 @@ export const hunyuanDense: Family = {
         names: headNorms,
       },
     }),
+  footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: {
     dropsTiedOutput: true,

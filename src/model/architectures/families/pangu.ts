@@ -23,6 +23,7 @@ export const pangu: Family = {
     ]
   },
   tensors: (config) => decoderTensors(config, { attention: { bias: true } }),
+  footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: { dropsTiedOutput: true, adjustTokenizer },
 }

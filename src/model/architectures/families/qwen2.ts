@@ -14,6 +14,7 @@ export const qwen2vl: Family = {
   keys: baseKeys,
   // Qwen2VLModel is the whole, with an output matrix.
   tensors: (config) => decoderTensors(config, { attention: { bias: true, outputBias: false } }),
+  footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
   quirks: { rename: ofThinker, isSeventyBillion: (layers) => layers === 80 },
 }

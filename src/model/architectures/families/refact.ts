@@ -49,6 +49,7 @@ export const refact: Family = {
       ]),
     ]
   },
+  footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain' },
   quirks: { layers: (config) => config.get(count, 'n_layer') },
 }

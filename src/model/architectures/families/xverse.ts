@@ -19,5 +19,6 @@ export const xverse: Family = {
     ['rope.dimension_count', uint32(dimensionsOf(config).headLength)],
   ],
   tensors: (config) => decoderTensors(config, { attention: { bias: false, interleave: true } }),
+  footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
 }
