@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import * as v from 'valibot'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type RunningRedis, redisServer, runRedis } from '../../../bench/redis.js'
-import { type BuildProgress, build, unitVersion, workFolder } from '../../../src/build/index.js'
+import { type BuildOptions, type BuildProgress, build, unitVersion, workFolder } from '../../../src/build/index.js'
 import { parseQueue, queueName } from '../../../src/farm/address.js'
 import { openBroker } from '../../../src/farm/broker.js'
 import { type FarmOptions, openFarm, type WorkEvent, type WorkOptions, type WorkReport, work } from '../../../src/farm/index.js'
@@ -19,6 +19,7 @@ import { sayPresent, whoIsThere } from '../../../src/farm/presence.js'
 import { readUnit } from '../../../src/farm/unit-file.js'
 import { finish } from '../../../src/progress/index.js'
 import { writeOneLayerSample } from '../../support/one-layer-sample.js'
+import { writeTinyCheckpoint } from '../../support/tiny-checkpoint.js'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 
@@ -107,6 +108,35 @@ describe.skipIf(!redisServer.available)(`a farm (${redisServer.name})`, { timeou
     expect(reports.reduce((sum, { done }) => sum + done, 0)).toBeGreaterThan(12)
     for (const { events } of workers)
       expect(events).toContainEqual(expect.objectContaining({ unit: expect.stringMatching(/^quantize-part /) }))
+  })
+
+  test('tensors of MXFP4 whose scales are all zero are noted, in the words of one machine', async () => {
+    const weight = 'model.layers.0.mlp.down_proj.weight'
+    await writeTinyCheckpoint(join(folder, 'zeros'), ({ config, tensors }) => {
+      config['quantization_config'] = { quant_method: 'mxfp4' }
+      tensors.delete(weight)
+      const store = (name: string, shape: readonly number[], byte: number): void => {
+        const data = new Uint8Array(shape.reduce((product, size) => product * size, 1)).fill(byte)
+        tensors.set(name, { name, dtype: 'U8', shape, data })
+      }
+      store(`${weight}_blocks`, [32, 2, 16], 0x22)
+      store(`${weight}_scales`, [32, 2], 0)
+    })
+    const file = join(folder, 'zeros.yaml')
+    await writeFile(file, 'models: { zeros: { source: zeros, outputs: { q8: { type: Q8_0 } } } }')
+    const notesOf = async (work: string, executor?: BuildOptions['executor']): Promise<readonly string[]> => {
+      const { report } = await finish(build({ file, work: join(folder, work), threads: 1, ...(executor && { executor }) }))
+      return report.models[0]?.outputs[0]?.notes ?? []
+    }
+    const expected = await notesOf('zeros-alone')
+    expect(expected).toContainEqual(expect.stringContaining('weights of a tensor are zero (blk.0.ffn_down.weight)'))
+    const { stop, events } = startWorker()
+    await using farm = await openFarm({ queue: redis.url, partWeights: 2 ** 14 })
+    expect(await notesOf('zeros-farm', farm.executor)).toEqual(expected)
+    await stop()
+    expect(events.filter(({ event, unit = '' }) => event === 'done' && unit.startsWith('quantize-part')).length).toBeGreaterThan(
+      1,
+    )
   })
 
   test('a worker that is killed at work is replaced by another', async () => {

@@ -30,6 +30,8 @@ const halves: ReadonlyMap<number, number> = new Map([
   [Number.POSITIVE_INFINITY, 0x7c00],
 ])
 const half = (length: number, value: number): Uint16Array => new Uint16Array(length).fill(halves.get(value) as number)
+/** E8M0 of a power of two; it has no zero but 2^-127, and no infinity but NaN. */
+const exponent = (value: number): number => (Number.isFinite(value) ? (value === 0 ? 0 : 127 + Math.log2(value)) : 255)
 const group = (weights: object, format: string): object => ({
   quant_method: 'compressed-tensors',
   format,
@@ -79,6 +81,14 @@ const storages: Readonly<Record<string, (scale: number) => { readonly section: o
       [weight, 'U8', [rows, columns / 2], fill((rows * columns) / 2, 0x22)],
       [`${weight}_scale`, 'F8_E4M3', [rows, columns / 16], fill((rows * columns) / 16, 0x38)],
       [`${weight}_scale_2`, 'F32', [], floats(1, scale)],
+    ],
+  }),
+  // Blocks are copied as they are.
+  MXFP4: (scale) => ({
+    section: { quant_method: 'mxfp4' },
+    tensors: [
+      [`${weight}_blocks`, 'U8', [rows, columns / 32, 16], fill((rows * columns) / 2, 0x22)],
+      [`${weight}_scales`, 'U8', [rows, columns / 32], fill((rows * columns) / 32, exponent(scale))],
     ],
   }),
   'compressed-tensors, integers': (scale) => ({
