@@ -5,9 +5,9 @@ WORKDIR /src
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts
 COPY . .
-# npm pack takes what `files` of package.json lists, as for the package itself.
-RUN npm run build && npm prune --omit=dev --ignore-scripts \
- && mkdir -p /out /tmp/package && npm pack --ignore-scripts --pack-destination /tmp/package \
+# npm pack takes what `files` of package.json lists, as for the package itself, and builds types, whatever scripts it is to ignore.
+RUN npm run build && mkdir -p /out /tmp/package && npm pack --pack-destination /tmp/package \
+ && npm prune --omit=dev --ignore-scripts \
  && tar -xzf /tmp/package/*.tgz -C /out --strip-components 1 && mv node_modules /out/
 
 FROM node:22-bookworm-slim

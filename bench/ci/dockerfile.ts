@@ -1,4 +1,4 @@
-import { chmod, chown, copyFile, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chown, copyFile, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { cloneHere, run } from './fresh-clone.js'
@@ -82,7 +82,7 @@ async function makeBase(debian: string, node: string): Promise<void> {
     run('chroot', [debian, 'useradd', '--uid', `${nodeUser}`, '--user-group', '--create-home', 'node'])
   }
   // What this machine has to reach its mirrors with.
-  for (const file of ['/etc/resolv.conf', '/etc/ssl/certs/ca-certificates.crt', '/etc/npmrc'])
+  for (const file of ['/etc/resolv.conf', '/etc/ssl/certs/ca-certificates.crt'])
     await copyFile(file, join(debian, file)).catch(() => {})
   await copyFile(join(homedir(), '.npmrc'), join(debian, 'root/.npmrc')).catch(() => {})
   const packages = join(node, '..', 'packages')
@@ -95,8 +95,7 @@ async function makeBase(debian: string, node: string): Promise<void> {
     await mkdir(place, { recursive: true })
     run('tar', ['-xzf', join(packages, file), '-C', place, '--strip-components', '1'])
   }
-  await writeFile(join(node, 'bin/npm'), '#!/bin/sh\nexec node /usr/local/lib/node_modules/npm/bin/npm-cli.js "$@"\n')
-  await chmod(join(node, 'bin/npm'), 0o755)
+  for (const name of ['npm', 'npx']) await symlink(`../lib/node_modules/npm/bin/${name}-cli.js`, join(node, 'bin', name))
 }
 
 async function follow(stage: Stage, { name, text }: Instruction, context: string, stages: Map<string, Stage>): Promise<void> {
@@ -149,7 +148,9 @@ function inside(
   command: readonly string[],
   { data, offline = false, status = 0 }: { readonly data?: string; readonly offline?: boolean; readonly status?: number } = {},
 ): string {
-  const words = Object.entries({ HOME: user === '0' ? '/root' : '/', ...env }).map(([key, value]) => `${key}=${value}`)
+  const { NODE_EXTRA_CA_CERTS: certificates } = process.env
+  const reach = offline || certificates === undefined ? {} : { NODE_EXTRA_CA_CERTS: certificates }
+  const words = Object.entries({ HOME: user === '0' ? '/root' : '/', ...reach, ...env }).map(([key, value]) => `${key}=${value}`)
   const quoted = [...words, ...command].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')
   const mounts = [
     `mount -t proc proc '${root}/proc'`,
