@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 import { Errors, flush, handle, run } from '@oclif/core'
 
+// Containers are run as users that /etc/passwd does not have: oclif looks a shell that the environment does not say up there, and fails.
+if (process.platform !== 'win32') process.env.SHELL ??= '/bin/sh'
+
 try {
   await run(process.argv.slice(2), import.meta.url)
   await flush()
