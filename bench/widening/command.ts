@@ -235,7 +235,7 @@ async function gptOss(args: string[]): Promise<void> {
 async function speed(args: string[]): Promise<void> {
   const options = { json: { type: 'boolean' }, hidden: text, experts: text, layers: text, types: text, rounds: text } as const
   const { values } = parseArgs({ args, options })
-  const { hidden = '2880', experts = '4', layers = '1', types = 'BF16,Q8_0,Q5_0,Q4_K', rounds = '3' } = values
+  const { hidden = '2880', experts = '4', layers = '1', types = 'BF16,F16,Q8_0,Q5_0,Q4_K', rounds = '3' } = values
   const folder = await mkdtemp(join(tmpdir(), 'mq-bench-speed-'))
   try {
     const sizes = { hidden: Number(hidden), experts: Number(experts), layers: Number(layers) }
