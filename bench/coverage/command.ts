@@ -55,9 +55,22 @@ export function coverageText(rows: readonly CoverageRow[]): string {
   return [...rows.map(coverageLine), `${equal.length} of ${classes.size} equal`].join('\n')
 }
 
-function coverageLine({ state, detail, better, loads, ppl, upstreamPpl, transformersPpl, ...row }: CoverageRow): string {
+function coverageLine({
+  state,
+  detail,
+  better,
+  loads,
+  ppl,
+  upstreamPpl,
+  transformersPpl,
+  distance,
+  ...row
+}: CoverageRow): string {
   const what = state === 'equal' ? ['equal', ...(better === undefined ? [] : [better])].join(' ') : `${state}: ${detail ?? ''}`
-  const perplexities = [ppl, upstreamPpl, transformersPpl].map((value) => value?.toFixed(3) ?? '-').join('/')
+  const perplexities =
+    distance === undefined
+      ? [ppl, upstreamPpl, transformersPpl].map((value) => value?.toFixed(3) ?? '-').join('/')
+      : `embeddings differ by ${distance.toExponential(1)}`
   const verdict = loads === undefined ? 'not loaded' : loads ? 'loads' : `does not load: ${detail ?? ''}`
   return [row.class, row.name, what, verdict, perplexities, ...(row.transformers === undefined ? [] : [row.transformers])].join(
     ', ',

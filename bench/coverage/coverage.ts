@@ -30,6 +30,8 @@ export interface CoverageRow {
   readonly ppl?: number
   readonly upstreamPpl?: number
   readonly transformersPpl?: number
+  /** Of an encoder, in place of perplexities: one minus the cosine of the angle between our embedding and transformers'. */
+  readonly distance?: number
   readonly transformersVersion?: string
   /** What transformers finds odd in the checkpoint, or why it has no perplexity. */
   readonly transformers?: string
@@ -173,12 +175,12 @@ async function sampleText(): Promise<string> {
 async function measure(item: Case, row: CoverageRow, options: CoverageOptions): Promise<[CoverageRow, Loaded | undefined]> {
   const upstream = options.measure && (options.upstream || options.update)
   const text = await sampleText()
-  const causal = options.measure && item.spec.encoder !== true
+  const what = !options.measure ? 'load' : item.spec.encoder === true ? 'embedding' : 'perplexity'
   const ours =
     row.state === 'equal' || row.state === 'differs'
-      ? await loadAndMeasure(`${item.folder}.ours.f32.gguf`, text, causal)
+      ? await loadAndMeasure(`${item.folder}.ours.f32.gguf`, text, what)
       : undefined
-  const theirs = upstream && row.state !== 'failed' ? await loadAndMeasure(`${item.folder}.f32.gguf`, text, causal) : undefined
+  const theirs = upstream && row.state !== 'failed' ? await loadAndMeasure(`${item.folder}.f32.gguf`, text, what) : undefined
   const { failure } = ours ?? theirs ?? {}
   return [
     {
@@ -202,8 +204,8 @@ async function addForward(
   if (!foreign.available && python === undefined) return [...rows]
   const known = cases.filter(({ spec }) => spec.withoutTransformers === undefined || kinCases.includes(spec.name))
   const jobs = known.map((item) => {
-    const { ids = [], bos = null } = loaded.get(item) ?? {}
-    return { folder: item.folder, name: item.spec.name, className: item.className, ids, bos }
+    const { ids = [], bos = null, vector } = loaded.get(item) ?? {}
+    return { folder: item.folder, name: item.spec.name, className: item.className, ids, bos, vector }
   })
   const found = await forwardPasses(parent, jobs, python)
   return rows.map((row, index) => {
@@ -212,6 +214,7 @@ async function addForward(
     return {
       ...row,
       transformersPpl: forward?.perplexity,
+      distance: forward?.distance,
       transformersVersion: forward?.version,
       transformers: odd === '' ? undefined : odd,
     }

@@ -1,7 +1,7 @@
 import { planChoices } from '../../src/index.js'
 import { converterClasses } from './classes.js'
 import type { CoverageRow } from './coverage.js'
-import { type RecordedPerplexity, recordedPerplexities } from './recorded.js'
+import { differences, type RecordedPerplexity, recordedPerplexities } from './recorded.js'
 
 /**
  * docs/coverage.md: what becomes of every class name that llama.cpp's converter takes.
@@ -39,19 +39,31 @@ ${perplexityTable(await recordedPerplexities())}`
 }
 
 function perplexityTable(recorded: Readonly<Record<string, RecordedPerplexity>>): string {
-  const lines = Object.entries(recorded).map(
-    ([name, { ppl, transformersPpl, transformers }]) =>
-      `| ${name} | ${ppl.toFixed(3)} | ${transformersPpl.toFixed(3)} | ${transformers} |`,
+  const lines = Object.entries(recorded).flatMap(([name, { ppl, transformersPpl, transformers }]) =>
+    ppl === undefined || transformersPpl === undefined
+      ? []
+      : [`| ${name} | ${ppl.toFixed(3)} | ${transformersPpl.toFixed(3)} | ${transformers} | ${differences[name] ?? ''} |`],
+  )
+  const encoders = Object.entries(recorded).flatMap(([name, { distance, transformers }]) =>
+    distance === undefined ? [] : [`| ${name} | ${distance.toExponential(0)} | ${transformers} | ${differences[name] ?? ''} |`],
   )
   return `## Perplexity against transformers
 
-Our file in llama.cpp, and the checkpoint in transformers' own forward pass, both at f32. The weights are random: only whether the two agree says
-something. Written by \`npm run bench -- coverage --family NAME --record\`, with \`--python PATH\` where another transformers than the foreign
+Our file in llama.cpp, and the checkpoint in transformers' own forward pass, both at f32, the KV cache included. The weights are random: only whether
+the two agree says something. They do to the fourth digit at least, but where the last column says why not. Not here are classes whose code transformers has not,
+or reads from such a checkpoint only in part. Written by \`npm run bench -- coverage --family NAME --record\`, with \`--python PATH\` where another transformers than the foreign
 root's is to be asked.
 
-| checkpoint | mq, llama.cpp | transformers | version |
-|---|---|---|---|
+| checkpoint | mq, llama.cpp | transformers | version | why they differ |
+|---|---|---|---|---|
 ${lines.join('\n')}
+
+Of models that predict no next token: one minus the cosine of the angle between llama.cpp's embedding of a text, with \`--pooling mean\`, and the
+mean of transformers' last states.
+
+| checkpoint | embeddings differ by | version | why they differ |
+|---|---|---|---|
+${encoders.join('\n')}
 `
 }
 

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import { finish, loadModel } from '../../src/index.js'
+import { finish, type LlamaModel, loadModel } from '../../src/index.js'
 import { foreign } from '../foreign.js'
 import { kinScript } from './kin.js'
 
@@ -15,19 +15,26 @@ const exact = { flashAttention: 'off', keyType: 'f32', valueType: 'f32' } as con
 /** What llama.cpp says of a file: its perplexity, or why it does not load. */
 export interface Loaded {
   readonly perplexity?: number
-  /** Token ids of the text, for those who compute the perplexity otherwise. */
+  /** Of an encoder, in place of the perplexity: the mean of the vectors of all tokens, of length 1. */
+  readonly vector?: readonly number[]
+  /** Token ids of the text, for those who compute the same otherwise. */
   readonly ids?: readonly number[]
   /** The token that stands before each chunk, if one does. */
   readonly bos?: number | null
   readonly failure?: string
 }
 
-/** Loads a GGUF file with the embedded llama.cpp and measures its perplexity; with the foreign one where the embedded refuses it. */
-export async function loadAndMeasure(model: string, text: string, causal: boolean): Promise<Loaded> {
+/**
+ * Loads a GGUF file with the embedded llama.cpp and measures its perplexity, or computes an embedding of a model that predicts no tokens; loads
+ * it with the foreign one where the embedded refuses it.
+ */
+export async function loadAndMeasure(model: string, text: string, what: 'load' | 'perplexity' | 'embedding'): Promise<Loaded> {
   let failure: string
   try {
-    await using loaded = await loadModel(model, { threads: 2, contextLength: 4 * contextLength, ...exact })
-    if (!causal) return {}
+    const pooling = what === 'embedding' ? ({ pooling: 'mean' } as const) : {}
+    await using loaded = await loadModel(model, { threads: 2, contextLength: 4 * contextLength, ...exact, ...pooling })
+    if (what === 'load') return {}
+    if (what === 'embedding') return await embeddingOf(loaded, text)
     const ids = [...(await loaded.tokenize(text, { special: true }))]
     const [plain] = await loaded.tokenize(text)
     const bos = ids[0] === plain ? null : (ids[0] ?? null)
@@ -37,7 +44,7 @@ export async function loadAndMeasure(model: string, text: string, causal: boolea
     failure = (error as Error).message
   }
   if (!foreign.available || !foreign.has('llama-perplexity')) return { failure }
-  if (!causal) return await loadForeign(model, failure)
+  if (what !== 'perplexity') return await loadForeign(model, failure)
   const folder = join(model, '..')
   await writeFile(join(folder, 'text.txt'), text)
   const args = [
@@ -69,6 +76,17 @@ export async function loadAndMeasure(model: string, text: string, causal: boolea
   }
 }
 
+/** The embedding of a text of some hundred tokens; nothing where the embedded llama.cpp crashes at it. */
+async function embeddingOf(model: LlamaModel, text: string): Promise<Loaded> {
+  try {
+    const ids = (await model.tokenize(text, { special: true })).slice(0, 2 * contextLength)
+    const { vectors } = await model.embed([ids])
+    return { ids: [...ids], vector: [...(vectors[0] as Float32Array)], bos: null }
+  } catch {
+    return {}
+  }
+}
+
 /** Whether the foreign llama.cpp loads a file, and passes eight tokens through it, or writes two where it has an encoder and a decoder. */
 async function loadForeign(model: string, failure: string): Promise<Loaded> {
   const passes = [
@@ -87,6 +105,8 @@ async function loadForeign(model: string, failure: string): Promise<Loaded> {
 /** What transformers says of a checkpoint: perplexity, or why it has none; and where the checkpoint is not as the class expects it. */
 export interface Forward {
   readonly perplexity?: number
+  /** One minus the cosine of the angle between our embedding and transformers'. */
+  readonly distance?: number
   readonly failure?: string
   readonly loading?: string
   /** Of transformers. */
@@ -111,12 +131,17 @@ for case in json.load(open('forward.json')):
             if case['name'] in kin:
                 model, info = load_kin(case['name'], case['folder'])
             else:
-                cls = getattr(transformers, case['className'], None) or transformers.AutoModelForCausalLM
+                cls = getattr(transformers, case['className'], None) or (transformers.AutoModel if case.get('vector') else transformers.AutoModelForCausalLM)
                 model, info = cls.from_pretrained(case['folder'], dtype=torch.float32, output_loading_info=True, attn_implementation='eager', ignore_mismatched_sizes=True)
             odd = [f"{kind} {sorted(map(str, info[kind]))[:3]}" for kind in ('missing_keys', 'unexpected_keys', 'mismatched_keys') if info[kind]]
             if odd: out['loading'] = '; '.join(odd)
             ids = case['ids']
-            if ids:
+            if case.get('vector'):
+                model.eval()
+                with torch.no_grad():
+                    states = model.base_model(torch.tensor([ids])).last_hidden_state[0].double().mean(0)
+                out['distance'] = 1 - torch.nn.functional.cosine_similarity(states, torch.tensor(case['vector']).double(), dim=0).item()
+            elif ids:
                 model.eval()
                 total, count = 0.0, 0
                 for chunk in range(min(chunks, len(ids) // context)):
@@ -136,6 +161,15 @@ for case in json.load(open('forward.json')):
     os.waitpid(child, 0)
 `
 
+/** A checkpoint, and the token ids to run it on. */
+export interface ForwardCase extends Pick<Loaded, 'vector'> {
+  readonly folder: string
+  readonly name: string
+  readonly className: string
+  readonly ids: readonly number[]
+  readonly bos: number | null
+}
+
 /**
  * Runs transformers' own forward pass, at f32, over token ids as llama-perplexity does.
  * @param python that has transformers; by default the foreign root's.
@@ -143,7 +177,7 @@ for case in json.load(open('forward.json')):
  */
 export async function forwardPasses(
   folder: string,
-  cases: readonly { folder: string; name: string; className: string; ids: readonly number[]; bos: number | null }[],
+  cases: readonly ForwardCase[],
   python?: string,
 ): Promise<ReadonlyMap<string, Forward>> {
   await writeFile(join(folder, 'forward.json'), JSON.stringify(cases))

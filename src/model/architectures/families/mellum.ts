@@ -23,13 +23,13 @@ export const mellum: Family = {
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }
 
-/** llama.cpp has one way to scale rotations for all layers of this architecture, at two bases. */
+/** Before 0.7.0 llama.cpp scales the rotations of all layers of this architecture in one way, at two bases. */
 function noteYarn(config: ModelConfig): ModelConfig {
   const { kind, local } = config.rope
   const other = local?.kind ?? kind
   if (kind !== other) {
     config.notes.push(
-      `llama.cpp scales the rotations of all layers (rope_parameters.full_attention has the type ${kind}), and the original those of layers with a sliding window as ${other}: its outputs differ.`,
+      `llama.cpp before 0.7.0, such as the embedded one, scales the rotations of all layers (rope_parameters.full_attention has the type ${kind}), and the original those of layers with a sliding window as ${other}: its outputs differ.`,
     )
   }
   return config
