@@ -361,7 +361,8 @@ export const toolErrors = {
     exit: 'environment',
     message:
       '{file} has the architecture {architecture}, which llama.cpp knows since version {version}; the embedded one is {embedded}.',
-    suggestion: 'Use a llama.cpp of that version.',
+    suggestion:
+      'Use a llama.cpp of that version: run, bench, imatrix and serve (with --engine llama-server) take its folder as --llama-dir.',
   },
   MODEL_UNSUITED: {
     exit: 'input',
