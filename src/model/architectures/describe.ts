@@ -15,6 +15,7 @@ import {
   size,
 } from './config.js'
 import { families, familyOfClass } from './find-family.js'
+import { withFusedExperts } from './fused-experts.js'
 import { modelTypeNote } from './model-type.js'
 import { checkMtp, leaveOutMtp } from './mtp.js'
 import { leaveOutMultimodal } from './multimodal.js'
@@ -91,7 +92,8 @@ async function describeFamily(family: Family, checkpoint: Checkpoint, className:
   const rename = (name: string): string => quirks.rename?.(plainName(name), config) ?? plainName(name)
   for (const name of checkpoint.names) tensors.set(rename(name), name)
   const keys = await family.keys(config)
-  const mappings = (await family.tensors(config)).filter(({ name }) => leaveOutMtp(config, name) === undefined)
+  const own = withFusedExperts(await family.tensors(config), (name) => tensors.has(name))
+  const mappings = own.filter(({ name }) => leaveOutMtp(config, name) === undefined)
   const expected = new Map(mappings.map((mapping) => [mapping.name, mapping] as const))
   const computed = quirks.computed?.(config) ?? []
   const layers = quirks.layers?.(config) ?? config.get(count, ...names.layers)

@@ -75,7 +75,7 @@ export function boundedExperts(config: ModelConfig, layers: number, field?: stri
   const experts = config.find(countOrNone, ...fields) ?? 0
   const name = fields.find((name) => config.fields[name] !== undefined) ?? fields[0]
   const fused = config.checkpoint.names.some(
-    (tensor) => tensor.endsWith('experts.gate_up_proj') || tensor.includes('experts.gate_up_proj_'),
+    (tensor) => /experts\.(?:gate_)?up_proj$/.test(tensor) || tensor.includes('experts.gate_up_proj_'),
   )
   if (!fused && Math.max(0, layers) * experts > config.checkpoint.names.length) {
     throw config.invalid(`${name} is ${experts}, more than the checkpoint has tensors for`)

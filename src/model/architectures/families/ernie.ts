@@ -12,7 +12,10 @@ import type { Entry, Family } from '../types.js'
 /** Source: Ernie4_5Config and Ernie4_5_MoeConfig of transformers. */
 const defaults = { max_position_embeddings: 131_072, rms_norm_eps: 1e-5, rope_theta: 500_000, tie_word_embeddings: true }
 
-const quirks: Family['quirks'] = { rename: (name) => name.replace(/^ernie\./, 'model.'), adjustTokenizer }
+const quirks: Family['quirks'] = {
+  rename: (name) => name.replace(/^ernie\./, 'model.').replace('.gate.moe_statics.', '.moe_statics.'),
+  adjustTokenizer,
+}
 
 /** ERNIE 4.5: as Llama, queries and keys in the checkpoint's order; older checkpoints have fused matrices. */
 export const ernie: Family = {

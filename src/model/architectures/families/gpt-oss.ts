@@ -28,6 +28,7 @@ export const gptOss: Family = {
       attention_bias: [true],
       layer_types: (value) =>
         Array.isArray(value) && value.every((kind, layer) => (kind === 'full_attention') === (layer % 2 === 1)),
+      swiglu_alpha: [1.702],
       swiglu_limit: [7],
     },
     ignored: ['experts_per_token', 'initial_context_length'],
@@ -78,9 +79,12 @@ function expertTensors(config: ModelConfig, hidden: number, width: number): Tens
   ]
 }
 
-/** Whether the experts are in MXFP4. */
-function isPacked({ fields }: ModelConfig): boolean {
-  const { quantization_config: quantization } = fields
+/** Whether the experts are in MXFP4. Shapes decide where a config.json names that and the weights are plain. */
+function isPacked(config: ModelConfig): boolean {
+  const { quantization_config: quantization } = config.fields
+  const { hidden, feedForward } = dimensionsOf(config)
+  const [, rows, columns] = config.shapeOf('model.layers.0.mlp.experts.gate_up_proj') ?? []
+  if (hidden !== 2 * feedForward && rows === hidden && columns === 2 * feedForward) return false
   return (
     typeof quantization === 'object' &&
     quantization !== null &&

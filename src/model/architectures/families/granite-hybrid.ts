@@ -9,7 +9,7 @@ import { type Mamba2Dimensions, mamba2, stepFields, unclippedStep } from '../sta
 import { blocks, norm, type TensorMapping } from '../tensor-mappings.js'
 import { type Entry, type Family, type FieldTable, twiceAsWide } from '../types.js'
 import { paddedVocabulary } from '../vocabulary.js'
-import { expertTensors, fields as graniteFields, graniteKeys, sharedTensors } from './granite.js'
+import { expertTensors, fields as graniteFields, graniteKeys, sharedTensors, storedExpertName } from './granite.js'
 
 const stateFields = {
   mamba_d_conv: 4,
@@ -55,7 +55,7 @@ export const graniteHybrid: Family = {
   keys: (config) => hybridKeys(config, { rotated: false }),
   tensors: tensorsOf,
   widths: { feedForward: true, fixed: twiceAsWide },
-  quirks: { vocabulary, preNames: { 'llama-bpe': 'dbrx' } },
+  quirks: { vocabulary, preNames: { 'llama-bpe': 'dbrx' }, rename: storedExpertName },
 }
 
 /** Granite 4 whose layers all have attention: Granite 3 to llama.cpp. */
@@ -67,7 +67,7 @@ export const graniteMicro: Family = {
   keys: (config) => hybridKeys(config, { rotated: true }),
   tensors: tensorsOf,
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
-  quirks: { preNames: { 'llama-bpe': 'dbrx' } },
+  quirks: { preNames: { 'llama-bpe': 'dbrx' }, rename: storedExpertName },
 }
 
 /** The same with experts. */

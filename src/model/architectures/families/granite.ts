@@ -67,7 +67,7 @@ export const graniteMoe: Family = {
     })
   },
   footprint: { attention: 'grouped', normalizedExperts: true },
-  quirks,
+  quirks: { ...quirks, rename: storedExpertName },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
 }
 
@@ -111,4 +111,12 @@ export function sharedTensors(width: number, hidden: number, suffix = '_shexp'):
     ]),
     tensor('shared_mlp.output_linear.weight', `ffn_down${suffix}.weight`, [hidden, width]),
   ]
+}
+
+/** transformers 5 has other names for the experts and what chooses them, and keeps them with save_original_format=False. */
+export function storedExpertName(name: string): string {
+  return name
+    .replace('.block_sparse_moe.experts.gate_up_proj', '.block_sparse_moe.input_linear.weight')
+    .replace('.block_sparse_moe.experts.down_proj', '.block_sparse_moe.output_linear.weight')
+    .replace('.block_sparse_moe.router.weight', '.block_sparse_moe.router.layer.weight')
 }

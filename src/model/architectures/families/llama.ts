@@ -60,7 +60,9 @@ export const llama: Family = {
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: {
     rename: (name, config) =>
-      config.className === 'Sarashina2VisionForCausalLM' ? ofSarashina(name) : withRoot(name.replace('text_model.', '')),
+      config.className === 'Sarashina2VisionForCausalLM'
+        ? ofSarashina(name)
+        : withRoot(ofMixtral(name.replace('text_model.', ''))),
     leaveOut: (name) =>
       /^(visual\.norm|model\.(aligner|vqmodel|generation_\w+))\./.test(name)
         ? 'of image understanding and generation: the GGUF file holds the text model only'
@@ -77,6 +79,11 @@ export const llamaEmbed: Family = {
   architecture: 'llama-embed',
   classes: ['LlamaBidirectionalModel'],
   footprint: undefined,
+}
+
+/** transformers 5 has another name for what holds the experts, which it keeps with save_original_format=False. */
+function ofMixtral(name: string): string {
+  return name.replace(/\.mlp\.(?=gate\.|experts\.)/, '.block_sparse_moe.')
 }
 
 /** Its text model lies within another, beside a norm of the part that sees. */

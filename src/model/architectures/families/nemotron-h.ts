@@ -170,10 +170,7 @@ export const nemotronHPuzzle: Family = {
   quirks: {
     ...quirks,
     separableMtp: false,
-    rename: (name, config) =>
-      oneName(name, config)
-        .replace(/^model\.(?=embeddings\.|norm_f\.)/, 'backbone.')
-        .replace('.e_score_correction.bias', '.e_score_correction_bias'),
+    rename: (name, config) => oneName(name, config).replace('.e_score_correction.bias', '.e_score_correction_bias'),
   },
 }
 
@@ -198,7 +195,10 @@ function oneName(name: string, config: ModelConfig): string {
     const layer = `model.layers.${kindsOf(config).length}.`
     return name.replace(/^mtp\.layers\.1\.norm\./, `${layer}moe_norm.`).replace(/^mtp\.layers\.[01]\./, layer)
   }
-  return name.replace(/^backbone\.layers\./, 'model.layers.').replace(/^backbone\.embedding\./, 'backbone.embeddings.')
+  return name
+    .replace(/^backbone\.layers\./, 'model.layers.')
+    .replace(/^(?:backbone\.embedding|model\.embeddings)\./, 'backbone.embeddings.')
+    .replace(/^model\.norm_f\./, 'backbone.norm_f.')
 }
 
 function layersOf(config: ModelConfig): number {
