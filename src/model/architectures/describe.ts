@@ -8,6 +8,7 @@ import {
   count,
   type Fields,
   flatFields,
+  type ModelConfig,
   type MtpExport,
   makeConfig,
   recordingFields,
@@ -20,7 +21,7 @@ import { modelTypeNote } from './model-type.js'
 import { checkMtp, leaveOutMtp } from './mtp.js'
 import { leaveOutMultimodal } from './multimodal.js'
 import { isComputedBuffer, silently } from './tensor-mappings.js'
-import { noteOtherHead } from './tied-output.js'
+import { noteOtherHead, withOutput } from './tied-output.js'
 import type { Entry, Family, FieldTable, Model } from './types.js'
 
 /** Names under `architectures` in config.json that can be converted. */
@@ -91,8 +92,10 @@ async function describeFamily(family: Family, checkpoint: Checkpoint, className:
   const config = makeConfig(fields, { checkpoint, className, tensors, mtp, filledIn: open, consulted })
   const rename = (name: string): string => quirks.rename?.(plainName(name), config) ?? plainName(name)
   for (const name of checkpoint.names) tensors.set(rename(name), name)
+  checkHeads(family, config)
   const keys = await family.keys(config)
-  const own = withFusedExperts(await family.tensors(config), (name) => tensors.has(name))
+  const has = (name: string): boolean => tensors.has(name)
+  const own = withOutput(withFusedExperts(await family.tensors(config), has), config, quirks, has)
   const mappings = own.filter(({ name }) => leaveOutMtp(config, name) === undefined)
   const expected = new Map(mappings.map((mapping) => [mapping.name, mapping] as const))
   const computed = quirks.computed?.(config) ?? []
@@ -126,6 +129,16 @@ async function describeFamily(family: Family, checkpoint: Checkpoint, className:
     tokenizer: quirks.tokenizer,
     notes,
   }
+}
+
+/** @throws MqError CONFIG_INVALID where llama.cpp takes heads to be of another length. */
+function checkHeads({ widths, quirks = {} }: Family, config: ModelConfig): void {
+  const { head_dim: length, num_attention_heads: heads, hidden_size: hidden } = config.fields
+  const isBound = widths?.heads === 'with-embedding' || quirks.headsFillEmbedding === true
+  if (!isBound || typeof length !== 'number' || typeof heads !== 'number' || length * heads === hidden) return
+  throw config.unsupported(
+    `head_dim is ${length}, and llama.cpp takes the ${heads} heads of this architecture together to be as wide as the residual stream, ${String(hidden)}`,
+  )
 }
 
 /** Multimodal checkpoints keep the text model's tensors under a name of its own. */

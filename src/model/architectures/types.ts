@@ -152,6 +152,10 @@ export interface Quirks {
   readonly layers?: (config: ModelConfig) => number
   /** Rows of the embedding, where they need not be as many as vocab_size says. */
   readonly vocabulary?: (config: ModelConfig) => number
+  /** Whether llama.cpp does not load a file without an output matrix: where the embedding is tied, it is written twice. */
+  readonly needsOutput?: boolean
+  /** Whether llama.cpp takes all heads together to be as wide as the residual stream; `widths.heads` of other families says so too. */
+  readonly headsFillEmbedding?: boolean
   /** Whether the file has no place for an output matrix: the embedding serves as one. */
   readonly alwaysTied?: boolean
   /** Whether llama.cpp's converter leaves an output matrix out that equals a tied embedding. */

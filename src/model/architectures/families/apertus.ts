@@ -33,6 +33,7 @@ export const apertus: Family = {
     }),
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
   quirks: {
+    needsOutput: true,
     firstKeys: activationKeys,
     computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength),
     leaveOut: (name) => (/\.act_fn\.(alpha_[np]|beta|eps)$/.test(name) ? silently : undefined),

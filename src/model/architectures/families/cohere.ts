@@ -41,6 +41,7 @@ export const cohere: Family = {
     }),
   footprint: { attention: 'grouped', parallel: true },
   widths: { feedForward: true, fixed: layerNorms },
+  quirks: { alwaysTied: true, headsFillEmbedding: true },
 }
 
 /** Command R7B: as Command R, with a window and rotation in three of four layers. */
@@ -72,6 +73,7 @@ export const cohere2: Family = {
   ],
   tensors: (config) => decoderTensors(config, { norms: oneNorm, attention: { bias: false } }),
   widths: { feedForward: true, fixed: layerNorms },
+  quirks: { alwaysTied: true, headsFillEmbedding: true },
 }
 
 function rotatedLength(config: ModelConfig): number {

@@ -50,4 +50,5 @@ export const dots1: Family = {
     })
   },
   widths: { feedForward: true, embedding: 'plain' },
+  quirks: { needsOutput: true },
 }

@@ -53,6 +53,7 @@ export const gptOss: Family = {
     })
   },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
+  quirks: { needsOutput: true },
 }
 
 function expertTensors(config: ModelConfig, hidden: number, width: number): TensorMapping[] {

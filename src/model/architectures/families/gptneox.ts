@@ -55,6 +55,7 @@ export const gptneox: Family = {
     ]
   },
   widths: { feedForward: true, fixed: layerNorms },
+  quirks: { needsOutput: true },
 }
 
 function rotatedLength(config: ModelConfig): number {

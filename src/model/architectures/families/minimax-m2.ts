@@ -48,7 +48,11 @@ export const minimaxM2: Family = {
   // llama.cpp takes the width of experts for that of dense blocks, of which there are none.
   widths: { feedForward: false, embedding: 'plain' },
   // transformers 5 has the other name, and keeps it with save_original_format=False.
-  quirks: { preNames: { 'gpt-4o': 'minimax-m2' }, rename: (name) => name.replace('.mlp.', '.block_sparse_moe.') },
+  quirks: {
+    needsOutput: true,
+    preNames: { 'gpt-4o': 'minimax-m2' },
+    rename: (name) => name.replace('.mlp.', '.block_sparse_moe.'),
+  },
 }
 
 /** Of each head. @throws MqError CONFIG_INVALID. */

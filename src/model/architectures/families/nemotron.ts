@@ -44,7 +44,7 @@ export const nemotron: Family = {
     }).concat(tensor('model.norm.bias', 'output_norm.bias', [dimensionsOf(config).hidden])),
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, fixed: layerNorms },
-  quirks: { adjustTokenizer },
+  quirks: { adjustTokenizer, needsOutput: true, headsFillEmbedding: true },
 }
 
 /** The weight is one less than what multiplies; the bias is what it is. */

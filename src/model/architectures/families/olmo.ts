@@ -51,6 +51,7 @@ export const olmo2: Family = {
   ],
   tensors: (config) => decoderTensors(config, { norms: postNorms, attention: wholeNorms(config) }),
   widths: { feedForward: true, embedding: 'stream-read', heads: 'with-embedding' },
+  quirks: { needsOutput: true },
 }
 
 /** OLMoE: routed experts, whose weights are not divided by their sum, and norms of whole queries and keys. */
@@ -75,6 +76,7 @@ export const olmoe: Family = {
     })
   },
   widths: { feedForward: true, fixed: keysAsWide },
+  quirks: { needsOutput: true },
 }
 
 /** One norm over all queries of a token, one over all keys. */

@@ -62,5 +62,5 @@ export const phi2: Family = {
     ]
   },
   widths: { feedForward: true, fixed: layerNorms },
-  quirks: { preNames: { 'gpt-2': 'phi-2' } },
+  quirks: { preNames: { 'gpt-2': 'phi-2' }, needsOutput: true },
 }

@@ -34,4 +34,5 @@ export const qwen2moe: Family = {
   },
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'with-embedding' },
+  quirks: { needsOutput: true },
 }

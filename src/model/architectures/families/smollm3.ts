@@ -1,7 +1,5 @@
-import { dimensionsOf } from '../base.js'
 import { decoderTensors } from '../decoder.js'
 import { llamaKeys } from '../llama.js'
-import { ropeFrequencies } from '../rope.js'
 import type { Family } from '../types.js'
 import { adjustTokenizer } from './llama.js'
 
@@ -22,12 +20,11 @@ export const smollm3: Family = {
       no_rope_layer_interval: [4],
       no_rope_layers: (value) => Array.isArray(value) && value.every((turns, layer) => turns === Number((layer + 1) % 4 !== 0)),
     },
-    ropeKinds: ['llama3'],
     ignored: ['max_window_layers'],
   },
   keys: llamaKeys,
   tensors: (config) => decoderTensors(config, { attention: { interleave: true } }),
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, embedding: 'plain', heads: 'free' },
-  quirks: { computed: (config) => ropeFrequencies(config, dimensionsOf(config).headLength), adjustTokenizer },
+  quirks: { adjustTokenizer },
 }

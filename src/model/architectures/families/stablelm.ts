@@ -54,6 +54,7 @@ export const stablelm: Family = {
   },
   footprint: { attention: 'grouped', parallel: 'without-norm' },
   widths: { feedForward: true, fixed: layerNorms },
+  quirks: { needsOutput: true },
 }
 
 /** Source: set_gguf_parameters of conversion/stablelm.py, whose older models do not say it. */

@@ -33,4 +33,5 @@ export const starcoder2: Family = {
     }),
   footprint: { attention: 'grouped' },
   widths: { feedForward: true, fixed: layerNorms },
+  quirks: { headsFillEmbedding: true },
 }

@@ -132,3 +132,56 @@ it('refuses fields of single layers that GGUF cannot say', async () => {
     message: expect.stringContaining('per_layer_config is {"1":{"head_dim":32}}') as string,
   })
 })
+
+describe('a tied embedding', () => {
+  it.each([
+    'olmo2',
+    'qwen2-moe',
+    'stablelm',
+    'nemotron',
+    'phi2',
+    'gpt-neox',
+    'olmoe',
+    'minimax-m2',
+    'dots1',
+    'apertus',
+    'gpt-oss-bf16',
+  ])('is written twice where llama.cpp does not load a file without an output matrix: %s', async (name) => {
+    const { tensors, notes } = await saved(name, { tie_word_embeddings: true }, { leaveOut: /^(?:lm_head|embed_out)\.weight/ })
+    const recipe = (wanted: string) => tensors.find(({ name }) => name === wanted)?.recipe
+    expect(recipe('output.weight')).toEqual(recipe('token_embd.weight'))
+    expect(notes).toContainEqual(expect.stringContaining('the file holds the embedding twice'))
+  })
+
+  it.each(['llama', 'qwen3'])('is written once elsewhere: %s', async (name) => {
+    const { tensors } = await saved(name, { tie_word_embeddings: true }, { leaveOut: /^lm_head\./ })
+    expect(tensors.map(({ name }) => name)).not.toContain('output.weight')
+  })
+})
+
+it.each(['qwen2', 'olmo2', 'nemotron', 'starcoder2', 'cohere', 'cohere2'])(
+  'refuses heads that llama.cpp takes to be shorter: %s',
+  async (name) => {
+    await expect(saved(name, { head_dim: 48 })).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining('head_dim is 48, and llama.cpp takes') as string,
+    })
+  },
+)
+
+it('refuses scaled rotations that llama.cpp has no factors for', async () => {
+  const rope = {
+    rope_type: 'llama3',
+    factor: 8,
+    rope_theta: 1e4,
+    original_max_position_embeddings: 32,
+    low_freq_factor: 1,
+    high_freq_factor: 4,
+  }
+  await expect(saved('smollm3', { rope_theta: undefined, rope_scaling: undefined, rope_parameters: rope })).rejects.toMatchObject(
+    {
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining('has the type llama3') as string,
+    },
+  )
+})
