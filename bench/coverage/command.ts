@@ -6,6 +6,7 @@ import { checkpointSpecs } from './checkpoints/index.js'
 import { benchCoverage, type CoverageRow } from './coverage.js'
 import { coverageDocument } from './document.js'
 import { recordPerplexities } from './recorded.js'
+import { benchSaved, savedText } from './saved.js'
 
 /** `npm run bench -- coverage`: takes its arguments and prints its results. */
 export async function coverage(args: string[]): Promise<void> {
@@ -21,6 +22,7 @@ export async function coverage(args: string[]): Promise<void> {
     document: text,
     python: text,
     record: flag,
+    saved: flag,
   }
   const { values } = parseArgs({ args, options })
   const wanted = values.family?.split(',')
@@ -28,6 +30,13 @@ export async function coverage(args: string[]): Promise<void> {
     ({ arch, name, classes }) => wanted?.some((asked) => [arch, name, ...classes].includes(asked)) ?? true,
   )
   if (specs.length === 0) throw new Error(`There is no checkpoint of ${values.family}: name an architecture, a class or a case.`)
+  if (values.saved === true) {
+    if (values.python === undefined)
+      throw new Error('--saved needs --python PATH, with torch and the transformers that is to save.')
+    const rows = await benchSaved({ specs, python: values.python, say: (line) => console.error(line) })
+    console.log(values.json === true ? JSON.stringify(rows, null, 2) : savedText(rows))
+    return
+  }
   if (values.folder !== undefined) await mkdir(values.folder, { recursive: true })
   const rows = await benchCoverage({
     specs,
