@@ -5,6 +5,7 @@ import { embeddingAndOutputTensors } from '../embedding-and-output.js'
 import { gatedFeedForward } from '../feed-forward.js'
 import { bool, uint32 } from '../metadata.js'
 import { poolingKeys } from '../pooling.js'
+import { unscaledRope } from '../rope.js'
 import { blocks, norm, type TensorMapping } from '../tensor-mappings.js'
 import type { Entry, Family, FieldRule, FieldTable } from '../types.js'
 import { windowPattern } from '../windows.js'
@@ -55,7 +56,7 @@ export const gemma: Family = {
   classes: ['GemmaForCausalLM'],
   fields: {
     defaults: { ...defaults, max_position_embeddings: 8192, num_key_value_heads: 16 },
-    supported: { ...supported, rope_theta: [10_000] },
+    supported: { ...supported, ...unscaledRope, rope_theta: [10_000] },
     ignored,
   },
   keys: ownKeys,
@@ -85,6 +86,7 @@ export const gemma2: Family = {
     // llama.cpp takes this base where the file has none, and its converter writes none.
     supported: {
       ...supported,
+      ...unscaledRope,
       rope_theta: [10_000],
       query_pre_attn_scalar: queryScale(46),
       layer_types: windowPattern(2),

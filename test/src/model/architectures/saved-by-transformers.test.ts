@@ -185,3 +185,8 @@ it('refuses scaled rotations that llama.cpp has no factors for', async () => {
     },
   )
 })
+
+it.each(['gemma', 'gemma2'])('refuses scaled rotations where the file has no keys for them: %s', async (name) => {
+  const rope = { rope_type: 'linear', factor: 4, rope_theta: 1e4 }
+  await expect(saved(name, { rope_theta: undefined, rope_parameters: rope })).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+})
