@@ -70,8 +70,25 @@ export function latentKeys(config: ModelConfig, layers = config.get(count, ...na
     ...(config.find(flag, 'norm_topk_prob') === true ? [['expert_weights_norm', bool(true)] as const] : []),
     ['rope.dimension_count', uint32(rotated)],
     // A tenth of the multiplier, for llama.cpp's reader multiplies it by ten again: llama.cpp pull request 17945.
-    ...present('rope.scaling.yarn_log_multiplier', config.rope.mscale_all_dim, (all) => float32(0.1 * all)),
+    ...present('rope.scaling.yarn_log_multiplier', latentMultiplier(config), (all) => float32(0.1 * all)),
   ]
+}
+
+/**
+ * What YaRN multiplies attention by. llama.cpp takes the factor for queries and keys into account whatever the file says.
+ * @throws MqError CONFIG_INVALID where config.json has none, or a factor of another kind.
+ */
+function latentMultiplier(config: ModelConfig): number | null | undefined {
+  const { kind, mscale_all_dim: all, attention_factor: factor, attn_factor: other } = config.rope
+  if (kind === 'yarn' && !all) {
+    throw config.unsupported(
+      'rope_scaling of type yarn has no mscale_all_dim, and llama.cpp scales attention of this architecture in any case',
+    )
+  }
+  if (kind === 'yarn' && (factor ?? other ?? undefined) !== undefined) {
+    throw config.unsupported('rope_scaling has an attention_factor, which llama.cpp applies in another way in this architecture')
+  }
+  return all
 }
 
 /** The sparse attention of DeepSeek 3.2: an indexer chooses what a token attends to. */

@@ -173,6 +173,7 @@ export function ropeKeys(config: ModelConfig): Entry[] {
     case 'linear':
       return [['rope.scaling.type', text('linear')], ['rope.scaling.factor', float32(required('factor'))], ...base]
     case 'yarn':
+      config.notes.push(...yarnNotes(rope))
       return [
         ['rope.scaling.type', text('yarn')],
         ['rope.scaling.factor', float32(required('factor'))],
@@ -182,6 +183,7 @@ export function ropeKeys(config: ModelConfig): Entry[] {
           : [['rope.scaling.yarn_truncate', bool(rope.truncate)] as const]),
         ...optional('rope.scaling.yarn_ext_factor', rope.extrapolation_factor),
         ...optional('rope.scaling.yarn_attn_factor', rope.attention_factor ?? rope.attn_factor),
+        ...attentionFactor(rope, required('factor')),
         ...optional('rope.scaling.yarn_beta_fast', rope.beta_fast),
         ...optional('rope.scaling.yarn_beta_slow', rope.beta_slow),
         ...base,
@@ -197,6 +199,35 @@ export function ropeKeys(config: ModelConfig): Entry[] {
     default:
       throw config.unsupported(`rope_scaling has the type ${rope.kind}, which this architecture does not have`)
   }
+}
+
+/** What llama.cpp does not read of a file. Tried with 0.5.0 and 0.7.0: the keys change no perplexity. */
+function yarnNotes({ beta_fast: fast, beta_slow: slow, truncate }: Rope): string[] {
+  const betas = (fast ?? 32) !== 32 || (slow ?? 1) !== 1
+  return [
+    ...(betas
+      ? [
+          `llama.cpp takes 32 and 1 for beta_fast and beta_slow of YaRN, which are ${fast ?? 32} and ${slow ?? 1} in config.json, unless it is told by --yarn-beta-fast and --yarn-beta-slow: some rotations differ.`,
+        ]
+      : []),
+    ...(truncate === false
+      ? [
+          'llama.cpp rounds the bounds of YaRN to whole dimensions, and config.json says not to (truncate): some rotations differ slightly.',
+        ]
+      : []),
+  ]
+}
+
+/**
+ * The attention factor of YaRN, where it is not the one that follows from `factor`. llama.cpp reads the key of the converter, and then
+ * multiplies by the usual factor in any case; only this key changes the product. Source: the context's yarn_attn_factor in
+ * src/llama-context.cpp of llama.cpp.
+ */
+function attentionFactor(rope: Rope, factor: number): Entry[] {
+  const given = rope.attention_factor ?? rope.attn_factor
+  if (given === undefined || given === null) return []
+  const usual = factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1
+  return Math.abs(given / usual - 1) < 1e-6 ? [] : [['rope.scaling.attn_factor', float32(given / usual)]]
 }
 
 /** Rules of families whose files cannot say how rotations are scaled, whatever the field's name. */

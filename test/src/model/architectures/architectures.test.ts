@@ -66,17 +66,35 @@ describe('Llama', () => {
       attention_factor: 1.25,
       beta_fast: 16,
     }
-    const { metadata } = await blueprintOf(mistralLinear, { rope_scaling: null, rope_theta: undefined, rope_parameters })
+    const { metadata, notes } = await blueprintOf(mistralLinear, { rope_scaling: null, rope_theta: undefined, rope_parameters })
     const scaling = [...metadata].filter(([key]) => key.startsWith('llama.rope.')).map(([key, { value }]) => [key, value])
     expect(scaling).toEqual([
       ['llama.rope.scaling.type', 'yarn'],
       ['llama.rope.scaling.factor', 4],
       ['llama.rope.scaling.original_context_length', 32768],
       ['llama.rope.scaling.yarn_attn_factor', 1.25],
+      // llama.cpp multiplies by 0.1 ln 4 + 1 in any case
+      ['llama.rope.scaling.attn_factor', Math.fround(1.25 / (0.1 * Math.log(4) + 1))],
       ['llama.rope.scaling.yarn_beta_fast', 16],
       ['llama.rope.freq_base', 1e6],
       ['llama.rope.dimension_count', 32],
     ])
+    expect(notes).toContainEqual(expect.stringContaining('beta_fast and beta_slow of YaRN, which are 16 and 1 in config.json'))
+  })
+
+  it('says the usual factor of YaRN once', async () => {
+    const rope_scaling = {
+      rope_type: 'yarn',
+      factor: 4,
+      original_max_position_embeddings: 32768,
+      attention_factor: 0.1 * Math.log(4) + 1,
+    }
+    const { metadata, notes } = await blueprintOf(mistralLinear, { rope_scaling })
+    expect([...metadata.keys()].filter((key) => key.includes('attn_factor'))).toEqual(['llama.rope.scaling.yarn_attn_factor'])
+    expect(notes.join()).not.toContain('YaRN')
+    expect((await blueprintOf(mistralLinear, { rope_scaling: { ...rope_scaling, truncate: false } })).notes.join()).toContain(
+      'truncate',
+    )
   })
 
   it('says that dynamic scaling is lost', async () => {

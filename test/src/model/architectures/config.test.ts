@@ -37,6 +37,8 @@ async function changedSpec(name: string, change: Change) {
   return makeBlueprint(path)
 }
 
+const yarn = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 4096 }
+
 const head = { 'lm_head.weight': ['BF16', 2048, 96] } as const
 
 it('misses the biases that every Qwen2 has', async () => {
@@ -116,6 +118,12 @@ describe('a field that changes the computation', () => {
     ['ernie4.5-moe', { moe_norm_min: 0.5 }, 'moe_norm_min is 0.5'],
     ['gemma3n', { activation_sparsity_pattern: [0.95, 0.95, 0, 0, 0] }, 'activation_sparsity_pattern is'],
     ['gemma3n', { num_kv_shared_layers: 2 }, 'num_kv_shared_layers is 2'],
+    [
+      'deepseek-v3',
+      { rope_scaling: { ...yarn, attention_factor: 1.3, mscale_all_dim: 1, mscale: 1 } },
+      'has an attention_factor',
+    ],
+    ['deepseek-v3', { rope_scaling: yarn }, 'has no mscale_all_dim'],
     ['exaone4', { num_hidden_layers: 2, layer_types: ['sliding_attention', 'sliding_attention'] }, 'sliding_window is 4096'],
   ])('is refused by the family that llama.cpp does not compute it for: %s %j', async (name, change, problem) => {
     await expect(changedSpec(name, change)).rejects.toMatchObject({
