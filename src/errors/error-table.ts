@@ -362,7 +362,7 @@ export const toolErrors = {
     message:
       '{file} has the architecture {architecture}, which llama.cpp knows since version {version}; the embedded one is {embedded}.',
     suggestion:
-      'Use a llama.cpp of that version: `mq run`, `mq bench`, `mq imatrix` and `mq serve` can take its programs in place of the embedded one.',
+      'Use a llama.cpp of that version: run, bench, imatrix and serve can take its programs in place of the embedded one.',
   },
   MODEL_UNSUITED: {
     exit: 'input',
