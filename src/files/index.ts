@@ -1,6 +1,7 @@
 export { writeWhole } from './atomic-write.js'
 export { hashFile } from './hash-file.js'
 export { keepNewest } from './keep-newest.js'
+export { linkFile } from './link-file.js'
 export { type HeldLock, sharedLock } from './lock.js'
 export {
   availableBytes,

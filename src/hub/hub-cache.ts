@@ -1,6 +1,7 @@
-import { copyFile, mkdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { dirname, join, relative } from 'node:path'
+import { dirname, join } from 'node:path'
+import { linkFile } from '../files/index.js'
 import type { Listing, RemoteFile } from './listing.js'
 
 /**
@@ -51,19 +52,5 @@ export function repositoryCache(repo: string, cache = hubCacheDirectory()): Repo
       const found = snapshotOf(ref.trim())
       return (await stat(found).catch(() => undefined))?.isDirectory() === true ? found : undefined
     },
-  }
-}
-
-async function linkFile(path: string, blob: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true })
-  const target = relative(dirname(path), blob)
-  if ((await readlink(path).catch(() => undefined)) === target) return
-  await rm(path, { force: true })
-  try {
-    await symlink(target, path)
-  } catch (error) {
-    // Where links are not allowed, the tools of Hugging Face copy, too.
-    if (!['EPERM', 'ENOSYS', 'ENOTSUP'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
-    await copyFile(blob, path)
   }
 }

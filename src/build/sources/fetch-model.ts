@@ -1,7 +1,7 @@
-import { copyFile, mkdir, readdir, readFile, readlink, rm, symlink } from 'node:fs/promises'
-import { basename, dirname, join, relative } from 'node:path'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { MqError } from '../../errors/index.js'
-import { readWhole, writeWhole } from '../../files/index.js'
+import { linkFile, readWhole, writeWhole } from '../../files/index.js'
 import type { WithProgress } from '../../progress/index.js'
 import { unitKey } from '../graph/digest.js'
 import type { Unit } from '../graph/step.js'
@@ -62,6 +62,7 @@ export async function* fetchModel(name: string, options: FetchModelOptions): Wit
   for (const { key, folder: from, files } of records) {
     fetched.keys.add(key)
     for (const { name: path, sha256 } of files) {
+      // A relative link: workers may have the work folder at another path.
       await linkFile(join(folder, path), join(from, path))
       await digests.note(join(folder, path), sha256)
     }
@@ -122,19 +123,5 @@ function orHere(executor: UnitExecutor, own: UnitExecutor): UnitExecutor {
         return yield* own.run(task)
       }
     },
-  }
-}
-
-/** A link that is relative: workers may have the work folder at another path. */
-async function linkFile(path: string, target: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true })
-  const wanted = relative(dirname(path), target)
-  if ((await readlink(path).catch(() => undefined)) === wanted) return
-  await rm(path, { force: true })
-  try {
-    await symlink(wanted, path)
-  } catch {
-    // Windows allows no links to most users.
-    await copyFile(target, path)
   }
 }
