@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import type { WithProgress } from '../progress/index.js'
 import { type ExternalOptions, findProgram } from './external.js'
 import { readFileTraits } from './file-traits.js'
-import { endLlamaProgram, runLlamaProgram } from './llama-program.js'
+import { endLlamaProgram, flagOf, runLlamaProgram } from './llama-program.js'
 
 /** Options of llama-imatrix. */
 export interface ExternalImatrixOptions extends ExternalOptions {
@@ -29,8 +29,8 @@ export async function* externalImatrix(
   const partial = `${resolve(path)}.partial.gguf`
   const files = ['--model', resolve(model), '--file', resolve(textFile), '--output-file', partial]
   const optional = [
-    ...(chunks === undefined ? [] : ['--chunks', `${chunks}`]),
-    ...(threads === undefined ? [] : ['--threads', `${threads}`]),
+    ...flagOf('--chunks', chunks),
+    ...flagOf('--threads', threads),
     ...(output ? ['--process-output'] : []),
     ...((await readFileTraits(model)).extraBuffers ? [] : ['--no-repack']),
   ]

@@ -1,5 +1,5 @@
 import { findProgram } from './external.js'
-import { endLlamaProgram, runLlamaProgram } from './llama-program.js'
+import { endLlamaProgram, flagOf, runLlamaProgram } from './llama-program.js'
 import type { LoadOptions } from './options.js'
 import type { ModelInfo, SpeedRequest, SpeedSample } from './protocol.js'
 
@@ -59,8 +59,6 @@ async function measure(
   [prompt, generated]: readonly [number, number],
   { threads, gpuLayers, cpuExpertLayers, flashAttention, keyType, valueType, mmap, signal }: LoadOptions,
 ): Promise<Measured> {
-  const optional = (flag: string, value: string | number | undefined): string[] =>
-    value === undefined ? [] : [flag, String(value)]
   const tests =
     prompt > 0 && generated > 0
       ? ['-p', '0', '-n', '0', '-pg', `${prompt},${generated}`]
@@ -73,12 +71,12 @@ async function measure(
     '1',
     '-o',
     'jsonl',
-    ...optional('-t', threads),
-    ...optional('-ngl', gpuLayers === -1 ? 999 : gpuLayers),
-    ...optional('-ncmoe', cpuExpertLayers),
-    ...optional('-fa', flashAttention),
-    ...optional('-ctk', keyType),
-    ...optional('-ctv', valueType),
+    ...flagOf('-t', threads),
+    ...flagOf('-ngl', gpuLayers === -1 ? 999 : gpuLayers),
+    ...flagOf('-ncmoe', cpuExpertLayers),
+    ...flagOf('-fa', flashAttention),
+    ...flagOf('-ctk', keyType),
+    ...flagOf('-ctv', valueType),
     ...(mmap === false ? ['-lm', 'none'] : []),
   ]
   const what = `the speed of ${path}`

@@ -4,7 +4,7 @@ import { delimiter, join, resolve } from 'node:path'
 import { MqError } from '../errors/index.js'
 import type { WithProgress } from '../progress/index.js'
 import { parseEstimate, parseSetup } from './external-output.js'
-import { endLlamaProgram, runLlamaProgram } from './llama-program.js'
+import { endLlamaProgram, flagOf, runLlamaProgram } from './llama-program.js'
 import type { Perplexity } from './perplexity.js'
 
 /** Programs of llama.cpp that can be run. */
@@ -48,10 +48,7 @@ export async function* externalPerplexity(
   { directory, signal, contextLength = 512, chunks, threads }: ExternalPerplexityOptions = {},
 ): WithProgress<ExternalPerplexity> {
   const program = await findProgram('llama-perplexity', directory)
-  const optional = [
-    ...(chunks === undefined ? [] : ['--chunks', `${chunks}`]),
-    ...(threads === undefined ? [] : ['--threads', `${threads}`]),
-  ]
+  const optional = [...flagOf('--chunks', chunks), ...flagOf('--threads', threads)]
   const args = ['--model', model, '--file', textFile, '--ctx-size', `${contextLength}`, ...optional]
   const what = `the perplexity of ${model}`
   const running = runLlamaProgram(program, args, { model, textFile, did: `measured ${what}`, what }, signal)

@@ -2,6 +2,11 @@ import { MqError } from '../errors/index.js'
 import { parseTooShort } from './external-output.js'
 import { LogTail } from './log-tail.js'
 
+/** A flag with its value; nothing where there is none. */
+export function flagOf(flag: string, value: string | number | undefined): string[] {
+  return value === undefined ? [] : [flag, String(value)]
+}
+
 /** What a llama.cpp program is run on, for messages. */
 export interface ProgramWork {
   readonly model: string

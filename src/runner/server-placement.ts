@@ -1,3 +1,4 @@
+import { flagOf } from './llama-program.js'
 import type { LoadOptions } from './options.js'
 
 /** How llama-server is told where a model's parts lie. */
@@ -13,15 +14,13 @@ export interface ServerPlacement {
  */
 export function serverPlacement(load: LoadOptions): ServerPlacement {
   const { threads, gpuLayers, cpuExpertLayers, flashAttention, keyType, valueType, mmap, pooling } = load
-  const optional = (flag: string, value: string | number | undefined): string[] =>
-    value === undefined ? [] : [flag, String(value)]
   const args = [
-    ...optional('--threads', threads),
-    ...optional('--gpu-layers', gpuLayers === -1 ? 'all' : gpuLayers),
+    ...flagOf('--threads', threads),
+    ...flagOf('--gpu-layers', gpuLayers === -1 ? 'all' : gpuLayers),
     ...(cpuExpertLayers === undefined || cpuExpertLayers === 0 ? [] : ['--n-cpu-moe', String(cpuExpertLayers)]),
-    ...optional('--flash-attn', flashAttention),
-    ...optional('--cache-type-k', keyType),
-    ...optional('--cache-type-v', valueType),
+    ...flagOf('--flash-attn', flashAttention),
+    ...flagOf('--cache-type-k', keyType),
+    ...flagOf('--cache-type-v', valueType),
     ...(pooling === undefined ? [] : pooling === 'rank' ? ['--rerank'] : ['--embeddings', '--pooling', pooling]),
   ]
   return { args, env: mmap === false ? { LLAMA_ARG_LOAD_MODE: 'none', LLAMA_ARG_NO_MMAP: '1', LLAMA_ARG_MMAP: '0' } : {} }

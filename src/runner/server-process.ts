@@ -43,6 +43,10 @@ export class ServerProcess {
     child.stderr?.once('close', () => {
       this.#isOver = true
     })
+    child.once('error', (error) => {
+      this.#log.push(`${error.message}\n`)
+      this.#isOver = true
+    })
     // whoever reads no longer is no reason to end
     child.stdin?.on('error', () => undefined)
   }
